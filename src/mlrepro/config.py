@@ -1,0 +1,297 @@
+"""Typed settings: what params.yaml and a run file may say. Unknown keys and mistyped names are errors that offer a remedy."""
+
+import difflib
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mlrepro.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+Split = Literal["train", "val", "test"]
+VOC_CLASSES = (
+    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant "
+    "sheep sofa train tvmonitor"
+).split()
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """A sentence that offers the closest valid name, or lists them all."""
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(sorted(valid))}"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for key in values:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key {key!r}; {nearest(str(key), list(cls.model_fields))}")
+        return values
+
+
+# --- data sets -------------------------------------------------------------------------------------------------------
+
+
+class Archive(Strict):
+    """One file to fetch. `urls`: mirrors in order; http(s)://, package://module/file, a file or a folder that holds it."""
+
+    name: str
+    urls: list[str] = []
+    sha256: str | None = None
+    md5: str | None = None
+    size: int | None = None
+
+
+class HoldOut(Strict):
+    """Validation rows cut out of train (Cole et al. 2021: 20 %, numpy RandomState(1200))."""
+
+    fraction: float = Field(0.2, gt=0, lt=1)
+    seed: int = 1200
+
+
+class _Data(Strict):
+    archives: list[Archive] = []
+    folder: Path | None = None  # a data set that is already unpacked, used in place
+    hold_out: HoldOut | None = None
+    rejected_limit: float = Field(0.001, ge=0, le=1)  # share of unreadable pictures above which prepare stops
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if bool(self.archives) == bool(self.folder):
+            raise ValueError("give either `archives` (to download) or `folder` (already unpacked), not both or neither")
+        return self
+
+
+DifficultRule = Literal["negative", "positive", "ignore"]
+
+
+class VocData(_Data):
+    format: Literal["voc"]
+    root: str  # e.g. VOCdevkit/VOC2012, below the archives' folder
+    splits: dict[Split, str]  # our split -> ImageSets/Main/<name>.txt
+    classes: list[str] = VOC_CLASSES
+    difficult: DifficultRule | dict[Split, DifficultRule]
+
+
+class CocoPart(Strict):
+    images: str  # folder of the pictures, e.g. train2014
+    instances: str  # e.g. annotations/instances_train2014.json
+    captions: str | None = None
+
+
+class CocoData(_Data):
+    format: Literal["coco"]
+    splits: dict[Split, CocoPart]
+    unannotated: Literal["keep", "drop"]  # pictures without any annotated object: all-zero rows, or left out
+    class_order: Literal["category_id", "alphabetical"]
+    row_order: Literal["id_text", "id_number"] = "id_text"  # id_text: ids sorted as strings, as Cole et al.'s files are
+
+
+class CsvData(_Data):
+    """A table with one row a picture. Pictures are named relative to `pictures`."""
+
+    format: Literal["csv"]
+    table: str
+    pictures: str = "."
+    image_column: str = "image"
+    labels_column: str = "labels"
+    split_column: str | None = "split"  # none: every row is `train`, and test_fraction is cut out of it
+    caption_column: str | None = None
+    separator: str = " "  # between the labels of one picture
+    classes: list[str] | None = None  # none: every label that occurs, sorted
+    test_fraction: float | None = Field(None, gt=0, lt=1)
+    test_seed: int = 1200
+
+
+class DigitsData(_Data):
+    """Pictures composed from scikit-learn's handwritten digits; see data/formats/digits.py."""
+
+    format: Literal["digits"]
+    pictures: dict[Split, int]
+    seed: int = 0
+
+
+DataSettings = Annotated[VocData | CocoData | CsvData | DigitsData, Field(discriminator="format")]
+
+
+class Corruption(Strict):
+    """Observed labels: `positives` known positives a picture (-1: all) and `negatives` known negatives."""
+
+    positives: int = Field(1, ge=-1)
+    negatives: int = Field(0, ge=-1)
+    seed: int = 1200
+
+
+class Features(Strict):
+    """A frozen backbone whose pooled output the `linear` runs train on."""
+
+    backbone: str
+    weights: str
+    resolution: int = Field(ge=32)
+    batch_size: int | None = Field(None, ge=1)  # none: what the memory holds
+
+
+class Pipeline(Strict):
+    """A params.yaml: the data sets, and where a pipeline has runs, which runs and seeds."""
+
+    name: str = "demo"  # of the data set that the pipeline's runs use; names report and records in own-data
+    data: dict[str, DataSettings]
+    corruption: Corruption = Corruption()
+    features: Features | None = None
+    runs: list[str] = []
+    seeds: list[int] = [0]
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+class Bce(Strict):
+    name: Literal["bce", "an"]
+
+
+class LabelSmoothing(Strict):
+    name: Literal["bce_ls", "an_ls"]
+    smoothing: float = Field(0.1, ge=0, lt=1)
+
+
+class Wan(Strict):
+    name: Literal["wan"]
+    negative_weight: float | None = None  # none: 1 / (classes - 1)
+
+
+class ExpectedPositives(Strict):
+    """`expected_positives`: labels a picture, or `validation`: measured on the validation pictures' full labels."""
+
+    name: Literal["epr", "role"]
+    expected_positives: float | Literal["validation"]
+
+
+class Asl(Strict):
+    name: Literal["asl"]
+    gamma_neg: float = 4.0
+    gamma_pos: float = 0.0
+    clip: float = 0.05
+    stop_gradient: bool = True  # the focusing weight is not differentiated (the authors' training setting)
+    reduction: Literal["sum", "batch_mean"] = "sum"
+
+
+LossSettings = Annotated[Bce | LabelSmoothing | Wan | ExpectedPositives | Asl, Field(discriminator="name")]
+
+
+class Optimizer(Strict):
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)  # sgd only
+    schedule: Literal["constant", "one_cycle"] = "constant"
+
+
+class Run(Strict):
+    """One experiment. Its id, which is also the file's name, follows from the fields (`run_id`)."""
+
+    data: str
+    labels: Literal["full", "single"] = "full"
+    inputs: Literal["features", "images"]
+    head: str
+    backbone: str
+    weights: str  # timm, torchvision, none, package://module/file, or a file
+    resolution: int = Field(ge=32)
+    loss: LossSettings
+    optimizer: Optimizer
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    augment: Literal["none", "flip"] = "none"
+    empty_classes: Literal["zero", "skip", "nan"] = "zero"  # AP of a class without positives in the mean (sklearn: zero)
+    selection: Literal["best", "last"] = "best"  # what the report compares: best epoch on validation, or the last
+    variant: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if (self.inputs == "features") != (self.head == "linear"):
+            raise ValueError("`head: linear` and `inputs: features` belong together: the linear head reads extracted "
+                             "features, every other head reads pictures")
+        if self.inputs == "features" and self.augment != "none":
+            raise ValueError("`augment` needs `inputs: images`: extracted features are not augmented")
+        single = self.loss.name in ("an", "an_ls", "wan", "epr", "role")
+        if single and self.labels == "full":
+            raise ValueError(f"loss {self.loss.name!r} reads observed labels; set `labels: single`, or use bce or bce_ls")
+        return self
+
+    @property
+    def run_id(self) -> str:
+        parts = [self.head, self.loss.name, self.backbone, self.data]
+        parts += [self.labels] if self.labels != "full" else []
+        parts += [str(self.resolution)] + ([self.variant] if self.variant else [])
+        return "-".join(parts)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of what the file says beyond the defaults: its layout, and settings that later versions add, do not count."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _describe(error: dict) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "top level"
+    message = error["msg"].removeprefix("Value error, ")
+    expected = error.get("ctx", {}).get("expected") or error.get("ctx", {}).get("expected_tags")
+    if expected:
+        given = error.get("ctx", {}).get("tag", error["input"])
+        valid = re.findall(r"'([^']+)'", expected)
+        message = f"{given!r} is not a valid name; {nearest(str(given), valid)}"
+    return f"{where}: {message}"
+
+
+def read_yaml(path: Path) -> dict:
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected `key: value` lines, found {type(values).__name__}")
+    return values
+
+
+def load(model: type[Model], path: Path) -> Model:
+    """Reads a YAML file as `model`. Raises InputError that names the file, each wrong key and the nearest valid name."""
+    try:
+        return model.model_validate(read_yaml(path))
+    except ValidationError as error:
+        problems = "\n".join(f"  {_describe(e)}" for e in error.errors())
+        raise InputError(f"{path}:\n{problems}") from None
+
+
+def load_pipeline(path: Path) -> Pipeline:
+    return load(Pipeline, path)
+
+
+def load_data_settings(path: Path, name: str):
+    data = load_pipeline(path).data
+    if name not in data:
+        raise InputError(f"{path}: data.{name} is not described; {nearest(name, list(data))}")
+    return data[name]
+
+
+def load_run(path: Path) -> Run:
+    """Reads one run file; its name must be its run id, so that stage, MLflow run, record and table row agree."""
+    run = load(Run, path)
+    if Path(path).stem != run.run_id:
+        raise InputError(f"{path}: its settings say {run.run_id!r}; rename the file to {run.run_id}.yaml or mend a setting")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", run.run_id):
+        raise InputError(f"{path}: run id {run.run_id!r} may hold only letters, digits, '_' and '-'")
+    return run

@@ -1,0 +1,58 @@
+"""Where a pipeline keeps its files. The root pipeline is the study `demo`; the others live in studies/<study>/."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlrepro.config import Pipeline, Run, load_pipeline, load_run
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one pipeline, relative to the repository's root; `settings`: its params.yaml."""
+
+    settings: Path
+    pipeline: Pipeline
+
+    @property
+    def study(self) -> str:
+        return self.settings.parent.name or "demo"
+
+    @property
+    def folder(self) -> Path:
+        return self.settings.parent
+
+    @property
+    def name(self) -> str:
+        """Of the data set: names its folder, its records and in own-data its report."""
+        return self.pipeline.name
+
+    @property
+    def data(self) -> Path:
+        return Path("data") / self.name
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / self.name
+
+    @property
+    def page(self) -> Path:
+        return Path("reports") / (f"{self.study}-{self.name}.md" if self.study == "own-data" else f"{self.study}.md")
+
+    @property
+    def dvc_file(self) -> str:
+        return (self.folder / "dvc.yaml").as_posix()
+
+    def run(self, run_id: str) -> Run:
+        return load_run(self.folder / "runs" / f"{run_id}.yaml")
+
+    def output(self, run_id: str, seed: int) -> Path:
+        return Path("outputs") / self.study / self.name / f"{run_id}-s{seed}"
+
+    def record(self, run_id: str, seed: int) -> Path:
+        return self.results / f"{run_id}-s{seed}.json"
+
+
+def read_layout(settings: str | os.PathLike) -> Layout:
+    """The layout of the pipeline whose params.yaml is `settings`, a path relative to the repository's root."""
+    return Layout(Path(settings), load_pipeline(Path(settings)))
