@@ -1,0 +1,101 @@
+"""MS-COCO instance annotations as picture labels, with captions."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlrepro.config import CocoData, CocoPart
+from mlrepro.data.formats import COLUMNS
+from mlrepro.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def read(settings: CocoData, root: Path) -> tuple[pandas.DataFrame, list[str]]:
+    """A class is positive where a picture has at least one object of it: crowds count, no limit on the area.
+
+    `row_order: id_text` sorts the ids as strings, as Cole et al. 2021 do ("100012" before "99999"); the corruption and
+    the hold-out follow the row order.
+    """
+    import pandas
+
+    rows, classes = [], None
+    for split, part in settings.splits.items():
+        instances = _load(root / part.instances)
+        categories = _categories(instances, settings.class_order)
+        names = [instances.cats[key]["name"] for key in categories]
+        if classes is not None and names != classes:
+            raise InputError(f"{root / part.instances}: other categories than in the files before it; all splits of a "
+                             f"data set share their classes: mend `splits`")
+        classes = names
+        rows += _part_rows(settings, root, split, part, instances, categories)
+    return pandas.DataFrame(rows, columns=COLUMNS), classes
+
+
+def _part_rows(settings: CocoData, root: Path, split: str, part: CocoPart, instances, categories: list[int]):
+    path = root / part.instances
+    index = {key: position for position, key in enumerate(categories)}
+    labels = {key: set() for key in instances.imgs}
+    annotated = set()
+    for annotation in _annotations(instances, path, "category_id"):
+        if annotation["category_id"] not in index:
+            raise InputError(f"{path}: annotation {annotation.get('id')} has category {annotation['category_id']}, "
+                             f"which `categories` does not list; fetch the file again")
+        labels[annotation["image_id"]].add(index[annotation["category_id"]])
+        annotated.add(annotation["image_id"])
+    captions = _captions(root / part.captions, instances.imgs) if part.captions else {}
+    keys = sorted(labels if settings.unannotated == "keep" else annotated,
+                  key=str if settings.row_order == "id_text" else None)
+    if not keys:
+        raise InputError(f"{path}: no picture is left for the split {split!r}; mend `splits` or `unannotated`")
+    if len(keys) < len(labels):
+        print(f"{path.name}: {len(labels) - len(keys)} of {len(labels)} pictures have no annotation and are left out "
+              f"(unannotated: drop)")
+    return [(f"{part.images}/{instances.imgs[key]['file_name']}", part.images, split, sorted(labels[key]), [], [],
+             captions.get(key, [])) for key in keys]
+
+
+def _categories(instances, class_order: str) -> list[int]:
+    """Category ids in class order."""
+    return sorted(instances.cats, key=None if class_order == "category_id" else lambda key: instances.cats[key]["name"])
+
+
+def _captions(path: Path, known) -> dict[int, list[str]]:
+    captions = {}
+    sentences = _load(path)
+    for annotation in _annotations(sentences, path, "caption", known):
+        captions.setdefault(annotation["image_id"], []).append(annotation["caption"].strip())
+    return captions
+
+
+def _annotations(file, path: Path, field: str, known=None):
+    """The annotations, each checked to have `field` and a listed picture. Not `file.anns`: it loses repeated ids."""
+    known = file.imgs if known is None else known
+    for annotation in file.dataset.get("annotations", []):
+        if field not in annotation:
+            raise InputError(f"{path}: annotation {annotation.get('id')} has no {field!r}; "
+                             f"are `instances` and `captions` exchanged?")
+        if annotation["image_id"] not in known:
+            raise InputError(f"{path}: annotation {annotation.get('id')} is of picture {annotation['image_id']}, "
+                             f"which `images` does not list; fetch the annotations again")
+        yield annotation
+
+
+def _load(path: Path):
+    from pycocotools.coco import COCO
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints its timings
+            file = COCO(str(path))
+        for key, entries in (("file_name", file.imgs), ("name", file.cats)):
+            if any(key not in entry for entry in entries.values()):
+                raise KeyError(key)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; mend `splits`, or fetch and unpack the archives again") from None
+    except (ValueError, AssertionError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a COCO annotation file ({error!r}); fetch it again") from None
+    return file

@@ -1,0 +1,132 @@
+"""The manifest: one row a usable picture. What `prepare` writes and every later stage reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlrepro.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas
+
+MANIFEST, CLASSES, SUMMARY, OBSERVED = "manifest.parquet", "classes.json", "summary.json", "observed.npz"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One data set, ready to train on.
+
+    frame: one row a picture, with the columns
+        image      posix path below `root`
+        part       the data set's own name of its split, e.g. trainval; a hold-out leaves it as it was
+        split      train, val or test
+        labels     class indices that are positive under the label rule of the settings
+        difficult  class indices flagged difficult by the annotators, whatever the rule made of them
+        ignored    class indices that are neither positive nor negative under the rule
+        captions   sentences; none for most data sets
+        width, height (pixels), bytes (of the file)
+    classes: names, in index order. root: folder of the pictures. summary: the content of summary.json.
+    digest: sha256 of the bytes of manifest.parquet followed by those of classes.json.
+    """
+
+    frame: pandas.DataFrame
+    classes: list[str]
+    root: Path
+    summary: dict
+    digest: str
+
+    def rows(self, split: str) -> np.ndarray:
+        """Row numbers of a split, int64, ascending."""
+        return np.flatnonzero(self.frame["split"].to_numpy() == split).astype(np.int64)
+
+    def label_matrix(self) -> np.ndarray:
+        """(pictures, classes) int8: 1 positive, 0 negative, -1 ignored."""
+        matrix = np.zeros((len(self.frame), len(self.classes)), np.int8)
+        for column, value in (("ignored", -1), ("labels", 1)):
+            matrix[pairs(self.frame[column])] = value
+        return matrix
+
+
+def pairs(lists) -> tuple[np.ndarray, np.ndarray]:
+    """Row number and class index of every entry of a column of lists: two int64 arrays of equal length."""
+    counts = np.fromiter(map(len, lists), np.int64, len(lists))
+    indices = np.fromiter(chain.from_iterable(lists), np.int64, counts.sum())
+    return np.repeat(np.arange(len(counts)), counts), indices
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes under a temporary name and renames, so that a file under its own name is always whole."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value) -> None:
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_manifest(folder: Path, frame: pandas.DataFrame, classes: list[str], summary: dict) -> Manifest:
+    """Writes manifest.parquet, classes.json and summary.json. The same input gives the same bytes.
+
+    `summary["pictures"]` is the picture root, absolute or relative to `folder`.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    text, indices = pyarrow.string(), pyarrow.list_(pyarrow.int32())
+    schema = pyarrow.schema([
+        ("image", text), ("part", text), ("split", text), ("labels", indices), ("difficult", indices),
+        ("ignored", indices), ("captions", pyarrow.list_(text)), ("width", pyarrow.int32()),
+        ("height", pyarrow.int32()), ("bytes", pyarrow.int64())])
+    table = pyarrow.Table.from_pydict({name: frame[name].tolist() for name in schema.names}, schema)
+    sink = pyarrow.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / MANIFEST, sink.getvalue().to_pybytes())
+    write_json(folder / CLASSES, list(classes))
+    write_json(folder / SUMMARY, summary)
+    return read_manifest(folder)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads what `write_manifest` wrote. Raises InputError where a file is missing or damaged."""
+    import pandas
+
+    folder = Path(folder)
+    content = {name: _read(folder / name, "prepare") for name in (MANIFEST, CLASSES, SUMMARY)}
+    try:
+        frame = pandas.read_parquet(folder / MANIFEST)
+        classes, summary = json.loads(content[CLASSES]), json.loads(content[SUMMARY])
+    except (ValueError, OSError) as error:
+        raise InputError(f"{folder}: damaged manifest ({error}); run `dvc repro -f` on the prepare stage of "
+                         f"{folder.name}") from None
+    root = Path(os.path.normpath(folder / summary["pictures"]))
+    digest = hashlib.sha256(content[MANIFEST] + content[CLASSES]).hexdigest()
+    return Manifest(frame, classes, root, summary, digest)
+
+
+def load_observed(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The corrupted labels: manifest row numbers, (n,) int64, and labels in {-1, 0, 1}, (n, classes) int8.
+
+    0 is unobserved. The rows are those of train and of the validation pictures held out of it.
+    """
+    path = Path(folder) / OBSERVED
+    _read(path, "corrupt")
+    with np.load(path) as arrays:
+        return arrays["rows"], arrays["observed"]
+
+
+def _read(path: Path, stage: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run `dvc repro` on the {stage} stage of {path.parent.name}, "
+                         f"which writes it") from None

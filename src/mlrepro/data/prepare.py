@@ -1,0 +1,180 @@
+"""The stages `download` and `prepare`: from the addresses in the settings to a manifest of pictures known to decode."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlrepro.data import formats
+from mlrepro.data.archives import extract, fetch
+from mlrepro.data.corruption import hold_out
+from mlrepro.data.manifest import Manifest, pairs, write_json, write_manifest
+from mlrepro.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas
+
+    from mlrepro.config import DataSettings
+
+PLAIN = (".csv", ".csv.gz")  # files that are used as they are; every other one is an archive
+CHUNK = 64  # pictures a task
+
+
+def download(settings: DataSettings, folder: Path) -> None:
+    """Fetches the archives into folder/archives/ and lists name, size and sha256 in folder/archives.json.
+
+    A data set that is used in place has its folder listed instead.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if settings.folder:
+        if not settings.folder.is_dir():
+            raise InputError(f"{settings.folder}: no such folder; mend `folder` of the data set {folder.name}")
+        write_json(folder / "archives.json", {"folder": settings.folder.as_posix()})
+        return
+    listed = []
+    for archive in settings.archives:
+        fetched = fetch(archive.name, [_address(url) for url in archive.urls], folder / "archives" / archive.name,
+                        sha256=archive.sha256, md5=archive.md5, size=archive.size)
+        listed.append({"name": fetched.name, "size": fetched.size, "sha256": fetched.sha256})
+    write_json(folder / "archives.json", listed)
+
+
+def prepare(settings: DataSettings, folder: Path) -> Manifest:
+    """Extracts into folder/pictures, reads the annotations, decodes every picture, writes the manifest.
+
+    Validation pictures are held out of train where the settings say so, in row order and before any picture is rejected,
+    so that an unreadable one does not move the others.
+    A picture that is missing or does not decode is left out and listed in summary.json; where more than the share
+    `rejected_limit` of the rows are, nothing is written. Raises InputError for this and for an empty split.
+    """
+    root = settings.folder or folder / "pictures"
+    if not settings.folder:
+        _extract(settings, folder, root)
+    listed, classes = formats.read(settings, root)
+    if settings.hold_out:
+        listed = _held_out(listed, settings.hold_out)
+    frame, rejected = check_pictures(listed, root)
+    _report(rejected, len(listed), settings.rejected_limit, root)
+    for split in ("train", "test", *dict.fromkeys(listed["split"])):
+        if not (frame["split"] == split).any():
+            raise InputError(f"data set {folder.name}: the split {split!r} is empty; mend its settings or its files")
+    summary = {"pictures": _relative(root, folder), "rejected": rejected,
+               **_counts(listed, frame, classes)}
+    return write_manifest(folder, frame, classes, summary)
+
+
+def check_pictures(frame: pandas.DataFrame, root: Path) -> tuple[pandas.DataFrame, list[dict]]:
+    """The rows whose picture decodes, with width, height and bytes; and {image, reason} of the others."""
+    from tqdm import tqdm
+
+    images = frame["image"].tolist()
+    chunks = [images[start:start + CHUNK] for start in range(0, len(images), CHUNK)]
+    found = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool, \
+            tqdm(total=len(images), desc="checking", unit=" pictures", disable=None) as bar:
+        for measured in pool.map(lambda chunk: [_measure(root / image) for image in chunk], chunks):
+            found += measured
+            bar.update(len(measured))
+    rejected = [{"image": image, "reason": reason} for image, reason in zip(images, found, strict=True)
+                if isinstance(reason, str)]
+    good = [not isinstance(measured, str) for measured in found]
+    sizes = np.array([measured for measured in found if not isinstance(measured, str)], np.int64).reshape(-1, 3)
+    frame = frame[good].reset_index(drop=True)
+    return frame.assign(width=sizes[:, 0], height=sizes[:, 1], bytes=sizes[:, 2]), rejected
+
+
+def _measure(path: Path) -> tuple[int, int, int] | str:
+    """Width, height, bytes; or why the picture cannot be used."""
+    from PIL import Image, UnidentifiedImageError
+
+    if not path.is_file():
+        return "missing"
+    if not (size := path.stat().st_size):
+        return "empty file"
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            image.draft("RGB", (1, 1))  # a JPEG is read to its end, but transformed at an eighth of its size
+            image.load()
+    except UnidentifiedImageError:
+        return "not a picture"
+    except Image.DecompressionBombError as error:
+        return f"too large: {error}"
+    except Exception as error:  # the decoders raise whatever their damaged input led them to
+        return f"damaged: {error}"
+    return width, height, size
+
+
+def _report(rejected: list[dict], n: int, limit: float, root: Path) -> None:
+    """Prints the rejected pictures, or raises InputError where they are too many."""
+    lines = [f"  {entry['image']}: {entry['reason']}" for entry in rejected]
+    if len(rejected) > limit * n:
+        more = [f"  and {len(lines) - 5} more"] * (len(lines) > 5)
+        raise InputError("\n".join([f"{root}: {len(rejected)} of {n} pictures cannot be used:", *lines[:5], *more,
+                                    f"Mend them (a folder that was extracted here: delete it and run again), or raise "
+                                    f"`rejected_limit`, now {limit}, above {len(rejected) / n:.2g} to leave them out"]))
+    if rejected:
+        print("\n".join([f"{len(rejected)} of {n} pictures cannot be used and are left out:", *lines]))
+
+
+def _extract(settings: DataSettings, folder: Path, root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    for archive in settings.archives:
+        path = folder / "archives" / archive.name
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; run `dvc repro -f` on the download stage of {folder.name}")
+        if path.name.endswith(PLAIN):
+            shutil.copyfile(path, root / path.name)
+        else:
+            extract(path, root)
+
+
+def _held_out(frame: pandas.DataFrame, settings) -> pandas.DataFrame:
+    if (frame["split"] == "val").any():
+        raise InputError("hold_out: the data set has validation pictures of its own; remove `hold_out`, or the split "
+                         "`val` from `splits`")
+    rows = np.flatnonzero(frame["split"] == "train")
+    split = frame["split"].to_numpy(object, copy=True)
+    split[rows[hold_out(len(rows), settings.fraction, settings.seed)[1]]] = "val"
+    return frame.assign(split=split)
+
+
+def _counts(listed: pandas.DataFrame, frame: pandas.DataFrame, classes: list[str]) -> dict:
+    """By split: pictures listed (expected) and usable (used), labels a picture, pictures a class."""
+    splits, warnings = {}, []
+    for split in ("train", "val", "test"):
+        if not (rows := frame["split"] == split).any():
+            continue
+        positives, ignored = (np.bincount(pairs(frame.loc[rows, name])[1], minlength=len(classes))
+                              for name in ("labels", "ignored"))
+        splits[split] = {"expected": int((listed["split"] == split).sum()), "used": int(rows.sum()),
+                         "cardinality": round(positives.sum() / int(rows.sum()), 4), "ignored": int(ignored.sum()),
+                         "labels": dict(zip(classes, positives.tolist(), strict=True))}
+        if without := [name for name, count in zip(classes, positives, strict=True) if not count]:
+            warnings.append(f"{split}: no positive picture of {', '.join(without)}")
+    for warning in warnings:
+        print(f"warning: {warning}")
+    return {"classes": len(classes), "splits": splits, "warnings": warnings}
+
+
+def _address(url: str) -> str:
+    """package://module/file is a file that an installed package ships."""
+    if not url.startswith("package://"):
+        return url
+    module, _, name = url.removeprefix("package://").partition("/")
+    try:
+        return str(resources.files(module) / name)
+    except ModuleNotFoundError as error:
+        raise InputError(f"{url}: {error}; install it, or mend `urls`") from None
+
+
+def _relative(root: Path, folder: Path) -> str:
+    """From the data set's folder to the pictures, so that a copy of the repository still finds them."""
+    return root.as_posix() if root.is_absolute() and not root.is_relative_to(folder) else \
+        Path(os.path.relpath(root, folder)).as_posix()

@@ -1,0 +1,80 @@
+"""The digits data set: reproducible, long-tailed, and without handwriting that two splits share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlrepro.config import DigitsData
+from mlrepro.data.formats import digits
+from mlrepro.data.prepare import download, prepare
+from mlrepro.errors import InputError
+
+ARCHIVE = {"name": "digits.csv.gz", "urls": ["package://sklearn.datasets/data/digits.csv.gz"],
+           "sha256": "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"}
+
+
+def _prepare(folder: Path, **counts):
+    settings = DigitsData(format="digits", archives=[ARCHIVE], pictures=counts)
+    download(settings, folder)
+    return prepare(settings, folder)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits") / "digits"
+    return folder, _prepare(folder, train=300, val=40, test=60)
+
+
+def test_the_same_settings_give_the_same_bytes(prepared, tmp_path):
+    folder, manifest = prepared
+    again = _prepare(tmp_path / "digits", train=300, val=40, test=60)
+    assert again.digest == manifest.digest
+    for name in ("archives.json", "summary.json"):
+        assert (folder / name).read_bytes() == (tmp_path / "digits" / name).read_bytes()
+    for image in manifest.frame["image"]:
+        assert (manifest.root / image).read_bytes() == (again.root / image).read_bytes()
+
+
+def test_fewer_pictures_are_the_first_of_more(prepared, tmp_path):
+    few, many = _prepare(tmp_path / "digits", train=20, test=10), prepared[1]
+    for image in few.frame["image"]:
+        assert (few.root / image).read_bytes() == (many.root / image).read_bytes()
+
+
+def test_labels_have_a_long_tail_and_pairs(prepared):
+    manifest = prepared[1]
+    assert {split: len(manifest.rows(split)) for split in ("train", "val", "test")} == \
+        {"train": 300, "val": 40, "test": 60}
+    matrix = manifest.label_matrix()[manifest.rows("train")]
+    frequency, together = matrix.sum(axis=0), matrix.T.astype(int) @ matrix
+    assert frequency.max() > 4 * frequency.min() and frequency.min() > 5
+    assert set(matrix.sum(axis=1)) == {1, 2, 3, 4, 5}
+    assert together[8, 3] / frequency[8] > 1.3 * frequency[3] / len(matrix)  # an eight makes a three more likely
+
+
+def test_captions_name_some_of_the_labels(prepared):
+    for labels, captions in zip(prepared[1].frame["labels"], prepared[1].frame["captions"], strict=True):
+        words = captions[0].replace(",", "").split()
+        named = {digits.CLASSES.index(word) for word in words if word in digits.CLASSES}
+        assert named and named <= set(labels)
+        assert len(named) < len(labels) or len(labels) == 1
+
+
+def test_no_handwriting_is_in_two_splits(prepared):
+    parts = digits._handwriting(prepared[0] / "pictures" / digits.SOURCE, seed=0)
+    known = [{picture.tobytes() for picture in pictures} for pictures, _ in parts.values()]
+    assert sum(map(len, known)) == 1797 == len(set.union(*known))
+    assert all(set(np.unique(values)) == set(range(10)) for _, values in parts.values())
+
+
+def test_errors_name_the_file_and_the_key(tmp_path):
+    with pytest.raises(InputError, match="pictures.val: 0"):
+        _prepare(tmp_path / "digits", train=5, val=0, test=5)
+    settings = DigitsData(format="digits", archives=[ARCHIVE | {"urls": ["package://sklaern/digits.csv.gz"]}],
+                          pictures={"train": 1, "test": 1})
+    with pytest.raises(InputError, match="package://sklaern.*urls"):
+        download(settings, tmp_path / "typo")
+    (tmp_path / "digits.csv.gz").write_bytes(b"no table")
+    with pytest.raises(InputError, match="digits.csv.gz: not scikit-learn's table"):
+        digits.read(settings, tmp_path)
