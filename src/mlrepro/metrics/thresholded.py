@@ -1,0 +1,104 @@
+"""Metrics of decisions: at a threshold, or for the k best classes of each picture. All in percent.
+
+A quotient 0 / 0 counts 0 and stays in its mean, as in scikit-learn with zero_division=0: the precision of a class that
+is never predicted (also 0 in ML-GCN's meter), the recall of a class without positives (NaN there), and every metric of
+a picture without positives (also 0 in deep-object-reid).
+"""
+
+import numpy as np
+
+from mlrepro.metrics import check, ratio
+
+
+def thresholded_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float | np.ndarray) -> dict[str, float]:
+    """Metrics of the rule score >= threshold.
+
+    scores, labels (N, C): see `mlrepro.metrics`. threshold: one, or (C,) of them, on the scale of the scores (0 for
+    logits is 0.5 for probabilities). deep-object-reid's rule is score > threshold.
+
+    OP, OR, OF1             precision, recall and F1 of all decisions together; micro_F1 is OF1's other name
+    CP, CR, CF1             means over classes of precision and recall, and CF1 = 2 CP CR / (CP + CR), as in ML-GCN, ASL
+                            and most papers; macro_F1 is the mean of the classes' F1, which is less
+    sample_precision, sample_recall, sample_F1, sample_IoU
+                            means over pictures; deep-object-reid (AAM) prints the first three as CP, CR, CF1
+    exact_match, label_accuracy
+                            share of pictures with every decision right, share of right decisions
+    all_negative_accuracy   the label_accuracy of predicting nothing, which label_accuracy should be read against
+    """
+    scores, labels = check(scores, labels)
+    threshold = np.asarray(threshold)
+    if threshold.shape not in ((), labels.shape[1:]) or np.isnan(threshold).any():
+        raise ValueError(f"threshold must be a number or ({labels.shape[1]},) numbers, not {threshold}")
+    predicted = scores >= threshold
+    right = predicted == (labels == 1)
+    judged = labels != -1
+    return {**_overall_and_per_class(predicted, labels), **_other_means(predicted, labels),
+            "exact_match": 100 * float((right | ~judged).all(axis=1).mean()),
+            "label_accuracy": 100 * float(right[judged].mean()),
+            "all_negative_accuracy": 100 * float((labels[judged] == 0).mean())}
+
+
+def top_k_metrics(scores: np.ndarray, labels: np.ndarray, k: int = 3,
+                  threshold: float | None = None) -> dict[str, float]:
+    """OP, OR, OF1, CP, CR, CF1 when the k best classes of each picture are predicted (Wang et al. 2016, CNN-RNN).
+
+    threshold: they must also score at least this much, as the code of ML-GCN and CSRA demands (its `top-3` columns are
+    so defined; precision is higher). An ignored class takes its place among the k but is not counted. Of tied classes
+    the earlier one is taken.
+    """
+    scores, labels = check(scores, labels)
+    predicted = _best(scores, k)
+    if threshold is not None:
+        predicted &= scores >= threshold
+    return _overall_and_per_class(predicted, labels)
+
+
+def precision_recall_at_k(scores: np.ndarray, labels: np.ndarray, k: int) -> dict[str, float]:
+    """prec_at_k and rec_at_k, means over pictures of the k best classes' precision (hits / k) and recall, and top_k,
+    the share of pictures with a hit; k's value stands in the keys. An ignored class is no hit. Of tied classes the
+    earlier one is taken; in the code of Cole et al. 2021, the source, that depends on numpy's build and the processor.
+    """
+    scores, labels = check(scores, labels)
+    positive = labels == 1
+    hits = (_best(scores, k) & positive).sum(axis=1)
+    return {f"prec_at_{k}": 100 * float(np.mean(hits / k)),
+            f"rec_at_{k}": 100 * float(np.mean(ratio(hits, positive.sum(axis=1)))),
+            f"top_{k}": 100 * float(np.mean(hits > 0))}
+
+
+def _best(scores: np.ndarray, k: int) -> np.ndarray:
+    if not 1 <= k <= scores.shape[1]:
+        raise ValueError(f"k is {k}; it may be 1 to {scores.shape[1]}, the number of classes")
+    chosen = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    mask = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(mask, chosen, True, axis=1)
+    return mask
+
+
+def _counts(predicted: np.ndarray, labels: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True positives, predictions and positives along an axis, ignored entries left out."""
+    positive = labels == 1
+    return ((predicted & positive).sum(axis), (predicted & (labels != -1)).sum(axis), positive.sum(axis))
+
+
+def _harmonic(precision: float, recall: float) -> float:
+    return float(ratio(2 * precision * recall, precision + recall))
+
+
+def _overall_and_per_class(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    hits, retrieved, positives = _counts(predicted, labels, axis=0)
+    overall = 100 * float(ratio(hits.sum(), retrieved.sum())), 100 * float(ratio(hits.sum(), positives.sum()))
+    per_class = 100 * float(ratio(hits, retrieved).mean()), 100 * float(ratio(hits, positives).mean())
+    return {"OP": overall[0], "OR": overall[1], "OF1": _harmonic(*overall),
+            "CP": per_class[0], "CR": per_class[1], "CF1": _harmonic(*per_class)}
+
+
+def _other_means(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    hits, retrieved, positives = _counts(predicted, labels, axis=0)
+    micro, macro = ratio(2 * hits.sum(), (retrieved + positives).sum()), ratio(2 * hits, retrieved + positives)
+    hits, retrieved, positives = _counts(predicted, labels, axis=1)
+    means = {"micro_F1": micro, "macro_F1": macro,
+             "sample_precision": ratio(hits, retrieved), "sample_recall": ratio(hits, positives),
+             "sample_F1": ratio(2 * hits, retrieved + positives),
+             "sample_IoU": ratio(hits, retrieved + positives - hits)}
+    return {name: 100 * float(np.mean(values)) for name, values in means.items()}

@@ -1,0 +1,33 @@
+"""Thresholds that maximise F1. Tune them on validation or training pictures, never on those the metrics are read on."""
+
+import numpy as np
+
+from mlrepro.metrics import check
+from mlrepro.metrics.average_precision import by_class, counts_at_positives
+
+
+def tune_thresholds(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The threshold of each class that maximises its F1 under the rule score >= threshold, (C,) float64.
+
+    scores, labels (N, C) of validation or training pictures, never of the test: see `mlrepro.metrics`. A threshold is
+    the score of the lowest positive that is still predicted, not the midpoint to the next; of several that are equally
+    good it is the lowest. A class without positives gets +inf: it is never predicted.
+    (deep-object-reid takes an F1 of 0 / 0 for the maximum where a negative ranks first, and its rule score > threshold
+    then drops the picture that the threshold was read from.)
+    """
+    return np.array([_best_threshold(s, positive) for s, positive in by_class(*check(scores, labels))])
+
+
+def tune_global_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The one threshold that maximises the micro F1 of all classes; else as `tune_thresholds`. Never on the test."""
+    scores, labels = check(scores, labels)
+    judged = labels != -1
+    return _best_threshold(scores[judged], labels[judged] == 1)
+
+
+def _best_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
+    # Only a positive's score can be best: from any other one, moving up to the next positive loses no hit.
+    thresholds, hits, retrieved = counts_at_positives(scores, positive)
+    if not len(thresholds):
+        return np.inf
+    return float(thresholds[np.argmax(2 * hits / (retrieved + len(thresholds)))])

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mlrepro.losses.asymmetric import asl
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(Path(__file__).resolve().parents[1] / "golden" / "asl" / "asl_loss.npz") as arrays:
+        return dict(arrays)
+
+
+def compute(logits, targets, **options):
+    logits = torch.tensor(logits, requires_grad=True)
+    loss = asl(logits, torch.tensor(targets), **options)
+    loss.backward()
+    return loss.item(), logits.grad.numpy()
+
+
+@pytest.mark.parametrize("row", range(6))
+def test_loss_and_gradient_of_the_authors(golden, row):
+    gamma_neg, gamma_pos, clip, stop = golden["cfg"][row]
+    options = dict(gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip)
+    logits, targets, ignore = golden["logits"], golden["targets"], golden["targets_ignore"]
+
+    def agree(targets, stop, loss, grad):
+        actual = compute(logits, targets, stop_gradient=stop, **options)
+        np.testing.assert_allclose(actual[0], golden[loss][row], rtol=1e-10)
+        np.testing.assert_allclose(actual[1], golden[grad][row], rtol=1e-10, atol=1e-10)
+
+    agree(targets, bool(stop), "plain_loss", "plain_grad")
+    agree(targets, bool(stop), "opt_loss", "opt_grad")
+    agree(targets, False, "dor_loss", "dor_grad")
+    agree(ignore, False, "dor_ignore_loss", "dor_ignore_grad")
+    in_float32 = compute(logits.astype(np.float32), targets, **options)[0]
+    np.testing.assert_allclose(in_float32, golden["plain_loss_f32"][row], rtol=1e-5)
+
+
+@pytest.mark.parametrize("stop", [0, 1])
+@pytest.mark.parametrize("label", [0, 1])
+def test_extreme_logits_of_the_authors(golden, label, stop):
+    case = f"y{label}_dis{stop}"
+    logits = golden["extreme_logits"]
+    options = dict(gamma_neg=4, gamma_pos=1, clip=0.05, stop_gradient=bool(stop))
+    _, grad = compute(logits, np.full_like(logits, label), **options)
+    np.testing.assert_allclose(grad, golden[f"extreme_grad_{case}"], rtol=1e-10, atol=1e-10)
+    losses = [compute(logits[:, [i]], np.full((1, 1), label), **options)[0] for i in range(logits.size)]
+    np.testing.assert_allclose(losses, golden[f"extreme_elem_{case}"], rtol=1e-10, atol=1e-10)
+
+
+def test_fractional_gammas_have_a_gradient_at_extreme_logits():
+    logits = np.array([[-1e4, 1e4]], dtype=np.float32)
+    for targets in ([[0, 1]], [[1, 0]]):
+        loss, grad = compute(logits, targets, gamma_neg=0.5, gamma_pos=0.5, clip=0.0, stop_gradient=False)
+        assert np.isfinite(loss) and np.isfinite(grad).all()
+
+
+def test_batch_mean_divides_by_the_pictures(golden):
+    total, grad = compute(golden["logits"], golden["targets"])
+    mean, mean_grad = compute(golden["logits"], golden["targets"], reduction="batch_mean")
+    assert mean == pytest.approx(total / 16)
+    np.testing.assert_allclose(mean_grad, grad / 16)

@@ -1,0 +1,66 @@
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from mlrepro.config import LossSettings
+from mlrepro.errors import InputError
+from mlrepro.losses import create_loss
+from mlrepro.losses.asymmetric import asl
+from mlrepro.losses.single_positive import epr, wan
+
+NAMES = ["bce", "an", "bce_ls", "an_ls", "wan", "epr", "role", "asl"]
+TARGETS = torch.eye(4, 6, dtype=torch.int8)
+LOGITS = torch.linspace(-3, 3, 12).reshape(2, 6)
+ROWS = torch.tensor([3, 1])
+
+
+def create(name, targets=TARGETS, measured=None, **options):
+    if name in ("epr", "role"):
+        options = {"expected_positives": 1.5, **options}
+    settings = TypeAdapter(LossSettings).validate_python({"name": name, **options})
+    return create_loss(settings, targets, measured, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_loss_is_finite_and_computed_in_float32(name):
+    loss = create(name)
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):
+        logits = LOGITS.to(dtype)
+        value = loss(logits, TARGETS[ROWS], ROWS)
+        assert value.dtype == torch.float32 and value.shape == ()
+        torch.testing.assert_close(value, loss(logits.float(), TARGETS[ROWS], ROWS), rtol=0, atol=0)
+        extreme = torch.where(torch.arange(12).reshape(2, 6) % 2 == 0, 1e4, -1e4).to(dtype).requires_grad_()
+        value = loss(extreme, TARGETS[ROWS], ROWS)
+        value.backward()
+        assert value.isfinite() and extreme.grad.isfinite().all()
+
+
+def test_settings_reach_the_function():
+    rows = TARGETS[ROWS]
+    actual = create("asl", gamma_neg=2, clip=0.0, stop_gradient=False, reduction="batch_mean")(LOGITS, rows, ROWS)
+    assert actual == asl(LOGITS, rows, 2, 0, 0.0, False, "batch_mean")
+    assert create("wan", negative_weight=0.3)(LOGITS, rows, ROWS) == wan(LOGITS, rows, 0.3)
+    assert create("bce_ls", smoothing=0.0)(LOGITS, rows, ROWS) == create("bce")(LOGITS, rows, ROWS)
+    measured = create("epr", expected_positives="validation", measured=2.5)(LOGITS, rows, ROWS)
+    assert measured == epr(LOGITS, rows, 2.5) != create("epr", measured=2.5)(LOGITS, rows, ROWS)
+
+
+def test_only_role_has_parameters_and_picks_its_rows():
+    assert {name: sum(p.numel() for p in create(name).parameters()) for name in NAMES} == {
+        **dict.fromkeys(NAMES, 0), "role": TARGETS.numel()}
+    loss = create("role")
+    loss(LOGITS, TARGETS[ROWS], ROWS).backward()
+    assert (loss.logits.grad.abs().sum(dim=1) > 0).tolist() == [False, True, False, True]
+
+
+def test_targets_are_checked_once():
+    with pytest.raises(ValueError, match=r"1 of 24 entries .* \[2\]"):
+        create("bce", targets=torch.where(torch.arange(24).reshape(4, 6) == 5, 2, TARGETS))
+    with pytest.raises(ValueError, match="nan"):
+        create("bce", targets=torch.full((2, 3), torch.nan))
+
+
+@pytest.mark.parametrize("measured", [None, 0.0, 7.0, float("nan")])
+def test_expected_positives_must_be_possible(measured):
+    with pytest.raises(InputError, match="loss.expected_positives"):
+        create("role", measured=measured, expected_positives="validation")

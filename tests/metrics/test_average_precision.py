@@ -1,0 +1,140 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import average_precision_score
+
+from mlrepro.errors import InputError
+from mlrepro.metrics.average_precision import average_precision, bootstrap_se, mean_average_precision
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "metrics"
+SCORES = np.array([[0.9], [0.8], [0.8], [0.3], [0.1]])
+LABELS = np.array([[0], [1], [0], [-1], [1]])
+
+
+def golden(name):
+    with np.load(GOLDEN / f"{name}.npz") as arrays:
+        return dict(arrays)
+
+
+@st.composite
+def scores_and_labels(draw, ignored=False):
+    """Few distinct scores, so that ties, empty classes and classes that are all positive are common."""
+    shape = draw(st.tuples(st.integers(1, 25), st.integers(1, 3)))
+    scores = draw(arrays(draw(st.sampled_from([np.float32, np.float64])), shape, elements=st.integers(-3, 3)))
+    labels = draw(arrays(np.int8, shape, elements=st.integers(-1 if ignored else 0, 1)))
+    return scores, labels
+
+
+@given(scores_and_labels(ignored=True))
+@settings(max_examples=100, deadline=None)
+def test_exact_is_scikit_learns_without_the_ignored_rows(case):
+    scores, labels = case
+    ap = average_precision(scores, labels)
+    for c, (s, y) in enumerate(zip(scores.T, labels.T, strict=True)):
+        if (y == 1).any():
+            assert ap[c] == pytest.approx(average_precision_score(y[y != -1], s[y != -1]), abs=1e-12)
+        else:
+            assert np.isnan(ap[c])
+
+
+@pytest.mark.parametrize("case", ["plain40x6", "ties40x6", "class2_no_positive"])
+def test_exact_agrees_with_cole(case):
+    arrays = golden("metrics_cole")
+    ap = average_precision(arrays[f"{case}/scores"], arrays[f"{case}/labels"])
+    np.testing.assert_allclose(np.nan_to_num(ap), arrays[f"{case}/per_class_ap"], rtol=1e-12)
+    assert mean_average_precision(ap, "zero") == pytest.approx(arrays[f"{case}/map"], rel=1e-12)
+
+
+def test_exact_agrees_with_asl_ml_gcn_and_csra():
+    asl, meter, csra = golden("asl"), golden("mlgcn"), golden("csra")
+    ap = average_precision(asl["logits"], asl["targets"])
+    np.testing.assert_allclose(ap, asl["asl_ap"], rtol=1e-7)
+    np.testing.assert_allclose(ap, meter["mlgcn_bin_diff1_ap"], rtol=1e-6)
+    np.testing.assert_allclose(ap, csra["csra_coco_ap"], rtol=1e-7)
+    voc = np.choose(csra["targets_voc"] + 1, [0, -1, 1])  # theirs: 1 positive, 0 difficult, -1 negative
+    ap = average_precision(csra["logits"], voc)
+    np.testing.assert_allclose(ap, csra["csra_voc_ap"], rtol=1e-7)
+    np.testing.assert_allclose(ap, meter["mlgcn_voc_diff1_ap"], rtol=1e-6)
+    counted = average_precision(csra["logits"], (csra["targets_voc"] == 1).astype(int))
+    np.testing.assert_allclose(counted, meter["mlgcn_voc_diff0_ap"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", ["plain40x6", "ties40x6", "class2_no_positive"])
+def test_interpolated_agrees_with_query2label(case):
+    arrays = golden("voc_map")
+    expected = arrays.get(f"{case}/per_class_ap_if_stable_sort", arrays[f"{case}/per_class_ap"])
+    ap = average_precision(arrays[f"{case}/scores"], arrays[f"{case}/labels"], "interpolated")
+    np.testing.assert_allclose(100 * ap, expected, rtol=1e-12)
+    if case != "ties40x6":
+        assert mean_average_precision(ap, "nan") == pytest.approx(arrays[f"{case}/mAP"], rel=1e-12, nan_ok=True)
+
+
+@given(scores_and_labels())
+@settings(max_examples=60, deadline=None)
+def test_interpolated_and_eleven_point_follow_their_definitions(case):
+    scores, labels = case
+    interpolated, eleven = (average_precision(scores, labels, kind) for kind in ("interpolated", "11-point"))
+    for c, y in enumerate(labels.T):
+        order = sorted(range(len(y)), key=lambda n: -scores[n, c])
+        hits = np.cumsum(y[order])
+        if not hits[-1]:
+            assert np.isnan(interpolated[c]) and np.isnan(eleven[c])
+            continue
+        precision = hits / np.arange(1, len(y) + 1)
+        area = sum(precision[hits >= i].max() for i in range(1, hits[-1] + 1)) / hits[-1]
+        points = [precision[10 * hits >= k * hits[-1]].max() for k in range(11)]
+        assert interpolated[c] == pytest.approx(area, abs=1e-12)
+        assert eleven[c] == pytest.approx(np.mean(points), abs=1e-12)
+
+
+def test_by_hand():
+    # Without the ignored picture: 1 hit of 3 at the tied score 0.8, then 2 of 4; in row order the first hit is 1 of 2.
+    assert average_precision(SCORES, LABELS)[0] == pytest.approx((1 / 3 + 2 / 4) / 2)
+    assert average_precision(SCORES, LABELS, "interpolated")[0] == pytest.approx(1 / 2)
+    assert average_precision(np.array([[3.0], [2], [1]]), np.array([[1], [0], [1]]), "11-point")[0] == pytest.approx(
+        (6 * 1 + 5 * 2 / 3) / 11)
+
+
+def test_empty_classes_by_convention():
+    ap = np.array([0.5, np.nan])
+    assert mean_average_precision(ap) == mean_average_precision(ap, "zero") == 25
+    assert mean_average_precision(ap, "skip") == 50
+    assert np.isnan(mean_average_precision(ap, "nan")) and np.isnan(mean_average_precision(ap[1:], "skip"))
+
+
+def test_what_cannot_be_scored_is_refused():
+    with pytest.raises(ValueError, match="float16"):
+        average_precision(SCORES.astype(np.float16), LABELS)
+    with pytest.raises(ValueError, match="2 entries .* \\[2, 2\\]"):
+        average_precision(SCORES, np.where(LABELS == 1, 2, LABELS))
+    with pytest.raises(ValueError, match=r"\(5, 1\) and \(5,\)"):
+        average_precision(SCORES, LABELS[:, 0])
+    with pytest.raises(InputError, match="1 of 5 are NaN"):
+        average_precision(np.where(SCORES == 0.3, np.nan, SCORES), LABELS)
+    with pytest.raises(ValueError, match="interpolated"):
+        average_precision(SCORES, LABELS, "voc")
+
+
+@pytest.mark.parametrize("empty", ["zero", "skip"])
+def test_bootstrap_equals_scoring_each_resample(empty):
+    random = np.random.default_rng(3)
+    scores = random.integers(0, 12, (30, 4)).astype(np.float32)
+    labels = random.choice([-1, 0, 1], p=[0.1, 0.6, 0.3], size=(30, 4))
+    labels[:, 2] = np.arange(30) == 5  # left without a positive by about a third of the resamples
+    draws, values = np.random.default_rng(7), []
+    for _ in range(20):
+        rows = draws.integers(30, size=30)
+        values.append(mean_average_precision(average_precision(scores[rows], labels[rows]), empty))
+    assert bootstrap_se(scores, labels, 20, 7, empty) == pytest.approx(np.std(values, ddof=1), rel=1e-10)
+
+
+def test_metrics_do_not_import_torch_or_scikit_learn():
+    code = ("import sys, mlrepro.metrics.thresholded, mlrepro.metrics.thresholds;"
+            "print({'torch', 'sklearn', 'scipy', 'pandas'} & set(sys.modules))")
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
