@@ -1,0 +1,97 @@
+"""Scores trained weights on validation and test, and makes the result record."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from mlrepro.config import Run
+from mlrepro.data.manifest import Manifest, read_manifest
+from mlrepro.errors import InputError
+from mlrepro.metrics.average_precision import average_precision, bootstrap_se, mean_average_precision
+from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
+from mlrepro.metrics.thresholds import tune_thresholds
+from mlrepro.models.complexity import measure_cost
+from mlrepro.results import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record
+from mlrepro.training.fit import predict
+from mlrepro.training.run import SELECTIONS, create_task, device, train_targets
+
+GROUPED = ("OP", "OR", "OF1", "CP", "CR", "CF1")
+
+
+def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, data_set: str) -> tuple[Record, dict]:
+    """The record of a trained run, and the float32 logits of each selection by `<split>_<selection>`.
+
+    Raises InputError if the weights in `out` were trained on another manifest or with other settings.
+    """
+    manifest = read_manifest(data_folder)
+    facts = json.loads((out / "training.json").read_text())
+    for key, now in (("manifest_sha256", manifest.digest), ("settings_sha256", run.digest)):
+        if facts[key] != now:
+            raise InputError(f"{out}: {key} is not that of the present data and run file; run its train stage again")
+    labels = manifest.label_matrix()
+    task = create_task(run, manifest, data_folder, weights=False)
+    rows = {split: manifest.rows(split) for split in ("val", "test")}
+    logits, measurements = {}, {}
+    observed, _ = train_targets(run, manifest, labels, data_folder)
+    for selection in SELECTIONS:
+        task.model.load_state_dict(load_file(out / f"{selection}.safetensors"))
+        for split in rows:
+            show = f"{run.run_id} seed {seed}: {split} ({selection})"
+            logits[f"{split}_{selection}"] = predict(task.model, task.inputs, rows[split], device(), show)
+        measurements[selection] = measure(
+            run, manifest, labels, rows, observed, facts["epochs"][selection],
+            {split: logits[f"{split}_{selection}"] for split in rows})
+    provenance = {key: facts[key] for key in Provenance.model_fields if key in facts}
+    weights = {selection: file_sha256(out / f"{selection}.safetensors") for selection in SELECTIONS}
+    record = Record(
+        study=study, data_set=data_set, run=run, seed=seed, splits=split_counts(manifest), measurements=measurements,
+        history=read_history(out / "history.csv"), provenance=Provenance(**provenance, weights_sha256=weights),
+        environment=Environment(**facts["environment"]), cost=measure_cost(run, len(manifest.classes)))
+    return record, logits
+
+
+def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np.ndarray], observed: np.ndarray, epoch: int,
+            logits: dict[str, np.ndarray]) -> Measurement:
+    """All metrics of one selection on test, in percent. Thresholds are tuned on validation, never on test."""
+    scores, test = logits["test"], labels[rows["test"]]
+    exact = average_precision(scores, test)
+    metrics = {"mAP": mean_average_precision(exact, run.empty_classes)}
+    for name, kind in (("mAP_interpolated", "interpolated"), ("mAP_11point", "11-point")):
+        metrics[name] = mean_average_precision(average_precision(scores, test, kind), run.empty_classes)
+    metrics["mAP_nonempty"] = mean_average_precision(exact, "skip")
+    metrics |= thresholded_metrics(scores, test, 0.0)  # logit 0 is probability 0.5
+    metrics |= {f"top3_{key}": value for key, value in top_k_metrics(scores, test, 3).items() if key in GROUPED}
+    tuned = thresholded_metrics(scores, test, tune_thresholds(logits["val"], labels[rows["val"]]))
+    metrics |= {f"tuned_{key}": tuned[key] for key in GROUPED}
+    counts = {"train": (labels[manifest.rows("train")] > 0).sum(0), "observed": (observed > 0).sum(0), "test": (test > 0).sum(0)}
+    per_class = [ClassResult(name=name, AP=none_if_nan(exact[i]), **{key: int(value[i]) for key, value in counts.items()})
+                 for i, name in enumerate(manifest.classes)]
+    return Measurement(epoch=epoch, metrics={key: none_if_nan(value) for key, value in metrics.items()},
+                       mAP_se=bootstrap_se(scores, test, empty=run.empty_classes), per_class=per_class)
+
+
+def none_if_nan(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def split_counts(manifest: Manifest) -> dict[str, Counts]:
+    return {split: Counts(**{key: counts[key] for key in Counts.model_fields})
+            for split, counts in manifest.summary["splits"].items()}
+
+
+def read_history(path: Path) -> list[Epoch]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [Epoch.model_validate(row) for row in csv.DictReader(file)]
+
+
+def file_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_logits(logits: dict[str, np.ndarray], path: Path) -> None:
+    save_file({key: torch.from_numpy(value) for key, value in logits.items()}, path)

@@ -1,0 +1,25 @@
+"""The whole network: a backbone and a head, or on extracted features the head alone."""
+
+from torch import Tensor, nn
+
+from mlrepro.config import Run
+from mlrepro.models.backbones import Pretrained, create_backbone, map_size
+from mlrepro.models.heads import create_head
+
+
+class Classifier(nn.Module):
+    """Pictures (B, 3, S, S) to logits (B, K): head(backbone(pictures))."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module):
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.backbone(pictures))
+
+
+def create_classifier(run: Run, num_classes: int) -> tuple[Classifier, Pretrained]:
+    """The network of a run that reads pictures, with its backbone's weights loaded."""
+    backbone, pretrained = create_backbone(run.backbone, run.weights, run.resolution)
+    head = create_head(run.head, backbone.channels, num_classes, map_size(run.backbone, run.resolution))
+    return Classifier(backbone, head), pretrained

@@ -1,0 +1,96 @@
+"""MLflow, for looking at runs. It mirrors what history.csv and the records hold, and it never stops a training: whatever
+fails here becomes one warning. MLREPRO_TRACKING=none turns it off; MLFLOW_TRACKING_URI names another store."""
+
+import fcntl
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlrepro.config import Run
+from mlrepro.results import Record
+
+STORE = "sqlite:///mlflow.db"  # at the repository's root, where plain `mlflow ui` looks
+ARTIFACTS = Path("mlartifacts")
+
+
+class Tracker:
+    """One MLflow run, for one run id and seed. After the first failure it says so once and does nothing more."""
+
+    def __init__(self, experiment: str, run: Run, seed: int, tags: dict[str, str]):
+        self.experiment, self.run, self.seed, self.tags = experiment, run, seed, tags
+        self.run_id: str | None = None
+        self.client = None
+        if os.environ.get("MLREPRO_TRACKING") != "none":
+            self._quietly(self._open)
+
+    def _quietly(self, action: Callable, *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except Exception as error:  # the store may be locked, broken, away or not installed: none of it may stop a run
+            self.client = None
+            warnings.warn(f"MLflow tracking stopped for {self.run.run_id} seed {self.seed}: {type(error).__name__}: {error}. "
+                          "The run goes on; history.csv and the record hold its results.", stacklevel=2)
+
+    def _open(self) -> None:
+        from mlflow import MlflowClient
+        Path(".checkpoints").mkdir(exist_ok=True)
+        # Several processes that migrate one fresh SQLite file destroy it: the first open happens under a lock.
+        with Path(".checkpoints/mlflow.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", STORE))
+            experiment = client.get_experiment_by_name(self.experiment)
+            self.experiment_id = experiment.experiment_id if experiment else client.create_experiment(
+                self.experiment, artifact_location=(ARTIFACTS / self.experiment).absolute().as_uri())
+        self.client = client
+
+    def start(self, run_id: str | None) -> str | None:
+        """Opens the MLflow run `run_id` again, or a new one; returns its id (None without a store)."""
+        if self.client:
+            self._quietly(self._reopen if run_id else self._create, run_id)
+        return self.run_id
+
+    def _reopen(self, run_id: str) -> None:
+        self.client.update_run(run_id, status="RUNNING")
+        self.run_id = run_id
+
+    def _create(self, _: None) -> None:
+        from mlflow.entities import Param
+        created = self.client.create_run(self.experiment_id, run_name=f"{self.run.run_id}-s{self.seed}", tags=self.tags)
+        self.run_id = created.info.run_id
+        settings = _flat({**self.run.model_dump(mode="json"), "seed": self.seed})
+        self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in settings.items()])
+
+    def epoch(self, entry: dict) -> None:
+        metrics = {key: value for key, value in entry.items() if key != "epoch"}
+        self.metrics(metrics, step=entry["epoch"])
+
+    def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
+        if self.client and self.run_id:
+            self._quietly(self._log, values, step)
+
+    def _log(self, values: dict[str, float | None], step: int) -> None:
+        import time
+
+        from mlflow.entities import Metric
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.run_id, [Metric(k, v, now, step) for k, v in values.items() if v is not None])
+
+    def finish(self, status: str = "FINISHED") -> None:
+        if self.client and self.run_id:
+            self._quietly(self.client.set_terminated, self.run_id, status)
+
+    def record(self, record: Record, path: Path) -> None:
+        """Final metrics of the record's selection, its cost, and the record itself as a small artifact."""
+        if self.client and self.run_id:
+            self.metrics({**{f"test.{k}": v for k, v in record.selected.metrics.items()}, "GMACs": record.cost.gmacs})
+            self._quietly(self.client.log_artifact, self.run_id, str(path))
+            self._quietly(self.client.set_terminated, self.run_id)
+
+
+def _flat(values: dict, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -1,0 +1,89 @@
+"""Feature extraction: pooled outputs of a frozen backbone, once for all runs that train on them."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mlrepro.config import Features
+from mlrepro.data.features import write_features
+from mlrepro.data.images import Pictures, normalise, picture_batches, sequential_batches
+from mlrepro.data.manifest import Manifest
+from mlrepro.models.backbones import Backbone, create_backbone
+from mlrepro.training.checkpoint import Checkpoint, code_digests, exclusive
+from mlrepro.training.fit import autocast
+
+FLUSH_EVERY = 50  # batches between two points from which an interrupted extraction goes on
+
+
+def extract(settings: Features, manifest: Manifest, path: Path, device: torch.device) -> None:
+    """Writes (rows, channels) float32 of all pictures to `path`: global average pooling of the backbone's feature map.
+
+    An interrupted extraction goes on where it stopped, if weights, transform, code and manifest are the same.
+    """
+    backbone, pretrained = create_backbone(settings.backbone, settings.weights, settings.resolution)
+    backbone = backbone.to(device, memory_format=torch.channels_last).eval()
+    header = {
+        "backbone": settings.backbone, "weights": pretrained.source, "weights_sha256": pretrained.sha256,
+        "transform": {"resize": [settings.resolution] * 2, "interpolation": backbone.interpolation,
+                      "mean": backbone.mean, "std": backbone.std},
+        "pooling": "average", "precision": "bfloat16" if device.type == "cuda" else "float32",
+        "manifest": manifest.digest,
+    }
+    name = f"extract-{path.parent.parent.name}-{path.stem}"
+    with exclusive(name):
+        partial = Checkpoint(name, {"header": header, "code": code_digests()})
+        features = _pooled(backbone, manifest, settings, partial.folder, device)
+        write_features(torch.from_numpy(features), header, path)
+        partial.delete()
+
+
+def _pooled(backbone: Backbone, manifest: Manifest, settings: Features, folder: Path, device: torch.device) -> np.ndarray:
+    n, done_file = len(manifest.frame), folder / "done.json"
+    done = json.loads(done_file.read_text()) if done_file.is_file() else 0
+    mode = "r+" if done else "w+"
+    features = np.lib.format.open_memmap(folder / "features.npy", mode=mode, dtype=np.float32, shape=(n, backbone.channels))
+    if done:
+        tqdm.write(f"resumed at picture {done} of {n}")
+    batch_size = settings.batch_size or _fitting_batch(backbone, settings.resolution, device)
+    rows = np.arange(done, n)
+    pictures = Pictures(manifest, rows, settings.resolution, backbone.interpolation)
+    batches = picture_batches(pictures, sequential_batches(len(rows), batch_size), device)
+    with tqdm(total=n, initial=done, desc=f"extract {settings.backbone} {settings.resolution} px", unit="picture") as bar, \
+            torch.inference_mode():
+        for i, (batch, batch_rows) in enumerate(batches):
+            features[batch_rows.numpy()] = _pool(backbone, batch, device)
+            bar.update(len(batch_rows))
+            if i % FLUSH_EVERY == FLUSH_EVERY - 1:
+                features.flush()
+                _replace(done_file, json.dumps(done + (i + 1) * batch_size))
+    return np.asarray(features)
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _pool(backbone: Backbone, batch: torch.Tensor, device: torch.device) -> np.ndarray:
+    pictures = normalise(batch, backbone.mean, backbone.std).contiguous(memory_format=torch.channels_last)
+    with autocast(device):
+        maps = backbone(pictures)
+    return maps.float().mean((2, 3)).cpu().numpy()
+
+
+def _fitting_batch(backbone: Backbone, resolution: int, device: torch.device) -> int:
+    """The largest power of two up to 512 whose forward pass fits half of the GPU's free memory; 32 on a CPU."""
+    if device.type != "cuda":
+        return 32
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    with torch.inference_mode(), autocast(device):
+        backbone(torch.zeros(8, 3, resolution, resolution, device=device))
+    a_picture = (torch.cuda.max_memory_allocated() - before) / 8
+    fits = torch.cuda.mem_get_info()[0] / 2 / a_picture
+    return int(min(512, 2 ** math.floor(math.log2(max(fits, 1)))))

@@ -1,0 +1,152 @@
+"""One run with one seed: from manifest, observed labels and features to weights, history and what is needed to prove them."""
+
+import csv
+import hashlib
+import json
+import platform
+import resource
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from mlrepro.config import Run
+from mlrepro.data.features import features_path, read_features
+from mlrepro.data.manifest import Manifest, load_observed, read_manifest
+from mlrepro.errors import InputError
+from mlrepro.losses import create_loss
+from mlrepro.models.classifier import create_classifier
+from mlrepro.models.heads import create_head
+from mlrepro.tracking import Tracker
+from mlrepro.training.checkpoint import Checkpoint, code_digests, exclusive
+from mlrepro.training.fit import Progress, fit
+from mlrepro.training.inputs import FeatureInputs, PictureInputs
+
+SELECTIONS = ("best", "last")
+
+
+@dataclass
+class Task:
+    """A network and what it is fed. `origin`: source and sha256 of the pretrained weights; `digest`: of features, if any."""
+
+    model: nn.Module
+    inputs: FeatureInputs | PictureInputs
+    origin: tuple[str, str | None]
+    digest: str
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def create_task(run: Run, manifest: Manifest, data_folder: Path, weights: bool = True) -> Task:
+    """Builds network and inputs. `weights`: load the pretrained ones (evaluation loads trained ones over them instead)."""
+    where, classes = device(), len(manifest.classes)
+    if run.inputs == "features":
+        path = features_path(data_folder, run.backbone, run.resolution)
+        features, header = read_features(path, manifest.digest, run.backbone)
+        model = create_head(run.head, features.shape[1], classes, None).to(where)
+        return Task(model, FeatureInputs(features, where), (header["weights"], header["weights_sha256"]), json.dumps(header))
+    built = run if weights else run.model_copy(update={"weights": "none"})
+    model, pretrained = create_classifier(built, classes)
+    model = model.to(where, memory_format=torch.channels_last)
+    inputs = PictureInputs(manifest, run.resolution, model.backbone, run.augment == "flip", where)
+    return Task(model, inputs, (pretrained.source, pretrained.sha256), "")
+
+
+def train_targets(run: Run, manifest: Manifest, labels: np.ndarray, data_folder: Path) -> tuple[np.ndarray, str]:
+    """(train rows, K) int8 targets in manifest order, full labels or the observed ones, and a digest of them."""
+    rows = manifest.rows("train")
+    targets = labels[rows]
+    if run.labels == "single":
+        observed_rows, observed = load_observed(data_folder)
+        known = np.full_like(labels, 2)  # a value that create_loss refuses
+        known[observed_rows] = observed
+        targets = known[rows]
+    return targets, hashlib.sha256(targets.tobytes()).hexdigest()
+
+
+def expected_positives(run: Run, labels: np.ndarray, val_rows: np.ndarray) -> float | None:
+    """EPR's and ROLE's k: as the run says, or the mean number of labels of the validation pictures."""
+    value = getattr(run.loss, "expected_positives", None)
+    return float((labels[val_rows] > 0).sum(1).mean()) if value == "validation" else value
+
+
+def train_run(run: Run, seed: int, data_folder: Path, out: Path, name: str, tracker: Tracker) -> Progress:
+    """Trains and writes best.safetensors, last.safetensors, history.csv and training.json into `out`.
+
+    Killed at any moment and run again, it gives the same bits as an uninterrupted run (on the same machine and threads).
+    """
+    manifest = read_manifest(data_folder)
+    rows = {split: manifest.rows(split) for split in ("train", "val")}
+    if not len(rows["val"]):
+        raise InputError(f"{data_folder}/manifest.parquet: no validation rows; set hold_out in the data set's settings")
+    labels = manifest.label_matrix()
+    targets, origin = train_targets(run, manifest, labels, data_folder)
+    torch.manual_seed(seed)
+    task = create_task(run, manifest, data_folder)
+    generator = torch.Generator().manual_seed(seed)
+    k = expected_positives(run, labels, rows["val"])
+    targets = torch.from_numpy(targets)
+    loss = create_loss(run.loss, targets, k, generator).to(device())
+    parts = {"settings": run.model_dump(mode="json"), "seed": seed, "manifest": manifest.digest, "labels": origin,
+             "features": task.digest, "code": code_digests(), "torch": torch.__version__}
+    with exclusive(name):
+        checkpoint = Checkpoint(name, parts)
+        try:
+            progress = fit(run, seed, task.model, loss, task.inputs, targets.to(device()), labels, rows, checkpoint,
+                           device(), tracker.start, tracker.epoch)
+        except BaseException:
+            tracker.finish("FAILED")
+            raise
+        _write(out, task, progress, run, manifest, len(rows["train"]))
+        checkpoint.delete()
+    tracker.finish()
+    return progress
+
+
+def _write(out: Path, task: Task, progress: Progress, run: Run, manifest: Manifest, pictures: int) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for selection, weights in zip(SELECTIONS, (progress.best["weights"], task.model.state_dict()), strict=True):
+        save_file({key: value.contiguous().cpu() for key, value in weights.items()}, out / f"{selection}.safetensors")
+    with (out / "history.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, progress.history[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(progress.history)
+    commit, dirty = git_state()
+    facts = {
+        "epochs": {"best": progress.best["epoch"], "last": progress.history[-1]["epoch"]},
+        "commit": commit, "dirty": dirty, "settings_sha256": run.digest, "manifest_sha256": manifest.digest,
+        "pretrained": task.origin[0], "pretrained_sha256": task.origin[1], "mlflow_run_id": progress.tracking_id,
+        "environment": environment(progress.seconds, pictures * len(progress.history)),
+    }
+    (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def environment(seconds: float, pictures: int) -> dict:
+    cuda = torch.cuda.is_available()
+    peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy")},
+        "device": torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})",
+        "precision": "bfloat16" if cuda else "float32", "threads": torch.get_num_threads(),
+        "train_seconds": round(seconds, 2), "images_per_second": round(pictures / max(seconds, 1e-9), 1),
+        "peak_memory_mib": round(peak, 1),
+    }
+
+
+def git_state() -> tuple[str, bool]:
+    """The commit, and whether code or settings differ from it; ("unknown", True) outside a git repository."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "src", "stages", "*.yaml"],
+                                 capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", True
+    return commit, bool(changed)

@@ -1,0 +1,17 @@
+"""Hides labels of the training pictures: what is left are the observed labels, one positive a picture by default."""
+
+from mlrepro.data.corruption import write_observed
+from mlrepro.data.manifest import read_manifest
+from mlrepro.layout import read_layout
+from mlrepro.stage import main
+
+
+def stage(settings: str) -> None:
+    layout = read_layout(settings)
+    corruption = layout.pipeline.corruption
+    print(f"corrupt {layout.name}: keep {corruption.positives} positive and {corruption.negatives} negative labels a training "
+          f"picture (seed {corruption.seed}; Cole et al. 2021)")
+    write_observed(read_manifest(layout.data), corruption, layout.data)
+
+
+main(stage, "params.yaml")

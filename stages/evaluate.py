@@ -1,0 +1,25 @@
+"""Scores one trained run on the test split; keeps its logits and writes its result record."""
+
+from mlrepro.evaluation import evaluate_run, write_logits
+from mlrepro.layout import read_layout
+from mlrepro.results import write_record
+from mlrepro.stage import main
+from mlrepro.tracking import Tracker
+
+
+def stage(settings: str, run_id: str, seed: str) -> None:
+    layout = read_layout(settings)
+    run, out, path = layout.run(run_id), layout.output(run_id, int(seed)), layout.record(run_id, int(seed))
+    record, logits = evaluate_run(run, int(seed), layout.data, out, layout.study, layout.name)
+    write_logits(logits, out / "logits.safetensors")
+    write_record(record, path)
+    if record.provenance.mlflow_run_id:
+        tracker = Tracker(f"{layout.study}/{layout.name}", run, int(seed), {})
+        tracker.start(record.provenance.mlflow_run_id)
+        tracker.record(record, path)
+    metrics = record.selected.metrics
+    print(f"evaluate {run_id}, seed {seed}: test mAP {metrics['mAP']:.2f} (SE {record.selected.mAP_se:.2f}), "
+          f"CF1 {metrics['CF1']:.2f}, {record.cost.gmacs:.3f} GMACs -> {path}")
+
+
+main(stage, "params.yaml", "run", "seed")

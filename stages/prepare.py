@@ -1,0 +1,15 @@
+"""Unpacks one data set, checks every picture and writes its manifest: the node of the graph that all later stages read."""
+
+from pathlib import Path
+
+from mlrepro.config import load_data_settings
+from mlrepro.data.prepare import prepare
+from mlrepro.stage import main
+
+
+def stage(settings: str, name: str) -> None:
+    print(f"prepare {name}: unpack, check every picture, write data/{name}/manifest.parquet")
+    prepare(load_data_settings(Path(settings), name), Path("data") / name)
+
+
+main(stage, "params.yaml", "data set")

@@ -1,0 +1,24 @@
+"""Trains one run with one seed; writes weights (best on validation, and last), history.csv and training.json."""
+
+from mlrepro.layout import read_layout
+from mlrepro.stage import main
+from mlrepro.tracking import Tracker
+from mlrepro.training.run import git_state, train_run
+
+
+def stage(settings: str, run_id: str, seed: str) -> None:
+    layout = read_layout(settings)
+    run = layout.run(run_id)
+    where = "extracted features" if run.inputs == "features" else f"pictures at {run.resolution} px"
+    print(f"train {run_id}, seed {seed}: {run.head} head, {run.loss.name} loss, {run.labels} labels, "
+          f"{run.epochs} epochs on {where}")
+    tags = {"method": f"{run.head}-{run.loss.name}", "backbone": run.backbone, "data_set": layout.name, "labels": run.labels,
+            "study": layout.study, "seed": seed, "commit": git_state()[0], "stage": f"{layout.dvc_file}:train@{run_id}-{seed}"}
+    tracker = Tracker(f"{layout.study}/{layout.name}", run, int(seed), tags)
+    name = f"{layout.study}-{layout.name}-{run_id}-s{seed}"
+    progress = train_run(run, int(seed), layout.data, layout.output(run_id, int(seed)), name, tracker)
+    print(f"best validation mAP {progress.best['val_mAP']:.2f} at epoch {progress.best['epoch']}, "
+          f"last {progress.history[-1]['val_mAP']:.2f}, {progress.seconds:.1f} s")
+
+
+main(stage, "params.yaml", "run", "seed")
