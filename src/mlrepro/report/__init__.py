@@ -1,0 +1,1 @@
+"""From result records to markdown pages and figures. Reads records only, never MLflow."""

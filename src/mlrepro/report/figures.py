@@ -1,0 +1,187 @@
+"""Figures of result records, as PNG and SVG. Drawing the same records again gives the same bytes.
+
+Each function takes runs in rank order and the path without its suffix. Lines and points differ in style and marker as
+well as in colour, and runs are labelled beside the axes.
+"""
+
+import statistics
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlrepro.report.tables import REGIMES, Runs, class_ap, mean_map, standard_error
+from mlrepro.results import Record
+
+WIDTH = 9.0  # inches; at 100 dots an inch the width that GitHub gives a page
+STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+         "grid.color": "0.9", "axes.axisbelow": True, "savefig.dpi": 150, "svg.hashsalt": "mlrepro",
+         "legend.frameon": False, "lines.markersize": 5,
+         "text.parse_math": False}  # a label may hold dollar signs
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]  # Okabe & Ito
+LINES = ["-", "--", "-.", ":"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
+SERIES = [("o", "#0072B2", "full"), ("s", "#D55E00", "none"), ("^", "#009E73", "full")]  # marker, colour, fill
+LABEL_LENGTH = 38  # characters that the right margin holds
+
+
+def short_names(runs: Runs) -> dict[str, str]:
+    """Rank, and those parts of the run id in which the runs differ; cut in the middle where still too long."""
+    parts = {run: [r.head, r.loss.name, r.labels, r.backbone, str(r.resolution), r.variant or ""]
+             for run, r in ((run, records[0].run) for run, records in runs.items())}
+    differ = [len(set(column)) > 1 for column in zip(*parts.values(), strict=True)]
+    names = {}
+    for rank, (run, values) in enumerate(parts.items(), 1):
+        name = " ".join(value for value, kept in zip(values, differ, strict=True) if kept and value) or run
+        names[run] = f"{rank} {_shorten(name, LABEL_LENGTH - 3)}"
+    return names
+
+
+def training_curves(runs: Runs, stem: Path) -> None:
+    """Validation mAP an epoch, mean over seeds: a panel a labels regime, a line a run, as far as every seed got."""
+    names = short_names(runs)
+    regimes = [regime for regime in REGIMES if any(records[0].run.labels == regime for records in runs.values())]
+    lines = {regime: [run for run, records in runs.items() if records[0].run.labels == regime] for regime in regimes}
+    columns = 3 - len(regimes)  # of each legend
+    legend = 0.2 * max(-(-len(group) // columns) for group in lines.values()) + 0.7  # inches
+    height = 3.4 + legend
+    with _figure(stem, height) as figure:
+        panels = figure.subplots(1, len(regimes), sharey=True, squeeze=False)[0]
+        for axes, regime in zip(panels, regimes, strict=True):
+            for i, run in enumerate(lines[regime]):
+                curve = validation_curve(runs[run])
+                axes.plot([epoch for epoch, _ in curve], [value for _, value in curve], LINES[i % len(LINES)],
+                          marker=MARKERS[i % len(MARKERS)], markevery=max(1, len(curve) // 12), linewidth=1.3,
+                          color=COLOURS[i % len(COLOURS)], label=names[run])
+            axes.set(xlabel="epoch", title=REGIMES[regime])
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns, fontsize=9, handlelength=3.5)
+        panels[0].set_ylabel("validation mAP (%)")
+        figure.subplots_adjust(left=0.08, right=0.98, top=1 - 0.35 / height, bottom=legend / height, wspace=0.06)
+
+
+def validation_curve(records: list[Record]) -> list[tuple[int, float]]:
+    """(epoch, validation mAP in percent) for the epochs that every seed has trained."""
+    seeds = [{e.epoch: e.val_mAP for e in record.history} for record in records]
+    shared = sorted(set.intersection(*map(set, seeds)))
+    return [(epoch, statistics.fmean(seed[epoch] for seed in seeds)) for epoch in shared]
+
+
+def map_against_cost(runs: Runs, stem: Path) -> None:
+    """mAP (bar: +- SE) against GMACs a picture; filled points: full labels, open ones: single-positive."""
+    names = short_names(runs)
+    measured = {run: records for run, records in runs.items() if mean_map(records) is not None}
+    with _figure(stem, max(4.0, 1.2 + 0.24 * len(measured))) as figure:
+        axes = figure.subplots()
+        ends = []
+        for run, records in measured.items():
+            marker, colour, fill = SERIES[list(REGIMES).index(records[0].run.labels)]
+            point = records[0].cost.gmacs, mean_map(records)
+            axes.errorbar(*point, yerr=standard_error(records), fmt=marker, color=colour, elinewidth=0.8,
+                          markerfacecolor=colour if fill == "full" else "white")
+            ends.append((*point, names[run], colour))
+        axes.set(xlabel="GMACs a picture", ylabel="test mAP (%)")
+        axes.margins(x=0.1)
+        axes.locator_params(axis="x", nbins=6)
+        _label_in_margin(axes, ends)
+        _legend(figure, [REGIMES[regime] for regime in REGIMES], legend_right=0.62)
+
+
+def class_average_precision(best: Runs, stem: Path) -> None:
+    """AP by class of one run a regime, sorted by the first one's; classes without an AP come last, without a marker."""
+    classes = next(iter(best.values()))[0].selected.per_class
+    columns = {REGIMES[records[0].run.labels]: [None if None in values else statistics.fmean(values)
+                                                for values in class_ap(records)] for records in best.values()}
+    first = next(iter(columns.values()))
+    order = sorted(range(len(classes)), key=lambda i: -1 if first[i] is None else first[i], reverse=True)
+    _dots(stem, [classes[i].name for i in order], "AP (%)",
+          {name: [column[i] for i in order] for name, column in columns.items()})
+
+
+def label_distribution(record: Record, stem: Path) -> None:
+    """Positives by class on a logarithmic axis (0 at its left end), most frequent in train first."""
+    classes = sorted(record.selected.per_class, key=lambda c: -c.train)
+    series = {"train": [c.train for c in classes], "observed in train": [c.observed for c in classes],
+              "test": [c.test for c in classes]}
+    if record.run.labels == "full":
+        del series["observed in train"]
+    _dots(stem, [c.name for c in classes], "positives", series, logarithmic=True)
+
+
+# --- drawing ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _figure(stem: Path, height: float):
+    """A blank figure, written as PNG and SVG at the end: without dates, versions or random ids."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(WIDTH, height), facecolor="white")
+        yield figure
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+
+
+def _shorten(text: str, length: int) -> str:
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 2
+    return f"{text[:head]}…{text[head + 1 - length:]}"
+
+
+def _label_in_margin(axes, ends: list[tuple[float, float, str, str]]) -> None:
+    """Writes each (x, y, text, colour) right of the axes at the height of its point, spread so that no two overlap."""
+    axes.figure.subplots_adjust(left=0.08, right=0.62, top=0.93, bottom=0.6 / axes.figure.get_figheight())
+    low, high = axes.get_ylim()
+    gap = 0.2 / (axes.figure.get_figheight() * axes.get_position().height) * (high - low)
+    ends = sorted(ends, key=lambda end: end[1])
+    heights = []
+    for _, y, *_ in ends:
+        heights.append(max(y, heights[-1] + gap) if heights else max(y, low))
+    limit = high
+    for i in reversed(range(len(heights))):
+        heights[i] = min(heights[i], limit)
+        limit = heights[i] - gap
+    for (x, y, text, colour), height in zip(ends, heights, strict=True):
+        axes.annotate(text, (x, y), (1.06, height), textcoords=axes.get_yaxis_transform(), va="center", fontsize=9,
+                      color=colour, annotation_clip=False,
+                      arrowprops={"arrowstyle": "-", "color": "0.65", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3,
+                                  "relpos": (0, 0.5)})
+    axes.set_ylim(low, high)
+
+
+def _legend(figure, labels: list[str], legend_right: float = 1.0) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], linestyle="", marker=marker, color=colour, label=label,
+                      markerfacecolor=colour if fill == "full" else "white")
+               for label, (marker, colour, fill) in zip(labels, SERIES, strict=False)]
+    figure.legend(handles=handles, loc="upper right", ncols=len(handles), bbox_to_anchor=(legend_right, 1.0))
+
+
+def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[float | None]],
+          logarithmic: bool = False) -> None:
+    """A row a name, a marker a series; beyond 40 names in two columns. Values: percent, or counts on a log axis."""
+    parts = 1 if len(names) <= 40 else 2
+    length = -(-len(names) // parts)
+    with _figure(stem, 1.1 + 0.21 * length) as figure:
+        panels = figure.subplots(1, parts, sharex=True, squeeze=False)[0]
+        for part, axes in enumerate(panels):
+            rows = range(part * length, min((part + 1) * length, len(names)))
+            for (marker, colour, fill), values in zip(SERIES, series.values(), strict=False):
+                kept = [(values[i], i) for i in rows if values[i] is not None]
+                axes.plot([x for x, _ in kept], [y for _, y in kept], linestyle="", marker=marker, color=colour,
+                          markerfacecolor=colour if fill == "full" else "none", clip_on=False)
+            axes.set_yticks(rows, [_shorten(names[i], 22) for i in rows], fontsize=9)
+            axes.set_ylim((part + 1) * length - 0.5, part * length - 0.5)
+            axes.set_xlabel(xlabel)
+            if logarithmic:
+                axes.set_xscale("symlog", linthresh=1, linscale=0.4)
+                axes.set_xlim(left=-0.3)
+                axes.xaxis.set_major_formatter("{x:.0f}")
+            else:
+                axes.set_xlim(-2, 102)
+        top = 1 - 0.4 / figure.get_figheight()
+        figure.subplots_adjust(left=0.19, right=0.98, top=top, bottom=0.6 / figure.get_figheight(), wspace=0.72)
+        _legend(figure, list(series), legend_right=0.98)

@@ -1,0 +1,235 @@
+"""Markdown pages: a comparison of runs on one data set, and the index of all pages."""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from mlrepro.errors import InputError
+from mlrepro.report import figures, tables
+from mlrepro.report.tables import REGIMES, Runs, code, mean_map, metric_values
+from mlrepro.results import MINIMUM_TOLERANCE, Record, tolerance
+
+FOLD_AFTER = 30  # table rows beyond which a table by class is folded away
+
+READING_NOTES = f"""\
+- **mAP** is the mean over classes of the average precision (AP) on the test split, in percent. *Exact* AP is the
+  step-wise area under the precision-recall curve (scikit-learn's); it is what the ranking uses. *Interpolated* AP
+  first makes precision non-increasing in recall (PASCAL VOC 2010 and later), so it is never lower; *11-point* AP
+  averages the interpolated precision at recall 0, 0.1, ..., 1 (PASCAL VOC 2007). Compare numbers of the same kind only.
+- **mean ± std (n)** is over n seeds; without ± there is one seed, so its spread is not known. **SE** is the standard
+  error of mAP from resampling the test pictures, in points.
+- **Noise**: two runs are told apart when their mAP differs by more than
+  max({MINIMUM_TOLERANCE}, 2 sqrt(s1²/n1 + SE1² + s2²/n2 + SE2²)) points, with s over seeds. Runs share their test
+  pictures, so this is on the careful side. **≈** marks the runs that cannot be told apart from the first.
+- **Weights** `best` are those of the epoch with the highest validation mAP, `last` those of the final epoch. Every
+  table shows what the run's own settings select unless it names both. No choice is made on the test split.
+- **CF1** = 2 CP CR / (CP + CR) of the class-averaged precision and recall, and OF1 the same of the overall ones; macro
+  F1 averages the F1 of each class instead.
+- **Single-positive labels**: of each training picture one positive label is known, nothing else. Validation and test
+  labels are complete. `observed` counts the positives that training saw.
+- **GMACs** are for one picture at the run's resolution, backbone and head; GFLOPs = 2 x GMACs.
+- A class without test positives counts as each run's setting `empty_classes` says: AP 0 unless it is changed.
+- **-** means not measured."""
+
+
+def write_comparison(title: str, intro: str, records: Runs, expected_runs: list[str], seeds: list[int], path: Path,
+                     command: str) -> None:
+    """Writes the page of one data set's runs to `path` and its figures to `figures/` beside it.
+
+    `records`: by run id, as `results.read_records` gives them; those of other runs or seeds are named, not shown.
+    `command`: what makes this page, such as `dvc repro data.dvc.yaml`; the dvc.yaml that it names (or else `dvc.yaml`)
+    holds the train stages. Raises InputError when the runs do not score the same classes.
+    """
+    shown = {run: [r for r in records.get(run, []) if r.seed in seeds] for run in expected_runs}
+    runs = tables.ranked({run: group for run, group in shown.items() if group})
+    others = [f"{code(run)} seed {r.seed}" for run, group in sorted(records.items()) for r in group
+              if run not in shown or r.seed not in seeds]
+    _check_same_classes(runs)
+    parts = [f"# {title}", intro, "## Result", summary(runs, expected_runs, seeds), *_warnings(runs)]
+    parts += ["## Ranking", tables.ranking_table(runs, expected_runs, seeds, within_noise(runs)),
+              "`to best`: mAP minus that of the first run, ≈ where the noise hides the difference. `train s`: seconds "
+              "of training, mean over seeds."]
+    parts += _incomplete(runs, expected_runs, seeds, command)
+    if others:
+        parts.append(f"Not shown, because the settings do not list them: {', '.join(others)}.")
+    if runs:
+        parts += _labels_sections(runs, path) + _metric_sections(runs) + _data_sections(runs, path)
+    parts += ["## How this page was made", f"```sh\n{command}\n```", "From result records alone; runs whose inputs did "
+              "not change are not trained again.", "## Reading notes", READING_NOTES]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+# --- the result in words ---------------------------------------------------------------------------------------------
+
+
+def noise(first: list[Record], second: list[Record]) -> float:
+    """mAP points by which two runs must differ to be told apart (READING_NOTES has the formula)."""
+    spreads = [tolerance(metric_values(records, "mAP"), tables.standard_error(records), minimum=0.0)
+               for records in (first, second)]
+    return max(MINIMUM_TOLERANCE, math.hypot(*spreads))
+
+
+def within_noise(runs: Runs) -> set[str]:
+    """Runs, apart from the first, that cannot be told apart from it."""
+    scored = [run for run, records in runs.items() if mean_map(records) is not None]
+    return {run for run in scored[1:] if mean_map(runs[scored[0]]) - mean_map(runs[run])
+            <= noise(runs[scored[0]], runs[run])}
+
+
+def summary(runs: Runs, expected: list[str], seeds: list[int]) -> str:
+    """One paragraph: who is first and by how much, full against single-positive labels, what is still missing."""
+    scored = [run for run, records in runs.items() if mean_map(records) is not None]
+    states = [tables.status(runs.get(run, []), seeds) for run in expected]
+    sentences = [_first_place(runs, scored, within_noise(runs)), *_labels_gap(runs)]
+    sentences.append(f"Of {_count(len(expected), 'run')}, {states.count('complete')} complete, "
+                     f"{states.count('partial')} partial, {states.count('not run')} not run.")
+    return " ".join(sentences)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _first_place(runs: Runs, scored: list[str], ties: set[str]) -> str:
+    if not runs:
+        return "No run has been measured yet."
+    if not scored:
+        return "No measured run has an mAP."
+    first, top = code(scored[0]), mean_map(runs[scored[0]])
+    if len(scored) == 1:
+        return f"{first} is the only run measured so far, with mAP {top:.2f}."
+    second = mean_map(runs[scored[1]])
+    lead = (f"{first} ranks first with mAP {top:.2f}, {top - second:.2f} points ahead of {code(scored[1])} "
+            f"({second:.2f}); the noise is {noise(runs[scored[0]], runs[scored[1]]):.2f} points, so ")
+    if not ties:
+        return lead + "the lead is clear."
+    if scored[1] not in ties:
+        return lead + f"this lead is clear, but {_count(len(ties), 'run')} further down cannot be told from the first."
+    also = f"; nor can {_count(len(ties) - 1, 'further run')} be told from the first" if len(ties) > 1 else ""
+    return lead + f"the two cannot be told apart{also}."
+
+
+def _labels_gap(runs: Runs) -> list[str]:
+    best = tables.best_of_regime(runs)
+    if len(best) < 2:
+        return []
+    full, single = (best[regime] for regime in REGIMES)
+    gap = mean_map(runs[full]) - mean_map(runs[single])
+    words = "within" if abs(gap) <= noise(runs[full], runs[single]) else "more than"
+    return [f"The best run with single-positive labels, {code(single)} ({mean_map(runs[single]):.2f}), is "
+            f"{abs(gap):.2f} points {'below' if gap >= 0 else 'above'} the best with full labels, {code(full)} "
+            f"({mean_map(runs[full]):.2f}): {words} the noise."]
+
+
+# --- sections --------------------------------------------------------------------------------------------------------
+
+
+def _check_same_classes(runs: Runs) -> None:
+    seen: dict[tuple[str, ...], str] = {}
+    for run, records in runs.items():
+        for record in records:
+            for measurement in record.measurements.values():
+                seen.setdefault(tuple(c.name for c in measurement.per_class), f"{run}-s{record.seed}.json")
+    if len(seen) > 1:
+        raise InputError(f"records {' and '.join(sorted(seen.values()))}: score different classes, so they cannot be "
+                         "on one page; run their evaluate stages again")
+
+
+def _warnings(runs: Runs) -> list[str]:
+    provenances = [record.provenance for records in runs.values() for record in records]
+    warnings = []
+    if len({p.manifest_sha256 for p in provenances}) > 1:
+        warnings.append("The records come from different versions of the data set (manifest sha256 below): run the "
+                        "pipeline again before comparing them.")
+    if any(p.dirty for p in provenances):
+        warnings.append("Some records were made with uncommitted changes in the checkout.")
+    return [f"> **Note.** {warning}" for warning in warnings]
+
+
+def _incomplete(runs: Runs, expected: list[str], seeds: list[int], command: str) -> list[str]:
+    """Why a run is partial, and the commands that train what is missing."""
+    lacks = [f"- {code(run)}: {'; '.join(lack)}" for run, records in runs.items()
+             if (lack := tables.shortfalls(records, seeds))]
+    pipeline = next((word for word in command.split() if word.endswith("dvc.yaml")), "dvc.yaml")
+    missing = [f"dvc repro -s {pipeline}:train@{run}-{seed}" for run in expected for seed in seeds
+               if seed not in {record.seed for record in runs.get(run, [])}]
+    parts = ["Partial:\n\n" + "\n".join(lacks)] if lacks else []
+    if missing:
+        parts.append("Not run. These commands train what is missing; the command that made this page then scores it:"
+                     "\n\n```sh\n" + "\n".join(missing) + "\n```")
+    return parts
+
+
+def _figure(path: Path, name: str, alt: str, draw: Callable[[Path], None]) -> str:
+    stem = path.parent / "figures" / f"{path.stem}-{name}"
+    draw(stem)
+    return f"[![{alt}](figures/{stem.name}.png)](figures/{stem.name}.svg)"
+
+
+def _folded(text: str, rows: int, title: str) -> str:
+    return text if rows <= FOLD_AFTER else f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
+def _labels_sections(runs: Runs, path: Path) -> list[str]:
+    parts = ["## Full against single-positive labels", "Test mAP of each loss.", tables.regime_table(runs)]
+    best = {run: runs[run] for run in tables.best_of_regime(runs).values()}
+    if not best:
+        return parts
+    text = tables.class_table(best)
+    named = " and ".join(f"{code(run)} ({REGIMES[records[0].run.labels]})" for run, records in best.items())
+    parts += ["## Class by class", f"The best run of each labels regime: {named}. The counts are positives; † marks "
+              f"classes with fewer than {tables.FEW_POSITIVES} test positives, whose AP rests on a few pictures.",
+              _figure(path, "classes", "Average precision by class",
+                      lambda stem: figures.class_average_precision(best, stem)),
+              _folded(text, text.count("\n"), "AP by class")]
+    return parts
+
+
+def _metric_sections(runs: Runs) -> list[str]:
+    return ["## Other metrics", "Percent, on the test split; runs in the order of the ranking.",
+            "### Variants of mAP", tables.selection_table(runs),
+            "### Labels above threshold 0.5", tables.metric_table(runs, tables.AT_THRESHOLD),
+            "### The three highest labels of each picture", tables.metric_table(runs, tables.TOP_3),
+            "### Thresholds by class, tuned on validation", tables.metric_table(runs, tables.TUNED),
+            "### F1 by kind of average, at threshold 0.5", tables.metric_table(runs, tables.F1_AVERAGES),
+            "### Agreement of whole label sets, at threshold 0.5", tables.metric_table(runs, tables.AGREEMENT),
+            "The last column is the label accuracy of answering \"no label\" for every picture."]
+
+
+def _data_sections(runs: Runs, path: Path) -> list[str]:
+    records = [record for group in runs.values() for record in group]
+    parts = ["## Training", _figure(path, "curves", "Validation mAP by epoch, a line a run",
+                                    lambda stem: figures.training_curves(runs, stem))]
+    observed = next((r for r in records if r.run.labels == "single"), records[0])
+    text = tables.label_table(observed)
+    parts += ["## Data", "Pictures expected (annotated), used (readable) and rejected.", tables.picture_table(records),
+              "Positives by class.", _figure(path, "labels", "Positives by class and split",
+                                             lambda stem: figures.label_distribution(observed, stem)),
+              _folded(text, text.count("\n"), "Positives by class")]
+    parts += ["## Cost and environment", tables.cost_table(runs)]
+    measured = {run: group for run, group in runs.items() if mean_map(group) is not None}
+    if len({f"{group[0].cost.gmacs:.2f}" for group in measured.values()}) > 1:
+        parts.append(_figure(path, "cost", "Test mAP against GMACs a picture",
+                             lambda stem: figures.map_against_cost(runs, stem)))
+    elif measured:
+        parts.append("All runs cost the same GMACs a picture, so mAP against cost is not drawn.")
+    return parts + [tables.environment_table(records)]
+
+
+# --- the index -------------------------------------------------------------------------------------------------------
+
+
+def write_index(reports: Path) -> None:
+    """Writes `reports/README.md`: each page's title, linked, and the first sentence below it."""
+    lines = []
+    for page in sorted(reports.glob("*.md")):
+        if page.name != "README.md":
+            paragraphs = page.read_text(encoding="utf-8").split("\n\n")
+            if not paragraphs[0].startswith("# "):
+                raise InputError(f"{page}: does not begin with a '# title' line; make the page again or move it away")
+            sentence = re.match(r".*?[.!?](?=\s+[^a-z]|$)|.*", " ".join("".join(paragraphs[1:2]).split())).group()
+            lines.append(f"- [{paragraphs[0][2:].strip()}]({page.name}): {sentence}")
+    body = "\n".join(lines) if lines else "No page has been made yet: `dvc repro` makes the first."
+    (reports / "README.md").write_text(f"# Reports\n\n{body}\n", encoding="utf-8")

@@ -1,0 +1,248 @@
+"""Markdown tables of result records. An absent value is "-", and no average is taken over one."""
+
+import re
+import statistics
+from collections import Counter
+
+from tabulate import tabulate
+
+from mlrepro.config import Run
+from mlrepro.results import Record, mean_and_std
+
+ABSENT = "-"
+FEW_POSITIVES = 10  # test positives below which one picture moves a class's AP by several points
+REGIMES = {"full": "full labels", "single": "single-positive labels"}
+SPLITS = ("train", "val", "test")
+
+Runs = dict[str, list[Record]]  # run id -> its records by seed, in rank order where `ranked` made it
+
+AT_THRESHOLD = {name: name for name in ("OP", "OR", "OF1", "CP", "CR", "CF1")}
+TOP_3 = {name: f"top3_{name}" for name in AT_THRESHOLD}
+TUNED = {name: f"tuned_{name}" for name in AT_THRESHOLD}
+F1_AVERAGES = {"micro F1": "micro_F1", "macro F1": "macro_F1", "sample F1": "sample_F1",
+               "sample precision": "sample_precision", "sample recall": "sample_recall", "IoU": "sample_IoU"}
+AGREEMENT = {"exact match": "exact_match", "label accuracy": "label_accuracy",
+             "label accuracy, all negative": "all_negative_accuracy"}
+AVERAGE_PRECISIONS = {"exact": "mAP", "interpolated": "mAP_interpolated", "11-point": "mAP_11point",
+                      "exact, classes with test positives": "mAP_nonempty"}
+
+
+# --- cells -----------------------------------------------------------------------------------------------------------
+
+
+def number(value: float | None, decimals: int = 2) -> str:
+    return ABSENT if value is None else f"{value:.{decimals}f}"
+
+
+def spread(values: list[float | None], decimals: int = 2) -> str:
+    """`mean ± std (n)` over seeds, the mean alone for one seed, "-" when any value is absent."""
+    if not values or None in values:
+        return ABSENT
+    mean, std = mean_and_std(values)
+    return number(mean, decimals) if std is None else f"{mean:.{decimals}f} ± {std:.{decimals}f} ({len(values)})"
+
+
+def code(text: str) -> str:
+    return f"`{text}`"
+
+
+def escape(text: str) -> str:
+    """A user's label as literal markdown text in one table cell."""
+    return re.sub(r"([\\`*_<>|\[\]~])", r"\\\1", " ".join(text.split()))
+
+
+def table(align: str, headers: list[str], rows: list[list[str]]) -> str:
+    """GitHub markdown. `align`: one letter a column, l or r (`pipe`, because tabulate's `github` has no colons)."""
+    sides = [{"l": "left", "r": "right"}[letter] for letter in align]
+    return tabulate(rows, headers, tablefmt="pipe", colalign=sides, disable_numparse=True)
+
+
+# --- what the records say --------------------------------------------------------------------------------------------
+
+
+def metric_values(records: list[Record], metric: str, selection: str | None = None) -> list[float | None]:
+    """One value a record, in percent: of the weights `best` or `last`, or of those that each run selects."""
+    chosen = [record.measurements.get(selection or record.run.selection) for record in records]
+    return [measurement and measurement.metrics.get(metric) for measurement in chosen]
+
+
+def mean_map(records: list[Record]) -> float | None:
+    values = metric_values(records, "mAP")
+    return None if None in values else statistics.fmean(values)
+
+
+def standard_error(records: list[Record]) -> float:
+    """SE of mAP from resampled test pictures, in points, averaged over seeds."""
+    return statistics.fmean(record.selected.mAP_se for record in records)
+
+
+def ranked(records: Runs) -> Runs:
+    """Highest mAP first; runs without one last; ties by run id."""
+    def key(run: str):
+        value = mean_map(records[run])
+        return value is None, -(value or 0.0), run
+    return {run: records[run] for run in sorted(records, key=key)}
+
+
+def best_of_regime(runs: Runs) -> dict[str, str]:
+    """The first ranked run with an mAP, for each labels regime that has one."""
+    best: dict[str, str] = {}
+    for run, records in runs.items():
+        if mean_map(records) is not None:
+            best.setdefault(records[0].run.labels, run)
+    return {regime: best[regime] for regime in REGIMES if regime in best}
+
+
+def shortfalls(records: list[Record], seeds: list[int]) -> list[str]:
+    """What a run lacks to be complete."""
+    measured = {record.seed for record in records}
+    lacks = [f"seed {seed} not run" for seed in seeds if seed not in measured]
+    for record in records:
+        test = record.splits["test"]
+        if len(record.history) != record.run.epochs:
+            lacks.append(f"seed {record.seed}: {len(record.history)} of {record.run.epochs} epochs")
+        if test.used != test.expected:
+            lacks.append(f"seed {record.seed}: {test.used} of {test.expected} test pictures")
+        if metric_values([record], "mAP") == [None]:
+            lacks.append(f"seed {record.seed}: no mAP")
+    return lacks
+
+
+def status(records: list[Record], seeds: list[int]) -> str:
+    if not records:
+        return "not run"
+    return "partial" if shortfalls(records, seeds) else "complete"
+
+
+def class_ap(records: list[Record]) -> list[list[float | None]]:
+    """AP in percent: a list a class, in the data set's order, each with one value a record."""
+    columns = [[None if c.AP is None else 100 * c.AP for c in record.selected.per_class] for record in records]
+    return [list(values) for values in zip(*columns, strict=True)]
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def ranking_table(runs: Runs, expected: list[str], seeds: list[int], in_noise: set[str]) -> str:
+    """Every expected run, the measured ones by mAP. `in_noise`: runs that cannot be told apart from the first."""
+    first = next((mean_map(records) for records in runs.values()), None)
+    rows = []
+    for rank, (run, records) in enumerate(runs.items(), 1):
+        mean, settings, cost = mean_map(records), records[0].run, records[0].cost
+        has = mean is not None
+        epochs = [record.measurements["best"].epoch for record in records if "best" in record.measurements]
+        rows.append([
+            str(rank) if has else ABSENT, code(run), settings.labels, settings.inputs,
+            spread(metric_values(records, "mAP")), number(standard_error(records)) if has else ABSENT,
+            ("≈ " if run in in_noise else "") + number(mean - first) if has else ABSENT,
+            ", ".join(map(str, epochs)) or ABSENT, number(cost.gmacs), number(cost.parameters / 1e6),
+            number(statistics.fmean(record.environment.train_seconds for record in records), 1),
+            status(records, seeds)])
+    rows += [[ABSENT, code(run)] + [ABSENT] * 9 + [status([], seeds)] for run in expected if run not in runs]
+    return table("rlllrrrrrrrl", ["#", "run", "labels", "inputs", "mAP", "SE", "to best", "best epoch", "GMACs",
+                                  "M params", "train s", "status"], rows)
+
+
+def metric_table(runs: Runs, columns: dict[str, str]) -> str:
+    """`columns`: header -> name in `Measurement.metrics`."""
+    rows = [[code(run)] + [spread(metric_values(records, name)) for name in columns.values()]
+            for run, records in runs.items()]
+    return table("l" + "r" * len(columns), ["run", *columns], rows)
+
+
+def selection_table(runs: Runs) -> str:
+    """The named variants of mAP for both selections of weights, two rows a run."""
+    rows = [[code(run) if selection == "best" else "", selection]
+            + [spread(metric_values(records, name, selection)) for name in AVERAGE_PRECISIONS.values()]
+            for run, records in runs.items() for selection in ("best", "last")]
+    return table("ll" + "r" * len(AVERAGE_PRECISIONS), ["run", "weights", *AVERAGE_PRECISIONS], rows)
+
+
+def setup(run: Run) -> str:
+    """The run id with the loss left open and without the labels regime."""
+    parts = [run.head, "*", run.backbone, run.data, str(run.resolution)]
+    return "-".join(parts + ([run.variant] if run.variant else []))
+
+
+def regime_table(runs: Runs) -> str:
+    """mAP of loss x {full, single}; the gap is to the best run with full labels of the same setup."""
+    cells: dict[tuple[str, str], dict[str, list[Record]]] = {}
+    for records in runs.values():
+        run = records[0].run
+        cells.setdefault((setup(run), run.loss.name), {})[run.labels] = records
+    best_full: dict[str, float] = {}
+    for (name, _), regimes in cells.items():
+        if "full" in regimes and (mean := mean_map(regimes["full"])) is not None:
+            best_full[name] = max(mean, best_full.get(name, mean))
+    rows = []
+    for (name, loss), regimes in sorted(cells.items(), key=lambda item: item[0][0]):  # losses stay in rank order
+        single = mean_map(regimes["single"]) if "single" in regimes else None
+        gap = None if single is None or name not in best_full else single - best_full[name]
+        rows.append([code(name), code(loss)]
+                    + [spread(metric_values(regimes.get(regime, []), "mAP")) for regime in REGIMES] + [number(gap)])
+    return table("llrrr", ["setup", "loss", *REGIMES.values(), "single - best full"], rows)
+
+
+def class_table(best: Runs) -> str:
+    """AP by class of one run a regime. † marks classes with few test positives; a second mean leaves them out."""
+    classes = list(best.values())[-1][0].selected.per_class  # of the single-positive run: its observed labels differ
+    columns = [class_ap(records) for records in best.values()]
+    rows = [[escape(c.name) + (" †" if c.test < FEW_POSITIVES else ""), str(c.train), str(c.observed), str(c.test)]
+            + [spread(column[i]) for column in columns] for i, c in enumerate(classes)]
+    enough = [i for i, c in enumerate(classes) if c.test >= FEW_POSITIVES]
+    rows.append(["**mAP, all classes**", "", "", ""]
+                + [spread(metric_values(records, "mAP")) for records in best.values()])
+    if 0 < len(enough) < len(classes):
+        rows.append([f"**mean of the {len(enough)} without †**", "", "", ""]
+                    + [spread(_mean_over_classes([column[i] for i in enough])) for column in columns])
+    headers = ["class", "train", "observed", "test", *(f"AP, {REGIMES[r[0].run.labels]}" for r in best.values())]
+    return table("lrrr" + "r" * len(best), headers, rows)
+
+
+def _mean_over_classes(column: list[list[float | None]]) -> list[float | None]:
+    return [None if None in values else statistics.fmean(values) for values in zip(*column, strict=True)]
+
+
+def label_table(record: Record) -> str:
+    """Positives by class and their share of the pictures, most frequent in train first."""
+    train, test = record.splits["train"].used, record.splits["test"].used
+    rows = [[escape(c.name), str(c.train), number(100 * c.train / train if train else None), str(c.observed),
+             str(c.test), number(100 * c.test / test if test else None)]
+            for c in sorted(record.selected.per_class, key=lambda c: -c.train)]
+    return table("lrrrrr", ["class", "train", "% of train", "observed", "test", "% of test"], rows)
+
+
+def picture_table(records: list[Record]) -> str:
+    """Pictures a split. Records that used different pictures give a row each, with how many they are."""
+    counts = Counter((name, c.expected, c.used, c.cardinality) for r in records for name, c in r.splits.items())
+    ordered = sorted(counts.items(), key=lambda item: (SPLITS.index(item[0][0]), item))
+    rows = [[name, str(expected), str(used), str(expected - used), number(cardinality), str(n)]
+            for (name, expected, used, cardinality), n in ordered]
+    return table("lrrrrr", ["split", "pictures", "used", "rejected", "labels a picture", "records"], rows)
+
+
+def cost_table(runs: Runs) -> str:
+    rows = []
+    for run, records in runs.items():
+        cost, environments = records[0].cost, [record.environment for record in records]
+        rows.append([code(run), number(cost.trainable_parameters / 1e6), number(cost.gflops),
+                     spread([e.train_seconds for e in environments], 1),
+                     spread([e.images_per_second for e in environments], 1),
+                     spread([e.peak_memory_mib for e in environments], 0)])
+    return table("lrrrrr", ["run", "M trained params", "GFLOPs", "train s", "pictures/s", "peak MiB"], rows)
+
+
+def environment_table(records: list[Record]) -> str:
+    """What the records were made with; where they differ, every value with its number of records."""
+    facts: dict[str, Counter] = {}
+    for record in records:
+        environment, provenance = record.environment, record.provenance
+        commit = provenance.commit[:12] + (" with uncommitted changes" if provenance.dirty else "")
+        for name, value in {"commit": commit, "manifest sha256": provenance.manifest_sha256[:12],
+                            "pretrained weights": provenance.pretrained, "device": environment.device,
+                            "precision": environment.precision, "threads": environment.threads,
+                            "python": environment.python, **dict(sorted(environment.versions.items()))}.items():
+            facts.setdefault(name, Counter())[str(value)] += 1
+    rows = [[name, escape(", ".join(value if len(counter) == 1 else f"{value} ({n} records)"
+                                    for value, n in sorted(counter.items())))] for name, counter in facts.items()]
+    return table("ll", ["what", "value"], rows)
