@@ -1,0 +1,141 @@
+"""CvT-w24 (Wu et al., ICCV 2021), the backbone of Query2Label's best model; timm has none. Names are the authors'."""
+
+import torch
+from timm.layers import DropPath
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def to_map(tokens: Tensor, height: int, width: int) -> Tensor:
+    """(B, h w, C) to (B, C, h, w)."""
+    return tokens.transpose(1, 2).unflatten(2, (height, width))
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """(B, C, h, w) to (B, h w, C)."""
+    return x.flatten(2).transpose(1, 2)
+
+
+class ConvEmbed(nn.Module):
+    """Overlapping patches: strided convolution, then LayerNorm over the channels."""
+
+    def __init__(self, in_channels: int, dim: int, kernel: int, stride: int, padding: int):
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, dim, kernel, stride, padding)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.proj(x)
+        return to_map(self.norm(to_tokens(x)), *x.shape[2:])
+
+
+class ConvProjection(nn.Module):
+    """Depth-wise 3x3 convolution and batch norm: the token map of query (stride 1), key or value (stride 2)."""
+
+    def __init__(self, dim: int, stride: int):
+        super().__init__()
+        self.conv = nn.Conv2d(dim, dim, 3, stride, padding=1, groups=dim, bias=False)
+        self.bn = nn.BatchNorm2d(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return to_tokens(self.bn(self.conv(x)))
+
+
+class Attention(nn.Module):
+    def __init__(self, dim: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.scale = dim**-0.5  # of the whole width and not of one head: the authors' choice
+        self.conv_proj_q = ConvProjection(dim, stride=1)
+        self.conv_proj_k = ConvProjection(dim, stride=2)
+        self.conv_proj_v = ConvProjection(dim, stride=2)
+        self.proj_q = nn.Linear(dim, dim)
+        self.proj_k = nn.Linear(dim, dim)
+        self.proj_v = nn.Linear(dim, dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        # The class token, where there is one, has no place on the map and skips the convolutions.
+        cls, spatial = tokens.split([tokens.shape[1] - height * width, height * width], 1)
+        x = to_map(spatial, height, width)
+
+        def project(conv: nn.Module, linear: nn.Module) -> Tensor:
+            return linear(torch.cat([cls, conv(x)], 1)).unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+        query = project(self.conv_proj_q, self.proj_q)
+        key = project(self.conv_proj_k, self.proj_k)
+        value = project(self.conv_proj_v, self.proj_v)
+        out = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
+        return self.proj(out.transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    def __init__(self, dim: int):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, 4 * dim)
+        self.fc2 = nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fc1(x)
+        return self.fc2(x * torch.sigmoid(1.702 * x))  # QuickGELU
+
+
+class Block(nn.Module):
+    def __init__(self, dim: int, heads: int, drop_path: float):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens), height, width))
+        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+
+
+class Stage(nn.Module):
+    """(B, C, h, w) to (B, dim, h', w'); the class token, where there is one, lives inside the stage only."""
+
+    def __init__(self, embed: ConvEmbed, depth: int, heads: int, cls_token: bool, drop_path: float):
+        super().__init__()
+        dim = embed.proj.out_channels
+        self.patch_embed = embed
+        self.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, dim), std=0.02)) if cls_token else None
+        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
+        self.blocks = nn.ModuleList(Block(dim, heads, rate) for rate in rates)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch_embed(x)
+        height, width = x.shape[2:]
+        tokens = to_tokens(x)
+        if self.cls_token is not None:
+            tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], 1)
+        for block in self.blocks:
+            tokens = block(tokens, height, width)
+        return to_map(tokens[:, -height * width:], height, width)
+
+
+class CvTW24(nn.Module):
+    """Images (B, 3, H, W) to maps (B, 1024, H / 16, W / 16): CvT-w24, 276 M parameters.
+
+    The class token of the last stage takes part in its attention and is then dropped; the final LayerNorm is applied to
+    the spatial tokens, as Query2Label does. drop_path: stochastic depth at the last block of the last stage.
+    """
+
+    num_features = 1024
+
+    def __init__(self, drop_path: float = 0.3):
+        super().__init__()
+        self.stage0 = Stage(ConvEmbed(3, 192, 7, 4, 2), depth=2, heads=3, cls_token=False, drop_path=0.0)
+        self.stage1 = Stage(ConvEmbed(192, 768, 3, 2, 1), depth=2, heads=12, cls_token=False, drop_path=0.0)
+        self.stage2 = Stage(ConvEmbed(768, 1024, 3, 2, 1), depth=20, heads=16, cls_token=True, drop_path=drop_path)
+        self.norm = nn.LayerNorm(1024)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stage2(self.stage1(self.stage0(images)))
+        return to_map(self.norm(to_tokens(x)), *x.shape[2:])

@@ -1,0 +1,43 @@
+"""Classification heads: a feature map (B, C, h, w) in, logits (B, K) out. `linear` alone takes vectors (B, C)."""
+
+import inspect
+from functools import partial
+
+from torch import nn
+
+from mlrepro.config import nearest
+from mlrepro.errors import InputError
+from mlrepro.models.heads.csra import CSRAHead
+from mlrepro.models.heads.graph import GraphReweightingHead, MLGCNHead
+from mlrepro.models.heads.ml_decoder import MLDecoderHead
+from mlrepro.models.heads.pooling import LinearHead, PoolingHead
+from mlrepro.models.heads.query2label import Query2LabelHead
+
+HEADS = {
+    "gap": partial(PoolingHead, pooling="avg"),
+    "gmp": partial(PoolingHead, pooling="max"),
+    "gapgmp": partial(PoolingHead, pooling="avg+max"),
+    "query2label": Query2LabelHead,
+    "ml_decoder": MLDecoderHead,
+    "csra": CSRAHead,
+    "mlgcn": MLGCNHead,
+    "graph": GraphReweightingHead,
+    "linear": LinearHead,
+}
+
+
+def create_head(name: str, channels: int, num_classes: int, map_size: tuple[int, int] | None, **options) -> nn.Module:
+    """The head `name` for maps of C channels and `map_size` (h, w), which only query2label needs."""
+    if name not in HEADS:
+        raise InputError(f"head: {name!r} is not known; {nearest(name, list(HEADS))}")
+    build = HEADS[name]
+    accepted = set(inspect.signature(build).parameters) - {"channels", "num_classes", "map_size"}
+    if name in ("gap", "gmp", "gapgmp"):
+        accepted -= {"pooling"}  # the name says it
+    for option in options:
+        if option not in accepted:
+            remedy = nearest(option, sorted(accepted)) if accepted else "it has none"
+            raise InputError(f"head {name}: unknown option {option!r}; {remedy}")
+    if name == "query2label":
+        options["map_size"] = map_size
+    return build(channels, num_classes, **options)

@@ -1,0 +1,146 @@
+"""Label-graph heads: ML-GCN (Chen et al., CVPR 2019) and the AAM paper's graph re-weighting of the channels."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mlrepro.errors import InputError
+from mlrepro.models.heads.pooling import check_pooling, classifier, pool
+
+
+def cooccurrence(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (N, K) to the counts (K, K) of images that hold both classes, diagonal 0, and (K,) that hold each."""
+    present = (labels > 0).astype(np.int64)
+    counts = present.T @ present
+    images = counts.diagonal().copy()
+    np.fill_diagonal(counts, 0)
+    return counts, images
+
+
+def correlation_matrix(counts: np.ndarray, images: np.ndarray, tau: float = 0.4, p: float = 0.25) -> np.ndarray:
+    """A (K, K), float64: edges i to j where P(j | i) >= tau, re-weighted to p by column, plus the identity.
+
+    As in ML-GCN's code (p = 0.25), not as in its eq. 8: p is divided by the column's sum and the diagonal is 1.
+    Other p are deep-object-reid's, where p = 0 means the plain 0/1 edges without self-loops. A class without images
+    has no edges of its own.
+    """
+    conditional = counts / np.maximum(images, 1)[:, None]
+    edges = (conditional >= tau).astype(np.float64)
+    if p == 0:
+        return edges
+    return edges * p / (edges.sum(0, keepdims=True) + 1e-6) + np.eye(len(edges))
+
+
+def normalize_adjacency(A: Tensor) -> Tensor:
+    """(A D^-1/2)^T D^-1/2 with D the row sums of A (K, K): ML-GCN's gen_adj."""
+    scale = A.sum(1).rsqrt()
+    return (A * scale).T * scale
+
+
+class GraphConvolution(nn.Module):
+    """Nodes (K, in) to (K, out): adj (X W), without bias (Kipf and Welling)."""
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__()
+        bound = out_features**-0.5
+        self.weight = nn.Parameter(torch.empty(in_features, out_features).uniform_(-bound, bound))
+
+    def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
+        return adjacency @ (nodes @ self.weight)
+
+
+class GraphAttention(nn.Module):
+    """Nodes (K, in) to (K, out): one attention head over the edges of the graph (Velickovic et al., ICLR 2018)."""
+
+    def __init__(self, in_features: int, out_features: int, dropout: float = 0.1):
+        super().__init__()
+        self.W = nn.Parameter(nn.init.xavier_uniform_(torch.empty(in_features, out_features), gain=1.414))
+        self.a = nn.Parameter(nn.init.xavier_uniform_(torch.empty(2 * out_features, 1), gain=1.414))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
+        hidden = nodes @ self.W
+        source, target = self.a.chunk(2)
+        scores = F.leaky_relu(hidden @ source + (hidden @ target).T, 0.2)
+        # Finite and not -inf: a node without edges then attends to all nodes alike instead of giving nan.
+        scores = scores.masked_fill(adjacency <= 0, torch.finfo(scores.dtype).min)
+        attention = torch.softmax(scores, dim=1)
+        return F.elu(self.dropout(attention) @ hidden)
+
+
+LAYERS = {"gcn": GraphConvolution, "gat": GraphAttention}
+
+
+def _register_graph(module: nn.Module, nodes: np.ndarray, A: np.ndarray, num_classes: int) -> None:
+    """Registers the constants of a label graph, `inp` (K, d) and `A` (K, K), in the order of the classes."""
+    nodes, A = np.asarray(nodes, np.float32), np.asarray(A, np.float32)
+    if len(nodes) != num_classes or A.shape != (num_classes, num_classes):
+        raise InputError(f"label graph: {num_classes} classes need one word vector a class and a square adjacency, "
+                         f"got {nodes.shape} and {A.shape}; make them from the data set's classes.json")
+    if (A.sum(1) <= 0).any():
+        raise InputError("label graph: the adjacency has an empty row; use p > 0, which adds self-loops")
+    module.register_buffer("inp", torch.tensor(nodes))
+    module.register_buffer("A", torch.tensor(A))
+
+
+class MLGCNHead(nn.Module):
+    """(B, C, h, w) to logits (B, K): the max-pooled feature times class weights that a GCN makes from word vectors.
+
+    inp: word vectors (K, d), A: `correlation_matrix` (K, K), both in class order. The authors' files hold gc1, gc2 and
+    A by these names, but not `inp`.
+    """
+
+    def __init__(self, channels: int, num_classes: int, inp: np.ndarray, A: np.ndarray, hidden: int = 1024):
+        super().__init__()
+        _register_graph(self, inp, A, num_classes)
+        self.gc1 = GraphConvolution(self.inp.shape[1], hidden)
+        self.gc2 = GraphConvolution(hidden, channels)
+
+    def class_weights(self) -> Tensor:
+        """(K, C)."""
+        adjacency = normalize_adjacency(self.A)
+        return self.gc2(F.leaky_relu(self.gc1(self.inp, adjacency), 0.2), adjacency)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return pool(features, "max") @ self.class_weights().T
+
+
+class GraphReweightingHead(nn.Module):
+    """(B, C, h, w) to logits (B, K): gates from the label graph multiply the map's channels, then pooling (AAM paper).
+
+    layer: "gat" is what the paper describes, "gcn" what its published configurations run.
+    word_vectors (K, d) and A (K, K) as in `MLGCNHead`. Parameter names are the authors'.
+    """
+
+    def __init__(self, channels: int, num_classes: int, word_vectors: np.ndarray, A: np.ndarray, layer: str = "gat",
+                 pooling: str = "avg", angular: bool = False):
+        super().__init__()
+        if layer not in LAYERS:
+            raise InputError(f"layer: {layer!r} is not known; valid: {', '.join(LAYERS)}")
+        _register_graph(self, word_vectors, A, num_classes)
+        self.gc1 = LAYERS[layer](self.inp.shape[1], channels)
+        self.gc2 = LAYERS[layer](channels, channels)
+        self.pooling = check_pooling(pooling)
+        self.head = classifier(channels, num_classes, angular)
+        self.register_buffer("fixed_gates", None, persistent=False)
+
+    def gates(self) -> Tensor:
+        """One factor in (0, 1) a channel: (C,)."""
+        adjacency = normalize_adjacency(self.A)
+        nodes = F.leaky_relu(self.gc1(self.inp, adjacency), 0.2)
+        nodes = F.leaky_relu(self.gc2(nodes, adjacency), 0.2)
+        return nodes.amax(0).sigmoid()
+
+    @torch.no_grad()
+    def precompute(self) -> None:
+        """Fixes the gates, which do not depend on the image, for inference; `train()` and `eval()` free them."""
+        self.fixed_gates = self.gates()
+
+    def train(self, mode: bool = True):
+        self.fixed_gates = None
+        return super().train(mode)
+
+    def forward(self, features: Tensor) -> Tensor:
+        gates = self.gates() if self.fixed_gates is None else self.fixed_gates
+        return self.head(pool(features * gates[:, None, None], self.pooling))

@@ -1,0 +1,64 @@
+"""Global pooling heads and the linear classifiers they end in."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mlrepro.errors import InputError
+
+POOLINGS = ("avg", "max", "avg+max")
+
+
+def pool(features: Tensor, pooling: str) -> Tensor:
+    """(B, C, h, w) to (B, C). `avg+max` is the sum of both, as in the AAM paper's graph branch."""
+    if pooling == "avg":
+        return features.mean((2, 3))
+    if pooling == "max":
+        return features.amax((2, 3))
+    return features.mean((2, 3)) + features.amax((2, 3))
+
+
+def check_pooling(pooling: str) -> str:
+    if pooling not in POOLINGS:
+        raise InputError(f"pooling: {pooling!r} is not known; valid: {', '.join(POOLINGS)}")
+    return pooling
+
+
+class AngularLinear(nn.Module):
+    """Cosine between a feature (B, C) and each class's weight: (B, K) in [-1, 1], no bias (AAM, eq. 1's cos theta)."""
+
+    def __init__(self, channels: int, num_classes: int):
+        super().__init__()
+        # (C, K) and not nn.Linear's (K, C): the authors' files hold it so.
+        self.weight = nn.Parameter(F.normalize(torch.empty(channels, num_classes).uniform_(-1, 1), dim=0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        cosine = F.normalize(features, dim=1) @ F.normalize(self.weight, dim=0)
+        return cosine.clamp(-1, 1)
+
+
+def classifier(channels: int, num_classes: int, angular: bool) -> nn.Module:
+    """The last layer: cosines where the angular margin loss scales them, an ordinary linear layer otherwise."""
+    return AngularLinear(channels, num_classes) if angular else nn.Linear(channels, num_classes)
+
+
+class PoolingHead(nn.Module):
+    """Pooling, then one linear (or angular) layer: (B, C, h, w) to logits (B, K).
+
+    Parameter names are those of ASL's `head.fc` and, renamed by checkpoints.py, of SPML's `linear_classifier`.
+    """
+
+    def __init__(self, channels: int, num_classes: int, pooling: str = "avg", angular: bool = False):
+        super().__init__()
+        self.pooling = check_pooling(pooling)
+        self.fc = classifier(channels, num_classes, angular)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.fc(pool(features, self.pooling))
+
+
+class LinearHead(nn.Linear):
+    """Logits (B, K) from extracted feature vectors (B, C)."""
+
+    def __init__(self, channels: int, num_classes: int):
+        super().__init__(channels, num_classes)

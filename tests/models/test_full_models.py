@@ -1,0 +1,179 @@
+"""Complete official models, filled by a rule from their key names, against logits of the authors' code.
+
+This proves architecture, key mapping and arithmetic together. What float32 cannot see (the eps of a LayerNorm,
+InPlaceABN's +1e-5) shows in float64, so the cheaper models run in it.
+"""
+
+import json
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mlrepro.errors import InputError
+from mlrepro.models.backbones import Backbone
+from mlrepro.models.checkpoints import official_to_timm_swin, official_to_timm_tresnet, split_authors_state
+from mlrepro.models.cvt import CvTW24
+from mlrepro.models.heads import create_head
+
+GOLDEN = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "full_models"
+NOT_FILLED = ("pe", "relative_position_index", "attn_mask", "num_batches_tracked", "A")
+
+
+def unit(seed: int, count: int) -> np.ndarray:
+    raw = np.random.PCG64(seed).random_raw(count)
+    return ((raw >> np.uint64(11)) * 2.0**-53 * 2.0 - 1.0) * math.sqrt(3.0)
+
+
+def fill(key: str, shape: list[int]) -> torch.Tensor:
+    """The tensor of an official key by the golden vectors' rule."""
+    leaf, z = key.split(".")[-1], unit(zlib.crc32(key.encode()), math.prod(shape)).reshape(shape)
+    if len(shape) == 4 and shape[1] % 2 == 0:
+        z[:, 1::2] = -z[:, ::2]
+    if leaf == "running_mean":
+        z *= 0.05
+    elif leaf == "running_var":
+        z = 1 + 0.2 * np.abs(z)
+    elif leaf in ("cls_token", "pos_embed", "relative_position_bias_table") or key.endswith("query_embed.weight"):
+        pass
+    elif len(shape) >= 2 and leaf != "b":
+        fan = {"W": shape[-1], "duplicate_pooling": shape[1]}.get(leaf, math.prod(shape[1:]))
+        fan = shape[0] if key.endswith(("gc1.weight", "gc2.weight")) else fan
+        gain = 1.2 if len(shape) == 4 else 4.0 if leaf == "in_proj_weight" else 1.0
+        z *= math.sqrt(gain / fan)
+    elif leaf == "weight":
+        z = 1 + 0.1 * z
+    else:
+        z *= 0.05
+    return torch.from_numpy(z.astype(np.float32))
+
+
+def picture(size: int) -> torch.Tensor:
+    """(1, 3, S, S): the golden vectors' first image."""
+    grid = size // 32
+    z = unit(12345, 3 + 3 * grid * grid + 3 * size * size)
+    offset, coarse, noise = np.split(z, [3, 3 + 3 * grid**2])
+    cells = np.kron(coarse.reshape(3, grid, grid), np.ones((1, 32, 32)))
+    image = offset[:, None, None] + cells + 0.5 * noise.reshape(3, size, size)
+    return torch.from_numpy(image.astype(np.float32))[None]
+
+
+def golden_model(name: str) -> tuple[dict, dict, dict[str, torch.Tensor]]:
+    """Arrays, settings and the filled official state dict of one model."""
+    path = GOLDEN / f"{name}.npz"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not in ../shared/golden/full_models")
+    arrays = dict(np.load(path))
+    filled = zip(arrays["keys"].tolist(), arrays["shapes"], arrays["crc32"], strict=True)
+    state = {}
+    for key, shape, crc in filled:
+        if key.split(".")[-1] not in NOT_FILLED:
+            state[key] = fill(key, json.loads(str(shape)))
+            assert zlib.crc32(state[key].numpy().tobytes()) == crc, f"the fill rule is not followed at {key}"
+    return arrays, json.loads(str(arrays["meta"])), state
+
+
+def check(arrays: dict, state: dict, backbone: nn.Module, head: nn.Module, size: int, double: bool) -> None:
+    """Loads the official state strictly into our modules and compares the logits of the golden image."""
+    image = picture(size)
+    if double:
+        state = {key: value.double() if value.is_floating_point() else value for key, value in state.items()}
+        backbone, head, image = backbone.double(), head.double(), image.double()
+    backbone_state, head_state = split_authors_state(state)
+    getattr(backbone, "net", backbone).load_state_dict(backbone_state, assign=True)
+    if hasattr(head, "inp"):
+        head_state["inp"] = head.inp  # ML-GCN's files do not hold the node features
+    head.load_state_dict(head_state, assign=True)
+    with torch.inference_mode():
+        logits = head.eval()(backbone.eval()(image)).numpy()
+    if double:
+        np.testing.assert_allclose(logits, arrays["logits_f64"], rtol=0, atol=1e-8)
+    else:
+        np.testing.assert_allclose(logits, arrays["logits"], rtol=0, atol=1e-4)
+
+
+def flops(module: nn.Module, inputs: torch.Tensor) -> int:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(inputs)
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("name, network", [
+    ("Q2L-R101-448", "resnet101"),
+    ("Q2L-TResL_22k-448", "tresnet_v2_l"),
+    ("Q2L-TResL-448-K20-keep_other", "tresnet_l"),
+    ("Q2L-SwinL-384", "swin_large_patch4_window12_384"),
+    ("Q2L-CvT_w24-384", "cvt_w24"),
+])
+def test_query2label(name, network):
+    arrays, meta, state = golden_model(name)
+    config, (_, channels, *map_size) = meta["config"], arrays["feature_shape"].tolist()
+    if network == "cvt_w24":
+        with torch.device("meta"):  # saves the drawing of initial weights
+            backbone = CvTW24()
+    else:
+        backbone = Backbone(network, config["img_size"])
+    head = create_head("query2label", channels, config["num_class"], map_size, heads=config["nheads"],
+                       ffn=config["dim_feedforward"],
+                       keep_self_attention="other" if config["keep_other_self_attn_dec"] else "none")
+    check(arrays, state, backbone, head, config["img_size"], double=network == "tresnet_v2_l")
+
+
+@pytest.mark.parametrize("name, network, head, options, double", [
+    ("MLDecoder-TResNet-M-224", "tresnet_m", "ml_decoder", {}, True),
+    ("MLDecoder-TResNet-M-224-OpenImages9605", "tresnet_m", "ml_decoder", {"groups": 200}, False),
+    ("ASL-TResNet-M-224", "tresnet_m", "gap", {}, True),
+    ("CSRA-R101-448-H4-lam0.5-K80", "resnet101", "csra", {"heads": 4, "lam": 0.5}, False),
+    ("CSRA-ViT-B16-224-H1-lam0.3-K14", "vit_base_patch16_224", "csra", {"heads": 1, "lam": 0.3}, True),
+    ("MLGCN-R101-448-VOC", "resnet101", "mlgcn", {"inp": "inp", "A": "A"}, True),
+    ("SPML-R50-448-K20", "resnet50", "gap", {}, True),
+])
+def test_other_models(name, network, head, options, double):
+    arrays, meta, state = golden_model(name)
+    options = {key: arrays[value] if isinstance(value, str) else value for key, value in options.items()}
+    if head == "mlgcn":
+        state["A"] = torch.from_numpy(arrays["A"])
+    num_classes, channels, size = arrays["logits"].shape[1], arrays["feature_shape"][1].item(), meta["input_size"]
+    classifier = create_head(head, channels, num_classes, None, **options)
+    check(arrays, state, Backbone(network, size), classifier, size, double)
+
+
+def test_costs_are_those_of_the_authors_code():
+    with torch.device("meta"):
+        backbone, head = CvTW24().eval(), create_head("query2label", 2048, 80, (14, 14), ffn=8192).eval()
+        image, features = torch.empty(1, 3, 384, 384), torch.empty(1, 2048, 14, 14)
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == 276_171_392
+    assert flops(backbone, image) == 388_441_260_032
+    assert flops(head, features) == 102_694_912_000 - 62_394_859_520
+
+
+def test_tresnet_takes_negative_weights_and_either_kind_of_batch_norm():
+    key = "body.layer1.0.conv1.1"
+    state = {f"{key}.weight": torch.tensor([-1.5, 2.0]), "body.layer1.0.conv1.0.weight": torch.ones(1)}
+    converted = official_to_timm_tresnet(state)
+    assert converted["body.layer1.0.conv1.bn.weight"].tolist() == pytest.approx([1.50001, 2.00001], abs=1e-7)
+    assert set(converted) == {"body.layer1.0.conv1.bn.weight", "body.layer1.0.conv1.conv.weight"}
+    counted = official_to_timm_tresnet(state | {f"{key}.num_batches_tracked": torch.tensor(3)})
+    assert counted["body.layer1.0.conv1.bn.num_batches_tracked"] == 3
+
+
+def test_swin_constants_are_checked_and_dropped():
+    window2 = torch.tensor([[4, 3, 1, 0], [5, 4, 2, 1], [7, 6, 4, 3], [8, 7, 5, 4]])
+    state = {"layers.0.blocks.1.attn.relative_position_index": window2,
+             "layers.0.blocks.1.attn_mask": torch.zeros(4, 4, 4),
+             "layers.0.downsample.norm.weight": torch.ones(8)}
+    assert list(official_to_timm_swin(state)) == ["layers.1.downsample.norm.weight"]
+    index = {"layers.0.blocks.0.attn.relative_position_index": torch.zeros(144, 144, dtype=torch.long)}
+    with pytest.raises(InputError, match="relative positions"):
+        official_to_timm_swin(index)
+
+
+def test_unknown_checkpoint_is_refused():
+    with pytest.raises(InputError, match="stem.weight"):
+        split_authors_state({"stem.weight": torch.zeros(1)})
+

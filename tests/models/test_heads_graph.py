@@ -1,0 +1,76 @@
+"""Label-graph heads against vectors computed with ML-GCN's and deep-object-reid's code."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mlrepro.models.heads import create_head
+from mlrepro.models.heads.graph import cooccurrence, correlation_matrix, normalize_adjacency
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "mlgcn"
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+ADJACENCY = dict(np.load(GOLDEN / "adjacency.npz"))
+REWEIGHTING = {key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "dor_gcn_gat.npz").items()}
+
+
+@pytest.mark.parametrize("key", [key for key in ADJACENCY if "A_t" in key])
+def test_correlation_matrix_agrees_with_the_authors(key):
+    source, _, settings = key.partition("A_t")
+    tau, _, rho = settings.partition("_rho")
+    prefix = "" if source == "dor_" else source
+    counts, images = ADJACENCY[f"{prefix}counts"], ADJACENCY[f"{prefix}nums"]
+    A = correlation_matrix(counts, images, float(tau), float(rho or 0.25))
+    np.testing.assert_allclose(A, ADJACENCY[key], rtol=0, atol=1e-12)
+    if source != "dor_":
+        adjacency = normalize_adjacency(torch.from_numpy(A).float())
+        np.testing.assert_allclose(adjacency, ADJACENCY[f"{source}adj_t{tau}"], **CLOSE)
+
+
+def test_cooccurrence_counts_images():
+    counts, images = cooccurrence(np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 0, -1]]))
+    assert counts.tolist() == [[0, 2, 1], [2, 0, 1], [1, 1, 0]]
+    assert images.tolist() == [3, 2, 1]
+
+
+def test_ml_gcn_agrees_with_the_authors():
+    golden = {key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "gcn_forward.npz").items()}
+    head = create_head("mlgcn", 12, 6, None, inp=golden["inp"], A=golden["A"], hidden=16)
+    head.load_state_dict({"gc1.weight": golden["w1"], "gc2.weight": golden["w2"]}, strict=False)
+    torch.testing.assert_close(head.class_weights(), golden["x2"], **CLOSE)
+    torch.testing.assert_close(head(golden["feat"][:, :, None, None]), golden["logits"], **CLOSE)
+    torch.testing.assert_close(head(golden["featmap"]), golden["pooled"] @ golden["x2"].T, **CLOSE)
+
+
+@pytest.mark.parametrize("case", [key.removesuffix("_logits") for key in REWEIGHTING if key.endswith("_logits")])
+def test_graph_reweighting_agrees_with_the_authors(case):
+    layer, pooling, loss = case.split("_", 2)
+    prefix = f"{case}_sd."
+    state = {key.removeprefix(prefix): value for key, value in REWEIGHTING.items() if key.startswith(prefix)}
+    features = REWEIGHTING[f"{case}_feat"]
+    head = create_head("graph", features.shape[1], 6, None, word_vectors=REWEIGHTING["word"], A=state["A"],
+                       layer={"gan": "gat", "gcn": "gcn"}[layer], pooling=pooling, angular=loss == "am_binary").eval()
+    head.load_state_dict(state)
+    torch.testing.assert_close(head.gates(), REWEIGHTING[f"{case}_gate"], **CLOSE)
+    torch.testing.assert_close(head(features), REWEIGHTING[f"{case}_logits"], **CLOSE)
+
+
+def test_graph_attention_runs_in_half_precision():
+    A = torch.eye(6) + torch.eye(6).roll(1, 0)
+    head = create_head("graph", 12, 6, None, word_vectors=torch.randn(6, 8), A=A).eval()
+    features = torch.randn(2, 12, 4, 4)
+    with torch.autocast("cpu", torch.float16):
+        logits = head(features)
+    torch.testing.assert_close(logits.float(), head(features), rtol=1e-2, atol=1e-2)
+
+
+def test_precomputed_gates_serve_inference_only():
+    head = create_head("graph", 12, 6, None, word_vectors=torch.randn(6, 8), A=torch.eye(6)).eval()
+    features = torch.randn(2, 12, 4, 4)
+    expected = head(features)
+    head.precompute()
+    head.gc1.W.data.zero_()  # no longer looked at
+    torch.testing.assert_close(head(features), expected)
+    head.train()(features).sum().backward()
+    assert head.gc1.W.grad is not None
