@@ -2,6 +2,7 @@
 fails here becomes one warning. MLREPRO_TRACKING=none turns it off; MLFLOW_TRACKING_URI names another store."""
 
 import fcntl
+import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 from mlrepro.config import Run
 from mlrepro.results import Record
 
-STORE = "sqlite:///mlflow.db"  # at the repository's root, where plain `mlflow ui` looks
+STORE = Path("mlflow.db")  # at the repository's root, where plain `mlflow ui` looks
 ARTIFACTS = Path("mlartifacts")
 
 
@@ -35,11 +36,12 @@ class Tracker:
 
     def _open(self) -> None:
         from mlflow import MlflowClient
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         Path(".checkpoints").mkdir(exist_ok=True)
         # Several processes that migrate one fresh SQLite file destroy it: the first open happens under a lock.
         with Path(".checkpoints/mlflow.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", STORE))
+            client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{STORE.absolute()}"))
             experiment = client.get_experiment_by_name(self.experiment)
             self.experiment_id = experiment.experiment_id if experiment else client.create_experiment(
                 self.experiment, artifact_location=(ARTIFACTS / self.experiment).absolute().as_uri())

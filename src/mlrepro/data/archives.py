@@ -104,7 +104,7 @@ def _fetch_from_mirrors(name: str, urls: Sequence[str], target: Path, wanted: di
             reasons += f"\n  {url}: {error}"
             continue
         os.replace(part, target)
-        _sidecar(part).unlink(missing_ok=True)
+        Path(f"{part}.json").unlink(missing_ok=True)
         return measured, url
     raise InputError(f"{name} could not be fetched:{reasons or ' no address in the settings'}\n"
                      f"Correct the addresses or the checksum in the settings, or place the file by hand at {target}")
@@ -134,7 +134,7 @@ def _download(name: str, url: str, part: Path, wanted: dict, timeout: float) -> 
 
 
 def _attempt(name: str, url: str, part: Path, wanted: dict, timeout: float) -> dict:
-    known, offset = _read_json(_sidecar(part)), 0
+    known, offset = _read_json(Path(f"{part}.json")), 0
     # Without a validator and without a checksum nothing would notice that the rest belongs to another file.
     checkable = known.get("etag") or known.get("last_modified") or wanted.keys() & {"sha256", "md5"}
     if checkable and _size(part) <= (known.get("size") or -1):
@@ -191,7 +191,7 @@ def _receive(name: str, source: BinaryIO, part: Path, offset: int, identity: dic
         with (part.open("r+b" if offset else "w+b") as file,
               tqdm(desc=name, total=total, initial=offset, unit="B", unit_scale=True, disable=None) as bar):
             if not offset:  # the old content is gone by now, so the new identity never describes it
-                _sidecar(part).write_text(json.dumps(identity))
+                Path(f"{part}.json").write_text(json.dumps(identity))
             file.truncate(offset)
             measured, wrong = _measure(chain(_chunks(file), _written(chain([head], chunks), file, bar)), wanted)
             os.fsync(file.fileno())
@@ -201,7 +201,7 @@ def _receive(name: str, source: BinaryIO, part: Path, offset: int, identity: dic
         raise _Broken(f"the connection closed after {measured['size']} of {total or 'unknown'} bytes")
     if wrong:
         part.unlink()
-        _sidecar(part).unlink()
+        Path(f"{part}.json").unlink()
         raise (_Broken if offset else _MirrorError)(wrong)  # the earlier part may be the bad one: start clean
     return measured
 
@@ -232,10 +232,6 @@ def _measure(chunks: Iterable[bytes], wanted: dict) -> tuple[dict, str]:
     measured = {"size": size} | {kind: digest.hexdigest() for kind, digest in sums.items()}
     wrong = [f"{key} {measured[key]}, expected {value}" for key, value in wanted.items() if measured[key] != value]
     return measured, "; ".join(wrong)
-
-
-def _sidecar(part: Path) -> Path:
-    return part.with_name(part.name + ".json")
 
 
 def _read_json(path: Path) -> dict:

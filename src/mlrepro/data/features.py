@@ -18,14 +18,15 @@ def features_path(data_folder: Path, backbone: str, resolution: int) -> Path:
 def write_features(features: Tensor, header: dict, path: Path) -> None:
     """features: (rows, channels) float32 in manifest order. header: backbone, weights, sha256, transform, manifest digest."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"features": features}, path, metadata={key: json.dumps(value) for key, value in header.items()})
+    # One metadata entry: safetensors writes several in an order that changes from process to process.
+    save_file({"features": features}, path, metadata={"header": json.dumps(header, sort_keys=True)})
 
 
 def read_header(path: Path) -> dict:
     if not path.is_file():
         raise InputError(f"{path}: features are not extracted; run `dvc repro`, or its extract stage")
     with safe_open(path, "pt") as file:
-        return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+        return json.loads((file.metadata() or {}).get("header", "{}"))
 
 
 def read_features(path: Path, manifest_digest: str, backbone: str) -> tuple[Tensor, dict]:

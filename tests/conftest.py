@@ -1,0 +1,63 @@
+"""A small repository of its own for each test that runs stages: the real stages and settings, few pictures, few epochs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+LINEAR = "linear-bce-efficientnet_lite0-digits-32"
+ROLE = "linear-role-efficientnet_lite0-digits-single-32"
+PICTURES = "gap-bce-test_resnet-digits-32"
+
+
+def run_settings(run_id: str, **changes) -> dict:
+    """Settings of one of the three small runs."""
+    head, loss, backbone = run_id.split("-")[:3]
+    features = head == "linear"
+    return {"data": "digits", "labels": "single" if "single" in run_id else "full", "head": head, "backbone": backbone,
+            "inputs": "features" if features else "images", "weights": "package" if features else "none", "resolution": 32,
+            "loss": {"name": loss} | ({"expected_positives": "validation"} if loss == "role" else {}),
+            "optimizer": {"name": "adam", "lr": 1e-3}, "epochs": 3, "batch_size": 16} | changes
+
+
+def write_yaml(path: Path, values: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def stage(repository: Path, name: str, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
+    """Runs one stage script in `repository` as DVC does."""
+    command = [sys.executable, f"stages/{name}.py", *arguments]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, env={**os.environ, **environment})
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """A repository whose digits are prepared, corrupted and extracted; copy it before changing it (`repository`)."""
+    folder = tmp_path_factory.mktemp("prepared")
+    shutil.copytree(ROOT / "stages", folder / "stages")
+    shutil.copy(ROOT / "dvc.yaml", folder / "dvc.yaml")
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings["data"]["digits"]["pictures"] = {"train": 96, "val": 48, "test": 48}
+    settings["features"]["resolution"] = 32
+    settings["runs"] = [LINEAR, ROLE, PICTURES]
+    write_yaml(folder / "params.yaml", settings)
+    for run_id in settings["runs"]:
+        write_yaml(folder / "runs" / f"{run_id}.yaml", run_settings(run_id))
+    for name, arguments in (("download", ["digits"]), ("prepare", ["digits"]), ("corrupt", []), ("extract", [])):
+        stage(folder, name, "params.yaml", *arguments)
+    return folder
+
+
+@pytest.fixture
+def repository(prepared, tmp_path) -> Path:
+    shutil.copytree(prepared, tmp_path / "repository")
+    return tmp_path / "repository"
