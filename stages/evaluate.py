@@ -1,7 +1,10 @@
 """Scores one trained run on the test split; keeps its logits and writes its result record."""
 
+from pathlib import Path
+
 from mlrepro.evaluation import evaluate_run, write_logits
 from mlrepro.layout import read_layout
+from mlrepro.report.reported import load_reported
 from mlrepro.results import write_record
 from mlrepro.stage import main
 from mlrepro.tracking import Tracker
@@ -13,13 +16,18 @@ def stage(settings: str, run_id: str, seed: str) -> None:
     record, logits = evaluate_run(run, int(seed), layout.data, out, layout.study, layout.name)
     write_logits(logits, out / "logits.safetensors")
     write_record(record, path)
-    if record.provenance.mlflow_run_id:
-        tracker = Tracker(f"{layout.study}/{layout.name}", run, int(seed), {})
-        tracker.start(record.provenance.mlflow_run_id)
-        tracker.record(record, path)
+    reported = reported_map(layout.folder / "reported.csv", run_id)
+    Tracker(f"{layout.study}/{layout.name}", run, int(seed), {}).record(record, path, reported)
     metrics = record.selected.metrics
     print(f"evaluate {run_id}, seed {seed}: test mAP {metrics['mAP']:.2f} (SE {record.selected.mAP_se:.2f}), "
           f"CF1 {metrics['CF1']:.2f}, {record.cost.gmacs:.3f} GMACs -> {path}")
+
+
+def reported_map(path: Path, run_id: str) -> float | None:
+    """What the study prints for this run, where it prints one number."""
+    rows = load_reported(path) if path.is_file() else []
+    numbers = {row.number for row in rows if row.run == run_id and row.metric == "mAP"}
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 main(stage, "params.yaml", "run", "seed")

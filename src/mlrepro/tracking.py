@@ -83,12 +83,13 @@ class Tracker:
         if self.client and self.run_id:
             self._quietly(self.client.set_terminated, self.run_id, status)
 
-    def record(self, record: Record, path: Path) -> None:
-        """Final metrics of the record's selection, its cost, and the record itself as a small artifact."""
+    def record(self, record: Record, path: Path, reported: float | None = None) -> None:
+        """Adds the record to the run of its training: final metrics, cost, the gap to the reported mAP, and the file."""
+        self.run_id = record.provenance.mlflow_run_id
         if self.client and self.run_id:
-            self.metrics({**{f"test.{k}": v for k, v in record.selected.metrics.items()}, "GMACs": record.cost.gmacs})
+            gap = {} if reported is None else {"reported.mAP": reported, "delta.mAP": record.selected.metrics["mAP"] - reported}
+            self.metrics({**{f"test.{k}": v for k, v in record.selected.metrics.items()}, "GMACs": record.cost.gmacs, **gap})
             self._quietly(self.client.log_artifact, self.run_id, str(path))
-            self._quietly(self.client.set_terminated, self.run_id)
 
 
 def _flat(values: dict, prefix: str = "") -> dict:
