@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from mlrepro.errors import InputError
 
@@ -121,7 +121,21 @@ class DigitsData(_Data):
     seed: int = 0
 
 
-DataSettings = Annotated[VocData | CocoData | CsvData | DigitsData, Field(discriminator="format")]
+class FormattedData(_Data):
+    """The .npy files of Cole et al. 2021, formatted_<part>_images.npy and the like, in `archives` or in `folder`."""
+
+    format: Literal["formatted"]
+    splits: dict[Split, str] = {"train": "train", "test": "val"}  # our split -> part; their "val" is the test set
+    pictures: str = "."  # what the listed paths are relative to, below the picture root
+    class_names: str | None = None  # a text file below the picture root, one name a line; none: the class indices
+
+
+class CubData(_Data):
+    format: Literal["cub"]
+    root: str = "CUB_200_2011"  # below the archive's folder
+
+
+DataSettings = Annotated[VocData | CocoData | CsvData | DigitsData | FormattedData | CubData, Field(discriminator="format")]
 
 
 class Corruption(Strict):
@@ -132,31 +146,36 @@ class Corruption(Strict):
     seed: int = 1200
 
 
+class Published(Strict):
+    """Names of .npy files (N, channels) in the data set's archives: of the pictures of train, held out ones too, and of test."""
+
+    train: str
+    test: str
+
+
 class Features(Strict):
-    """A frozen backbone whose pooled output the `linear` runs train on."""
+    """A frozen backbone whose pooled output the `linear` runs train on: extracted by us, or as its authors published it."""
 
     backbone: str
-    weights: str
+    weights: str | None = None
+    published: Published | None = None
     resolution: int = Field(ge=32)
     batch_size: int | None = Field(None, ge=1)  # none: what the memory holds
 
-
-class Pipeline(Strict):
-    """A params.yaml: the data sets, and where a pipeline has runs, which runs and seeds."""
-
-    name: str = "demo"  # of the data set that the pipeline's runs use; names report and records in own-data
-    data: dict[str, DataSettings]
-    corruption: Corruption = Corruption()
-    features: Features | None = None
-    runs: list[str] = []
-    seeds: list[int] = [0]
+    @model_validator(mode="after")
+    def _one_source(self):
+        if bool(self.weights) == bool(self.published):
+            raise ValueError("give either `weights` (to extract with) or `published` (files of features), not both or neither")
+        return self
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-class Bce(Strict):
-    name: Literal["bce", "an"]
+class Plain(Strict):
+    """Losses without settings. `iu` needs a known negative a picture (corruption.negatives: 1)."""
+
+    name: Literal["bce", "an", "iu", "iun", "pr", "splc", "hill"]
 
 
 class LabelSmoothing(Strict):
@@ -176,6 +195,35 @@ class ExpectedPositives(Strict):
     expected_positives: float | Literal["validation"]
 
 
+class EntropyMaximisation(Strict):
+    name: Literal["em"]
+    alpha: float = Field(ge=0)  # weight of the unobserved entries' entropy
+
+
+class PseudoLabels(Strict):
+    """EM with asymmetric pseudo-labels: after epoch `warm_up` (the first is 1) and every later one, some become negatives."""
+
+    name: Literal["em_apl"]
+    alpha: float = Field(ge=0)
+    beta: float = Field(ge=0)  # weight of the pseudo-labelled entries
+    warm_up: int = Field(ge=1)
+
+
+class LargeLoss(Strict):
+    name: Literal["ll_r", "ll_ct", "ll_cp"]
+    delta_rel: float = Field(gt=0, le=100)  # percent of a batch's entries by which the rejected ones grow an epoch
+    version: Literal[2022, 2023] = 2023  # of the authors' code; ll_cp writes the threshold's own entry only in 2023's
+
+
+class Gr(Strict):
+    """Generalised robust loss. beta: w and b at the first epoch and after the last; alpha: mu and s; q: q2 and q3."""
+
+    name: Literal["gr"]
+    beta: tuple[float, float, float, float] = (0.0, 2.0, -2.0, -2.0)  # w first, w last, b first, b last
+    alpha: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (0.5, 2.0, 0.8, 0.5)  # mu, s first; mu, s last
+    q: tuple[PositiveFloat, PositiveFloat] = (0.01, 1.0)
+
+
 class Asl(Strict):
     name: Literal["asl"]
     gamma_neg: float = 4.0
@@ -185,7 +233,11 @@ class Asl(Strict):
     reduction: Literal["sum", "batch_mean"] = "sum"
 
 
-LossSettings = Annotated[Bce | LabelSmoothing | Wan | ExpectedPositives | Asl, Field(discriminator="name")]
+LossSettings = Annotated[
+    Plain | LabelSmoothing | Wan | ExpectedPositives | EntropyMaximisation | PseudoLabels | LargeLoss | Gr | Asl,
+    Field(discriminator="name"),
+]
+FULL_LABEL_LOSSES = ("bce", "bce_ls", "asl")  # the others read observed labels
 
 
 class Optimizer(Strict):
@@ -194,6 +246,16 @@ class Optimizer(Strict):
     weight_decay: float = Field(0.0, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)  # sgd only
     schedule: Literal["constant", "one_cycle"] = "constant"
+    head_lr_factor: float = Field(1.0, gt=0)  # the head's lr over the backbone's (LargeLoss, BoostLU and GR: 10)
+
+
+class LinearStage(Strict):
+    """What comes before the end-to-end training of a `linear_init` run: the linear layer alone, on extracted features."""
+
+    loss: LossSettings
+    optimizer: Optimizer
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
 
 
 class Run(Strict):
@@ -213,6 +275,15 @@ class Run(Strict):
     augment: Literal["none", "flip"] = "none"
     empty_classes: Literal["zero", "skip", "nan"] = "zero"  # AP of a class without positives in the mean (sklearn: zero)
     selection: Literal["best", "last"] = "best"  # what the report compares: best epoch on validation, or the last
+    stop_below: float | None = Field(None, ge=0)  # ends after an epoch this many points of val mAP below the best (0: or level)
+    linear_init: LinearStage | None = None  # trained first; its best weights on validation, and ROLE's labels, are the start
+    # `released` repeats what the authors' code does and their papers do not say:
+    # - Cole et al. 2021: the last incomplete batch of validation and test is never scored (that of train is left out under
+    #   both protocols: it is a different one each epoch); torch is not seeded, so that every training draws a seed of its
+    #   own, recorded as torch_seed; `iun` never finds its negatives (it looks for -1 among labels of 0 and 1) and sees the
+    #   observed positives alone.
+    # - LargeLoss 2022: `ll_cp` with version 2022 compares its name with `is`, in vain, and is ll_ct.
+    protocol: Literal["released", "corrected"] = "corrected"
     variant: str | None = None
 
     @model_validator(mode="after")
@@ -222,10 +293,26 @@ class Run(Strict):
                              "features, every other head reads pictures")
         if self.inputs == "features" and self.augment != "none":
             raise ValueError("`augment` needs `inputs: images`: extracted features are not augmented")
-        single = self.loss.name in ("an", "an_ls", "wan", "epr", "role")
-        if single and self.labels == "full":
-            raise ValueError(f"loss {self.loss.name!r} reads observed labels; set `labels: single`, or use bce or bce_ls")
+        for loss in [self.loss] + ([self.linear_init.loss] if self.linear_init else []):
+            if loss.name not in FULL_LABEL_LOSSES and self.labels == "full":
+                raise ValueError(f"loss {loss.name!r} reads observed labels; set `labels: single`, or use bce or bce_ls")
+        if self.loss.name == "em_apl" and self.loss.warm_up >= self.epochs:
+            raise ValueError(f"loss.warm_up must be below epochs ({self.epochs}), or no pseudo-label is ever made")
+        if self.linear_init and self.head != "gap":
+            raise ValueError("`linear_init` needs `head: gap`, whose linear layer it starts from")
+        if bool(self.linear_init) != (self.variant or "").startswith("linear_init"):
+            raise ValueError("`linear_init` and a `variant` that starts with linear_init belong together: the run id shows it")
         return self
+
+    def scored(self, pictures: int) -> int:
+        """How many of a split's `pictures` are scored: all of them, or whole batches under the released protocol."""
+        return pictures - pictures % self.batch_size if self.protocol == "released" else pictures
+
+    def linear_stage(self) -> "Run":
+        """The first stage of a `linear_init` run as a run of its own."""
+        stage = {name: getattr(self.linear_init, name) for name in LinearStage.model_fields}
+        return self.model_copy(update={**stage, "inputs": "features", "head": "linear", "augment": "none",
+                                       "linear_init": None, "stop_below": None})
 
     @property
     def run_id(self) -> str:
@@ -239,6 +326,31 @@ class Run(Strict):
         """sha256 of what the file says beyond the defaults: its layout, and settings that later versions add, do not count."""
         values = self.model_dump(mode="json", exclude_defaults=True)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+# --- pipelines -------------------------------------------------------------------------------------------------------
+
+
+class Search(Strict):
+    """The grid of the linear mode on the pipeline's features, trained together; see stages/search.py."""
+
+    losses: list[LossSettings] = Field(min_length=1)
+    learning_rates: list[PositiveFloat] = [1e-2, 1e-3, 1e-4, 1e-5]
+    batch_sizes: list[Annotated[int, Field(ge=2)]] = [8, 16]
+    epochs: int = Field(25, ge=1)
+    seeds: list[int] = Field([0], min_length=1)
+
+
+class Pipeline(Strict):
+    """A params.yaml: the data sets, and where a pipeline has runs, which runs and seeds."""
+
+    name: str = "demo"  # of the data set that the pipeline's runs use; names report and records in own-data
+    data: dict[str, DataSettings]
+    corruption: Corruption = Corruption()
+    features: Features | None = None
+    runs: list[str] = []
+    seeds: list[int] = [0]
+    search: Search | None = None
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

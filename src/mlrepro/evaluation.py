@@ -17,7 +17,7 @@ from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.complexity import measure_cost
 from mlrepro.results import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record
-from mlrepro.training.fit import predict
+from mlrepro.training.fit import predict, scored_rows
 from mlrepro.training.run import SELECTIONS, create_task, device, train_targets
 
 GROUPED = ("OP", "OR", "OF1", "CP", "CR", "CF1")
@@ -35,7 +35,7 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
             raise InputError(f"{out}: {key} is not that of the present data and run file; run its train stage again")
     labels = manifest.label_matrix()
     task = create_task(run, manifest, data_folder, weights=False)
-    rows = {split: manifest.rows(split) for split in ("val", "test")}
+    rows = {split: scored_rows(run, manifest.rows(split)) for split in ("val", "test")}
     logits, measurements = {}, {}
     observed, _ = train_targets(run, manifest, labels, data_folder)
     for selection in SELECTIONS:
@@ -49,7 +49,7 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
     provenance = {key: facts[key] for key in Provenance.model_fields if key in facts}
     weights = {selection: file_sha256(out / f"{selection}.safetensors") for selection in SELECTIONS}
     record = Record(
-        study=study, data_set=data_set, run=run, seed=seed, splits=split_counts(manifest), measurements=measurements,
+        study=study, data_set=data_set, run=run, seed=seed, splits=split_counts(manifest, rows), measurements=measurements,
         history=read_history(out / "history.csv"), provenance=Provenance(**provenance, weights_sha256=weights),
         environment=Environment(**facts["environment"]), cost=measure_cost(run, len(manifest.classes)))
     return record, logits
@@ -79,9 +79,10 @@ def none_if_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def split_counts(manifest: Manifest) -> dict[str, Counts]:
-    return {split: Counts(**{key: counts[key] for key in Counts.model_fields})
-            for split, counts in manifest.summary["splits"].items()}
+def split_counts(manifest: Manifest, scored: dict[str, np.ndarray]) -> dict[str, Counts]:
+    counts = {split: Counts(**{key: values[key] for key in Counts.model_fields})
+              for split, values in manifest.summary["splits"].items()}
+    return counts | {split: counts[split].model_copy(update={"used": len(rows)}) for split, rows in scored.items()}
 
 
 def read_history(path: Path) -> list[Epoch]:

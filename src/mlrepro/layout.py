@@ -1,4 +1,5 @@
-"""Where a pipeline keeps its files. The root pipeline is the study `demo`; the others live in studies/<study>/."""
+"""Where a pipeline keeps its files. The root pipeline is the study `demo`; the others live in studies/<study>/, or, where a
+study has a pipeline a data set, in studies/<study>/<data set>/."""
 
 import os
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ class Layout:
 
     @property
     def study(self) -> str:
-        return self.settings.parent.name or "demo"
+        return self.folder.name or "demo"
 
     @property
     def folder(self) -> Path:
-        return self.settings.parent
+        """The study's: what it prints (reported.csv) and what we measured (results/)."""
+        return Path(*self.settings.parts[:2]) if self.settings.parts[0] == "studies" else self.settings.parent
 
     @property
     def name(self) -> str:
@@ -41,10 +43,10 @@ class Layout:
 
     @property
     def dvc_file(self) -> str:
-        return (self.folder / "dvc.yaml").as_posix()
+        return self.settings.with_name("dvc.yaml").as_posix()
 
     def run(self, run_id: str) -> Run:
-        return load_run(self.folder / "runs" / f"{run_id}.yaml")
+        return load_run(self.settings.parent / "runs" / f"{run_id}.yaml")
 
     def output(self, run_id: str, seed: int) -> Path:
         return Path("outputs") / self.study / self.name / f"{run_id}-s{seed}"

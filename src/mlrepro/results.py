@@ -42,7 +42,8 @@ class Epoch(Strict):
 
 
 class Counts(Strict):
-    """Pictures of one split: annotated, and readable (those that were scored or trained on); mean labels a picture."""
+    """Pictures of one split: annotated, and trained on or scored (readable, and where the protocol is `released` in whole
+    batches); mean labels a picture."""
 
     expected: int
     used: int
@@ -58,6 +59,7 @@ class Provenance(Strict):
     pretrained_sha256: str | None
     weights_sha256: dict[str, str]  # of the produced files, by selection
     mlflow_run_id: str | None
+    torch_seed: int | None = None  # what torch was seeded with; the released protocol draws it
 
 
 class Environment(Strict):
@@ -101,8 +103,9 @@ class Record(Strict):
 
     @property
     def complete(self) -> bool:
-        """All epochs trained, and every annotated test picture scored."""
-        return len(self.history) == self.run.epochs and self.splits["test"].used == self.splits["test"].expected
+        """All epochs trained, or stopped as the run says, and every annotated test picture scored that its protocol scores."""
+        trained = len(self.history) == self.run.epochs or self.run.stop_below is not None
+        return trained and self.splits["test"].used == self.run.scored(self.splits["test"].expected)
 
 
 def write_record(record: Record, path: Path) -> None:

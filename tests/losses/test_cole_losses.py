@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from mlrepro.losses.binary import bce, bce_ls
-from mlrepro.losses.single_positive import RoleLoss, an, an_ls, count_penalty, epr, role, wan
+from mlrepro.losses.single_positive import RoleLoss, an, an_ls, count_penalty, epr, iu, pr, role, wan
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "spml"
 DTYPES = {"f64": (torch.float64, 1e-10), "f32": (torch.float32, 1e-5)}
-LOSSES = {"bce": bce, "bce_ls": bce_ls, "an": an, "an_ls": an_ls, "wan": wan, "epr": epr, "role": role}
+LOSSES = {"bce": bce, "bce_ls": bce_ls, "an": an, "an_ls": an_ls, "wan": wan, "epr": epr, "role": role, "iu": iu, "pr": pr,
+          "iun_intended": iu, "iun_released": iu}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,9 @@ def test_loss_and_gradient_of_the_authors(golden, name, precision):
     logits = torch.tensor(golden["logits"], dtype=dtype, requires_grad=True)
     estimates = torch.tensor(golden["g_logits"], dtype=dtype, requires_grad=True)
     k = float(golden["expected_num_pos"])
-    observed = torch.tensor(golden["true01" if name.startswith("bce") else "obs"])
+    observed = torch.tensor(golden["true01" if name.startswith("bce") else "obs_iu" if name == "iu" else "obs"])
+    if name == "iun_intended":  # what train_targets makes of both label matrices
+        observed = torch.where(torch.tensor(golden["true01"]) == 0, -1, observed)
     loss = {"epr": partial(epr, expected_positives=k),
             "role": lambda f, z: role(f, estimates, z, k)}.get(name, LOSSES[name])(logits, observed)
     loss.backward()
@@ -52,6 +55,15 @@ def test_label_estimator_starts_as_the_authors_does(golden):
     start = RoleLoss(observed, 2.0, torch.Generator().manual_seed(0)).logits
     assert start.dtype == torch.float32
     agree(start, golden["label_estimator/logits_seed0"], 1e-6)
+
+
+def test_label_estimator_restarts_as_the_authors_does(golden):
+    loss = RoleLoss(torch.tensor(golden["label_estimator/obs"]), 2.0, torch.Generator().manual_seed(0))
+    estimates = torch.tensor(golden["label_estimator/estimated_labels"])
+    loss.restart(estimates)
+    agree(loss.logits, golden["label_estimator/logits_from_estimates"], 1e-6)
+    loss.restart(torch.where(torch.arange(7) % 2 == 0, 0.0, torch.ones_like(estimates)))
+    assert loss.logits.isfinite().all() and loss.logits.requires_grad
 
 
 def test_adam_steps_of_role_move_rows_outside_the_batch():

@@ -8,17 +8,21 @@ from mlrepro.losses import create_loss
 from mlrepro.losses.asymmetric import asl
 from mlrepro.losses.single_positive import epr, wan
 
-NAMES = ["bce", "an", "bce_ls", "an_ls", "wan", "epr", "role", "asl"]
+OPTIONS = {"epr": {"expected_positives": 1.5}, "role": {"expected_positives": 1.5}, "em": {"alpha": 0.2},
+           "em_apl": {"alpha": 0.2, "beta": 0.5, "warm_up": 1},
+           **{name: {"delta_rel": 5} for name in ("ll_r", "ll_ct", "ll_cp")}}
+NAMES = [*OPTIONS, *"bce an bce_ls an_ls wan asl iu iun pr splc hill gr".split()]
 TARGETS = torch.eye(4, 6, dtype=torch.int8)
+TARGETS[0, 5] = -1  # a known negative, which iu needs, and outside the batch
 LOGITS = torch.linspace(-3, 3, 12).reshape(2, 6)
 ROWS = torch.tensor([3, 1])
 
 
-def create(name, targets=TARGETS, measured=None, **options):
-    if name in ("epr", "role"):
-        options = {"expected_positives": 1.5, **options}
-    settings = TypeAdapter(LossSettings).validate_python({"name": name, **options})
-    return create_loss(settings, targets, measured, torch.Generator().manual_seed(0))
+def create(name, targets=TARGETS, measured=None, protocol="corrected", **options):
+    settings = TypeAdapter(LossSettings).validate_python({"name": name, **OPTIONS.get(name, {}), **options})
+    loss = create_loss(settings, targets, measured, torch.Generator().manual_seed(0), protocol)
+    loss.start_epoch(0, 4)
+    return loss
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -33,6 +37,32 @@ def test_every_loss_is_finite_and_computed_in_float32(name):
         value = loss(extreme, TARGETS[ROWS], ROWS)
         value.backward()
         assert value.isfinite() and extreme.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_without_positives_and_batches_without_observations(name, epoch):
+    """Valid for every loss, and never NaN: what is said of unobserved entries remains, which for iu, iun and pr is nothing."""
+    targets = TARGETS.clone()
+    targets[1] = 0
+    loss = create(name, targets)
+    if name == "em_apl":
+        loss.end_epoch(lambda: torch.linspace(-8, 8, 24).reshape(4, 6))
+    loss.start_epoch(epoch, 4)
+    for rows in (torch.tensor([2, 1]), torch.tensor([1])):  # one row without positives; nothing observed at all
+        logits = torch.linspace(-30, 30, 6 * len(rows)).reshape(len(rows), 6).requires_grad_()
+        value = loss(logits, targets[rows], rows)
+        value.backward()
+        assert value.isfinite() and logits.grad.isfinite().all()
+        if name in ("iu", "iun", "pr"):  # they read the observed entries alone
+            assert (logits.grad[rows == 1] == 0).all() and (value == 0) == (len(rows) == 1)
+        elif epoch or name != "splc":
+            assert (logits.grad != 0).any()
+
+
+def test_iu_without_known_negatives_is_refused():
+    with pytest.raises(InputError, match="set corruption.negatives to 1"):
+        create("iu", targets=TARGETS.clamp(min=0))
 
 
 def test_settings_reach_the_function():
@@ -53,11 +83,12 @@ def test_only_role_has_parameters_and_picks_its_rows():
     assert (loss.logits.grad.abs().sum(dim=1) > 0).tolist() == [False, True, False, True]
 
 
-def test_targets_are_checked_once():
+@pytest.mark.parametrize("name", NAMES)
+def test_targets_are_checked_once(name):
     with pytest.raises(ValueError, match=r"1 of 24 entries .* \[2\]"):
-        create("bce", targets=torch.where(torch.arange(24).reshape(4, 6) == 5, 2, TARGETS))
+        create(name, targets=torch.where(torch.arange(24).reshape(4, 6) == 4, 2, TARGETS))
     with pytest.raises(ValueError, match="nan"):
-        create("bce", targets=torch.full((2, 3), torch.nan))
+        create(name, targets=torch.full((2, 3), torch.nan))
 
 
 @pytest.mark.parametrize("measured", [None, 0.0, 7.0, float("nan")])

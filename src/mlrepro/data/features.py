@@ -1,13 +1,17 @@
 """Extracted features: safetensors whose rows follow the manifest, with a header that proves how they were made."""
 
+import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mlrepro.config import Features
+from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
 
 
@@ -38,3 +42,53 @@ def read_features(path: Path, manifest_digest: str, backbone: str) -> tuple[Tens
                              "run the extract stage again: dvc repro -f -s <extract stage>")
     with safe_open(path, "pt") as file:
         return file.get_tensor("features").to(torch.float32), header
+
+
+def import_published(settings: Features, manifest: Manifest, archives: Path, path: Path) -> None:
+    """Writes published features to `path` in manifest order, in place of an extraction. Nothing proves how they were made.
+
+    settings.published: files of (N, channels) below `archives`. Their rows are the listed pictures of train (before the
+    hold-out) and of test, also those that were rejected since (Cole et al. 2021: *_features_imagenet_resnet50.npy).
+    Raises InputError for files of another length or width, or with values that are not finite numbers.
+    """
+    used = np.ones(len(manifest.frame) + len(manifest.summary["rejected"]), bool)  # of the pictures as they were listed
+    used[[entry["row"] for entry in manifest.summary["rejected"]]] = False
+    test = np.zeros(len(used), bool)
+    test[used] = manifest.frame["split"].to_numpy() == "test"
+    test[[entry["row"] for entry in manifest.summary["rejected"] if entry["split"] == "test"]] = True
+    files = {"train": archives / settings.published.train, "test": archives / settings.published.test}
+    train_rows, test_rows = _published(files["train"], (~test).sum()), _published(files["test"], test.sum())
+    if train_rows.shape[1] != test_rows.shape[1]:
+        raise InputError(f"{files['test']}: {test_rows.shape[1]} channels, but {files['train'].name} has {train_rows.shape[1]}; "
+                         "give the two files of one backbone")
+    features = np.empty((len(manifest.frame), train_rows.shape[1]), np.float32)
+    for rows, of_split, file in ((train_rows, ~test, files["train"]), (test_rows, test, files["test"])):
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is refused below
+            features[of_split[used]] = rows[used[of_split]]
+        if not (finite := np.isfinite(features[of_split[used]]).all(1)).all():
+            row = np.flatnonzero(used[of_split])[np.argmin(finite)]
+            raise InputError(f"{file}: row {row} holds values that are not finite numbers; fetch the file again")
+    header = {"backbone": settings.backbone, "weights": "published", "weights_sha256": None, "manifest": manifest.digest,
+              "published": {file.name: _sha256(file) for file in files.values()}}
+    write_features(torch.from_numpy(features), header, path)
+
+
+def _published(file: Path, pictures: int) -> np.ndarray:
+    try:
+        rows = np.load(file, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; place it there, mend `features.published`, or extract with "
+                         f"`features.weights`") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{file}: not a plain .npy array ({error}); fetch it again") from None
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind != "f":
+        raise InputError(f"{file}: expected (pictures, channels) of floats; mend `features.published`")
+    if len(rows) != pictures:
+        raise InputError(f"{file}: {len(rows)} rows of features, but the data set lists {pictures} pictures in this part; "
+                         "take the files that belong together, or extract with `features.weights`")
+    return rows
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

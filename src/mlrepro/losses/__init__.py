@@ -1,41 +1,34 @@
 """The losses that a run file can name. All compute in float32 or float64, whatever the precision of the logits."""
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlrepro.config import LossSettings
 from mlrepro.errors import InputError
 from mlrepro.losses.asymmetric import asl
+from mlrepro.losses.base import BatchLoss, Loss
 from mlrepro.losses.binary import bce, bce_ls
-from mlrepro.losses.single_positive import RoleLoss, an, an_ls, epr, wan
+from mlrepro.losses.followups import GrLoss, LargeLoss, PseudoLabelLoss, SplcLoss, em, hill
+from mlrepro.losses.single_positive import RoleLoss, an, an_ls, epr, iu, pr, wan
 
 # Name -> function of (logits, targets); its further arguments are the fields of the name's settings.
-FUNCTIONS = {"bce": bce, "bce_ls": bce_ls, "an": an, "an_ls": an_ls, "wan": wan, "epr": epr, "asl": asl}
-
-
-class BatchLoss(nn.Module):
-    """A loss that needs the batch alone, not which training rows are in it."""
-
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]):
-        super().__init__()
-        self.function = function
-
-    def forward(self, logits: Tensor, targets: Tensor, rows: Tensor) -> Tensor:
-        return self.function(logits, targets)
+FUNCTIONS = {"bce": bce, "bce_ls": bce_ls, "an": an, "an_ls": an_ls, "wan": wan, "epr": epr, "asl": asl, "iu": iu, "iun": iu,
+             "pr": pr, "em": em, "hill": hill}
 
 
 def create_loss(settings: LossSettings, targets: Tensor, expected_positives: float | None,
-                generator: torch.Generator) -> nn.Module:
+                generator: torch.Generator, protocol: str = "corrected") -> Loss:
     """The loss of a run, whose forward is (logits (B, C), targets (B, C), rows (B,)) -> scalar.
 
     targets (N, C): all training rows, full labels (bce, bce_ls, asl; -1 is ignored) or observed ones (the others; -1 is
-    a known negative). rows: the batch's indices in them. expected_positives: labels a picture as measured on
-    validation, read only where the settings say `validation`. generator: draws ROLE's first label estimates. ROLE's are
-    the only parameters; the authors' code trains them at 10 times the classifier's learning rate.
-    Raises ValueError for targets other than -1, 0, 1, InputError for an expected number of positives that cannot be.
+    a known negative, and for iun every negative is known). rows: the batch's indices in them. expected_positives: labels
+    a picture as measured on validation, read only where the settings say `validation`. generator: draws ROLE's first
+    label estimates. ROLE's are the only parameters; the authors' code trains them at 10 times the classifier's learning
+    rate. protocol: see Run.
+    Raises ValueError for targets other than -1, 0, 1, InputError for an expected number of positives that cannot be and
+    for iu without known negatives.
     """
     _check_targets(targets)
     options = settings.model_dump(exclude={"name"})
@@ -45,6 +38,15 @@ def create_loss(settings: LossSettings, targets: Tensor, expected_positives: flo
                                                      targets.shape[1])
     if settings.name == "role":
         return RoleLoss(targets, options["expected_positives"], generator)
+    if settings.name == "iu" and not (targets == -1).any():
+        raise InputError("loss iu: the observed labels hold no negative; set corruption.negatives to 1, or use iun")
+    if settings.name == "em_apl":
+        return PseudoLabelLoss(targets, **options)
+    if settings.name in ("ll_r", "ll_ct", "ll_cp"):
+        without_effect = settings.name == "ll_cp" and settings.version == 2022 and protocol == "released"
+        return LargeLoss("ll_ct" if without_effect else settings.name, targets, settings.delta_rel, settings.version == 2023)
+    if settings.name in ("gr", "splc"):
+        return GrLoss(**options) if settings.name == "gr" else SplcLoss()
     return BatchLoss(partial(FUNCTIONS[settings.name], **options))
 
 

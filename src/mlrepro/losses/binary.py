@@ -16,6 +16,11 @@ def negative_log(p: Tensor) -> Tensor:
     return -torch.log(p + EPSILON)
 
 
+def soft_bce(p: Tensor, soft: Tensor) -> Tensor:
+    """Cross-entropy of probabilities against soft labels, by entry. (B, C), (B, C) -> (B, C)."""
+    return soft * negative_log(p) + (1 - soft) * negative_log(1 - p)
+
+
 def bce(logits: Tensor, targets: Tensor) -> Tensor:
     """Binary cross-entropy, the sum over all entries divided by B*C.
 

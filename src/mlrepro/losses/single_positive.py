@@ -2,8 +2,8 @@
 
 Observed labels are 1 (positive), 0 (unobserved) or -1 (known negative). The paper has no known negatives: `an`, `an_ls`
 and `wan` treat them as any other entry that is not positive, which is how the paper's formulas read; `epr` and `role`,
-which say nothing about entries not observed to be positive, add -log(1 - p) for them. Every loss is the sum over
-entries divided by B*C.
+which say nothing about entries not observed to be positive, add -log(1 - p) for them, and `pr` ranks them below. Every
+loss is the sum over entries divided by B*C. Rows and batches without positives are valid everywhere.
 """
 
 import math
@@ -11,10 +11,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mlrepro.losses.binary import at_least_float32, bce_ls, negative_log
+from mlrepro.losses.base import Loss
+from mlrepro.losses.binary import at_least_float32, bce_ls, negative_log, soft_bce
 
 OBSERVED_PROBABILITY = 0.995
 UNOBSERVED_PROBABILITY = 0.6  # the upper end; the lower one is 0.4
+ESTIMATE_CLAMP = 1e-5  # label estimates that a training starts from are at least this far from 0 and 1
 
 
 def an(logits: Tensor, observed: Tensor) -> Tensor:
@@ -33,6 +35,22 @@ def wan(logits: Tensor, observed: Tensor, negative_weight: float | None = None) 
         negative_weight = 1 / max(logits.shape[1] - 1, 1)
     p = torch.sigmoid(at_least_float32(logits))
     return torch.where(observed == 1, negative_log(p), negative_weight * negative_log(1 - p)).mean()
+
+
+def iu(logits: Tensor, observed: Tensor) -> Tensor:
+    """Ignore unobserved: cross-entropy of the observed entries. (B, C), (B, C) -> scalar.
+
+    With one known negative a picture it is the paper's IU, with all true negatives known IUN.
+    """
+    return observed_terms(torch.sigmoid(at_least_float32(logits)), observed).mean()
+
+
+def pr(logits: Tensor, observed: Tensor) -> Tensor:
+    """Pairwise ranking: max(0, 1 - p_i + p_j) for each positive i and each other entry j. (B, C), (B, C) -> scalar."""
+    p = torch.sigmoid(at_least_float32(logits))
+    rows, classes = torch.nonzero(observed == 1, as_tuple=True)
+    margins = (1 - p[rows, classes, None] + p[rows]).clamp(min=0)
+    return torch.where(observed[rows] == 1, 0.0, margins).sum() / p.numel()
 
 
 def observed_terms(p: Tensor, observed: Tensor) -> Tensor:
@@ -63,11 +81,10 @@ def role(logits: Tensor, estimates: Tensor, observed: Tensor, expected_positives
 
 def _fit(p: Tensor, soft: Tensor, observed: Tensor, expected_positives: float) -> Tensor:
     # The cross term covers the observed entries too, which therefore count twice.
-    cross = soft * negative_log(p) + (1 - soft) * negative_log(1 - p)
-    return (observed_terms(p, observed) + cross).mean() + count_penalty(p, expected_positives)
+    return (observed_terms(p, observed) + soft_bce(p, soft)).mean() + count_penalty(p, expected_positives)
 
 
-class RoleLoss(nn.Module):
+class RoleLoss(Loss):
     """`role` with its label estimator: one free float32 logit for every training row and class.
 
     The logits are a dense parameter: under Adam rows outside the batch keep moving, as they do in the authors' code.
@@ -83,6 +100,11 @@ class RoleLoss(nn.Module):
         known = _logit(OBSERVED_PROBABILITY)
         start = torch.where(observed == 1, known, torch.where(observed == -1, -known, unobserved))
         self.logits = nn.Parameter(start)
+
+    @torch.no_grad()
+    def restart(self, estimates: Tensor) -> None:
+        """Begins anew from estimated labels (N, C), probabilities: between the two stages of the paper's LinearInit."""
+        self.logits.copy_(torch.logit(estimates, eps=ESTIMATE_CLAMP))
 
     def forward(self, logits: Tensor, observed_rows: Tensor, rows: Tensor) -> Tensor:
         """logits, observed_rows (B, C); rows (B,): the indices of the batch in the training rows. Returns a scalar."""

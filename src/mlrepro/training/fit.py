@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from mlrepro.config import Run
 from mlrepro.errors import InputError
+from mlrepro.losses import Loss
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.training.checkpoint import Checkpoint
 from mlrepro.training.inputs import FeatureInputs, PictureInputs
@@ -22,8 +23,9 @@ from mlrepro.training.optimizers import create_optimizer
 class Progress:
     """What a training has reached: everything that a checkpoint keeps beside optimiser and random state."""
 
+    seed: int  # of batches and augmentation, from which the first weights came too
     history: list[dict] = field(default_factory=list)  # an epoch each: epoch, lr, train_loss, val_mAP
-    best: dict | None = None  # epoch, val_mAP, weights: the first strict maximum of the validation mAP
+    best: dict | None = None  # epoch, val_mAP, weights, loss (its state): the first strict maximum of the validation mAP
     seconds: float = 0.0
     tracking_id: str | None = None
 
@@ -35,17 +37,17 @@ def autocast(device: torch.device):
 
 @torch.no_grad()
 def predict(model: nn.Module, inputs: FeatureInputs | PictureInputs, rows: np.ndarray, device: torch.device,
-            show: str | None = None) -> np.ndarray:
-    """float32 logits (len(rows), K) in the order of `rows`."""
+            show: str | None = None, augmented: tuple[int, int] | None = None) -> np.ndarray:
+    """float32 logits (len(rows), K) in the order of `rows`. augmented: see PictureInputs.sequential."""
     model.eval()
-    batches = tqdm(inputs.sequential(rows), desc=show, disable=show is None, unit="batch", leave=False)
+    batches = tqdm(inputs.sequential(rows, augmented), desc=show, disable=show is None, unit="batch", leave=False)
     return np.concatenate([model(batch).float().cpu().numpy() for batch, _ in batches])
 
 
-def fit(run: Run, seed: int, model: nn.Module, loss: nn.Module, inputs: FeatureInputs | PictureInputs, targets: Tensor,
+def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs | PictureInputs, targets: Tensor,
         labels: np.ndarray, rows: dict[str, np.ndarray], checkpoint: Checkpoint, device: torch.device,
         on_start: Callable[[str | None], str | None], on_epoch: Callable[[dict], None]) -> Progress:
-    """Trains `model` in place to its last epoch and returns what it reached.
+    """Trains `model` in place to its last epoch and returns what it reached. A resumed training keeps its first seed.
 
     targets: (train rows, K) int8 that the loss reads; labels: (rows of the manifest, K) full labels for validation;
     rows: manifest rows of train and val. on_start gets the tracking id of a resumed training and gives the id to keep.
@@ -53,27 +55,50 @@ def fit(run: Run, seed: int, model: nn.Module, loss: nn.Module, inputs: FeatureI
     """
     steps = run.epochs * max(1, len(rows["train"]) // run.batch_size)
     optimizer, schedule = create_optimizer(run.optimizer, model, loss, steps)
-    progress = _resume(checkpoint, model, loss, optimizer, schedule)
+    progress = _resume(checkpoint, model, loss, optimizer, schedule) or Progress(seed)
+    seed = progress.seed
     progress.tracking_id = on_start(progress.tracking_id)
     position = torch.full((len(labels),), -1, dtype=torch.int64)
     position[torch.from_numpy(rows["train"])] = torch.arange(len(rows["train"]))
     first = len(progress.history)
     bar = tqdm(range(first, run.epochs), initial=first, total=run.epochs, desc=f"{run.run_id} seed {seed}", unit="epoch")
     for epoch in bar:
+        if _stopped(run, progress):
+            break
         start = time.perf_counter()
         lr = optimizer.param_groups[0]["lr"]
         batches = inputs.shuffled(rows["train"], run.batch_size, seed, epoch)
+        loss.start_epoch(epoch, run.epochs)
         train_loss = _train_epoch(model, loss, batches, targets, position, optimizer, schedule, device, epoch, run)
+        loss.end_epoch(lambda epoch=epoch: torch.from_numpy(
+            predict(model, inputs, rows["train"], device, augmented=(seed, epoch))).to(device))
         val_mAP = validate(run, model, inputs, labels, rows["val"], device)
         entry = {"epoch": epoch, "lr": lr, "train_loss": train_loss, "val_mAP": val_mAP}
         progress.history.append(entry)
         if progress.best is None or val_mAP > progress.best["val_mAP"]:
-            progress.best = {"epoch": epoch, "val_mAP": val_mAP, "weights": copy.deepcopy(model.state_dict())}
+            progress.best = {"epoch": epoch, "val_mAP": val_mAP, "weights": copy.deepcopy(model.state_dict()),
+                             "loss": copy.deepcopy(loss.state_dict())}
         progress.seconds += time.perf_counter() - start
         _save(checkpoint, progress, model, loss, optimizer, schedule)
         on_epoch(entry)
         bar.set_postfix(loss=f"{train_loss:.4f}", val_mAP=f"{val_mAP:.2f}")
     return progress
+
+
+def scored_rows(run: Run, rows: np.ndarray) -> np.ndarray:
+    """Those of a split's rows that the run's protocol scores. Raises InputError where that is none of them."""
+    scored = rows[:run.scored(len(rows))]
+    if len(rows) and not len(scored):
+        raise InputError(f"{run.run_id}: a split has {len(rows)} pictures, less than a batch, and `protocol: released` scores "
+                         f"whole batches only; lower batch_size ({run.batch_size}) or use `protocol: corrected`")
+    return scored
+
+
+def _stopped(run: Run, progress: Progress) -> bool:
+    if run.stop_below is None or not progress.history:
+        return False
+    last, best = progress.history[-1], progress.best
+    return last["epoch"] != best["epoch"] and last["val_mAP"] <= best["val_mAP"] - run.stop_below
 
 
 def validate(run: Run, model: nn.Module, inputs: FeatureInputs | PictureInputs, labels: np.ndarray, rows: np.ndarray,
@@ -111,10 +136,10 @@ def _save(checkpoint: Checkpoint, progress: Progress, model, loss, optimizer, sc
     })
 
 
-def _resume(checkpoint: Checkpoint, model, loss, optimizer, schedule) -> Progress:
+def _resume(checkpoint: Checkpoint, model, loss, optimizer, schedule) -> Progress | None:
     state = checkpoint.load()
     if state is None:
-        return Progress()
+        return None
     model.load_state_dict(state["model"])
     loss.load_state_dict(state["loss"])
     optimizer.load_state_dict(state["optimizer"])

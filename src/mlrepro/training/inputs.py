@@ -23,7 +23,7 @@ class FeatureInputs:
             batch = torch.from_numpy(rows[positions])
             yield self.features[batch.to(self.features.device)], batch
 
-    def sequential(self, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    def sequential(self, rows: np.ndarray, augmented: tuple[int, int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         for positions in sequential_batches(len(rows), 4096):
             batch = torch.from_numpy(rows[positions])
             yield self.features[batch.to(self.features.device)], batch
@@ -44,6 +44,9 @@ class PictureInputs:
         pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, self.flip, seed, epoch)
         return self._batches(pictures, shuffled_batches(len(rows), batch_size, seed, epoch))
 
-    def sequential(self, rows: np.ndarray, batch_size: int = EVALUATION_BATCH) -> Iterator[tuple[Tensor, Tensor]]:
-        pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation)
-        return self._batches(pictures, sequential_batches(len(rows), batch_size))
+    def sequential(self, rows: np.ndarray, augmented: tuple[int, int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """`augmented`: (seed, epoch) whose mirrored pictures are wanted; none: pictures as they are."""
+        seed, epoch = augmented or (0, 0)
+        flip = self.flip and augmented is not None
+        pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, flip, seed, epoch)
+        return self._batches(pictures, sequential_batches(len(rows), EVALUATION_BATCH))

@@ -12,10 +12,17 @@ WARM_UP = 0.2  # share of OneCycle's steps before its peak (ASL, ML-Decoder, Que
 
 def create_optimizer(settings: Optimizer, model: nn.Module, loss: nn.Module,
                      steps: int) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
-    """The optimiser of the model's and the loss's parameters, and its schedule over `steps` (none: constant)."""
-    groups = [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}]
-    if own := list(loss.parameters()):
-        groups.append({"params": own, "lr": settings.lr * LOSS_LR_FACTOR})
+    """The optimiser of the model's and the loss's parameters, and its schedule over `steps` (none: constant).
+
+    A model without a `head` is one.
+    """
+    head = list(getattr(model, "head", model).parameters())
+    ids = {id(p) for p in head}
+    backbone = [p for p in model.parameters() if id(p) not in ids]
+    groups = []
+    for parameters, factor in ((backbone, 1.0), (head, settings.head_lr_factor), (loss.parameters(), LOSS_LR_FACTOR)):
+        if trained := [p for p in parameters if p.requires_grad]:
+            groups.append({"params": trained, "lr": settings.lr * factor})
     if settings.name == "sgd":
         optimizer = torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
     else:

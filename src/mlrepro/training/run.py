@@ -5,7 +5,9 @@ import hashlib
 import json
 import platform
 import resource
+import secrets
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +26,7 @@ from mlrepro.models.classifier import create_classifier
 from mlrepro.models.heads import create_head
 from mlrepro.tracking import Tracker
 from mlrepro.training.checkpoint import Checkpoint, code_digests, exclusive
-from mlrepro.training.fit import Progress, fit
+from mlrepro.training.fit import Progress, fit, scored_rows
 from mlrepro.training.inputs import FeatureInputs, PictureInputs
 
 SELECTIONS = ("best", "last")
@@ -60,7 +62,10 @@ def create_task(run: Run, manifest: Manifest, data_folder: Path, weights: bool =
 
 
 def train_targets(run: Run, manifest: Manifest, labels: np.ndarray, data_folder: Path) -> tuple[np.ndarray, str]:
-    """(train rows, K) int8 targets in manifest order, full labels or the observed ones, and a digest of them."""
+    """(train rows, K) int8 targets in manifest order, full labels or the observed ones, and a digest of them.
+
+    For iun, all true negatives are observed ones too, or under the released protocol none is (see Run.protocol).
+    """
     rows = manifest.rows("train")
     targets = labels[rows]
     if run.labels == "single":
@@ -68,6 +73,9 @@ def train_targets(run: Run, manifest: Manifest, labels: np.ndarray, data_folder:
         known = np.full_like(labels, 2)  # a value that create_loss refuses
         known[observed_rows] = observed
         targets = known[rows]
+    if run.loss.name == "iun":
+        true_negative = (targets == 0) & (labels[rows] == 0)
+        targets = np.maximum(targets, 0) if run.protocol == "released" else np.where(true_negative, np.int8(-1), targets)
     return targets, hashlib.sha256(targets.tobytes()).hexdigest()
 
 
@@ -75,6 +83,16 @@ def expected_positives(run: Run, labels: np.ndarray, val_rows: np.ndarray) -> fl
     """EPR's and ROLE's k: as the run says, or the mean number of labels of the validation pictures."""
     value = getattr(run.loss, "expected_positives", None)
     return float((labels[val_rows] > 0).sum(1).mean()) if value == "validation" else value
+
+
+@dataclass
+class Labelled:
+    """A data set with what a run reads of it: rows of train and val, full labels of all rows."""
+
+    manifest: Manifest
+    folder: Path
+    rows: dict[str, np.ndarray]
+    labels: np.ndarray
 
 
 def train_run(run: Run, seed: int, data_folder: Path, out: Path, name: str, tracker: Tracker) -> Progress:
@@ -86,31 +104,50 @@ def train_run(run: Run, seed: int, data_folder: Path, out: Path, name: str, trac
     rows = {split: manifest.rows(split) for split in ("train", "val")}
     if not len(rows["val"]):
         raise InputError(f"{data_folder}/manifest.parquet: no validation rows; set hold_out in the data set's settings")
-    labels = manifest.label_matrix()
-    targets, origin = train_targets(run, manifest, labels, data_folder)
-    torch.manual_seed(seed)
-    task = create_task(run, manifest, data_folder)
-    generator = torch.Generator().manual_seed(seed)
-    k = expected_positives(run, labels, rows["val"])
-    targets = torch.from_numpy(targets)
-    loss = create_loss(run.loss, targets, k, generator).to(device())
-    parts = {"settings": run.model_dump(mode="json"), "seed": seed, "manifest": manifest.digest, "labels": origin,
-             "features": task.digest, "code": code_digests(), "torch": torch.__version__}
+    data = Labelled(manifest, data_folder, rows, manifest.label_matrix())
+    drawn = secrets.randbits(32) if run.protocol == "released" else seed
     with exclusive(name):
-        checkpoint = Checkpoint(name, parts)
         try:
-            progress = fit(run, seed, task.model, loss, task.inputs, targets.to(device()), labels, rows, checkpoint,
-                           device(), tracker.start, tracker.epoch)
+            linear, parts = None, {"seed": seed}
+            if run.linear_init:
+                stage = run.linear_stage()
+                _, linear, first = _train(stage, drawn, data, f"{name}-linear_init", parts, None, lambda _: None, lambda _: None)
+                drawn, parts = linear.seed, {**parts, "linear_init": first.parts}
+            task, progress, checkpoint = _train(run, drawn, data, name, parts, linear, tracker.start, tracker.epoch)
         except BaseException:
             tracker.finish("FAILED")
             raise
-        _write(out, task, progress, run, manifest, len(rows["train"]))
-        checkpoint.delete()
+        _write(out, task, progress, run, manifest, len(rows["train"]), linear)
+        for done in [checkpoint] + ([first] if linear else []):
+            done.delete()
     tracker.finish()
     return progress
 
 
-def _write(out: Path, task: Task, progress: Progress, run: Run, manifest: Manifest, pictures: int) -> None:
+def _train(run: Run, seed: int, data: Labelled, name: str, parts: dict, linear: Progress | None, on_start: Callable,
+           on_epoch: Callable) -> tuple[Task, Progress, Checkpoint]:
+    """One training, or one stage of it; `linear`: the stage before, whose best weights and label estimates it starts from."""
+    targets, origin = train_targets(run, data.manifest, data.labels, data.folder)
+    torch.manual_seed(seed)
+    task = create_task(run, data.manifest, data.folder)
+    targets = torch.from_numpy(targets)
+    rows = data.rows | {"val": scored_rows(run, data.rows["val"])}
+    k = expected_positives(run, data.labels, data.rows["val"])
+    loss = create_loss(run.loss, targets, k, torch.Generator().manual_seed(seed), run.protocol).to(device())
+    if linear:
+        task.model.head.fc.load_state_dict(linear.best["weights"])
+        if run.loss.name == run.linear_init.loss.name == "role":
+            loss.restart(torch.sigmoid(linear.best["loss"]["logits"]))
+    parts = {"settings": run.model_dump(mode="json"), **parts, "manifest": data.manifest.digest, "labels": origin,
+             "features": task.digest, "code": code_digests(), "torch": torch.__version__}
+    checkpoint = Checkpoint(name, parts)
+    progress = fit(run, seed, task.model, loss, task.inputs, targets.to(device()), data.labels, rows, checkpoint, device(),
+                   on_start, on_epoch)
+    return task, progress, checkpoint
+
+
+def _write(out: Path, task: Task, progress: Progress, run: Run, manifest: Manifest, pictures: int,
+           linear: Progress | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for selection, weights in zip(SELECTIONS, (progress.best["weights"], task.model.state_dict()), strict=True):
         save_file({key: value.contiguous().cpu() for key, value in weights.items()}, out / f"{selection}.safetensors")
@@ -119,12 +156,17 @@ def _write(out: Path, task: Task, progress: Progress, run: Run, manifest: Manife
         writer.writeheader()
         writer.writerows(progress.history)
     commit, dirty = git_state()
+    stages = [linear, progress] if linear else [progress]
+    epochs = sum(len(stage.history) for stage in stages)
     facts = {
         "epochs": {"best": progress.best["epoch"], "last": progress.history[-1]["epoch"]},
         "commit": commit, "dirty": dirty, "settings_sha256": run.digest, "manifest_sha256": manifest.digest,
         "pretrained": task.origin[0], "pretrained_sha256": task.origin[1], "mlflow_run_id": progress.tracking_id,
-        "environment": environment(progress.seconds, pictures * len(progress.history)),
+        "torch_seed": progress.seed,
+        "environment": environment(sum(stage.seconds for stage in stages), pictures * epochs),
     }
+    if linear:
+        facts["linear_init"] = {key: linear.best[key] for key in ("epoch", "val_mAP")}
     (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas
 
 COLUMNS = ["image", "part", "split", "labels", "difficult", "ignored", "captions"]  # see Manifest
-READERS = {"voc": "voc", "coco": "coco", "csv": "csv_table", "digits": "digits"}
+READERS = {"voc": "voc", "coco": "coco", "csv": "csv_table", "digits": "digits", "formatted": "formatted", "cub": "cub"}
 
 
 def read(settings, root: Path) -> tuple[pandas.DataFrame, list[str]]:

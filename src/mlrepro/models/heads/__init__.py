@@ -10,7 +10,7 @@ from mlrepro.errors import InputError
 from mlrepro.models.heads.csra import CSRAHead
 from mlrepro.models.heads.graph import GraphReweightingHead, MLGCNHead
 from mlrepro.models.heads.ml_decoder import MLDecoderHead
-from mlrepro.models.heads.pooling import LinearHead, PoolingHead
+from mlrepro.models.heads.pooling import BoostLUHead, LinearHead, PoolingHead
 from mlrepro.models.heads.query2label import Query2LabelHead
 
 HEADS = {
@@ -22,6 +22,7 @@ HEADS = {
     "csra": CSRAHead,
     "mlgcn": MLGCNHead,
     "graph": GraphReweightingHead,
+    "boostlu": BoostLUHead,
     "linear": LinearHead,
 }
 
