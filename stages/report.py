@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from mlrepro.layout import Layout, read_layout
+from mlrepro.layout import Layout, current_records, read_layout
 from mlrepro.report.overview import write_index
 from mlrepro.report.pages import write_comparison
 from mlrepro.report.study_page import write_study
 from mlrepro.report.study_results import read_study
-from mlrepro.results import read_records
 from mlrepro.stage import main
 
 
@@ -23,7 +22,7 @@ def stage(settings: str) -> None:
 
 def compare(layout: Layout) -> None:
     title = "Demo: composed digits" if layout.study == "demo" else f"Own data: {layout.name}"
-    write_comparison(title, INTRO[layout.study], read_records(layout.results), layout.pipeline.runs, layout.pipeline.seeds,
+    write_comparison(title, INTRO[layout.study], current_records(layout), layout.pipeline.runs, layout.pipeline.seeds,
                      layout.page, f"dvc repro {layout.dvc_file}")
 
 

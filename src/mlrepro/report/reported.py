@@ -170,6 +170,7 @@ class StudyText(Strict):
     figure: list[str] = []
     models: list[ModelRule] = []
     gflops_tool: list[ToolRule] = []
+    gflops_of: dict[str, str] = {}  # run -> the run id of the network whose GFLOPs the paper prints beside that run's mAP
     training: Training | None = None
     needs: Needs = Needs()
     deviations: list[Deviation]
@@ -180,6 +181,11 @@ class Study(Strict):
     name: str
     text: StudyText
     rows: list[ReportedRow]
+
+    @property
+    def models(self) -> list[str]:
+        """Run ids whose networks have a cost to be measured."""
+        return sorted({row.run for row in self.rows if row.run} | set(self.text.gflops_of.values()))
 
 
 AnyRule = TypeVar("AnyRule", bound=Rule)
@@ -320,7 +326,10 @@ def _check_runs(folder: Path, text: StudyText, runs: list[str]) -> None:
     for path in sorted(folder.glob("runs/*.yaml")):
         if path.stem not in runs:
             raise InputError(f"{path}: no row of reported.csv names this run; {nearest(path.stem, runs)}")
-    parsed = [parse_run_id(run) for run in runs]
+    for run in text.gflops_of:
+        if run not in runs:
+            raise InputError(f"{folder / 'study.yaml'}: gflops_of: no row of reported.csv names {run!r}; {nearest(run, runs)}")
+    parsed = [parse_run_id(run) for run in (*runs, *text.gflops_of.values())]
     rules = {"models": text.models, "gflops_tool": text.gflops_tool, "needs.weights": text.needs.weights,
              "training.schedules": text.training.schedules if text.training else []}
     for key, rule in ((key, rule) for key, group in rules.items() for rule in group):

@@ -9,7 +9,7 @@ from mlrepro.report import figures
 from mlrepro.report.pages import figure_link, folded
 from mlrepro.report.reported import Study, Table, last_match, parse_run_id
 from mlrepro.report.study_results import BACKWARD, THROUGHPUT, StudyResults, cost_points, gpu_hours
-from mlrepro.report.study_tables import MARKS, Column, cost_table, kept, render, study_tables
+from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, Column, cost_table, kept, render, study_tables
 from mlrepro.report.tables import ABSENT, code, escape, table
 from mlrepro.results import MINIMUM_TOLERANCE, Status
 
@@ -57,7 +57,14 @@ def _overview(results: StudyResults) -> str:
                           if counts[status] or status in ("reproduced", "not-run"))
     return (f"**Overview.** {sum(listed.rows for listed in results.study.text.tables)} printed rows with "
             f"{len(results.study.rows)} numbers. Of {counts.total()} results (a row on one data set): {by_status}. "
-            f"{len(found)} things that do not add up, {sum(bool(item.check) for item in found)} of them found by program.")
+            f"{len(found)} things that do not add up, {sum(bool(item.check) for item in found)} of them found by program."
+            + _gflops(results.gflops_gaps))
+
+
+def _gflops(gaps: list[float]) -> str:
+    agree = sum(abs(gap) <= 0.01 for gap in gaps)
+    return (f" Of {len(gaps)} printed GFLOPs of a run, {agree} are within 0.01 of what is counted in the paper's way; "
+            "the others are explained below." if gaps else "")
 
 
 def _legend(results: StudyResults) -> str:
@@ -79,6 +86,8 @@ def _legend(results: StudyResults) -> str:
         ways = "; ".join(f"{tool}: {', '.join(heads)}" for tool, heads in tools.items())
         lines.append(f"**paper's way** counts them as the paper counted what it prints as GFLOPs ({ways}); **difference** is "
                      "that minus the printed number.")
+    if results.study.text.gflops_of:
+        lines.append(f"{OTHER_NETWORK} counted for another network than the row's mAP is of, as the paper does.")
     marks = {row.checked for row in results.study.rows}
     lines += [f"{MARKS[mark]} {text}" for mark, text in (("third party", "as a third party prints it, not seen in the original."),
                                                          ("memory", "from memory, not checked.")) if mark in marks]

@@ -64,6 +64,19 @@ class StudyResults:
     def cost(self, run: str, key: str) -> float | None:
         return self.complexity.get(run, {}).get(key)
 
+    def printed_way(self, run: str) -> float | None:
+        """GFLOPs as the paper's tool counts the network whose GFLOPs it prints for this run; none without a known tool."""
+        network = self.study.text.gflops_of.get(run, run)
+        rule = last_match(self.study.text.gflops_tool, parse_run_id(network))
+        return self.cost(network, rule.tool) if rule else None
+
+    @property
+    def gflops_gaps(self) -> list[float]:
+        """Counted the paper's way minus printed, for every different printed number of a run."""
+        printed = {(cell.run, cell.number) for cell in self.study.rows if cell.metric == "GFLOPs" and cell.run}
+        counted = [(self.printed_way(run), value) for run, value in sorted(printed)]
+        return [way - value for way, value in counted if way is not None]
+
 
 def read_study(folder: Path) -> StudyResults:
     """A study's numbers, records and costs. Raises InputError where they do not fit together."""

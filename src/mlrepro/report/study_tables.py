@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from mlrepro.report.reported import ReportedRow, RunId, Table, last_match, parse_run_id
+from mlrepro.report.reported import ReportedRow, RunId, Table, parse_run_id
 from mlrepro.report.study_results import METRICS, Result, StudyResults, record_metric
 from mlrepro.report.tables import ABSENT, code, escape, metric_values, number, spread, table
 from mlrepro.results import Status, mean_and_std
 
 WIDTH = 9  # columns that a page shows without scrolling
 NOT_MEASURED = "not measured"
+OTHER_NETWORK = "°"
 MARKS = {"yes": "", "third party": "ᵗ", "memory": "ᵐ"}
 HEADERS = {"GFLOPs": "GFLOPs, printed", "params_m": "M params, printed", "samples_f1": "F1", "samples_iou": "IoU",
            "samples_precision": "precision", "samples_recall": "recall"}
@@ -133,9 +134,8 @@ def _cost_columns(results: StudyResults, group: list[Result]) -> list[Column]:
     counted, differences, gmacs, parameters = [], [], [], []
     for result in group:
         run, printed = result.row.run, result.cells.get("GFLOPs")
-        rule = last_match(results.study.text.gflops_tool, parse_run_id(run)) if run else None
-        value = results.cost(run, rule.tool) if rule and printed else None
-        counted.append(number(value))
+        value = results.printed_way(run) if run and printed else None
+        counted.append(number(value) + (OTHER_NETWORK if run in results.study.text.gflops_of and value else ""))
         differences.append(ABSENT if value is None else _signed(value - printed.number, 2))
         for cells, key, unit in ((gmacs, "gmacs", 1), (parameters, "parameters", 1e6)):
             measured = results.cost(run, key)
