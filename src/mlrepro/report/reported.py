@@ -171,6 +171,7 @@ class StudyText(Strict):
     models: list[ModelRule] = []
     gflops_tool: list[ToolRule] = []
     gflops_of: dict[str, str] = {}  # run -> the run id of the network whose GFLOPs the paper prints beside that run's mAP
+    plain_network: bool = False  # the printed parameters and file sizes are those of the plain ImageNet network
     training: Training | None = None
     needs: Needs = Needs()
     deviations: list[Deviation]

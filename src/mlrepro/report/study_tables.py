@@ -131,17 +131,22 @@ def _reproduced_below(group: list[Result], listed: Table, primary: bool) -> list
 
 
 def _cost_columns(results: StudyResults, group: list[Result]) -> list[Column]:
-    counted, differences, gmacs, parameters = [], [], [], []
+    counted, differences, plain, sizes, gmacs, parameters = [], [], [], [], [], []
     for result in group:
         run, printed = result.row.run, result.cells.get("GFLOPs")
         value = results.printed_way(run) if run and printed else None
         counted.append(number(value) + (OTHER_NETWORK if run in results.study.text.gflops_of and value else ""))
         differences.append(ABSENT if value is None else _signed(value - printed.number, 2))
+        plain_run = run if results.study.text.plain_network else ""
+        network, size = results.cost(plain_run, "backbone_parameters"), results.cost(plain_run, "backbone_bytes")
+        plain.append(number(network / 2**20) if network and "params_m" in result.cells else ABSENT)
+        sizes.append(f"{size / 1e6:.0f} / {size / 2**20:.0f}" if size and "model_size_mb" in result.cells else ABSENT)
         for cells, key, unit in ((gmacs, "gmacs", 1), (parameters, "parameters", 1e6)):
             measured = results.cost(run, key)
             cells.append(number(measured / unit) if measured else NOT_MEASURED if run else ABSENT)
-    return kept([Column("paper's way", "r", counted), Column("difference", "r", differences), Column("GMACs", "r", gmacs),
-                  Column("M params", "r", parameters)])
+    return kept([Column("paper's way", "r", counted), Column("difference", "r", differences),
+                 Column("plain network / 2^20", "r", plain), Column("its file, MB / MiB", "r", sizes), Column("GMACs", "r", gmacs),
+                 Column("M params", "r", parameters)])
 
 
 def cost_table(results: StudyResults) -> str | None:
