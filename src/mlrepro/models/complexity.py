@@ -1,37 +1,182 @@
-"""What a model costs: parameters and multiply-accumulates of one picture, measured on the built model (no data, no weights)."""
+"""What a model costs: parameters, and operations of one picture by kind, measured on the built model (no data, no weights).
 
+Numbers are multiply-accumulates (MACs), as in the papers, also where they write GFLOPs. Because the AAM paper's come from two
+tools that count differently, each tool's number is given beside the true one (spec: aam-and-its-base, section 3).
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from mlrepro.config import Run
-from mlrepro.models.backbones import Backbone, map_size
+from mlrepro.models.backbones import Backbone, create_published, map_size
 from mlrepro.models.classifier import Classifier
 from mlrepro.models.heads import create_head
 from mlrepro.results import Cost
 
+PRODUCTS = ("convolution", "linear", "attention", "matmul_other")
+NORMS = {"native_batch_norm": "batch_norm", "native_layer_norm": "layer_norm", "native_group_norm": "layer_norm"}
+REDUCTIONS = ("mean", "sum", "amax", "linalg_vector_norm", "avg_pool2d", "max_pool2d_with_indices", "_adaptive_avg_pool2d")
+COPIES = ("clone", "copy_", "_to_copy", "fill_")  # tagged as pointwise, but they compute nothing
+WORD_VECTOR = 300  # GloVe's width, of the label graph's nodes
+GRAPH_NODES = {"mlgcn": "inp", "graph": "word_vectors"}  # head -> its option for them
 
-def multiply_accumulates(model: nn.Module, resolution: int) -> int:
-    """MACs of convolutions, matrix products and attention for one picture (torch FlopCounterMode counts 2 a MAC)."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.empty(1, 3, resolution, resolution, device="meta"))
-    return counter.get_total_flops() // 2
+# What fvcore counts an element of BatchNorm or LayerNorm as.
+FVCORE_NORMS = {"batch_norm": 2, "layer_norm": 5}
+# TResNet's LeakyReLUs are part of its InPlaceABN, which ptflops does not know either.
+PTFLOPS_ELEMENTWISE = (nn.ReLU, nn.ReLU6, nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Of backbone and head, for one picture in eval mode.
+
+    parameters: all, also frozen ones. backbone_parameters, backbone_bytes: of the plain published network with its own
+    classifier; bytes of parameters and buffers in float32, the size of its file.
+    macs: MACs of convolution, linear, attention (its two products) and matmul_other; graph: those of the label graph's branch,
+    which a trained model has precomputed; normalisation, elementwise, pooling: operations, one an element of a norm's or
+    element-wise operation's (activation, addition, softmax) output and of a pooling's or sum's input.
+    ptflops, fvcore: GMACs by these tools' conventions, the graph branch precomputed. fvcore_kkd: fvcore and the dense d to K
+    product a query of AAM's Query2Label (none for other heads).
+    """
+
+    parameters: int
+    backbone_parameters: int
+    backbone_bytes: int
+    macs: dict[str, int]
+    ptflops: float
+    fvcore: float
+    fvcore_kkd: float | None
+
+    @property
+    def gmacs(self) -> float:
+        """True GMACs: all convolutions and matrix products, without the graph branch."""
+        return sum(self.macs[kind] for kind in PRODUCTS) / 1e9
+
+
+class Operations(TorchDispatchMode):
+    """Counts by kind what `model` computes while this mode is on, and in `counts["ptflops"]` what ptflops would."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+        self.running: list[nn.Module] = []  # modules inside whose forward we are, the innermost last
+        for module in model.modules():
+            module.register_forward_pre_hook(lambda module, _: self.running.append(module))
+            module.register_forward_hook(self._leave)
+
+    def _leave(self, module: nn.Module, inputs: tuple, output) -> None:
+        self.running.pop()
+        self.counts["ptflops"] += ptflops_macs(module, inputs, output)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        op, name = func.overloadpacket, func.overloadpacket.__name__
+        if op in flop_registry:
+            self.counts[self._product(name)] += flop_registry[op](*args, **kwargs, out_val=out) // 2  # it counts 2 a MAC
+        elif name in NORMS:
+            self.counts[NORMS[name]] += out[0].numel()
+        elif name in REDUCTIONS:
+            self.counts["pooling"] += args[0].numel()
+        elif name.endswith("_softmax") or (torch.Tag.pointwise in func.tags and name not in COPIES):
+            self.counts["elementwise"] += out.numel()
+        return out
+
+    def _product(self, name: str) -> str:
+        """torch's fused attention comes as its parts on the meta device, so the module around a product says what it is."""
+        innermost = self.running[-1] if self.running else None
+        if name == "convolution":
+            return "convolution"
+        if isinstance(innermost, nn.Linear):
+            return "linear"
+        if "Attention" in type(innermost).__name__:
+            return "attention" if name == "bmm" else "linear"  # nn.MultiheadAttention projects without nn.Linear
+        return "matmul_other"
+
+
+def ptflops_macs(module: nn.Module, inputs: tuple, output) -> int:
+    """What ptflops 0.6 counts: modules of exactly these types, hence no timm Conv2dSame and no function outside a module."""
+    kind = type(module)
+    if kind is nn.Conv2d:
+        return output.numel() * (module.weight[0].numel() + (module.bias is not None))
+    if kind is nn.Linear:
+        return output.numel() * module.in_features + (module.out_features if module.bias is not None else 0)
+    if kind is nn.BatchNorm2d:
+        return 2 * output.numel()
+    if kind is nn.MultiheadAttention:
+        (batch, queries, width), keys = inputs[0].shape, inputs[1].shape[1]
+        projections = (2 * queries + 2 * keys) * width**2
+        return batch * (projections + 2 * queries * keys * width + queries * keys * module.num_heads)
+    return inputs[0].numel() if kind in PTFLOPS_ELEMENTWISE else 0
+
+
+def build(head: str, backbone: str, num_classes: int, resolution: int, options: dict | None = None) -> Classifier:
+    """The model on the meta device, eval mode; `linear` with the pooling before it. Label graphs have word vectors 0, no edges.
+
+    Raises InputError for what cannot be built.
+    """
+    size, options = map_size(backbone, resolution), dict(options or {})
+    if head in GRAPH_NODES:
+        options |= {GRAPH_NODES[head]: np.zeros((num_classes, WORD_VECTOR)), "A": np.eye(num_classes)}
+    with torch.device("meta"):
+        network = Backbone(backbone, resolution)
+        module = create_head(head, network.channels, num_classes, size, **options)
+        if head == "linear":
+            module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), module)
+        return Classifier(network, module).eval()
+
+
+def count(model: Classifier, resolution: int) -> tuple[Counter[str], Counter[str]]:
+    """Operations of one picture with everything computed, and those among them of the label graph's branch."""
+    picture, operations = torch.empty(1, 3, resolution, resolution, device="meta"), Operations(model)
+    branch = getattr(model.head, "gates", None) or getattr(model.head, "class_weights", Tensor)
+    with torch.no_grad():
+        with operations:
+            model(picture)
+        everything = operations.counts.copy()
+        with operations:
+            branch()
+    return everything, operations.counts - everything
+
+
+def measure(head: str, backbone: str, num_classes: int, resolution: int, options: dict | None = None) -> Complexity:
+    """Cost of a head on a backbone for `num_classes` classes at `resolution` pixels a side. Raises InputError."""
+    model = build(head, backbone, num_classes, resolution, options)
+    everything, graph = count(model, resolution)
+    counts = everything - graph
+    with torch.device("meta"):
+        published = create_published(backbone)
+    macs = {kind: counts[kind] for kind in (*PRODUCTS, "elementwise", "pooling")}
+    macs |= {"graph": sum(graph[kind] for kind in PRODUCTS), "normalisation": counts["batch_norm"] + counts["layer_norm"]}
+    # TResNet's InPlaceABN, which timm replaces by BatchNorm, is unknown to fvcore.
+    norms = {"layer_norm"} if backbone.startswith("tresnet") else FVCORE_NORMS
+    fvcore = sum(counts[kind] for kind in PRODUCTS) + sum(FVCORE_NORMS[kind] * counts[kind] for kind in norms)
+    dense = num_classes**2 * model.head.query_embed.embedding_dim if head == "query2label" else None
+    return Complexity(
+        parameters=_parameters(model), backbone_parameters=_parameters(published),
+        backbone_bytes=sum(t.numel() * t.element_size() for t in (*published.parameters(), *published.buffers())),
+        macs=macs, ptflops=counts["ptflops"] / 1e9, fvcore=fvcore / 1e9,
+        fvcore_kkd=None if dense is None else (fvcore + dense) / 1e9)
 
 
 def measure_cost(run: Run, num_classes: int) -> Cost:
     """Parameters and GMACs of backbone and head at the run's resolution, also where only the head was trained."""
-    with torch.device("meta"):
-        backbone = Backbone(run.backbone, run.resolution)
-        if run.inputs == "features":
-            linear = create_head("linear", backbone.channels, num_classes, None)
-            head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
-        else:
-            head = create_head(run.head, backbone.channels, num_classes, map_size(run.backbone, run.resolution))
-        model = Classifier(backbone, head).eval()
-    macs = multiply_accumulates(model, run.resolution)
-    trained = head if run.inputs == "features" else model
+    model = build(run.head, run.backbone, num_classes, run.resolution)
+    everything, _ = count(model, run.resolution)
+    macs = sum(everything[kind] for kind in PRODUCTS)
+    trained = model.head if run.inputs == "features" else model
     return Cost(
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=_parameters(model),
         trainable_parameters=sum(p.numel() for p in trained.parameters() if p.requires_grad),
         gmacs=macs / 1e9, gflops=2 * macs / 1e9,
     )
+
+
+def _parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())

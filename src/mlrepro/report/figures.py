@@ -7,6 +7,7 @@ well as in colour, and runs are labelled beside the axes.
 import statistics
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from mlrepro.report.tables import REGIMES, Runs, class_ap, mean_map, standard_error
 from mlrepro.results import Record
@@ -81,8 +82,51 @@ def map_against_cost(runs: Runs, stem: Path) -> None:
         axes.set(xlabel="GMACs a picture", ylabel="test mAP (%)")
         axes.margins(x=0.1)
         axes.locator_params(axis="x", nbins=6)
+        figure.subplots_adjust(left=0.08, right=0.62, top=0.93, bottom=0.6 / figure.get_figheight())
         _label_in_margin(axes, ends)
         _legend(figure, [REGIMES[regime] for regime in REGIMES], legend_right=0.62)
+
+
+class Point(NamedTuple):
+    """One model: GMACs a picture, printed and reproduced mAP (percent; SE of the latter); `series` gives marker and colour."""
+
+    name: str
+    series: str
+    gmacs: float
+    reported: float
+    reproduced: float | None
+    error: float
+
+
+def reported_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
+    """A panel a data set: mAP against GMACs, printed hollow and reproduced filled (bar: +- 2 SE), joined by a line."""
+    from matplotlib.lines import Line2D
+
+    series = list(dict.fromkeys(point.series for points in panels.values() for point in points))
+    styles = {name: (MARKERS[i % len(MARKERS)], COLOURS[i % len(COLOURS)]) for i, name in enumerate(series)}
+    heights = [0.6 + max(1.8, 0.2 * len(points)) for points in panels.values()]
+    total = sum(heights) + 0.6
+    with _figure(stem, total) as figure:
+        figure.subplots_adjust(left=0.09, right=0.57, top=1 - 0.7 / total, bottom=0.55 / total, hspace=0.3)
+        rows = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+        for axes, (title, points) in zip(rows, panels.items(), strict=True):
+            for point in points:
+                marker, colour = styles[point.series]
+                axes.plot(point.gmacs, point.reported, marker, color=colour, markerfacecolor="white")
+                if point.reproduced is not None:
+                    axes.plot([point.gmacs] * 2, [point.reported, point.reproduced], "-", color=colour, linewidth=0.8)
+                    axes.errorbar(point.gmacs, point.reproduced, yerr=2 * point.error, fmt=marker, color=colour, elinewidth=0.8)
+            axes.margins(x=0.08, y=0.12)
+            axes.set_title(title, loc="left", fontsize=10)
+            axes.set_ylabel("mAP (%)")
+            _label_in_margin(axes, [(point.gmacs, point.reported, _shorten(point.name, LABEL_LENGTH + 8), styles[point.series][1])
+                                    for point in points])
+        rows[-1].set_xlabel("GMACs a picture, measured")
+        handles = [Line2D([], [], linestyle="", marker=marker, color=colour, markerfacecolor="white", label=name)
+                   for name, (marker, colour) in styles.items()]
+        if any(point.reproduced is not None for points in panels.values() for point in points):
+            handles += [Line2D([], [], linestyle="", marker="o", color="black", label="filled: reproduced")]
+        figure.legend(handles=handles, loc="upper left", ncols=len(handles), bbox_to_anchor=(0.06, 1.0), columnspacing=1.2)
 
 
 def class_average_precision(best: Runs, stem: Path) -> None:
@@ -132,7 +176,6 @@ def _shorten(text: str, length: int) -> str:
 
 def _label_in_margin(axes, ends: list[tuple[float, float, str, str]]) -> None:
     """Writes each (x, y, text, colour) right of the axes at the height of its point, spread so that no two overlap."""
-    axes.figure.subplots_adjust(left=0.08, right=0.62, top=0.93, bottom=0.6 / axes.figure.get_figheight())
     low, high = axes.get_ylim()
     gap = 0.2 / (axes.figure.get_figheight() * axes.get_position().height) * (high - low)
     ends = sorted(ends, key=lambda end: end[1])

@@ -1,7 +1,6 @@
-"""Markdown pages: a comparison of runs on one data set, and the index of all pages."""
+"""The page that compares runs on one data set, in markdown."""
 
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,13 +161,13 @@ def _incomplete(runs: Runs, expected: list[str], seeds: list[int], command: str)
     return parts
 
 
-def _figure(path: Path, name: str, alt: str, draw: Callable[[Path], None]) -> str:
+def figure_link(path: Path, name: str, alt: str, draw: Callable[[Path], None]) -> str:
     stem = path.parent / "figures" / f"{path.stem}-{name}"
     draw(stem)
     return f"[![{alt}](figures/{stem.name}.png)](figures/{stem.name}.svg)"
 
 
-def _folded(text: str, rows: int, title: str) -> str:
+def folded(text: str, rows: int, title: str) -> str:
     return text if rows <= FOLD_AFTER else f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
 
 
@@ -181,9 +180,9 @@ def _labels_sections(runs: Runs, path: Path) -> list[str]:
     named = " and ".join(f"{code(run)} ({REGIMES[records[0].run.labels]})" for run, records in best.items())
     parts += ["## Class by class", f"The best run of each labels regime: {named}. The counts are positives; † marks "
               f"classes with fewer than {tables.FEW_POSITIVES} test positives, whose AP rests on a few pictures.",
-              _figure(path, "classes", "Average precision by class",
+              figure_link(path, "classes", "Average precision by class",
                       lambda stem: figures.class_average_precision(best, stem)),
-              _folded(text, text.count("\n"), "AP by class")]
+              folded(text, text.count("\n"), "AP by class")]
     return parts
 
 
@@ -200,36 +199,19 @@ def _metric_sections(runs: Runs) -> list[str]:
 
 def _data_sections(runs: Runs, path: Path) -> list[str]:
     records = [record for group in runs.values() for record in group]
-    parts = ["## Training", _figure(path, "curves", "Validation mAP by epoch, a line a run",
+    parts = ["## Training", figure_link(path, "curves", "Validation mAP by epoch, a line a run",
                                     lambda stem: figures.training_curves(runs, stem))]
     observed = next((r for r in records if r.run.labels == "single"), records[0])
     text = tables.label_table(observed)
     parts += ["## Data", "Pictures expected (annotated), used (readable) and rejected.", tables.picture_table(records),
-              "Positives by class.", _figure(path, "labels", "Positives by class and split",
+              "Positives by class.", figure_link(path, "labels", "Positives by class and split",
                                              lambda stem: figures.label_distribution(observed, stem)),
-              _folded(text, text.count("\n"), "Positives by class")]
+              folded(text, text.count("\n"), "Positives by class")]
     parts += ["## Cost and environment", tables.cost_table(runs)]
     measured = {run: group for run, group in runs.items() if mean_map(group) is not None}
     if len({f"{group[0].cost.gmacs:.2f}" for group in measured.values()}) > 1:
-        parts.append(_figure(path, "cost", "Test mAP against GMACs a picture",
+        parts.append(figure_link(path, "cost", "Test mAP against GMACs a picture",
                              lambda stem: figures.map_against_cost(runs, stem)))
     elif measured:
         parts.append("All runs cost the same GMACs a picture, so mAP against cost is not drawn.")
     return parts + [tables.environment_table(records)]
-
-
-# --- the index -------------------------------------------------------------------------------------------------------
-
-
-def write_index(reports: Path) -> None:
-    """Writes `reports/README.md`: each page's title, linked, and the first sentence below it."""
-    lines = []
-    for page in sorted(reports.glob("*.md")):
-        if page.name != "README.md":
-            paragraphs = page.read_text(encoding="utf-8").split("\n\n")
-            if not paragraphs[0].startswith("# "):
-                raise InputError(f"{page}: does not begin with a '# title' line; make the page again or move it away")
-            sentence = re.match(r".*?[.!?](?=\s+[^a-z]|$)|.*", " ".join("".join(paragraphs[1:2]).split())).group()
-            lines.append(f"- [{paragraphs[0][2:].strip()}]({page.name}): {sentence}")
-    body = "\n".join(lines) if lines else "No page has been made yet: `dvc repro` makes the first."
-    (reports / "README.md").write_text(f"# Reports\n\n{body}\n", encoding="utf-8")

@@ -1,0 +1,209 @@
+"""The page of one study: its printed tables, what our records say of them, what is not run, what does not add up. No torch."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlrepro.report import figures
+from mlrepro.report.pages import figure_link, folded
+from mlrepro.report.reported import Study, Table, last_match, parse_run_id
+from mlrepro.report.study_results import BACKWARD, THROUGHPUT, StudyResults, cost_points, gpu_hours
+from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, Column, cost_table, kept, render, study_tables
+from mlrepro.report.tables import ABSENT, code, escape, table
+from mlrepro.results import MINIMUM_TOLERANCE, Status
+
+ORDER: tuple[Status, ...] = ("reproduced", "exceeds", "below", "partial", "failed", "not-run", "not-comparable")
+TOOLS = {"gmacs": "all MACs", "ptflops": "ptflops, blind to convolutions with TensorFlow padding",
+         "fvcore": "fvcore, with normalisation layers", "fvcore_kkd": "fvcore, with a dense layer from each query to all classes"}
+
+
+def write_study(results: StudyResults, path: Path) -> None:
+    """Writes the page to `path` and its figure to `figures/` beside it: the same bytes for the same input."""
+    text, name = results.study.text, results.folder.as_posix()
+    year = f", {text.year}" if text.year else ""
+    parts = [f"# {text.title}", f"{', '.join(text.authors)}{year}. [Source]({text.link}). {text.summary} This page calls the "
+             f"document {text.document}.", _overview(results)]
+    if not results.complexity:
+        parts.append(f"GMACs and parameters are not measured yet: `dvc repro {name}/dvc.yaml:complexity`.")
+    if panels := cost_points(results):
+        parts += ["## mAP against cost", figure_link(path, "cost", "mAP against measured GMACs",
+                                                     lambda stem: figures.reported_against_cost(panels, stem)),
+                  "Printed mAP (hollow) and reproduced mAP (filled, bar: 2 SE) at the GMACs that this project measures for the "
+                  "model that the row names, which are not always those that the paper prints."]
+    parts += ["## The printed tables, and what was reproduced", _legend(results)]
+    for listed in text.tables:
+        parts += [f"### {_name(listed.id)}: {listed.title}", _caption(results, listed), *study_tables(results, listed)]
+    if costs := cost_table(results):
+        parts += ["## What the models cost", "For one picture, measured on the built models.", costs]
+    parts += _not_run_section(results) + _not_comparable_section(results)
+    parts += ["## Reading these tables: what does not add up", _findings(results.study), "### Our deviations",
+              "Where this project does other than the paper, knowingly.",
+              "\n".join(f"{item.id}. {escape(item.text)}" for item in text.deviations)]
+    parts += ["## How this page was made", f"```sh\ndvc repro {name}/dvc.yaml:report\n```",
+              f"From `{name}/reported.csv`, `study.yaml`, `complexity.json` and the records under `{name}/results/`."]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _name(table_id: str) -> str:
+    """Tables that the document does not number have a name of this project's."""
+    return f"Table {table_id}" if re.fullmatch(r"\d+|[IVX]+", table_id) else f"{table_id} (collected)"
+
+
+def _overview(results: StudyResults) -> str:
+    counts, found = results.statuses, results.study.text.findings
+    by_status = ", ".join(f"{counts[status]} {status}" for status in ORDER
+                          if counts[status] or status in ("reproduced", "not-run"))
+    return (f"**Overview.** {sum(listed.rows for listed in results.study.text.tables)} printed rows with "
+            f"{len(results.study.rows)} numbers. Of {counts.total()} results (a row on one data set): {by_status}. "
+            f"{len(found)} things that do not add up, {sum(bool(item.check) for item in found)} of them found by program."
+            + _gflops(results.gflops_gaps))
+
+
+def _gflops(gaps: list[float]) -> str:
+    agree = sum(abs(gap) <= 0.01 for gap in gaps)
+    return (f" Of {len(gaps)} printed GFLOPs of a run, {agree} are within 0.01 of what is counted in the paper's way; "
+            "the others are explained below." if gaps else "")
+
+
+def _legend(results: StudyResults) -> str:
+    lines = ["**printed** numbers are verbatim; **reproduced** is mean ± std (n) over n seeds; **delta** is reproduced minus "
+             "printed, in the printed unit.",
+             f"**status**, of {_listed(code(metric) for metric in _judged(results))}: *reproduced* when |delta| is at most "
+             f"max({MINIMUM_TOLERANCE} points, 2 sqrt(std²/n + SE²), printed std), with SE from resampled test pictures; else "
+             f"*exceeds* or *below*; *partial* while any of {len(results.seeds)} seeds, epochs or test pictures is missing; "
+             "*not-run*; *not-comparable* where no run of ours can give the number."]
+    if "f1" in _judged(results):
+        lines.append("Which average the printed F1 is, is not said: it is compared with micro F1.")
+    if results.complexity:
+        lines.append("**GMACs** are multiply-accumulates of convolutions and matrix products of the built model, head included, "
+                     "for one picture; FLOPs would be twice as many.")
+    tools: dict[str, list[str]] = {}
+    for rule in results.study.text.gflops_tool:
+        tools.setdefault(TOOLS[rule.tool], []).append(" on ".join(filter(None, (rule.head, rule.backbone))))
+    if results.complexity and tools:
+        ways = "; ".join(f"{tool}: {', '.join(heads)}" for tool, heads in tools.items())
+        lines.append(f"**paper's way** counts them as the paper counted what it prints as GFLOPs ({ways}); **difference** is "
+                     "that minus the printed number.")
+    if results.study.text.gflops_of:
+        lines.append(f"{OTHER_NETWORK} counted for another network than the row's mAP is of, as the paper does.")
+    marks = {row.checked for row in results.study.rows}
+    lines += [f"{MARKS[mark]} {text}" for mark, text in (("third party", "as a third party prints it, not seen in the original."),
+                                                         ("memory", "from memory, not checked.")) if mark in marks]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _judged(results: StudyResults) -> list[str]:
+    return list(dict.fromkeys(result.metric for result in results.all if result.metric))
+
+
+def _listed(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _caption(results: StudyResults, listed: Table) -> str:
+    rows = [result.row for result in results.results[listed.id]]
+    found = [str(item.id) for item in results.study.text.findings if listed.id in item.tables]
+    kinds = {result.cells["mAP"].convention for result in results.results[listed.id] if "mAP" in result.cells}
+    parts = [f"Source: {listed.source}."]
+    parts += [f"Data set: {rows[0].data_set}."] if len({row.data_set for row in rows}) == 1 else []
+    said = " or ".join(sorted(kinds - {""})) + ("; " if len(kinds) > 1 else "")
+    parts += [f"AP: {said}{'exact is taken where the kind is not said' if '' in kinds else ''}."] if kinds else []
+    parts += [f"See below what does not add up: {', '.join(found)}."] if found else []
+    return " ".join(parts)
+
+
+def _findings(study: Study) -> str:
+    if not study.text.findings:
+        return "Nothing was found."
+    order = [listed.id for listed in study.text.tables]
+    lines = []
+    for item in study.text.findings:
+        where = ", ".join(_name(listed) for listed in sorted(item.tables, key=order.index)).replace(", Table ", ", ")
+        lines.append(f"{item.id}. **{item.verdict}**, {where}: {escape(item.claim)}"
+                     f"{' *(found by program)*' if item.check else ''}<br>{escape(item.calculation)}")
+    return "\n".join(lines)
+
+
+# --- what is not run -------------------------------------------------------------------------------------------------
+
+
+def _not_run_section(results: StudyResults) -> list[str]:
+    tables_of: dict[str, list[str]] = {}
+    for listed, group in results.results.items():
+        for result in group:
+            if result.status in ("not-run", "partial", "failed"):
+                tables_of.setdefault(result.row.run, []).append(listed)
+    if not tables_of:
+        return []
+    training = results.study.text.training
+    hours = [gpu_hours(results, run) for run in tables_of]
+    known = [value for value in hours if value is not None]
+    parts = ["## What is not run, and what it takes",
+             f"{len(tables_of)} runs. GPU hours are an estimate for one seed on one H200-class card, without any search for "
+             f"settings: {BACKWARD} x MACs x 2 x training pictures x epochs x passes a step / {THROUGHPUT / 1e12:.0f} TFLOP/s "
+             "(bf16, about a tenth of the card's stated peak, which is what training on pictures reaches); for `linear` runs one "
+             "forward pass over the pictures, as features are extracted once."
+             + (f" The {len(known)} runs that can be estimated take {sum(known):,.1f} hours together." if known else "")]
+    if training:
+        sources = dict.fromkeys(schedule.source for schedule in training.schedules)
+        parts.append(f"Training pictures: {training.source}. Epochs: {'; '.join(sources)}.")
+    parts += _weights(results, tables_of)
+    by_set: dict[str, list[str]] = {}
+    for run in tables_of:
+        by_set.setdefault(parse_run_id(run).data_set, []).append(run)
+    for data_set, runs in by_set.items():
+        text = _run_table(results, runs, tables_of)
+        count = f"{len(runs)} run{'s' * (len(runs) > 1)}"
+        parts += [f"### {data_set}: {count}", _data_need(results, data_set), folded(text, len(runs), count)]
+    ready = [f"dvc repro {results.folder.as_posix()}/dvc.yaml:evaluate@{run}-{seed}"
+             for run in tables_of if run in results.run_files for seed in results.seeds]
+    return parts + (["### Commands", "```sh\n" + "\n".join(ready) + "\n```"] if ready else [])
+
+
+def _run_table(results: StudyResults, runs: list[str], tables_of: dict[str, list[str]]) -> str:
+    training, rows = results.study.text.training, []
+    for run in runs:
+        schedule, hours = last_match(training.schedules, parse_run_id(run)) if training else None, gpu_hours(results, run)
+        epochs = str(schedule.epochs) if schedule and schedule.epochs else "not stated"
+        epochs += f" x {schedule.passes} passes" if schedule and schedule.passes > 1 else ""
+        rows.append([code(run), ", ".join(dict.fromkeys(tables_of[run])), epochs,
+                     ABSENT if hours is None else f"{hours:.1f}" if hours >= 0.1 else "< 0.1",
+                     "yes" if run in results.run_files else "no run file yet"])
+    return table("lllrl", ["run", "tables", "epochs", "GPU hours", "run file"], rows)
+
+
+def _weights(results: StudyResults, runs: Iterable[str]) -> list[str]:
+    counts: Counter = Counter()
+    for run in runs:
+        parsed = parse_run_id(run)
+        rule = last_match(results.study.text.needs.weights, parsed)
+        variant = code(rule.variant) if rule and rule.variant else ""
+        counts[code(parsed.backbone), variant, escape(rule.weights) if rule else ABSENT] += 1
+    rows = [[*key, str(n)] for key, n in sorted(counts.items())]
+    columns = [Column(*column) for column in zip(("backbone", "variant", "weights to start from", "runs"), "lllr",
+                                                 map(list, zip(*rows, strict=True)), strict=True)]
+    return [render(kept(columns))]
+
+
+
+def _data_need(results: StudyResults, data_set: str) -> str:
+    need = results.study.text.needs.data.get(data_set)
+    if not need:
+        return "Not described in `data/params.yaml` yet."
+    size = f"about {need.gigabytes:g} GB to download" if need.gigabytes else ""
+    how = f"`dvc repro data/dvc.yaml:prepare@{need.set}`" if need.set else "not described in `data/params.yaml` yet"
+    return "Data: " + "; ".join(part for part in (how, size, escape(need.text)) if part) + "."
+
+
+def _not_comparable_section(results: StudyResults) -> list[str]:
+    reasons: dict[str, dict[str, None]] = {}
+    for listed, group in results.results.items():
+        for result in group:
+            if not result.row.run:
+                name = " ".join(str(part) for part in (result.row.row, result.row.resolution) if part)
+                reasons.setdefault(result.row.note, {})[f"{escape(name)}, {_name(listed)}"] = None
+    lines = [f"- **{escape(reason)}**: {'; '.join(rows)}" for reason, rows in reasons.items()]
+    return ["### Rows that no run of ours can give", "Status not-comparable, by reason.", "\n".join(lines)] if lines else []
