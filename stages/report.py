@@ -21,15 +21,13 @@ def stage(settings: str) -> None:
 
 
 def compare(layout: Layout) -> None:
-    title = "Demo: composed digits" if layout.study == "demo" else f"Own data: {layout.name}"
-    write_comparison(title, INTRO[layout.study], current_records(layout), layout.pipeline.runs, layout.pipeline.seeds,
-                     layout.page, f"dvc repro {layout.dvc_file}")
+    title = layout.pipeline.title or f"{layout.study}: {layout.name}"
+    intro = layout.pipeline.intro or f"Methods compared on the data set that `{layout.settings}` describes."
+    records = current_records(layout)
+    expected = dict.fromkeys(layout.pipeline.runs, layout.pipeline.seeds)
+    if layout.pipeline.search:
+        expected |= {run.run_id: layout.pipeline.search.seeds for run, _ in layout.pipeline.grid()}
+    write_comparison(title, intro, records, expected, layout.page, f"dvc repro {layout.dvc_file}")
 
-
-INTRO = {
-    "demo": "Pictures composed from scikit-learn's handwritten digits, made to exercise every stage of the pipeline. The numbers "
-            "say how the methods compare on this data set, and nothing about any paper.",
-    "own-data": "The methods compared on a data set that was described in `studies/own-data/params.yaml`.",
-}
 
 main(stage, "params.yaml")

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from mlrepro.config import FULL_LABEL_LOSSES, Pipeline, Plain, Run
+from mlrepro.config import Plain
 from mlrepro.data.features import features_path, read_features
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
@@ -27,7 +27,7 @@ def stage(settings: str) -> None:
     layout = read_layout(settings)
     if layout.pipeline.search is None or layout.pipeline.features is None:
         raise InputError(f"{settings}: the search stage needs `search` (at least its `losses`) and `features`")
-    members, manifest, chosen = grid(layout.pipeline), read_manifest(layout.data), layout.pipeline.features
+    members, manifest, chosen = layout.pipeline.grid(), read_manifest(layout.data), layout.pipeline.features
     labels = manifest.label_matrix()
     features, header = read_features(features_path(layout.data, chosen.backbone, chosen.resolution), manifest.digest,
                                      chosen.backbone)
@@ -51,16 +51,6 @@ def stage(settings: str) -> None:
         write_record(record, layout.record(run_id, seed))
         print(f"{run_id}, seed {seed}: test mAP {record.selected.metrics['mAP']:.2f} with lr {best.run.optimizer.lr:g}, batch "
               f"size {best.run.batch_size}, epoch {best.best['epoch']} (validation {best.best['val_mAP']:.2f})")
-
-
-def grid(pipeline: Pipeline) -> list[tuple[Run, int]]:
-    search_, features = pipeline.search, pipeline.features
-    return [(Run(data=pipeline.name, labels="full" if loss.name in FULL_LABEL_LOSSES else "single", inputs="features",
-                 head="linear", backbone=features.backbone, weights=features.weights or "published",
-                 resolution=features.resolution, loss=loss, optimizer={"lr": lr}, epochs=search_.epochs, batch_size=batch_size),
-             seed)
-            for loss in search_.losses for seed in search_.seeds for batch_size in search_.batch_sizes
-            for lr in search_.learning_rates]
 
 
 def select(outcomes: list[Outcome]) -> dict[tuple[str, int], Outcome]:

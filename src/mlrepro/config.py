@@ -14,6 +14,7 @@ from mlrepro.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
 Split = Literal["train", "val", "test"]
+Head = Literal["linear", "gap", "gmp", "gapgmp", "boostlu", "query2label", "ml_decoder", "csra", "mlgcn", "graph"]
 VOC_CLASSES = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant "
     "sheep sofa train tvmonitor"
@@ -264,7 +265,7 @@ class Run(Strict):
     data: str
     labels: Literal["full", "single"] = "full"
     inputs: Literal["features", "images"]
-    head: str
+    head: Head
     backbone: str
     weights: str  # timm, torchvision, none, package://module/file, or a file
     resolution: int = Field(ge=32)
@@ -345,12 +346,23 @@ class Pipeline(Strict):
     """A params.yaml: the data sets, and where a pipeline has runs, which runs and seeds."""
 
     name: str = "demo"  # of the data set that the pipeline's runs use; names report and records in own-data
+    title: str | None = None  # of the report
+    intro: str | None = None  # its first paragraph
     data: dict[str, DataSettings]
     corruption: Corruption = Corruption()
     features: Features | None = None
     runs: list[str] = []
     seeds: list[int] = [0]
     search: Search | None = None
+
+    def grid(self) -> list[tuple["Run", int]]:
+        """The members of the search, each a run with its learning rate and batch size, and a seed."""
+        return [(Run(data=self.name, labels="full" if loss.name in FULL_LABEL_LOSSES else "single", inputs="features",
+                     head="linear", backbone=self.features.backbone, weights=self.features.weights or "published",
+                     resolution=self.features.resolution, loss=loss, optimizer={"lr": lr}, epochs=self.search.epochs,
+                     batch_size=batch_size), seed)
+                for loss in self.search.losses for seed in self.search.seeds for batch_size in self.search.batch_sizes
+                for lr in self.search.learning_rates]
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -87,7 +87,13 @@ def test_all_of_coco_has_one_true_label_a_row():
     with np.load(COCO_LABELS) as arrays:
         labels, ids = arrays["train"], arrays["train_ids"]
     assert labels.shape == (82081, 80)
-    labels = labels[np.argsort(ids.astype(str))]
+    order = np.argsort(ids.astype(str))
+    assert ids[order].astype(str).tolist() == sorted(map(str, ids.tolist()))
+    assert (ids[order[0]], ids[order[-1]]) == (100012, 99999)
+    labels = labels[order]
     observed = observe(labels, Corruption())
     assert (observed.sum(axis=1) == 1).all() and observed.min() == 0
     assert (labels[observed == 1] == 1).all()
+    np.testing.assert_array_equal(observe(labels, Corruption()), observed)
+    columns = observed.argmax(1).astype("<i8")
+    assert hashlib.sha256(columns.tobytes()).hexdigest() == "c478fc5b20c57edf28991d147376c95cd61bbeaf3cc6b8eb5898f3280d55ec25"

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlrepro.config import Corruption, CsvData, HoldOut, load_pipeline
+from mlrepro.config import Corruption, CsvData, Features, FormattedData, HoldOut, load_pipeline
 from mlrepro.data.corruption import hold_out, observe, write_observed
+from mlrepro.data.features import import_published, read_features
 from mlrepro.data.manifest import load_observed, read_manifest
 from mlrepro.data.prepare import download, prepare
 from mlrepro.errors import InputError
@@ -119,7 +120,8 @@ def test_summary_counts_and_warnings(tmp_path):
     settings = _settings(folder=folder, classes=["dog", "cat", "bird", "wolf"])
     summary = prepare(settings, tmp_path / "set").summary
     assert summary["classes"] == 4 and summary["splits"]["train"] == {
-        "expected": 15, "used": 15, "cardinality": 1.0, "ignored": 0, "labels": {"dog": 6, "cat": 6, "bird": 3, "wolf": 0}}
+        "expected": 15, "used": 15, "unlabelled": 3, "cardinality": 1.0, "ignored": 0,
+        "labels": {"dog": 6, "cat": 6, "bird": 3, "wolf": 0}}
     assert summary["warnings"] == ["train: no positive picture of wolf", "test: no positive picture of wolf"]
 
 
@@ -137,6 +139,37 @@ def test_settings_that_do_not_fit_the_data(tmp_path):
         prepare(_settings(archives=[{"name": "a.zip"}]), tmp_path / "set")
     with pytest.raises(InputError, match="manifest.parquet: no such file; run `dvc repro` on the prepare stage of set"):
         read_manifest(tmp_path / "set")
+
+
+def test_rejected_pictures_keep_their_place_in_the_listing(tmp_path):
+    folder = _pictures(tmp_path / "mine")
+    for name in ("03.png", "16.jpg"):
+        (folder / name).unlink()
+    manifest = prepare(_settings(folder=folder, rejected_limit=0.1), tmp_path / "set")
+    assert [(entry["row"], entry["split"]) for entry in manifest.summary["rejected"]] == [(3, "train"), (16, "test")]
+
+
+def test_arrays_stay_where_they_were_fetched_and_published_features_follow(tmp_path):
+    archives = tmp_path / "set" / "archives"
+    archives.mkdir(parents=True)
+    names = ["formatted_train_images.npy", "formatted_train_labels.npy", "formatted_val_images.npy", "formatted_val_labels.npy"]
+    for name, content in zip(names, (["1.png", "0.png"], [[0, 1], [0, 0]], ["2.png"], [[1, 0]]), strict=True):
+        np.save(archives / name, np.array(content))
+    for name, rows in (("train", [[1], [0]]), ("val", [[2]])):
+        np.save(archives / f"{name}_features.npy", np.array(rows, np.float32))
+    settings = FormattedData(format="formatted", archives=[{"name": path.name} for path in sorted(archives.iterdir())])
+    download(settings, tmp_path / "set")
+    for number in range(3):
+        (tmp_path / "set" / "pictures").mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "set" / "pictures" / f"{number}.png")
+    manifest = prepare(settings, tmp_path / "set")
+    assert not list((tmp_path / "set" / "pictures").glob("*.npy"))
+    assert {split: found["unlabelled"] for split, found in manifest.summary["splits"].items()} == {"train": 1, "test": 0}
+    published = Features(backbone="resnet50", resolution=448, published={"train": "train_features.npy",
+                                                                         "test": "val_features.npy"})
+    import_published(published, manifest, archives, tmp_path / "x.safetensors")
+    features, _ = read_features(tmp_path / "x.safetensors", manifest.digest, "resnet50")
+    assert features[:, 0].tolist() == [int(Path(image).stem) for image in manifest.frame["image"]] == [1, 0, 2]
 
 
 def _real(name: str, archives: Path, folder: Path):

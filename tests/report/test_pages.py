@@ -26,7 +26,7 @@ def study():
 def write(folder: Path, records=None, command="dvc repro studies/own-data/dvc.yaml") -> str:
     records = study() if records is None else records
     path = folder / "own-data-toy.md"
-    write_comparison("Toy", "What the page is. More.", records, [*study(), MISSING], [0, 1], path, command)
+    write_comparison("Toy", "What the page is. More.", records, dict.fromkeys([*study(), MISSING], [0, 1]), path, command)
     return path.read_text(encoding="utf-8")
 
 
@@ -105,7 +105,7 @@ def test_records_that_do_not_belong_are_named(tmp_path):
 
 def words(*records, expected=None) -> str:
     runs = ranked(by_run(*records))
-    return re.sub(r"-efficientnet_lite0-toy(-single)?-224", "", summary(runs, expected or list(runs), [0, 1]))
+    return re.sub(r"-efficientnet_lite0-toy(-single)?-224", "", summary(runs, dict.fromkeys(expected or runs, [0, 1])))
 
 
 def test_summary_of_a_clear_winner_and_of_the_price_of_single_positives():

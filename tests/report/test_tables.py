@@ -75,7 +75,8 @@ def test_ranking_orders_by_map_and_prints_every_expected_run():
     runs = tables.ranked(by_run(made_up_record("bce", mAP=70.0), made_up_record("asl", mAP=72.0),
                                 made_up_record("bce_ls", mAP=71.0, absent=["mAP"]),
                                 made_up_record("an", "single", mAP=60.0, scored=998)))
-    rows = cells(tables.ranking_table(runs, [*runs, "never-run"], [0], {"linear-bce-efficientnet_lite0-toy-224"}))[1:]
+    expected = dict.fromkeys([*runs, "never-run"], [0])
+    rows = cells(tables.ranking_table(runs, expected, {"linear-bce-efficientnet_lite0-toy-224"}))[1:]
     assert [row[1].split("-")[1] for row in rows] == ["asl", "bce", "an", "bce_ls", "run`"]
     assert [row[0] for row in rows] == ["1", "2", "3", "-", "-"]
     assert [row[6] for row in rows] == ["0.00", "≈ -2.00", "-12.00", "-", "-"]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from mlrepro.config import DataSettings
 
-PLAIN = (".csv", ".csv.gz")  # files that are used as they are; every other one is an archive
+PLAIN = (".csv", ".csv.gz")  # files that are used as they are
+ARRAYS = ".npy"  # read where they were fetched to; every other file is an archive
 CHUNK = 64  # pictures a task
 
 
@@ -70,7 +71,7 @@ def prepare(settings: DataSettings, folder: Path) -> Manifest:
 
 
 def check_pictures(frame: pandas.DataFrame, root: Path) -> tuple[pandas.DataFrame, list[dict]]:
-    """The rows whose picture decodes, with width, height and bytes; and {image, reason} of the others."""
+    """The rows whose picture decodes, with width, height and bytes; and {image, reason, row, split} of the others."""
     from tqdm import tqdm
 
     images = frame["image"].tolist()
@@ -81,8 +82,8 @@ def check_pictures(frame: pandas.DataFrame, root: Path) -> tuple[pandas.DataFram
         for measured in pool.map(lambda chunk: [_measure(root / image) for image in chunk], chunks):
             found += measured
             bar.update(len(measured))
-    rejected = [{"image": image, "reason": reason} for image, reason in zip(images, found, strict=True)
-                if isinstance(reason, str)]
+    rejected = [{"image": image, "reason": reason, "row": row, "split": split} for row, (image, reason, split)
+                in enumerate(zip(images, found, frame["split"], strict=True)) if isinstance(reason, str)]
     good = [not isinstance(measured, str) for measured in found]
     sizes = np.array([measured for measured in found if not isinstance(measured, str)], np.int64).reshape(-1, 3)
     frame = frame[good].reset_index(drop=True)
@@ -129,6 +130,8 @@ def _extract(settings: DataSettings, folder: Path, root: Path) -> None:
         path = folder / "archives" / archive.name
         if not path.is_file():
             raise InputError(f"{path}: no such file; run `dvc repro -f` on the download stage of {folder.name}")
+        if path.name.endswith(ARRAYS):
+            continue
         if path.name.endswith(PLAIN):
             shutil.copyfile(path, root / path.name)
         else:
@@ -146,7 +149,7 @@ def _held_out(frame: pandas.DataFrame, settings) -> pandas.DataFrame:
 
 
 def _counts(listed: pandas.DataFrame, frame: pandas.DataFrame, classes: list[str]) -> dict:
-    """By split: pictures listed (expected) and usable (used), labels a picture, pictures a class."""
+    """By split: pictures listed (expected) and usable (used), of these unlabelled ones; labels a picture, pictures a class."""
     splits, warnings = {}, []
     for split in ("train", "val", "test"):
         if not (rows := frame["split"] == split).any():
@@ -154,6 +157,7 @@ def _counts(listed: pandas.DataFrame, frame: pandas.DataFrame, classes: list[str
         positives, ignored = (np.bincount(pairs(frame.loc[rows, name])[1], minlength=len(classes))
                               for name in ("labels", "ignored"))
         splits[split] = {"expected": int((listed["split"] == split).sum()), "used": int(rows.sum()),
+                         "unlabelled": int((frame.loc[rows, "labels"].map(len) == 0).sum()),
                          "cardinality": round(positives.sum() / int(rows.sum()), 4), "ignored": int(ignored.sum()),
                          "labels": dict(zip(classes, positives.tolist(), strict=True))}
         if without := [name for name, count in zip(classes, positives, strict=True) if not count]:

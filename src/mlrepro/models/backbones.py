@@ -145,7 +145,7 @@ def load_weights(net: nn.Module, name: str, weights: str) -> Pretrained:
     if weights == "timm":
         return _from_timm(net, name)
     if weights == "torchvision":
-        state, source = _torchvision_state(name), f"torchvision {name} DEFAULT"
+        state, source = _torchvision_state(name), f"torchvision {name} IMAGENET1K_V1"
         sha256 = _tensors_sha256(state)
     else:
         path = weights_path(name, weights)
@@ -217,8 +217,9 @@ def _from_timm(net: nn.Module, name: str) -> Pretrained:
 def _torchvision_state(name: str) -> dict[str, Tensor]:
     from torchvision.models import get_model_weights
     try:
-        return get_model_weights(name).DEFAULT.get_state_dict(progress=True)
-    except ValueError:
+        # Not DEFAULT, which for ResNets are weights of 2021 from a longer recipe: the papers used the first ones.
+        return get_model_weights(name).IMAGENET1K_V1.get_state_dict(progress=True)
+    except (ValueError, AttributeError):
         raise InputError(f"torchvision has no weights of {name!r}; use `weights: timm` or a file") from None
     except OSError as error:
         raise InputError(f"torchvision's weights of {name!r} could not be fetched: {error}; give a file's path") from None

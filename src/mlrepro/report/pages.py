@@ -32,24 +32,24 @@ READING_NOTES = f"""\
 - **-** means not measured."""
 
 
-def write_comparison(title: str, intro: str, records: Runs, expected_runs: list[str], seeds: list[int], path: Path,
-                     command: str) -> None:
+def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, list[int]], path: Path, command: str) -> None:
     """Writes the page of one data set's runs to `path` and its figures to `figures/` beside it.
 
-    `records`: by run id, as `results.read_records` gives them; those of other runs or seeds are named, not shown.
+    `records`: by run id, as `results.read_records` gives them. `expected`: the seeds of each run that the settings list;
+    records of other runs or seeds are named, not shown.
     `command`: what makes this page, such as `dvc repro data.dvc.yaml`; the dvc.yaml that it names (or else `dvc.yaml`)
     holds the train stages. Raises InputError when the runs do not score the same classes.
     """
-    shown = {run: [r for r in records.get(run, []) if r.seed in seeds] for run in expected_runs}
+    shown = {run: [r for r in records.get(run, []) if r.seed in seeds] for run, seeds in expected.items()}
     runs = tables.ranked({run: group for run, group in shown.items() if group})
     others = [f"{code(run)} seed {r.seed}" for run, group in sorted(records.items()) for r in group
-              if run not in shown or r.seed not in seeds]
+              if r.seed not in expected.get(run, [])]
     _check_same_classes(runs)
-    parts = [f"# {title}", intro, "## Result", summary(runs, expected_runs, seeds), *_warnings(runs)]
-    parts += ["## Ranking", tables.ranking_table(runs, expected_runs, seeds, within_noise(runs)),
+    parts = [f"# {title}", intro, "## Result", summary(runs, expected), *_warnings(runs)]
+    parts += ["## Ranking", tables.ranking_table(runs, expected, within_noise(runs)),
               "`to best`: mAP minus that of the first run, ≈ where the noise hides the difference. `train s`: seconds "
               "of training, mean over seeds."]
-    parts += _incomplete(runs, expected_runs, seeds, command)
+    parts += _incomplete(runs, expected, command)
     if others:
         parts.append(f"Not shown, because the settings do not list them: {', '.join(others)}.")
     if runs:
@@ -77,10 +77,10 @@ def within_noise(runs: Runs) -> set[str]:
             <= noise(runs[scored[0]], runs[run])}
 
 
-def summary(runs: Runs, expected: list[str], seeds: list[int]) -> str:
+def summary(runs: Runs, expected: dict[str, list[int]]) -> str:
     """One paragraph: who is first and by how much, full against single-positive labels, what is still missing."""
     scored = [run for run, records in runs.items() if mean_map(records) is not None]
-    states = [tables.status(runs.get(run, []), seeds) for run in expected]
+    states = [tables.status(runs.get(run, []), seeds) for run, seeds in expected.items()]
     sentences = [_first_place(runs, scored, within_noise(runs)), *_labels_gap(runs)]
     sentences.append(f"Of {_count(len(expected), 'run')}, {states.count('complete')} complete, "
                      f"{states.count('partial')} partial, {states.count('not run')} not run.")
@@ -147,12 +147,12 @@ def _warnings(runs: Runs) -> list[str]:
     return [f"> **Note.** {warning}" for warning in warnings]
 
 
-def _incomplete(runs: Runs, expected: list[str], seeds: list[int], command: str) -> list[str]:
+def _incomplete(runs: Runs, expected: dict[str, list[int]], command: str) -> list[str]:
     """Why a run is partial, and the commands that train what is missing."""
     lacks = [f"- {code(run)}: {'; '.join(lack)}" for run, records in runs.items()
-             if (lack := tables.shortfalls(records, seeds))]
+             if (lack := tables.shortfalls(records, expected[run]))]
     pipeline = next((word for word in command.split() if word.endswith("dvc.yaml")), "dvc.yaml")
-    missing = [f"dvc repro -s {pipeline}:train@{run}-{seed}" for run in expected for seed in seeds
+    missing = [f"dvc repro -s {pipeline}:train@{run}-{seed}" for run, seeds in expected.items() for seed in seeds
                if seed not in {record.seed for record in runs.get(run, [])}]
     parts = ["Partial:\n\n" + "\n".join(lacks)] if lacks else []
     if missing:

@@ -145,8 +145,8 @@ def _cost_columns(results: StudyResults, group: list[Result]) -> list[Column]:
             measured = results.cost(run, key)
             cells.append(number(measured / unit) if measured else NOT_MEASURED if run else ABSENT)
     return kept([Column("paper's way", "r", counted), Column("difference", "r", differences),
-                 Column("plain network / 2^20", "r", plain), Column("its file, MB / MiB", "r", sizes), Column("GMACs", "r", gmacs),
-                 Column("M params", "r", parameters)])
+                 Column("plain network / 2^20", "r", plain), Column("its file, MB / MiB", "r", sizes),
+                 Column("GMACs", "r", gmacs), Column("M params", "r", parameters)])
 
 
 def cost_table(results: StudyResults) -> str | None:

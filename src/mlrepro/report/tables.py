@@ -99,9 +99,9 @@ def shortfalls(records: list[Record], seeds: list[int]) -> list[str]:
     lacks = [f"seed {seed} not run" for seed in seeds if seed not in measured]
     for record in records:
         test = record.splits["test"]
-        if len(record.history) != record.run.epochs:
+        if len(record.history) != record.run.epochs and record.run.stop_below is None:
             lacks.append(f"seed {record.seed}: {len(record.history)} of {record.run.epochs} epochs")
-        if test.used != test.expected:
+        if test.used != record.run.scored(test.expected):
             lacks.append(f"seed {record.seed}: {test.used} of {test.expected} test pictures")
         if metric_values([record], "mAP") == [None]:
             lacks.append(f"seed {record.seed}: no mAP")
@@ -123,7 +123,7 @@ def class_ap(records: list[Record]) -> list[list[float | None]]:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def ranking_table(runs: Runs, expected: list[str], seeds: list[int], in_noise: set[str]) -> str:
+def ranking_table(runs: Runs, expected: dict[str, list[int]], in_noise: set[str]) -> str:
     """Every expected run, the measured ones by mAP. `in_noise`: runs that cannot be told apart from the first."""
     first = next((mean_map(records) for records in runs.values()), None)
     rows = []
@@ -137,8 +137,8 @@ def ranking_table(runs: Runs, expected: list[str], seeds: list[int], in_noise: s
             ("≈ " if run in in_noise else "") + number(mean - first) if has else ABSENT,
             ", ".join(map(str, epochs)) or ABSENT, number(cost.gmacs), number(cost.parameters / 1e6),
             number(statistics.fmean(record.environment.train_seconds for record in records), 1),
-            status(records, seeds)])
-    rows += [[ABSENT, code(run)] + [ABSENT] * 9 + [status([], seeds)] for run in expected if run not in runs]
+            status(records, expected[run])])
+    rows += [[ABSENT, code(run)] + [ABSENT] * 9 + [status([], seeds)] for run, seeds in expected.items() if run not in runs]
     return table("rlllrrrrrrrl", ["#", "run", "labels", "inputs", "mAP", "SE", "to best", "best epoch", "GMACs",
                                   "M params", "train s", "status"], rows)
 

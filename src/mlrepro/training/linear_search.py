@@ -71,6 +71,7 @@ def search(members: list[tuple[Run, int]], features: Tensor, targets_by_labels: 
         group.sort(key=lambda outcome: outcome.run.loss.name == "role")  # Stack wants them last
         size = math.ceil(len(group) / math.ceil(len(group) / most))  # parts of about equal length keep all threads busy
         parts += [group[start:start + size] for start in range(0, len(group), size)]
+    parts.sort(key=lambda part: (part[0].run.batch_size, part[-1].run.loss.name != "role"))  # the longest first
     start = {seed: _first_layer(seed, features.shape[1], labels.shape[1]) for _, seed in members}
     # On a CPU a thread a stack, and not several an operation: its operations are too short to be worth their waiting.
     threads = torch.get_num_threads()
@@ -282,19 +283,20 @@ class LazyAdam:
         self.lr, self.step = lr, 0
         self.seen = torch.zeros(len(start), dtype=torch.float64, device=start.device)  # the step that a row's state is of
         self.lags = torch.arange(1, LAG + 1, dtype=torch.float64, device=start.device)
+        self.log_betas = self.lags.new_tensor([BETA1, BETA2]).log()
+        self.powers = BETA1**self.lags, BETA2**self.lags
 
     def read(self, rows: Tensor) -> Tensor:
         """The values (B, C, R) of `rows` as they are before the next step; `update` with the same rows must follow."""
         value, first, second = self.state[rows].unbind(1)
         seen = self.seen[rows][:, None]
         missed = self.step - seen
-        then = seen + self.lags
-        mean = BETA1**self.lags / (1 - BETA1**then) * (self.lags <= missed)
-        root = (BETA2**self.lags / (1 - BETA2**then)).sqrt()
+        mean, root = (power / (1 - beta**seen * power) for power, beta in zip(self.powers, (BETA1, BETA2), strict=True))
+        mean, root = (mean * (self.lags <= missed)).float(), root.sqrt().float()
         # value -= lr * sum over the missed steps of (mean * first) / (root * sqrt(second) + eps)
-        scale = (second.sqrt().flatten(1)[..., None] * root.float()[:, None]).add_(ADAM_EPSILON).reciprocal_()
-        moved = torch.bmm(mean.float()[:, None], scale.transpose(1, 2)).view_as(first) * first
-        decay = (missed[..., None] * self.lags.new_tensor([BETA1, BETA2]).log()).exp().float()
+        scale = (second.sqrt().flatten(1)[..., None] * root[:, None]).add_(ADAM_EPSILON).reciprocal_()
+        moved = torch.bmm(mean[:, None], scale.transpose(1, 2)).view_as(first) * first
+        decay = (missed[..., None] * self.log_betas).exp().float()
         self.read_state = value - self.lr * moved, first * decay[:, :, :1], second * decay[:, :, 1:]
         return self.read_state[0]
 

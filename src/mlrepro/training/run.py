@@ -184,7 +184,7 @@ def environment(seconds: float, pictures: int) -> dict:
 
 
 def git_state() -> tuple[str, bool]:
-    """The commit, and whether code differs from it (settings have digests of their own); ("unknown", True) outside a git repository."""
+    """The commit, and whether code differs from it (settings have their own digests); ("unknown", True) outside git."""
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run(["git", "status", "--porcelain", "--", "src", "stages"],
