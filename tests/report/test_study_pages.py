@@ -64,7 +64,7 @@ def made_up_study(folder: Path) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     (folder / "study.yaml").write_text(yaml.safe_dump(TEXT), encoding="utf-8")
-    (folder / "params.yaml").write_text("data: {}\nseeds: [0, 1]\n", encoding="utf-8")
+    (folder / "params.yaml").write_text(f"data: {{}}\nseeds: [0, 1]\nruns: [{RUN}-f]\n", encoding="utf-8")
     for variant, values in MEASURED.values():
         for seed, mAP in enumerate(values):
             record(folder, variant, mAP, seed)

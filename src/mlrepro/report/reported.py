@@ -324,7 +324,7 @@ def _check_table(folder: Path, table: Table, rows: list[ReportedRow]) -> None:
 
 def _check_runs(folder: Path, text: StudyText, runs: list[str]) -> None:
     """Every run file belongs to a printed row, and every rule to a run: else one of the two holds a slip of the pen."""
-    for path in sorted(folder.glob("runs/*.yaml")):
+    for path in sorted([*folder.glob("runs/*.yaml"), *folder.glob("*/runs/*.yaml")]):
         if path.stem not in runs:
             raise InputError(f"{path}: no row of reported.csv names this run; {nearest(path.stem, runs)}")
     for run in text.gflops_of:

@@ -158,8 +158,7 @@ def _not_run_section(results: StudyResults) -> list[str]:
         text = _run_table(results, runs, tables_of)
         count = f"{len(runs)} run{'s' * (len(runs) > 1)}"
         parts += [f"### {data_set}: {count}", _data_need(results, data_set), folded(text, len(runs), count)]
-    ready = [f"dvc repro {results.folder.as_posix()}/dvc.yaml:evaluate@{run}-{seed}"
-             for run in tables_of if run in results.run_files for seed in results.seeds]
+    ready = list(dict.fromkeys(f"dvc repro {stage}" for run in tables_of for stage in results.stages.get(run, [])))
     return parts + (["### Commands", "```sh\n" + "\n".join(ready) + "\n```"] if ready else [])
 
 
@@ -171,7 +170,7 @@ def _run_table(results: StudyResults, runs: list[str], tables_of: dict[str, list
         epochs += f" x {schedule.passes} passes" if schedule and schedule.passes > 1 else ""
         rows.append([code(run), ", ".join(dict.fromkeys(tables_of[run])), epochs,
                      ABSENT if hours is None else f"{hours:.1f}" if hours >= 0.1 else "< 0.1",
-                     "yes" if run in results.run_files else "no run file yet"])
+                     "yes" if run in results.stages else "no run file yet"])
     return table("lllrl", ["run", "tables", "epochs", "GPU hours", "run file"], rows)
 
 

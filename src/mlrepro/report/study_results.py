@@ -50,7 +50,7 @@ class StudyResults:
     study: Study
     results: dict[str, list[Result]]
     complexity: dict[str, dict]
-    run_files: frozenset[str]
+    stages: dict[str, list[str]]  # run -> the DVC stages that give its records
     seeds: list[int]
 
     @property
@@ -90,7 +90,18 @@ def read_study(folder: Path) -> StudyResults:
                 groups.setdefault(row.cell[:-1], {})[row.metric] = row
         results[listed.id] = [_result(cells, records, len(seeds)) for cells in groups.values()]
     return StudyResults(folder, study, results, _read_complexity(folder / "complexity.json"),
-                        frozenset(path.stem for path in folder.glob("runs/*.yaml")), seeds)
+                        _stages(folder), seeds)
+
+
+def _stages(folder: Path) -> dict[str, list[str]]:
+    """A study is one pipeline, or has one a data set in folders below it."""
+    stages = {}
+    for settings in sorted([*folder.glob("params.yaml"), *folder.glob("*/params.yaml")]):
+        pipeline, dvc_file = load_pipeline(settings), settings.with_name("dvc.yaml").as_posix()
+        if pipeline.search:
+            stages |= {run.run_id: [f"{dvc_file}:search"] for run, _ in pipeline.grid()}
+        stages |= {run: [f"{dvc_file}:evaluate@{run}-{seed}" for seed in pipeline.seeds] for run in pipeline.runs}
+    return stages
 
 
 def _read_records(folder: Path, runs: list[str]) -> Runs:
