@@ -7,7 +7,7 @@ repro: .venv/installed
 
 test: .venv/installed
 	ruff check .
-	pytest -n 2
+	OMP_NUM_THREADS=1 pytest -n 2
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
