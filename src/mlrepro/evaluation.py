@@ -17,7 +17,7 @@ from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.complexity import measure_cost
 from mlrepro.results import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record
-from mlrepro.training.fit import predict, scored_rows
+from mlrepro.training.fit import expected_labels, predict, scored_rows
 from mlrepro.training.run import SELECTIONS, create_task, device, train_targets
 
 GROUPED = ("OP", "OR", "OF1", "CP", "CR", "CF1")
@@ -72,7 +72,8 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
     per_class = [ClassResult(name=name, AP=none_if_nan(exact[i]), **{key: int(value[i]) for key, value in counts.items()})
                  for i, name in enumerate(manifest.classes)]
     return Measurement(epoch=epoch, metrics={key: none_if_nan(value) for key, value in metrics.items()},
-                       mAP_se=bootstrap_se(scores, test, empty=run.empty_classes), per_class=per_class)
+                       mAP_se=bootstrap_se(scores, test, empty=run.empty_classes),
+                       predicted_positives=expected_labels(scores), per_class=per_class)
 
 
 def none_if_nan(value: float) -> float | None:
@@ -87,7 +88,7 @@ def split_counts(manifest: Manifest, scored: dict[str, np.ndarray]) -> dict[str,
 
 def read_history(path: Path) -> list[Epoch]:
     with path.open(newline="", encoding="utf-8") as file:
-        return [Epoch.model_validate(row) for row in csv.DictReader(file)]
+        return [Epoch.model_validate({key: value for key, value in row.items() if value}) for row in csv.DictReader(file)]
 
 
 def file_sha256(path: Path) -> str:

@@ -31,6 +31,7 @@ class Measurement(Strict):
     epoch: int
     metrics: dict[str, float | None]
     mAP_se: float
+    predicted_positives: float | None = None  # mean sum of a test picture's probabilities
     per_class: list[ClassResult]
 
 
@@ -39,6 +40,9 @@ class Epoch(Strict):
     lr: float
     train_loss: float
     val_mAP: float
+    val_positives: float | None = None  # mean sum of a validation picture's probabilities
+    estimate_mAP: float | None = None  # of ROLE's estimated labels against all true labels of the training pictures
+    estimate_positives: float | None = None  # mean sum of a training picture's estimated labels
 
 
 class Counts(Strict):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 from torch import Tensor, nn
 
 
@@ -13,6 +14,10 @@ class Loss(nn.Module):
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Before each epoch, 0 to epochs - 1, also before the one that a resumed training begins with."""
+
+    def diagnostics(self, labels: np.ndarray) -> dict[str, float]:
+        """What an epoch's history tells of the loss's own state, given the training rows' true labels (N, C)."""
+        return {}
 
     def end_epoch(self, predict: Callable[[], Tensor]) -> None:
         """After each epoch. predict(): logits (N, C) of all training rows, in evaluation mode but augmented as in training."""

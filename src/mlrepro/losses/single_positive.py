@@ -8,11 +8,13 @@ loss is the sum over entries divided by B*C. Rows and batches without positives 
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mlrepro.losses.base import Loss
 from mlrepro.losses.binary import at_least_float32, bce_ls, negative_log, soft_bce
+from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 
 OBSERVED_PROBABILITY = 0.995
 UNOBSERVED_PROBABILITY = 0.6  # the upper end; the lower one is 0.4
@@ -105,6 +107,13 @@ class RoleLoss(Loss):
     def restart(self, estimates: Tensor) -> None:
         """Begins anew from estimated labels (N, C), probabilities: between the two stages of the paper's LinearInit."""
         self.logits.copy_(torch.logit(estimates, eps=ESTIMATE_CLAMP))
+
+    @torch.no_grad()
+    def diagnostics(self, labels: np.ndarray) -> dict[str, float]:
+        """How near the estimated labels are to the true ones: their mAP in percent, and how many a picture they make."""
+        estimates = self.logits.cpu().numpy()
+        return {"estimate_mAP": mean_average_precision(average_precision(estimates, labels)),
+                "estimate_positives": float(self.logits.sigmoid().sum(1).mean())}
 
     def forward(self, logits: Tensor, observed_rows: Tensor, rows: Tensor) -> Tensor:
         """logits, observed_rows (B, C); rows (B,): the indices of the batch in the training rows. Returns a scalar."""

@@ -72,8 +72,10 @@ def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs
         train_loss = _train_epoch(model, loss, batches, targets, position, optimizer, schedule, device, epoch, run)
         loss.end_epoch(lambda epoch=epoch: torch.from_numpy(
             predict(model, inputs, rows["train"], device, augmented=(seed, epoch))).to(device))
-        val_mAP = validate(run, model, inputs, labels, rows["val"], device)
-        entry = {"epoch": epoch, "lr": lr, "train_loss": train_loss, "val_mAP": val_mAP}
+        scores = predict(model, inputs, rows["val"], device)
+        val_mAP = mean_average_precision(average_precision(scores, labels[rows["val"]]), empty=run.empty_classes)
+        entry = {"epoch": epoch, "lr": lr, "train_loss": train_loss, "val_mAP": val_mAP,
+                 "val_positives": expected_labels(scores), **loss.diagnostics(labels[rows["train"]])}
         progress.history.append(entry)
         if progress.best is None or val_mAP > progress.best["val_mAP"]:
             progress.best = {"epoch": epoch, "val_mAP": val_mAP, "weights": copy.deepcopy(model.state_dict()),
@@ -101,11 +103,9 @@ def _stopped(run: Run, progress: Progress) -> bool:
     return last["epoch"] != best["epoch"] and last["val_mAP"] <= best["val_mAP"] - run.stop_below
 
 
-def validate(run: Run, model: nn.Module, inputs: FeatureInputs | PictureInputs, labels: np.ndarray, rows: np.ndarray,
-             device: torch.device) -> float:
-    """Exact mAP in percent on the given rows."""
-    scores = predict(model, inputs, rows, device)
-    return mean_average_precision(average_precision(scores, labels[rows]), empty=run.empty_classes)
+def expected_labels(scores: np.ndarray) -> float:
+    """The mean number of labels that logits (N, K) expect of a picture: the sum of its probabilities."""
+    return torch.from_numpy(scores).double().sigmoid().sum(1).mean().item()
 
 
 def _train_epoch(model, loss, batches, targets, position, optimizer, schedule, device, epoch, run) -> float:
