@@ -161,6 +161,7 @@ class Features(Strict):
     weights: str | None = None
     published: Published | None = None
     resolution: int = Field(ge=32)
+    maps: bool = False  # the feature maps before pooling, for runs with `inputs: maps`
     batch_size: int | None = Field(None, ge=1)  # none: what the memory holds
 
     @model_validator(mode="after")
@@ -231,23 +232,83 @@ class Asl(Strict):
     gamma_pos: float = 0.0
     clip: float = 0.05
     stop_gradient: bool = True  # the focusing weight is not differentiated (the authors' training setting)
-    reduction: Literal["sum", "batch_mean"] = "sum"
+    reduction: Literal["sum", "batch_mean", "query2label"] = "sum"  # query2label: 1000 x mean over entries, logs from 1e-5
+
+
+class Aam(Strict):
+    """Asymmetric angular margin loss of logits that are cosines. `released`: deep-object-reid's; `otx`: its later form."""
+
+    name: Literal["aam"]
+    scale: PositiveFloat = 23.0
+    k: float = Field(0.7, ge=0, le=1)
+    margin: float = 0.0
+    gamma_neg: float = Field(1.0, ge=0)
+    gamma_pos: float = Field(0.0, ge=0)
+    clip: float = Field(0.05, ge=0, lt=1)
+    version: Literal["released", "otx"] = "released"
+
+
+class WeightedBce(Strict):
+    """BCE whose positive terms are multiplied by negatives / positives of their class in the training labels."""
+
+    name: Literal["bce_weighted"]
 
 
 LossSettings = Annotated[
-    Plain | LabelSmoothing | Wan | ExpectedPositives | EntropyMaximisation | PseudoLabels | LargeLoss | Gr | Asl,
+    Plain | LabelSmoothing | Wan | ExpectedPositives | EntropyMaximisation | PseudoLabels | LargeLoss | Gr | Asl | Aam
+    | WeightedBce,
     Field(discriminator="name"),
 ]
-FULL_LABEL_LOSSES = ("bce", "bce_ls", "asl")  # the others read observed labels
+POOLING_OPTIONS = ("angular",)
+HEAD_OPTIONS = {
+    "gap": POOLING_OPTIONS, "gmp": POOLING_OPTIONS, "gapgmp": POOLING_OPTIONS, "boostlu": ("alpha",), "csra": ("heads", "lam"),
+    "query2label": ("hidden", "heads", "ffn", "enc_layers", "dec_layers", "dropout", "keep_self_attention", "keep_input_proj"),
+    "ml_decoder": ("groups", "embedding", "ffn", "heads", "dropout", "angular"), "mlgcn": ("hidden",),
+    "graph": ("layer", "pooling", "angular"),
+}
+FULL_LABEL_LOSSES = ("bce", "bce_ls", "asl", "aam", "bce_weighted")  # the others read observed labels
 
 
 class Optimizer(Strict):
     name: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)  # sgd only
-    schedule: Literal["constant", "one_cycle"] = "constant"
+    momentum: float = Field(0.9, ge=0, lt=1)  # sgd only; one_cycle runs it .95, .85, .95 instead, as Adam's beta1
+    # Which parameters decay. matrices: those of more than one dimension, biases not (ASL, ML-Decoder, Query2Label's Adam_twd).
+    # no_bias: as matrices, and norms' and queries' weights not either; biases learn twice as fast (AAM).
+    decay: Literal["all", "matrices", "no_bias"] = "all"
+    sam_rho: PositiveFloat | None = None  # sharpness-aware minimisation around the optimiser
+    clip_norm: PositiveFloat | None = None  # of the gradient, before each step
+    # linear: from a third of lr to lr over 10 epochs; cosine: to 0 over all epochs (both an epoch a step).
+    schedule: Literal["constant", "one_cycle", "linear", "cosine"] = "constant"
+    planned_epochs: int | None = Field(None, ge=1)  # what one_cycle and cosine are laid out for; none: `epochs`
+    div_factor: PositiveFloat = 25.0  # one_cycle: lr / div_factor at the start
+    final_div_factor: PositiveFloat = 1e4  # one_cycle: the start divided by it at the end
+    lr_scaling: Literal["none", "batch_256"] = "none"  # batch_256: lr x batch_size / 256 (Query2Label's third parties)
     head_lr_factor: float = Field(1.0, gt=0)  # the head's lr over the backbone's (LargeLoss, BoostLU and GR: 10)
+
+
+class EarlyStop(Strict):
+    """aam: `patience` epochs not above the smoothed best, after the first fifth of the epochs. query2label: the best of plain
+    and EMA weights more than `patience` epochs ago, and EMA now below its best."""
+
+    rule: Literal["aam", "query2label"]
+    patience: int = Field(5, ge=1)
+
+
+class Graph(Strict):
+    """The label graph of the heads `graph` and `mlgcn`, made from the training split of the run's data set.
+
+    words: package://module/file or a file of word vectors (GloVe's text format), or bert:<folder or hub name>. counts:
+    P(j | i) from images, or from object instances as deep-object-reid ships it. misaligned: word vectors in the data set's
+    own class order under an adjacency in sorted order, as deep-object-reid ships them for COCO and NUS-WIDE.
+    """
+
+    words: str
+    tau: float = Field(0.4, gt=0, le=1)
+    p: float = Field(0.25, ge=0, le=1)
+    counts: Literal["images", "instances"] = "images"
+    misaligned: bool = False
 
 
 class LinearStage(Strict):
@@ -264,16 +325,31 @@ class Run(Strict):
 
     data: str
     labels: Literal["full", "single"] = "full"
-    inputs: Literal["features", "images"]
+    inputs: Literal["features", "maps", "images"]  # maps: extracted feature maps of a frozen backbone
     head: Head
+    head_options: dict[str, bool | int | float | str] = {}
+    graph: Graph | None = None
     backbone: str
     weights: str  # timm, torchvision, none, package://module/file, or a file
+    checkpoint: str | None = None  # a file of the whole network, in ours or its authors' layout, loaded over `weights`
+    checkpoint_drop: list[str] = []  # prefixes of our keys that start anew instead (query_embed, fc)
+    # query2label: stem and first stage, and batch norms never learn (ResNets: nor their statistics change). backbone: all of it.
+    freeze: Literal["none", "query2label", "backbone"] = "none"
     resolution: int = Field(ge=32)
     loss: LossSettings
     optimizer: Optimizer
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
-    augment: Literal["none", "flip"] = "none"
+    ema: float | None = Field(None, gt=0, lt=1)  # decay of averaged weights, which are validated beside the plain ones
+    ema_start: int = Field(0, ge=0)  # first epoch of the average
+    early_stop: EarlyStop | None = None
+    sampler: Literal["uniform", "class_uniform"] = "uniform"  # class_uniform: a class, then one of its pictures
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU, float32 elsewhere
+    augment: Literal["none", "flip", "flip_both", "flip_jitter", "query2label", "query2label_released", "ml_decoder",
+                     "aam"] = "none"  # see data/augment.py
+    normalise: Literal["backbone", "imagenet", "half", "unit"] = "backbone"  # half: mean and std 0.5; unit: 0 and 1
+    resize: Literal["backbone", "bilinear", "bicubic", "cv2"] = "backbone"  # cv2: bilinear without antialiasing
+    select_on_test: bool = False  # the best epoch on test is kept and reported too, as the papers do; never instead
     empty_classes: Literal["zero", "skip", "nan"] = "zero"  # AP of a class without positives in the mean (sklearn: zero)
     selection: Literal["best", "last"] = "best"  # what the report compares: best epoch on validation, or the last
     stop_below: float | None = Field(None, ge=0)  # ends after an epoch this many points of val mAP below the best (0: or level)
@@ -291,9 +367,19 @@ class Run(Strict):
     def _consistent(self):
         if (self.inputs == "features") != (self.head == "linear"):
             raise ValueError("`head: linear` and `inputs: features` belong together: the linear head reads extracted "
-                             "features, every other head reads pictures")
-        if self.inputs == "features" and self.augment != "none":
+                             "features, every other head reads pictures or maps")
+        if self.inputs != "images" and self.augment != "none":
             raise ValueError("`augment` needs `inputs: images`: extracted features are not augmented")
+        if unknown := set(self.head_options) - set(HEAD_OPTIONS.get(self.head, ())):
+            option, valid = min(unknown), list(HEAD_OPTIONS.get(self.head, ()))
+            raise ValueError(f"head_options: {option!r} is none of head {self.head!r}; "
+                             f"{nearest(option, valid) if valid else 'it has none'}")
+        if (self.graph is None) == (self.head in ("graph", "mlgcn")):
+            raise ValueError("`graph` and `head: graph` or `mlgcn` belong together")
+        if self.loss.name == "aam" and not self.head_options.get("angular"):
+            raise ValueError("loss 'aam' reads cosines; set `head_options: {angular: true}` (gap, ml_decoder or graph)")
+        if self.optimizer.sam_rho and self.loss.name == "role":
+            raise ValueError("optimizer.sam_rho: ROLE's label estimates cannot be perturbed; leave it out")
         for loss in [self.loss] + ([self.linear_init.loss] if self.linear_init else []):
             if loss.name not in FULL_LABEL_LOSSES and self.labels == "full":
                 raise ValueError(f"loss {loss.name!r} reads observed labels; set `labels: single`, or use bce or bce_ls")

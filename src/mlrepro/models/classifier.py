@@ -21,5 +21,6 @@ class Classifier(nn.Module):
 def create_classifier(run: Run, num_classes: int) -> tuple[Classifier, Pretrained]:
     """The network of a run that reads pictures, with its backbone's weights loaded."""
     backbone, pretrained = create_backbone(run.backbone, run.weights, run.resolution)
-    head = create_head(run.head, backbone.channels, num_classes, map_size(run.backbone, run.resolution))
+    head = create_head(run.head, backbone.channels, num_classes, map_size(run.backbone, run.resolution),
+                       **run.head_options)
     return Classifier(backbone, head), pretrained

@@ -167,7 +167,7 @@ def measure(head: str, backbone: str, num_classes: int, resolution: int, options
 
 def measure_cost(run: Run, num_classes: int) -> Cost:
     """Parameters and GMACs of backbone and head at the run's resolution, also where only the head was trained."""
-    model = build(run.head, run.backbone, num_classes, run.resolution)
+    model = build(run.head, run.backbone, num_classes, run.resolution, run.head_options)
     everything, _ = count(model, run.resolution)
     macs = sum(everything[kind] for kind in PRODUCTS)
     trained = model.head if run.inputs == "features" else model
