@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checks import CHECKS, check_tables, harmonic_mean
 
 from mlrepro.errors import InputError
-from mlrepro.report.checks import CHECKS, check_tables, harmonic_mean
 from mlrepro.report.reported import ReportedRow, load_reported, load_study, parse_run_id
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"

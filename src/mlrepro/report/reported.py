@@ -82,7 +82,7 @@ class Deviation(Strict):
 
 
 class KnownFinding(Strict):
-    """What does not add up. `check`: the function of report/checks.py that finds it; none: it follows from the spec."""
+    """What does not add up. `check`: the function of tests/report/checks.py that finds it; none: it follows from the spec."""
 
     id: int
     tables: list[str]
