@@ -233,6 +233,7 @@ class Asl(Strict):
     clip: float = 0.05
     stop_gradient: bool = True  # the focusing weight is not differentiated (the authors' training setting)
     reduction: Literal["sum", "batch_mean", "query2label"] = "sum"  # query2label: 1000 x mean over entries, logs from 1e-5
+    label_smoothing: float = Field(0.0, ge=0, lt=1)  # targets 1 - it and it
 
 
 class Aam(Strict):
@@ -246,6 +247,7 @@ class Aam(Strict):
     gamma_pos: float = Field(0.0, ge=0)
     clip: float = Field(0.05, ge=0, lt=1)
     version: Literal["released", "otx"] = "released"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)  # targets 1 - it and it
 
 
 class WeightedBce(Strict):

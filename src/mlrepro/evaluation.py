@@ -14,13 +14,14 @@ from mlrepro.data.manifest import Manifest, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.metrics.average_precision import average_precision, bootstrap_se, mean_average_precision
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
-from mlrepro.metrics.thresholds import tune_thresholds
+from mlrepro.metrics.thresholds import tune_thresholds, tune_thresholds_released
 from mlrepro.models.complexity import measure_cost
 from mlrepro.results import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record
 from mlrepro.training.fit import expected_labels, predict, scored_rows
 from mlrepro.training.run import SELECTIONS, create_task, device, train_targets
 
 GROUPED = ("OP", "OR", "OF1", "CP", "CR", "CF1")
+SAMPLES = ("sample_precision", "sample_recall", "sample_F1")  # what AAM's tables call CP, CR, CF1
 
 
 def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, data_set: str) -> tuple[Record, dict]:
@@ -57,7 +58,10 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
 
 def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np.ndarray], observed: np.ndarray, epoch: int,
             logits: dict[str, np.ndarray]) -> Measurement:
-    """All metrics of one selection on test, in percent. Thresholds are tuned on validation, never on test."""
+    """All metrics of one selection on test, in percent.
+
+    Thresholds are tuned on validation, never on test: tuned_ is right, tuned_released_ is what AAM's code makes of it.
+    """
     scores, test = logits["test"], labels[rows["test"]]
     exact = average_precision(scores, test)
     metrics = {"mAP": mean_average_precision(exact, run.empty_classes)}
@@ -66,14 +70,15 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
     metrics["mAP_nonempty"] = mean_average_precision(exact, "skip")
     metrics |= thresholded_metrics(scores, test, 0.0)  # logit 0 is probability 0.5
     metrics |= {f"top3_{key}": value for key, value in top_k_metrics(scores, test, 3).items() if key in GROUPED}
-    tuned = thresholded_metrics(scores, test, tune_thresholds(logits["val"], labels[rows["val"]]))
-    metrics |= {f"tuned_{key}": tuned[key] for key in GROUPED}
+    for name, tune, strict in (("tuned", tune_thresholds, False), ("tuned_released", tune_thresholds_released, True)):
+        tuned = thresholded_metrics(scores, test, tune(logits["val"], labels[rows["val"]]), strict)
+        metrics |= {f"{name}_{key}": tuned[key] for key in GROUPED + SAMPLES}
     counts = {"train": (labels[manifest.rows("train")] > 0).sum(0), "observed": (observed > 0).sum(0), "test": (test > 0).sum(0)}
     per_class = [ClassResult(name=name, AP=none_if_nan(exact[i]), **{key: int(value[i]) for key, value in counts.items()})
                  for i, name in enumerate(manifest.classes)]
     return Measurement(epoch=epoch, metrics={key: none_if_nan(value) for key, value in metrics.items()},
                        mAP_se=bootstrap_se(scores, test, empty=run.empty_classes),
-                       predicted_positives=expected_labels(scores), per_class=per_class)
+                       predicted_positives=expected_labels(scores * getattr(run.loss, "scale", 1.0)), per_class=per_class)
 
 
 def none_if_nan(value: float) -> float | None:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +7,13 @@ import torch
 
 from mlrepro.losses.asymmetric import asl
 
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+STEP = 1e-30
+
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(Path(__file__).resolve().parents[1] / "golden" / "asl" / "asl_loss.npz") as arrays:
+    with np.load(GOLDEN / "asl" / "asl_loss.npz") as arrays:
         return dict(arrays)
 
 
@@ -63,3 +67,38 @@ def test_batch_mean_divides_by_the_pictures(golden):
     mean, mean_grad = compute(golden["logits"], golden["targets"], reduction="batch_mean")
     assert mean == pytest.approx(total / 16)
     np.testing.assert_allclose(mean_grad, grad / 16)
+
+
+def test_query2label_reduction_of_the_authors():
+    with np.load(GOLDEN / "q2l" / "loss_sched_ema_cutout.npz") as arrays:
+        golden = {name.removeprefix("asl/"): array for name, array in arrays.items() if name.startswith("asl/")}
+    cases = [name.removesuffix("/loss") for name in golden if name.endswith("/loss")]
+    assert len(cases) >= 20
+    for case in cases:
+        gamma_pos, gamma_neg, clip, stop = map(float, re.findall(r"[a-z]([\d.]+)_", case))
+        options = dict(gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip, stop_gradient=bool(stop), reduction="query2label")
+        loss, gradient = compute(golden["logits"], golden["targets_f64"], **options)
+        np.testing.assert_allclose(loss, golden[f"{case}/loss"], rtol=1e-6)
+        np.testing.assert_allclose(gradient, golden[f"{case}/grad"], rtol=1e-5, atol=1e-4)
+
+
+def entry(x, y, gamma_neg, gamma_pos, clip, epsilon):
+    """One entry of the loss for a soft target, from the formula; complex x gives the derivative, of the weight too."""
+    p = 1 / (1 + np.exp(-x))
+    n = 1 - p + clip if (1 - p + clip).real < 1 else 1 + 0j
+    log_p, log_n = (np.log(q if q.real > epsilon else epsilon + 0j) for q in (p, n))
+    return -(1 - p * y - n * (1 - y)) ** (gamma_pos * y + gamma_neg * (1 - y)) * (y * log_p + (1 - y) * log_n)
+
+
+@pytest.mark.parametrize(("reduction", "epsilon", "factor"), [("sum", 1e-8, 1), ("query2label", 1e-5, 1000 / 160)])
+@pytest.mark.parametrize(("gamma_neg", "gamma_pos", "clip"), [(4, 0, 0.05), (2, 1, 0.0), (0, 0, 0.0)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_formula_in_float64_with_smoothed_targets(golden, reduction, epsilon, factor, gamma_neg, gamma_pos, clip, smoothing):
+    logits, targets = 4 * golden["logits"], golden["targets_ignore"]
+    soft = np.where(targets == 0, smoothing, targets * (1 - smoothing))
+    expected = factor * np.array([0 if y < 0 else entry(x + 1j * STEP, y, gamma_neg, gamma_pos, clip, epsilon)
+                                  for x, y in zip(logits.flat, soft.flat, strict=True)]).reshape(logits.shape)
+    actual = compute(logits, targets, gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip, stop_gradient=False,
+                     reduction=reduction, label_smoothing=smoothing)
+    np.testing.assert_allclose(actual[0], expected.real.sum(), rtol=1e-10)
+    np.testing.assert_allclose(actual[1], expected.imag / STEP, rtol=1e-9, atol=1e-9)

@@ -5,13 +5,14 @@ from pydantic import TypeAdapter
 from mlrepro.config import LossSettings
 from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
+from mlrepro.losses.angular_margin import aam
 from mlrepro.losses.asymmetric import asl
 from mlrepro.losses.single_positive import epr, wan
 
 OPTIONS = {"epr": {"expected_positives": 1.5}, "role": {"expected_positives": 1.5}, "em": {"alpha": 0.2},
            "em_apl": {"alpha": 0.2, "beta": 0.5, "warm_up": 1},
            **{name: {"delta_rel": 5} for name in ("ll_r", "ll_ct", "ll_cp")}}
-NAMES = [*OPTIONS, *"bce an bce_ls an_ls wan asl iu iun pr splc hill gr".split()]
+NAMES = [*OPTIONS, *"bce an bce_ls an_ls wan asl aam bce_weighted iu iun pr splc hill gr".split()]
 TARGETS = torch.eye(4, 6, dtype=torch.int8)
 TARGETS[0, 5] = -1  # a known negative, which iu needs, and outside the batch
 LOGITS = torch.linspace(-3, 3, 12).reshape(2, 6)
@@ -50,7 +51,8 @@ def test_rows_without_positives_and_batches_without_observations(name, epoch):
         loss.end_epoch(lambda: torch.linspace(-8, 8, 24).reshape(4, 6))
     loss.start_epoch(epoch, 4)
     for rows in (torch.tensor([2, 1]), torch.tensor([1])):  # one row without positives; nothing observed at all
-        logits = torch.linspace(-30, 30, 6 * len(rows)).reshape(len(rows), 6).requires_grad_()
+        largest = 1 if name == "aam" else 30  # cosines
+        logits = torch.linspace(-largest, largest, 6 * len(rows)).reshape(len(rows), 6).requires_grad_()
         value = loss(logits, targets[rows], rows)
         value.backward()
         assert value.isfinite() and logits.grad.isfinite().all()
@@ -69,6 +71,11 @@ def test_settings_reach_the_function():
     rows = TARGETS[ROWS]
     actual = create("asl", gamma_neg=2, clip=0.0, stop_gradient=False, reduction="batch_mean")(LOGITS, rows, ROWS)
     assert actual == asl(LOGITS, rows, 2, 0, 0.0, False, "batch_mean")
+    options = dict(scale=7.0, k=0.8, margin=0.1, gamma_neg=2.0, gamma_pos=1.0, clip=0.1, version="otx", label_smoothing=0.1)
+    values = [create("aam", **{key: options[key] for key in names})(LOGITS / 3, rows, ROWS)
+              for names in ([], *([name] for name in options), options)]
+    assert len(set(map(float, values))) == 10 and values[-1] == aam(LOGITS / 3, rows, **options)
+    assert create("asl", label_smoothing=0.1)(LOGITS, rows, ROWS) == asl(LOGITS, rows, label_smoothing=0.1)
     assert create("wan", negative_weight=0.3)(LOGITS, rows, ROWS) == wan(LOGITS, rows, 0.3)
     assert create("bce_ls", smoothing=0.0)(LOGITS, rows, ROWS) == create("bce")(LOGITS, rows, ROWS)
     measured = create("epr", expected_positives="validation", measured=2.5)(LOGITS, rows, ROWS)
@@ -95,3 +102,17 @@ def test_targets_are_checked_once(name):
 def test_expected_positives_must_be_possible(measured):
     with pytest.raises(InputError, match="loss.expected_positives"):
         create("role", measured=measured, expected_positives="validation")
+
+
+def test_weighted_bce_counts_the_training_rows():
+    targets = torch.tensor([[1, 0, 1, -1], [1, 0, 0, 0], [0, 0, 1, 1], [0, -1, 1, 0], [0, 0, -1, 0]])
+    loss = create("bce_weighted", targets)
+    assert loss.weight.tolist() == pytest.approx([3 / 2, 1, 1 / 3, 3])
+    logits = torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(2, 4).requires_grad_()
+    p, rows = torch.sigmoid(logits.detach()), targets[[0, 2]]
+    weight = torch.tensor([3 / 2, 1, 1 / 3, 3], dtype=torch.float64)
+    expected = torch.where(rows == 1, -weight * p.log(), torch.where(rows == 0, -(1 - p).log(), 0)).sum() / 8
+    value = loss(logits, rows, torch.tensor([0, 2]))
+    value.backward()
+    torch.testing.assert_close(value.detach(), expected, rtol=1e-7, atol=0)  # the weights are float32
+    assert logits.grad[0, 3] == 0 and logits.grad[rows != -1].all()

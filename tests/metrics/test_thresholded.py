@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_score, recall_score
 
 from mlrepro.metrics.thresholded import precision_recall_at_k, thresholded_metrics, top_k_metrics
+from mlrepro.metrics.thresholds import tune_thresholds_released
 
 SIX = ["OP", "OR", "OF1", "CP", "CR", "CF1"]
 
@@ -55,14 +56,11 @@ def test_cf1_is_not_macro_f1_in_the_golden_case():
     assert metrics == pytest.approx(thresholded_metrics(sigmoid(arrays["logits"]), arrays["targets"], 0.5))
 
 
-def test_a_strict_rule_with_a_threshold_a_class():
-    """deep-object-reid's rule is score > threshold: the next larger number is its threshold under ours."""
+def test_a_strict_rule_with_the_released_thresholds():
+    """deep-object-reid's rule drops the picture that a threshold was read from."""
     arrays = golden("aam")
-    scores, thresholds = sigmoid(arrays["logits"]), arrays["dor_tuned_thresholds"]
-    distance = np.abs(scores - thresholds)
-    strict = np.where(distance.min(axis=0) < 1e-9, np.take_along_axis(scores, distance.argmin(axis=0)[None], 0)[0],
-                      thresholds)
-    metrics = thresholded_metrics(scores, arrays["targets"], np.nextafter(strict, np.inf))
+    scores, targets = sigmoid(arrays["logits"]), arrays["targets"]
+    metrics = thresholded_metrics(scores, targets, tune_thresholds_released(scores, targets), strict=True)
     theirs = ["sample_precision", "sample_recall", "sample_F1", "OP", "OR", "OF1"]
     assert [metrics[name] for name in theirs] == pytest.approx(100 * arrays["dor_with_tuned"][1:])
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, precision_recall_curve
 
 from mlrepro.metrics.thresholded import thresholded_metrics
-from mlrepro.metrics.thresholds import tune_global_threshold, tune_thresholds
+from mlrepro.metrics.thresholds import tune_global_threshold, tune_thresholds, tune_thresholds_released
 
 AAM = Path(__file__).resolve().parents[1] / "golden" / "metrics" / "aam.npz"
 
@@ -18,6 +18,7 @@ def test_agrees_with_the_nan_safe_golden_thresholds():
         scores, labels = 1 / (1 + np.exp(-golden["logits"])), golden["targets"]
         tuned, theirs = tune_thresholds(scores, labels), golden["dor_tuned_thresholds"]
         np.testing.assert_allclose(tuned, golden["own_tuned_thresholds_nan_safe"], rtol=1e-12)
+        np.testing.assert_allclose(tune_thresholds_released(scores, labels), theirs, rtol=1e-12)
         # Where their search met no 0 / 0 it found the same.
         assert (np.isclose(tuned, theirs) == ~golden["dor_tuning_hit_nan"]).all()
     metrics = {name: thresholded_metrics(scores, labels, t) for name, t in {"tuned": tuned, "half": 0.5}.items()}
@@ -41,6 +42,24 @@ def test_no_threshold_has_a_better_f1(scores, labels):
         assert overall == candidates[np.argmax(np.round(micro, 9))]
     else:
         assert overall == np.inf
+
+
+@given(arrays(np.float32, (9, 3), elements=st.integers(-5, 5)), arrays(np.int8, (9, 3), elements=st.integers(0, 1)))
+@settings(max_examples=200, deadline=None)
+@pytest.mark.filterwarnings("ignore:No positive class found")
+def test_released_is_the_argmax_over_scikit_learns_curve(scores, labels):
+    for c, threshold in enumerate(tune_thresholds_released(scores, labels)):
+        precision, recall, thresholds = precision_recall_curve(labels[:, c], scores[:, c])
+        with np.errstate(invalid="ignore"):
+            f1 = 2 * precision * recall / (precision + recall)
+        assert threshold == thresholds[np.argmax(f1)]
+
+
+def test_released_on_classes_that_leave_it_no_choice():
+    scores, labels = np.array([[3.0, 1, 1], [2, 2, 2], [1, 3, 3]]), np.array([[0, 0, -1], [1, 0, -1], [1, 0, -1]])
+    assert tune_thresholds_released(scores, labels).tolist() == [3, 1, np.inf]
+    predicted = thresholded_metrics(scores[:, :2], labels[:, :2], np.array([3.0, 1]), strict=True)
+    assert predicted["OR"] == predicted["OP"] == 0 and predicted["label_accuracy"] == pytest.approx(100 * 2 / 6)
 
 
 def test_ignored_pictures_do_not_move_a_threshold():

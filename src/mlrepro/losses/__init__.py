@@ -7,26 +7,27 @@ from torch import Tensor
 
 from mlrepro.config import LossSettings
 from mlrepro.errors import InputError
+from mlrepro.losses.angular_margin import aam
 from mlrepro.losses.asymmetric import asl
 from mlrepro.losses.base import BatchLoss, Loss
-from mlrepro.losses.binary import bce, bce_ls
+from mlrepro.losses.binary import WeightedBceLoss, bce, bce_ls
 from mlrepro.losses.followups import GrLoss, LargeLoss, PseudoLabelLoss, SplcLoss, em, hill
 from mlrepro.losses.single_positive import RoleLoss, an, an_ls, epr, iu, pr, wan
 
 # Name -> function of (logits, targets); its further arguments are the fields of the name's settings.
-FUNCTIONS = {"bce": bce, "bce_ls": bce_ls, "an": an, "an_ls": an_ls, "wan": wan, "epr": epr, "asl": asl, "iu": iu, "iun": iu,
-             "pr": pr, "em": em, "hill": hill}
+FUNCTIONS = {"bce": bce, "bce_ls": bce_ls, "an": an, "an_ls": an_ls, "wan": wan, "epr": epr, "asl": asl, "aam": aam, "iu": iu,
+             "iun": iu, "pr": pr, "em": em, "hill": hill}
 
 
 def create_loss(settings: LossSettings, targets: Tensor, expected_positives: float | None,
                 generator: torch.Generator, protocol: str = "corrected") -> Loss:
     """The loss of a run, whose forward is (logits (B, C), targets (B, C), rows (B,)) -> scalar.
 
-    targets (N, C): all training rows, full labels (bce, bce_ls, asl; -1 is ignored) or observed ones (the others; -1 is
-    a known negative, and for iun every negative is known). rows: the batch's indices in them. expected_positives: labels
-    a picture as measured on validation, read only where the settings say `validation`. generator: draws ROLE's first
-    label estimates. ROLE's are the only parameters; the authors' code trains them at 10 times the classifier's learning
-    rate. protocol: see Run.
+    targets (N, C): all training rows, full labels (bce, bce_ls, bce_weighted, asl, aam; -1 is ignored) or observed ones
+    (the others; -1 is a known negative, and for iun every negative is known). rows: the batch's indices in them.
+    expected_positives: labels a picture as measured on validation, read only where the settings say `validation`.
+    generator: draws ROLE's first label estimates. ROLE's are the only parameters; the authors' code trains them at 10
+    times the classifier's learning rate. protocol: see Run.
     Raises ValueError for targets other than -1, 0, 1, InputError for an expected number of positives that cannot be and
     for iu without known negatives.
     """
@@ -38,6 +39,8 @@ def create_loss(settings: LossSettings, targets: Tensor, expected_positives: flo
                                                      targets.shape[1])
     if settings.name == "role":
         return RoleLoss(targets, options["expected_positives"], generator)
+    if settings.name == "bce_weighted":
+        return WeightedBceLoss(targets)
     if settings.name == "iu" and not (targets == -1).any():
         raise InputError("loss iu: the observed labels hold no negative; set corruption.negatives to 1, or use iun")
     if settings.name == "em_apl":

@@ -1,7 +1,10 @@
-"""Binary cross-entropy on full labels, with the clamped logarithm of Cole et al. (CVPR 2021)."""
+"""Binary cross-entropy on full labels, with the clamped logarithm of Cole et al. (CVPR 2021), and weighted by class."""
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from mlrepro.losses.base import Loss
 
 EPSILON = 1e-5
 
@@ -9,6 +12,14 @@ EPSILON = 1e-5
 def at_least_float32(logits: Tensor) -> Tensor:
     """Half precision becomes float32 (1e-5 below one is not representable in it); float64 stays float64."""
     return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def soft_targets(targets: Tensor, smoothing: float, dtype: torch.dtype) -> Tensor:
+    """Targets (B, C) with label smoothing as in deep-object-reid: t becomes t (1 - smoothing), and 0 becomes smoothing.
+
+    Ignored entries, which are negative, become 0; the caller masks them.
+    """
+    return torch.where(targets == 0, smoothing, targets.to(dtype).clamp(min=0) * (1 - smoothing))
 
 
 def negative_log(p: Tensor) -> Tensor:
@@ -37,3 +48,22 @@ def bce_ls(logits: Tensor, targets: Tensor, smoothing: float = 0.1) -> Tensor:
     losses = (1 - smoothing) * negative_log(torch.where(positive, p, 1 - p))
     losses = losses + smoothing * negative_log(torch.where(positive, 1 - p, p))
     return torch.where(targets == -1, 0.0, losses).mean()
+
+
+class WeightedBceLoss(Loss):
+    """Cross-entropy of logits, the sum over entries divided by B*C, whose positive terms weigh negatives / positives.
+
+    targets (N, C): the training rows, of which each class's numbers of positives and negatives are counted; -1 is neither,
+    and ignored as in `bce`. A class without positives weighs 1: it has no positive term, whose infinite weight would be
+    NaN times 0. One without negatives weighs 0, and learns nothing. Source: the captions study's report; torch's pos_weight.
+    """
+
+    def __init__(self, targets: Tensor):
+        super().__init__()
+        positives, negatives = (targets == 1).sum(0), (targets == 0).sum(0)
+        self.register_buffer("weight", torch.where(positives > 0, negatives / positives.clamp(min=1), 1.0), persistent=False)
+
+    def forward(self, logits: Tensor, targets: Tensor, rows: Tensor) -> Tensor:
+        logits = at_least_float32(logits)
+        losses = binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), pos_weight=self.weight, reduction="none")
+        return torch.where(targets == -1, 0.0, losses).mean()

@@ -10,11 +10,12 @@ import numpy as np
 from mlrepro.metrics import check, ratio
 
 
-def thresholded_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float | np.ndarray) -> dict[str, float]:
-    """Metrics of the rule score >= threshold.
+def thresholded_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float | np.ndarray,
+                        strict: bool = False) -> dict[str, float]:
+    """Metrics of the rule score >= threshold, or, if `strict`, of deep-object-reid's, score > threshold.
 
     scores, labels (N, C): see `mlrepro.metrics`. threshold: one, or (C,) of them, on the scale of the scores (0 for
-    logits is 0.5 for probabilities). deep-object-reid's rule is score > threshold.
+    logits is 0.5 for probabilities).
 
     OP, OR, OF1             precision, recall and F1 of all decisions together; micro_F1 is OF1's other name
     CP, CR, CF1             means over classes of precision and recall, and CF1 = 2 CP CR / (CP + CR), as in ML-GCN, ASL
@@ -29,7 +30,7 @@ def thresholded_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float
     threshold = np.asarray(threshold)
     if threshold.shape not in ((), labels.shape[1:]) or np.isnan(threshold).any():
         raise ValueError(f"threshold must be a number or ({labels.shape[1]},) numbers, not {threshold}")
-    predicted = scores >= threshold
+    predicted = scores > threshold if strict else scores >= threshold
     right = predicted == (labels == 1)
     judged = labels != -1
     return {**_overall_and_per_class(predicted, labels), **_other_means(predicted, labels),

@@ -12,10 +12,18 @@ def tune_thresholds(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     scores, labels (N, C) of validation or training pictures, never of the test: see `mlrepro.metrics`. A threshold is
     the score of the lowest positive that is still predicted, not the midpoint to the next; of several that are equally
     good it is the lowest. A class without positives gets +inf: it is never predicted.
-    (deep-object-reid takes an F1 of 0 / 0 for the maximum where a negative ranks first, and its rule score > threshold
-    then drops the picture that the threshold was read from.)
     """
     return np.array([_best_threshold(s, positive) for s, positive in by_class(*check(scores, labels))])
+
+
+def tune_thresholds_released(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What deep-object-reid (AAM, Table 10) takes for those thresholds, (C,) float64; its rule is score > threshold.
+
+    It is the argmax of F1 over scikit-learn's precision_recall_curve, where an F1 of 0 / 0 is NaN, which numpy's argmax
+    takes for the maximum. Where a negative ranks first, it so is the lowest score above all positives', and hardly
+    anything is predicted; in a class without positives it is the lowest score, and nearly everything is.
+    """
+    return np.array([_released_threshold(s, positive) for s, positive in by_class(*check(scores, labels))])
 
 
 def tune_global_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -31,3 +39,12 @@ def _best_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
     if not len(thresholds):
         return np.inf
     return float(thresholds[np.argmax(2 * hits / (retrieved + len(thresholds)))])
+
+
+def _released_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
+    thresholds, hits, retrieved = counts_at_positives(scores, positive)
+    no_hit = scores[scores > thresholds.max(initial=-np.inf)]
+    if len(no_hit) or not len(thresholds):
+        return float(no_hit.min(initial=np.inf))
+    precision, recall = hits / retrieved, hits / len(thresholds)  # rounded as theirs, which decides between equal F1s
+    return float(thresholds[np.argmax(2 * precision * recall / (precision + recall))])

@@ -75,7 +75,8 @@ def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs
         scores = predict(model, inputs, rows["val"], device)
         val_mAP = mean_average_precision(average_precision(scores, labels[rows["val"]]), empty=run.empty_classes)
         entry = {"epoch": epoch, "lr": lr, "train_loss": train_loss, "val_mAP": val_mAP,
-                 "val_positives": expected_labels(scores), **loss.diagnostics(labels[rows["train"]])}
+                 "val_positives": expected_labels(scores * getattr(run.loss, "scale", 1.0)),
+                 **loss.diagnostics(labels[rows["train"]])}
         progress.history.append(entry)
         if progress.best is None or val_mAP > progress.best["val_mAP"]:
             progress.best = {"epoch": epoch, "val_mAP": val_mAP, "weights": copy.deepcopy(model.state_dict()),
