@@ -370,8 +370,9 @@ class Run(Strict):
         if (self.inputs == "features") != (self.head == "linear"):
             raise ValueError("`head: linear` and `inputs: features` belong together: the linear head reads extracted "
                              "features, every other head reads pictures or maps")
-        if self.inputs != "images" and self.augment != "none":
-            raise ValueError("`augment` needs `inputs: images`: extracted features are not augmented")
+        for name in ("augment", "resize", "normalise"):
+            if self.inputs != "images" and getattr(self, name) != Run.model_fields[name].default:
+                raise ValueError(f"`{name}` needs `inputs: images`: features are extracted without it")
         if unknown := set(self.head_options) - set(HEAD_OPTIONS.get(self.head, ())):
             option, valid = min(unknown), list(HEAD_OPTIONS.get(self.head, ()))
             raise ValueError(f"head_options: {option!r} is none of head {self.head!r}; "

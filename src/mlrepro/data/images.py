@@ -8,33 +8,52 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset
 
+from mlrepro.data.augment import RECIPES
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
 
 INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+NORMALISATION = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # mean, std
+                 "half": ((0.5,) * 3, (0.5,) * 3), "unit": ((0.0,) * 3, (1.0,) * 3)}
 
 
 def decode(path: os.PathLike, resolution: int, interpolation: str = "bilinear") -> np.ndarray:
-    """An RGB picture (S, S, 3) uint8, resized without keeping its aspect ratio (Cole et al. 2021, as Query2Label and AAM)."""
+    """An RGB picture (S, S, 3) uint8, resized without keeping its aspect ratio (Cole et al. 2021, as Query2Label and AAM).
+
+    interpolation: bilinear or bicubic, both antialiased as Pillow and torchvision do, or cv2 (see `resize_cv2`).
+    """
     try:
         with Image.open(path) as image:
             picture = image.convert("RGB")
     except OSError as error:
         raise InputError(f"{path}: not readable ({error}); run its prepare stage again (dvc repro -f -s)") from None
+    if interpolation == "cv2":
+        return resize_cv2(np.array(picture), resolution)
     return np.asarray(picture.resize((resolution, resolution), INTERPOLATION[interpolation]))
 
 
-class Pictures(Dataset):
-    """Item i: (uint8 (3, S, S), row) of `rows[i]`. `flip`: mirrored with probability 0.5, drawn from (seed, epoch, row)."""
+def resize_cv2(picture: np.ndarray, resolution: int) -> np.ndarray:
+    """(h, w, 3) to (S, S, 3) uint8 as cv2.resize INTER_LINEAR does: half-pixel centres, edges repeated, no antialiasing.
 
-    def __init__(self, manifest: Manifest, rows: np.ndarray, resolution: int, interpolation: str, flip: bool = False,
+    cv2 computes in fixed point (11 bits a weight, truncated between the passes) what is float32 here: they differ by 1 at most.
+    """
+    planes = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    resized = interpolate(planes, size=(resolution, resolution), mode="bilinear", align_corners=False)
+    return (resized[0] + 0.5).to(torch.uint8).permute(1, 2, 0).numpy()  # the conversion truncates
+
+
+class Pictures(Dataset):
+    """Item i: (uint8 (3, S, S), row) of `rows[i]`. `augment`: one of augment.RECIPES, drawn from (seed, epoch, row)."""
+
+    def __init__(self, manifest: Manifest, rows: np.ndarray, resolution: int, interpolation: str, augment: str = "none",
                  seed: int = 0, epoch: int = 0):
         self.paths = manifest.frame["image"].to_numpy()
         self.root, self.rows = manifest.root, rows
         self.resolution, self.interpolation = resolution, interpolation
-        self.flip, self.seed, self.epoch = flip, seed, epoch
+        self.augment, self.seed, self.epoch = augment, seed, epoch
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -42,8 +61,9 @@ class Pictures(Dataset):
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
         row = int(self.rows[i])
         picture = decode(self.root / self.paths[row], self.resolution, self.interpolation)
-        if self.flip and np.random.default_rng([self.seed, self.epoch, row]).random() < 0.5:
-            picture = picture[:, ::-1]
+        if self.augment != "none":
+            rng = np.random.default_rng([self.seed, self.epoch, row])
+            picture = np.asarray(RECIPES[self.augment](Image.fromarray(picture), rng))
         return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))), row
 
 

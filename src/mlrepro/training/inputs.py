@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlrepro.data.images import Pictures, normalise, picture_batches, sequential_batches, shuffled_batches
+from mlrepro.config import Run
+from mlrepro.data.images import NORMALISATION, Pictures, normalise, picture_batches, sequential_batches, shuffled_batches
 from mlrepro.data.manifest import Manifest
 
 EVALUATION_BATCH = 64
@@ -30,23 +31,23 @@ class FeatureInputs:
 
 
 class PictureInputs:
-    """Batches of normalised pictures (B, 3, S, S), mirrored at random in training when `flip`."""
+    """Batches of normalised pictures (B, 3, S, S): resized and normalised as the run says, in training augmented too."""
 
-    def __init__(self, manifest: Manifest, resolution: int, backbone, flip: bool, device: torch.device):
-        self.manifest, self.resolution, self.flip, self.device = manifest, resolution, flip, device
-        self.mean, self.std, self.interpolation = backbone.mean, backbone.std, backbone.interpolation
+    def __init__(self, manifest: Manifest, run: Run, backbone, device: torch.device):
+        self.manifest, self.resolution, self.augment, self.device = manifest, run.resolution, run.augment, device
+        self.interpolation = backbone.interpolation if run.resize == "backbone" else run.resize
+        self.mean, self.std = NORMALISATION.get(run.normalise, (backbone.mean, backbone.std))
 
     def _batches(self, pictures: Pictures, batches: list[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
         for batch, rows in picture_batches(pictures, batches, self.device):
             yield normalise(batch, self.mean, self.std).contiguous(memory_format=torch.channels_last), rows
 
     def shuffled(self, rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, self.flip, seed, epoch)
+        pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, self.augment, seed, epoch)
         return self._batches(pictures, shuffled_batches(len(rows), batch_size, seed, epoch))
 
     def sequential(self, rows: np.ndarray, augmented: tuple[int, int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """`augmented`: (seed, epoch) whose mirrored pictures are wanted; none: pictures as they are."""
-        seed, epoch = augmented or (0, 0)
-        flip = self.flip and augmented is not None
-        pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, flip, seed, epoch)
+        """`augmented`: (seed, epoch) whose training pictures are wanted, the same that `shuffled` gives; none: as they are."""
+        augment = self.augment if augmented else "none"
+        pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, augment, *(augmented or (0, 0)))
         return self._batches(pictures, sequential_batches(len(rows), EVALUATION_BATCH))

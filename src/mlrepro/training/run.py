@@ -57,7 +57,7 @@ def create_task(run: Run, manifest: Manifest, data_folder: Path, weights: bool =
     built = run if weights else run.model_copy(update={"weights": "none"})
     model, pretrained = create_classifier(built, classes)
     model = model.to(where, memory_format=torch.channels_last)
-    inputs = PictureInputs(manifest, run.resolution, model.backbone, run.augment == "flip", where)
+    inputs = PictureInputs(manifest, run, model.backbone, where)
     return Task(model, inputs, (pretrained.source, pretrained.sha256), "")
 
 
