@@ -1,4 +1,4 @@
-"""Computes the pooled features of all pictures once, for the runs whose head is `linear`."""
+"""Computes the features of all pictures once: pooled ones for the runs whose head is `linear`, or maps for the other heads."""
 
 from mlrepro.data.features import features_path, import_published
 from mlrepro.data.manifest import read_manifest
@@ -11,13 +11,13 @@ from mlrepro.training.run import device
 def stage(settings: str) -> None:
     layout = read_layout(settings)
     features = layout.pipeline.features
-    path = features_path(layout.data, features.backbone, features.resolution)
+    path = features_path(layout.data, features.backbone, features.resolution, features.maps)
     if features.published:
         print(f"extract {layout.name}: {features.backbone} features as published, from {layout.data / 'archives'}")
         import_published(features, read_manifest(layout.data), layout.data / "archives", path)
     else:
-        print(f"extract {layout.name}: {features.backbone} ({features.weights} weights) at {features.resolution} px, "
-              f"on {device()}")
+        print(f"extract {layout.name}: {'maps' if features.maps else 'pooled features'} of {features.backbone} "
+              f"({features.weights} weights) at {features.resolution} px, on {device()}")
         extract(features, read_manifest(layout.data), path, device())
 
 

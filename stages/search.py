@@ -29,8 +29,8 @@ def stage(settings: str) -> None:
         raise InputError(f"{settings}: the search stage needs `search` (at least its `losses`) and `features`")
     members, manifest, chosen = layout.pipeline.grid(), read_manifest(layout.data), layout.pipeline.features
     labels = manifest.label_matrix()
-    features, header = read_features(features_path(layout.data, chosen.backbone, chosen.resolution), manifest.digest,
-                                     chosen.backbone)
+    features, header = read_features(features_path(layout.data, chosen.backbone, chosen.resolution), manifest,
+                                     chosen.backbone, chosen.resolution)
     rows = {split: manifest.rows(split) for split in ("train", "val", "test")}
     if not len(rows["val"]):
         raise InputError(f"{layout.data}/manifest.parquet: no validation rows; set hold_out in the data set's settings")

@@ -9,7 +9,7 @@ from mlrepro.training.run import git_state, train_run
 def stage(settings: str, run_id: str, seed: str) -> None:
     layout = read_layout(settings)
     run = layout.run(run_id)
-    where = "extracted features" if run.inputs == "features" else f"pictures at {run.resolution} px"
+    where = f"extracted {run.inputs}" if run.inputs != "images" else f"pictures at {run.resolution} px"
     print(f"train {run_id}, seed {seed}: {run.head} head, {run.loss.name} loss, {run.labels} labels, "
           f"{run.epochs} epochs on {where}")
     tags = {"method": f"{run.head}-{run.loss.name}", "backbone": run.backbone, "data_set": layout.name, "labels": run.labels,

@@ -168,6 +168,8 @@ class Features(Strict):
     def _one_source(self):
         if bool(self.weights) == bool(self.published):
             raise ValueError("give either `weights` (to extract with) or `published` (files of features), not both or neither")
+        if self.maps and self.published:
+            raise ValueError("`maps` needs `weights`: published features are pooled")
         return self
 
 
@@ -301,9 +303,10 @@ class EarlyStop(Strict):
 class Graph(Strict):
     """The label graph of the heads `graph` and `mlgcn`, made from the training split of the run's data set.
 
-    words: package://module/file or a file of word vectors (GloVe's text format), or bert:<folder or hub name>. counts:
-    P(j | i) from images, or from object instances as deep-object-reid ships it. misaligned: word vectors in the data set's
-    own class order under an adjacency in sorted order, as deep-object-reid ships them for COCO and NUS-WIDE.
+    words: word vectors in GloVe's text format in a file, package://module/file or <zip archive>#<member>; or a text model,
+    bert:<folder, package://module/folder or hub name>. counts: P(j | i) is divided by images, or by object instances as
+    deep-object-reid ships it. misaligned: word vectors in the data set's own class order under an adjacency in sorted order,
+    as deep-object-reid ships them for COCO and NUS-WIDE.
     """
 
     words: str
@@ -379,6 +382,8 @@ class Run(Strict):
                              f"{nearest(option, valid) if valid else 'it has none'}")
         if (self.graph is None) == (self.head in ("graph", "mlgcn")):
             raise ValueError("`graph` and `head: graph` or `mlgcn` belong together")
+        if self.graph and self.labels != "full":
+            raise ValueError("`graph` is made from the full labels of train; set `labels: full`")
         if self.loss.name == "aam" and not self.head_options.get("angular"):
             raise ValueError("loss 'aam' reads cosines; set `head_options: {angular: true}` (gap, ml_decoder or graph)")
         if self.optimizer.sam_rho and self.loss.name == "role":
@@ -388,8 +393,8 @@ class Run(Strict):
                 raise ValueError(f"loss {loss.name!r} reads observed labels; set `labels: single`, or use bce or bce_ls")
         if self.loss.name == "em_apl" and self.loss.warm_up >= self.epochs:
             raise ValueError(f"loss.warm_up must be below epochs ({self.epochs}), or no pseudo-label is ever made")
-        if self.linear_init and self.head != "gap":
-            raise ValueError("`linear_init` needs `head: gap`, whose linear layer it starts from")
+        if self.linear_init and (self.head != "gap" or self.inputs != "images"):
+            raise ValueError("`linear_init` needs `head: gap` and `inputs: images`, whose linear layer it starts from")
         if bool(self.linear_init) != (self.variant or "").startswith("linear_init"):
             raise ValueError("`linear_init` and a `variant` that starts with linear_init belong together: the run id shows it")
         return self

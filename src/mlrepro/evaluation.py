@@ -52,7 +52,7 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
     record = Record(
         study=study, data_set=data_set, run=run, seed=seed, splits=split_counts(manifest, rows), measurements=measurements,
         history=read_history(out / "history.csv"), provenance=Provenance(**provenance, weights_sha256=weights),
-        environment=Environment(**facts["environment"]), cost=measure_cost(run, len(manifest.classes)))
+        environment=Environment(**facts["environment"]), cost=measure_cost(run, len(manifest.classes), **task.graph))
     return record, logits
 
 

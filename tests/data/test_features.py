@@ -1,14 +1,18 @@
-"""Published features as the source of a features file: rows, refusals, and what the header proves."""
+"""The features file: its layout, what the header proves, and published features as its source."""
 
+import dataclasses
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
+import torch
+from safetensors.torch import save
 
 from mlrepro.config import Features
-from mlrepro.data.features import import_published, read_features
+from mlrepro.data.features import import_published, open_features, read_features
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
 
@@ -38,13 +42,42 @@ def archives(tmp_path):
 def test_published_rows_follow_the_manifest(archives, tmp_path, rejected, rows):
     path = tmp_path / "features" / "resnet50-448.safetensors"
     import_published(SETTINGS, _manifest(rejected), archives, path)
-    features, header = read_features(path, "digest", "resnet50")
+    features, header = read_features(path, _manifest(rejected), "resnet50", 448)
     assert features.shape == (len(rows), 4) and features[:, 2].tolist() == rows
     assert header["weights"] == "published"
     assert header["published"] == {name: hashlib.sha256((archives / name).read_bytes()).hexdigest() for name in FILES.values()}
-    for digest, backbone, word in (("other", "resnet50", "manifest"), ("digest", "resnet101", "backbone")):
-        with pytest.raises(InputError, match=f"was extracted with {word} '.*, this run needs"):
-            read_features(path, digest, backbone)
+
+
+HEADER = {"backbone": "test_resnet", "transform": {"resize": [64, 64]}, "manifest": "digest"}
+
+
+def test_the_file_is_what_safetensors_itself_writes(tmp_path):
+    """The file is laid out here and filled in place; two openings, as by an interrupted extraction."""
+    features = np.random.default_rng(0).standard_normal((8, 3, 2, 2)).astype(np.float32)
+    path = tmp_path / "new" / "x.safetensors"
+    open_features(path, HEADER, features.shape)[:5] = features[:5]
+    open_features(path, HEADER, features.shape, resume=True)[5:] = features[5:]
+    assert path.read_bytes() == save({"features": torch.from_numpy(features)}, {"header": json.dumps(HEADER, sort_keys=True)})
+    found, header = read_features(path, _manifest(), "test_resnet", 64, maps=True)
+    assert header == HEADER and np.array_equal(found, features)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"manifest": dataclasses.replace(_manifest(), digest="other")}, "manifest 'digest', this run needs 'other'"),
+    ({"backbone": "resnet50"}, "backbone 'test_resnet', this run needs 'resnet50'"),
+    ({"resolution": 96}, r"resize \[64, 64\], this run needs \[96, 96\]"),
+    ({"maps": False}, "dimensions 4, this run needs 2"),
+    ({"manifest": _manifest([])}, "rows 8, this run needs 10"),
+])
+def test_features_of_something_else(tmp_path, arguments, message):
+    path = tmp_path / "x.safetensors"
+    open_features(path, HEADER, (8, 3, 2, 2))
+    fitting = {"manifest": _manifest(), "backbone": "test_resnet", "resolution": 64, "maps": True}
+    with pytest.raises(InputError, match=f"x.safetensors: was extracted with {message}; mend `features`.*extract stage"):
+        read_features(path, **fitting | arguments)
+    open_features(path, HEADER, (8, 3))
+    with pytest.raises(InputError, match="dimensions 2, this run needs 4"):
+        read_features(path, **fitting)
 
 
 @pytest.mark.parametrize(("split", "content", "message"), [
@@ -75,7 +108,9 @@ def test_rows_of_rejected_pictures_are_not_looked_at(archives, tmp_path):
         import_published(SETTINGS, _manifest([]), archives, tmp_path / "x.safetensors")
 
 
-@pytest.mark.parametrize("changes", [{"weights": "torchvision", "published": FILES}, {}])
-def test_features_have_one_source(changes):
-    with pytest.raises(ValueError, match="give either `weights`"):
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"weights": "torchvision", "published": FILES}, "give either `weights`"), ({}, "give either `weights`"),
+    ({"published": FILES, "maps": True}, "published features are pooled")])
+def test_features_have_one_source(changes, message):
+    with pytest.raises(ValueError, match=message):
         Features(backbone="resnet50", resolution=448, **changes)

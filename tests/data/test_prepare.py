@@ -168,7 +168,7 @@ def test_arrays_stay_where_they_were_fetched_and_published_features_follow(tmp_p
     published = Features(backbone="resnet50", resolution=448, published={"train": "train_features.npy",
                                                                          "test": "val_features.npy"})
     import_published(published, manifest, archives, tmp_path / "x.safetensors")
-    features, _ = read_features(tmp_path / "x.safetensors", manifest.digest, "resnet50")
+    features, _ = read_features(tmp_path / "x.safetensors", manifest, "resnet50", 448)
     assert features[:, 0].tolist() == [int(Path(image).stem) for image in manifest.frame["image"]] == [1, 0, 2]
 
 

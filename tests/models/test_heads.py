@@ -15,7 +15,7 @@ from mlrepro.models.heads.query2label import GroupWiseLinear, Transformer, sine_
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
-GRAPH = {"inp": torch.eye(5), "A": torch.ones(5, 5)}
+GRAPH = {"words": torch.eye(5), "A": torch.ones(5, 5)}
 
 
 def tensors(path: str) -> dict[str, torch.Tensor]:
@@ -28,7 +28,7 @@ def tensors(path: str) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_gives_trainable_logits(name):
-    options = {"mlgcn": GRAPH, "graph": {"word_vectors": GRAPH["inp"], "A": GRAPH["A"]}}.get(name, {})
+    options = {"mlgcn": GRAPH, "graph": GRAPH}.get(name, {})
     head = create_head(name, 16, 5, (3, 2), **options)
     logits = head(torch.randn(2, 16) if name == "linear" else torch.randn(2, 16, 3, 2))
     assert logits.shape == (2, 5)
@@ -45,8 +45,8 @@ def test_every_head_gives_trainable_logits(name):
     ("query2label", {"hidden": 8}, "keep_input_proj"),
     ("query2label", {"keep_self_attention": "first"}, "none, other, both"),
     ("ml_decoder", {"groups": 6}, "number of classes"),
-    ("mlgcn", {"inp": torch.eye(4), "A": torch.eye(4)}, "classes.json"),
-    ("mlgcn", {"inp": torch.eye(5), "A": torch.zeros(5, 5)}, "self-loops"),
+    ("mlgcn", {"words": torch.eye(4), "A": torch.eye(4)}, "classes.json"),
+    ("mlgcn", {"words": torch.eye(5), "A": torch.zeros(5, 5)}, "self-loops"),
 ])
 def test_bad_settings_are_explained(name, options, message):
     with pytest.raises(InputError, match=message):

@@ -36,7 +36,7 @@ def test_cooccurrence_counts_images():
 
 def test_ml_gcn_agrees_with_the_authors():
     golden = {key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "gcn_forward.npz").items()}
-    head = create_head("mlgcn", 12, 6, None, inp=golden["inp"], A=golden["A"], hidden=16)
+    head = create_head("mlgcn", 12, 6, None, words=golden["inp"], A=golden["A"], hidden=16)
     head.load_state_dict({"gc1.weight": golden["w1"], "gc2.weight": golden["w2"]}, strict=False)
     torch.testing.assert_close(head.class_weights(), golden["x2"], **CLOSE)
     torch.testing.assert_close(head(golden["feat"][:, :, None, None]), golden["logits"], **CLOSE)
@@ -49,7 +49,7 @@ def test_graph_reweighting_agrees_with_the_authors(case):
     prefix = f"{case}_sd."
     state = {key.removeprefix(prefix): value for key, value in REWEIGHTING.items() if key.startswith(prefix)}
     features = REWEIGHTING[f"{case}_feat"]
-    head = create_head("graph", features.shape[1], 6, None, word_vectors=REWEIGHTING["word"], A=state["A"],
+    head = create_head("graph", features.shape[1], 6, None, words=REWEIGHTING["word"], A=state["A"],
                        layer={"gan": "gat", "gcn": "gcn"}[layer], pooling=pooling, angular=loss == "am_binary").eval()
     head.load_state_dict(state)
     torch.testing.assert_close(head.gates(), REWEIGHTING[f"{case}_gate"], **CLOSE)
@@ -58,7 +58,7 @@ def test_graph_reweighting_agrees_with_the_authors(case):
 
 def test_graph_attention_runs_in_half_precision():
     A = torch.eye(6) + torch.eye(6).roll(1, 0)
-    head = create_head("graph", 12, 6, None, word_vectors=torch.randn(6, 8), A=A).eval()
+    head = create_head("graph", 12, 6, None, words=torch.randn(6, 8), A=A).eval()
     features = torch.randn(2, 12, 4, 4)
     with torch.autocast("cpu", torch.float16):
         logits = head(features)
@@ -66,7 +66,7 @@ def test_graph_attention_runs_in_half_precision():
 
 
 def test_precomputed_gates_serve_inference_only():
-    head = create_head("graph", 12, 6, None, word_vectors=torch.randn(6, 8), A=torch.eye(6)).eval()
+    head = create_head("graph", 12, 6, None, words=torch.randn(6, 8), A=torch.eye(6)).eval()
     features = torch.randn(2, 12, 4, 4)
     expected = head(features)
     head.precompute()

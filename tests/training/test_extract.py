@@ -24,7 +24,7 @@ FILE = "data/digits/features/efficientnet_lite0-32.safetensors"
 
 def test_rows_follow_the_manifest_and_the_header_says_how(prepared):
     manifest = read_manifest(prepared / "data" / "digits")
-    features, header = read_features(prepared / FILE, manifest.digest, "efficientnet_lite0")
+    features, header = read_features(prepared / FILE, manifest, "efficientnet_lite0", 32)
     backbone, origin = create_backbone("efficientnet_lite0", "package", 32)
     row = 100
     picture = decode(manifest.root / manifest.frame["image"][row], 32, backbone.interpolation)
@@ -36,12 +36,13 @@ def test_rows_follow_the_manifest_and_the_header_says_how(prepared):
 
 
 def test_killed_extraction_goes_on_and_gives_the_same_bytes(repository):
+    file = FILE.replace("-32.", "-32-maps.")
     settings = yaml.safe_load((repository / "params.yaml").read_text())
-    settings["features"]["batch_size"] = 1  # so that there is something to interrupt
+    settings["features"] |= {"maps": True, "batch_size": 1}  # so that there is something to interrupt
     write_yaml(repository / "params.yaml", settings)
     stage(repository, "extract", "params.yaml")
-    wanted = (repository / FILE).read_bytes()
-    (repository / FILE).unlink()
+    wanted = (repository / file).read_bytes()
+    (repository / file).unlink()
     process = subprocess.Popen([sys.executable, "stages/extract.py", "params.yaml"], cwd=repository,
                                stderr=subprocess.PIPE, text=True, env=os.environ)
     while not list((repository / ".checkpoints").glob("*/done.json")):
@@ -51,7 +52,8 @@ def test_killed_extraction_goes_on_and_gives_the_same_bytes(repository):
     process.wait()
     done = stage(repository, "extract", "params.yaml")
     assert "resumed at picture" in done.stdout + done.stderr
-    assert (repository / FILE).read_bytes() == wanted
+    assert (repository / file).read_bytes() == wanted
+    assert not list((repository / ".checkpoints").glob("*/done.json"))
 
 
 def test_unreadable_picture_is_an_error_not_a_black_square(repository):

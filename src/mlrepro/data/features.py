@@ -1,13 +1,13 @@
-"""Extracted features: safetensors whose rows follow the manifest, with a header that proves how they were made."""
+"""Extracted features, pooled or whole maps: safetensors whose rows follow the manifest, with a header that proves how they
+were made."""
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mlrepro.config import Features
@@ -15,33 +15,51 @@ from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
 
 
-def features_path(data_folder: Path, backbone: str, resolution: int) -> Path:
-    return data_folder / "features" / f"{backbone}-{resolution}.safetensors"
+def features_path(data_folder: Path, backbone: str, resolution: int, maps: bool = False) -> Path:
+    return data_folder / "features" / f"{backbone}-{resolution}{'-maps' * maps}.safetensors"
 
 
-def write_features(features: Tensor, header: dict, path: Path) -> None:
-    """features: (rows, channels) float32 in manifest order. header: backbone, weights, sha256, transform, manifest digest."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # One metadata entry: safetensors writes several in an order that changes from process to process.
-    save_file({"features": features}, path, metadata={"header": json.dumps(header, sort_keys=True)})
+def open_features(path: Path, header: dict, shape: tuple[int, ...], resume: bool = False) -> np.memmap:
+    """A safetensors file of float32 (rows, channels) or (rows, C, h, w) to write rows to: never as a whole in memory.
+
+    header: backbone, weights, sha256, transform, pooling, manifest digest. A new file, or the same one again (`resume`).
+    """
+    # Laid out as safetensors does, which itself writes only what is whole in memory.
+    layout = {"__metadata__": {"header": json.dumps(header, sort_keys=True)},
+              "features": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * math.prod(shape)]}}
+    text = json.dumps(layout, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    if not resume:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(len(text).to_bytes(8, "little") + text)
+    return np.memmap(path, "<f4", "r+", 8 + len(text), shape)
 
 
 def read_header(path: Path) -> dict:
     if not path.is_file():
-        raise InputError(f"{path}: features are not extracted; run `dvc repro`, or its extract stage")
+        raise InputError(f"{path}: features are not extracted; run `dvc repro`, or its extract stage (with features.maps: true "
+                         "for runs on maps)")
     with safe_open(path, "pt") as file:
         return json.loads((file.metadata() or {}).get("header", "{}"))
 
 
-def read_features(path: Path, manifest_digest: str, backbone: str) -> tuple[Tensor, dict]:
-    """Features (rows, channels) and their header; raises InputError if they belong to other pictures or another backbone."""
+def read_features(path: Path, manifest: Manifest, backbone: str, resolution: int, maps: bool = False) -> tuple[Tensor, dict]:
+    """Features (rows, channels), or maps (rows, C, h, w), mapped into memory, and their header.
+
+    Raises InputError for those of other pictures, another backbone or resolution, or of the other kind.
+    """
     header = read_header(path)
-    for key, wanted in (("manifest", manifest_digest), ("backbone", backbone)):
-        if header.get(key) != wanted:
-            raise InputError(f"{path}: was extracted with {key} {header.get(key)!r}, this run needs {wanted!r}; "
-                             "run the extract stage again: dvc repro -f -s <extract stage>")
     with safe_open(path, "pt") as file:
-        return file.get_tensor("features").to(torch.float32), header
+        features = file.get_tensor("features")
+    size = [resolution] * 2
+    for key, found, wanted in (
+            ("manifest", header.get("manifest"), manifest.digest), ("backbone", header.get("backbone"), backbone),
+            ("resize", header.get("transform", {"resize": size})["resize"], size),  # of published ones it is not known
+            ("dimensions", features.ndim, 4 if maps else 2), ("rows", len(features), len(manifest.frame))):
+        if found != wanted:
+            raise InputError(f"{path}: was extracted with {key} {found!r}, this run needs {wanted!r}; mend `features` (for runs "
+                             "on maps, maps: true) and run the extract stage again: dvc repro -f -s <extract stage>")
+    return features, header
 
 
 def import_published(settings: Features, manifest: Manifest, archives: Path, path: Path) -> None:
@@ -70,7 +88,7 @@ def import_published(settings: Features, manifest: Manifest, archives: Path, pat
             raise InputError(f"{file}: row {row} holds values that are not finite numbers; fetch the file again")
     header = {"backbone": settings.backbone, "weights": "published", "weights_sha256": None, "manifest": manifest.digest,
               "published": {file.name: _sha256(file) for file in files.values()}}
-    write_features(torch.from_numpy(features), header, path)
+    open_features(path, header, features.shape)[:] = features
 
 
 def _published(file: Path, pictures: int) -> np.ndarray:

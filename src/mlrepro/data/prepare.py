@@ -40,7 +40,7 @@ def download(settings: DataSettings, folder: Path) -> None:
         return
     listed = []
     for archive in settings.archives:
-        fetched = fetch(archive.name, [_address(url) for url in archive.urls], folder / "archives" / archive.name,
+        fetched = fetch(archive.name, [address(url) for url in archive.urls], folder / "archives" / archive.name,
                         sha256=archive.sha256, md5=archive.md5, size=archive.size)
         listed.append({"name": fetched.name, "size": fetched.size, "sha256": fetched.sha256})
     write_json(folder / "archives.json", listed)
@@ -149,7 +149,10 @@ def _held_out(frame: pandas.DataFrame, settings) -> pandas.DataFrame:
 
 
 def _counts(listed: pandas.DataFrame, frame: pandas.DataFrame, classes: list[str]) -> dict:
-    """By split: pictures listed (expected) and usable (used), of these unlabelled ones; labels a picture, pictures a class."""
+    """By split: pictures listed (expected) and usable (used), of these unlabelled ones; labels a picture, pictures a class.
+
+    And objects a class (instances) where the annotations of every picture tell them.
+    """
     splits, warnings = {}, []
     for split in ("train", "val", "test"):
         if not (rows := frame["split"] == split).any():
@@ -160,6 +163,9 @@ def _counts(listed: pandas.DataFrame, frame: pandas.DataFrame, classes: list[str
                          "unlabelled": int((frame.loc[rows, "labels"].map(len) == 0).sum()),
                          "cardinality": round(positives.sum() / int(rows.sum()), 4), "ignored": int(ignored.sum()),
                          "labels": dict(zip(classes, positives.tolist(), strict=True))}
+        if "instances" in frame and frame.loc[rows, "instances"].notna().all():
+            objects = np.bincount(pairs(frame.loc[rows, "instances"])[1], minlength=len(classes))
+            splits[split]["instances"] = dict(zip(classes, objects.tolist(), strict=True))
         if without := [name for name, count in zip(classes, positives, strict=True) if not count]:
             warnings.append(f"{split}: no positive picture of {', '.join(without)}")
     for warning in warnings:
@@ -167,7 +173,7 @@ def _counts(listed: pandas.DataFrame, frame: pandas.DataFrame, classes: list[str
     return {"classes": len(classes), "splits": splits, "warnings": warnings}
 
 
-def _address(url: str) -> str:
+def address(url: str) -> str:
     """package://module/file is a file that an installed package ships."""
     if not url.startswith("package://"):
         return url
@@ -175,7 +181,7 @@ def _address(url: str) -> str:
     try:
         return str(resources.files(module) / name)
     except ModuleNotFoundError as error:
-        raise InputError(f"{url}: {error}; install it, or mend `urls`") from None
+        raise InputError(f"{url}: {error}; install it, or mend the address") from None
 
 
 def _relative(root: Path, folder: Path) -> str:

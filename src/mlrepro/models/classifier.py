@@ -18,9 +18,9 @@ class Classifier(nn.Module):
         return self.head(self.backbone(pictures))
 
 
-def create_classifier(run: Run, num_classes: int) -> tuple[Classifier, Pretrained]:
-    """The network of a run that reads pictures, with its backbone's weights loaded."""
+def create_classifier(run: Run, num_classes: int, **graph) -> tuple[Classifier, Pretrained]:
+    """The network of a run that reads pictures, with its backbone's weights loaded. graph: words and A of its head, if any."""
     backbone, pretrained = create_backbone(run.backbone, run.weights, run.resolution)
     head = create_head(run.head, backbone.channels, num_classes, map_size(run.backbone, run.resolution),
-                       **run.head_options)
+                       **run.head_options, **graph)
     return Classifier(backbone, head), pretrained

@@ -24,7 +24,6 @@ NORMS = {"native_batch_norm": "batch_norm", "native_layer_norm": "layer_norm", "
 REDUCTIONS = ("mean", "sum", "amax", "linalg_vector_norm", "avg_pool2d", "max_pool2d_with_indices", "_adaptive_avg_pool2d")
 COPIES = ("clone", "copy_", "_to_copy", "fill_")  # tagged as pointwise, but they compute nothing
 WORD_VECTOR = 300  # GloVe's width, of the label graph's nodes
-GRAPH_NODES = {"mlgcn": "inp", "graph": "word_vectors"}  # head -> its option for them
 
 # What fvcore counts an element of BatchNorm or LayerNorm as.
 FVCORE_NORMS = {"batch_norm": 2, "layer_norm": 5}
@@ -117,13 +116,14 @@ def ptflops_macs(module: nn.Module, inputs: tuple, output) -> int:
 
 
 def build(head: str, backbone: str, num_classes: int, resolution: int, options: dict | None = None) -> Classifier:
-    """The model on the meta device, eval mode; `linear` with the pooling before it. Label graphs have word vectors 0, no edges.
+    """The model on the meta device, eval mode; `linear` with the pooling before it. Without one in `options`, label graphs have
+    word vectors 0 and no edges.
 
     Raises InputError for what cannot be built.
     """
     size, options = map_size(backbone, resolution), dict(options or {})
-    if head in GRAPH_NODES:
-        options |= {GRAPH_NODES[head]: np.zeros((num_classes, WORD_VECTOR)), "A": np.eye(num_classes)}
+    if head in ("mlgcn", "graph"):
+        options = {"words": np.zeros((num_classes, WORD_VECTOR)), "A": np.eye(num_classes)} | options
     with torch.device("meta"):
         network = Backbone(backbone, resolution)
         module = create_head(head, network.channels, num_classes, size, **options)
@@ -165,12 +165,15 @@ def measure(head: str, backbone: str, num_classes: int, resolution: int, options
         fvcore_kkd=None if dense is None else (fvcore + dense) / 1e9)
 
 
-def measure_cost(run: Run, num_classes: int) -> Cost:
-    """Parameters and GMACs of backbone and head at the run's resolution, also where only the head was trained."""
-    model = build(run.head, run.backbone, num_classes, run.resolution, run.head_options)
-    everything, _ = count(model, run.resolution)
-    macs = sum(everything[kind] for kind in PRODUCTS)
-    trained = model.head if run.inputs == "features" else model
+def measure_cost(run: Run, num_classes: int, **graph) -> Cost:
+    """Parameters and GMACs of backbone and head at the run's resolution, also where only the head was trained.
+
+    graph: words and A of the head's label graph, whose branch counts as precomputed.
+    """
+    model = build(run.head, run.backbone, num_classes, run.resolution, run.head_options | graph)
+    everything, branch = count(model, run.resolution)
+    macs = sum(everything[kind] - branch[kind] for kind in PRODUCTS)
+    trained = model if run.inputs == "images" else model.head
     return Cost(
         parameters=_parameters(model),
         trainable_parameters=sum(p.numel() for p in trained.parameters() if p.requires_grad),

@@ -1,7 +1,8 @@
-"""Feature extraction: pooled outputs of a frozen backbone, once for all runs that train on them."""
+"""Feature extraction: outputs of a frozen backbone, pooled or whole, once for all runs that train on them."""
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,10 @@ import torch
 from tqdm import tqdm
 
 from mlrepro.config import Features
-from mlrepro.data.features import write_features
+from mlrepro.data.features import open_features
 from mlrepro.data.images import Pictures, normalise, picture_batches, sequential_batches
 from mlrepro.data.manifest import Manifest
-from mlrepro.models.backbones import Backbone, create_backbone
+from mlrepro.models.backbones import Backbone, create_backbone, map_size
 from mlrepro.training.checkpoint import Checkpoint, code_digests, exclusive
 from mlrepro.training.fit import autocast
 
@@ -22,6 +23,8 @@ FLUSH_EVERY = 50  # batches between two points from which an interrupted extract
 def extract(settings: Features, manifest: Manifest, path: Path, device: torch.device) -> None:
     """Writes (rows, channels) float32 of all pictures to `path`: global average pooling of the backbone's feature map.
 
+    `settings.maps`: the maps themselves, (rows, C, h, w).
+
     An interrupted extraction goes on where it stopped, if weights, transform, code and manifest are the same.
     """
     backbone, pretrained = create_backbone(settings.backbone, settings.weights, settings.resolution)
@@ -30,22 +33,25 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
         "backbone": settings.backbone, "weights": pretrained.source, "weights_sha256": pretrained.sha256,
         "transform": {"resize": [settings.resolution] * 2, "interpolation": backbone.interpolation,
                       "mean": backbone.mean, "std": backbone.std},
-        "pooling": "average", "precision": "bfloat16" if device.type == "cuda" else "float32",
+        "pooling": "none" if settings.maps else "average", "precision": "bfloat16" if device.type == "cuda" else "float32",
         "manifest": manifest.digest,
     }
     name = f"extract-{path.parent.parent.name}-{path.stem}"
     with exclusive(name):
         partial = Checkpoint(name, {"header": header, "code": code_digests()})
-        features = _pooled(backbone, manifest, settings, partial.folder, device)
-        write_features(torch.from_numpy(features), header, path)
+        file = _features(backbone, manifest, settings, header, partial.folder, device)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(file, path)
         partial.delete()
 
 
-def _pooled(backbone: Backbone, manifest: Manifest, settings: Features, folder: Path, device: torch.device) -> np.ndarray:
-    n, done_file = len(manifest.frame), folder / "done.json"
-    done = json.loads(done_file.read_text()) if done_file.is_file() else 0
-    mode = "r+" if done else "w+"
-    features = np.lib.format.open_memmap(folder / "features.npy", mode=mode, dtype=np.float32, shape=(n, backbone.channels))
+def _features(backbone: Backbone, manifest: Manifest, settings: Features, header: dict, folder: Path,
+              device: torch.device) -> Path:
+    """The finished file in `folder`."""
+    n, done_file, file = len(manifest.frame), folder / "done.json", folder / "features.safetensors"
+    done = json.loads(done_file.read_text()) if done_file.is_file() and file.is_file() else 0
+    shape = (n, backbone.channels, *(map_size(settings.backbone, settings.resolution) if settings.maps else ()))
+    features = open_features(file, header, shape, resume=done > 0)
     if done:
         tqdm.write(f"resumed at picture {done} of {n}")
     batch_size = settings.batch_size or _fitting_batch(backbone, settings.resolution, device)
@@ -55,12 +61,12 @@ def _pooled(backbone: Backbone, manifest: Manifest, settings: Features, folder: 
     with tqdm(total=n, initial=done, desc=f"extract {settings.backbone} {settings.resolution} px", unit="picture") as bar, \
             torch.inference_mode():
         for i, (batch, batch_rows) in enumerate(batches):
-            features[batch_rows.numpy()] = _pool(backbone, batch, device)
+            features[batch_rows.numpy()] = _output(backbone, batch, device, settings.maps)
             bar.update(len(batch_rows))
             if i % FLUSH_EVERY == FLUSH_EVERY - 1:
                 features.flush()
                 _replace(done_file, json.dumps(done + (i + 1) * batch_size))
-    return np.asarray(features)
+    return file
 
 
 def _replace(path: Path, text: str) -> None:
@@ -69,11 +75,11 @@ def _replace(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _pool(backbone: Backbone, batch: torch.Tensor, device: torch.device) -> np.ndarray:
+def _output(backbone: Backbone, batch: torch.Tensor, device: torch.device, whole: bool) -> np.ndarray:
     pictures = normalise(batch, backbone.mean, backbone.std).contiguous(memory_format=torch.channels_last)
     with autocast(device):
-        maps = backbone(pictures)
-    return maps.float().mean((2, 3)).cpu().numpy()
+        maps = backbone(pictures).float()
+    return (maps if whole else maps.mean((2, 3))).cpu().numpy()
 
 
 def _fitting_batch(backbone: Backbone, resolution: int, device: torch.device) -> int:

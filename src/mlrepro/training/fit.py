@@ -40,6 +40,9 @@ def predict(model: nn.Module, inputs: FeatureInputs | PictureInputs, rows: np.nd
             show: str | None = None, augmented: tuple[int, int] | None = None) -> np.ndarray:
     """float32 logits (len(rows), K) in the order of `rows`. augmented: see PictureInputs.sequential."""
     model.eval()
+    for module in model.modules():
+        if hasattr(module, "precompute"):
+            module.precompute()
     batches = tqdm(inputs.sequential(rows, augmented), desc=show, disable=show is None, unit="batch", leave=False)
     return np.concatenate([model(batch).float().cpu().numpy() for batch, _ in batches])
 

@@ -1,4 +1,4 @@
-"""What a network is fed: rows of extracted features held in memory, or pictures read from disk. Both have one interface."""
+"""What a network is fed: rows of extracted features, or pictures read from disk. Both have one interface."""
 
 from collections.abc import Iterator
 
@@ -14,20 +14,25 @@ EVALUATION_BATCH = 64
 
 
 class FeatureInputs:
-    """Batches of features (B, channels); `features` (rows of the manifest, channels)."""
+    """Batches of features (B, channels) or maps (B, C, h, w); `features`: the same of all rows of the manifest.
+
+    Maps may be larger than any memory: they stay in their file, from which each batch is read.
+    """
 
     def __init__(self, features: Tensor, device: torch.device):
-        self.features = features.to(device)
+        self.maps, self.device = features.ndim == 4, device
+        self.features = features if self.maps else features.to(device)
+
+    def _batches(self, rows: np.ndarray, batches: list[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
+        for positions in batches:
+            batch = torch.from_numpy(rows[positions])
+            yield self.features[batch.to(self.features.device)].to(self.device), batch
 
     def shuffled(self, rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for positions in shuffled_batches(len(rows), batch_size, seed, epoch):
-            batch = torch.from_numpy(rows[positions])
-            yield self.features[batch.to(self.features.device)], batch
+        return self._batches(rows, shuffled_batches(len(rows), batch_size, seed, epoch))
 
     def sequential(self, rows: np.ndarray, augmented: tuple[int, int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        for positions in sequential_batches(len(rows), 4096):
-            batch = torch.from_numpy(rows[positions])
-            yield self.features[batch.to(self.features.device)], batch
+        return self._batches(rows, sequential_batches(len(rows), EVALUATION_BATCH if self.maps else 4096))
 
 
 class PictureInputs:

@@ -19,6 +19,7 @@ from torch import nn
 
 from mlrepro.config import Run
 from mlrepro.data.features import features_path, read_features
+from mlrepro.data.graph import label_graph
 from mlrepro.data.manifest import Manifest, load_observed, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
@@ -34,12 +35,14 @@ SELECTIONS = ("best", "last")
 
 @dataclass
 class Task:
-    """A network and what it is fed. `origin`: source and sha256 of the pretrained weights; `digest`: of features, if any."""
+    """A network and what it is fed. `origin`: source and sha256 of the pretrained weights; `digest`: of features, if any;
+    `graph`: words and A of its label graph, if any."""
 
     model: nn.Module
     inputs: FeatureInputs | PictureInputs
     origin: tuple[str, str | None]
     digest: str
+    graph: dict[str, np.ndarray]
 
 
 def device() -> torch.device:
@@ -49,16 +52,19 @@ def device() -> torch.device:
 def create_task(run: Run, manifest: Manifest, data_folder: Path, weights: bool = True) -> Task:
     """Builds network and inputs. `weights`: load the pretrained ones (evaluation loads trained ones over them instead)."""
     where, classes = device(), len(manifest.classes)
-    if run.inputs == "features":
-        path = features_path(data_folder, run.backbone, run.resolution)
-        features, header = read_features(path, manifest.digest, run.backbone)
-        model = create_head(run.head, features.shape[1], classes, None).to(where)
-        return Task(model, FeatureInputs(features, where), (header["weights"], header["weights_sha256"]), json.dumps(header))
+    graph = label_graph(run.graph, manifest) if run.graph else {}
+    if run.inputs != "images":
+        maps = run.inputs == "maps"
+        path = features_path(data_folder, run.backbone, run.resolution, maps)
+        features, header = read_features(path, manifest, run.backbone, run.resolution, maps)
+        model = create_head(run.head, features.shape[1], classes, tuple(features.shape[2:]), **run.head_options, **graph)
+        origin = header["weights"], header["weights_sha256"]
+        return Task(model.to(where), FeatureInputs(features, where), origin, json.dumps(header), graph)
     built = run if weights else run.model_copy(update={"weights": "none"})
-    model, pretrained = create_classifier(built, classes)
+    model, pretrained = create_classifier(built, classes, **graph)
     model = model.to(where, memory_format=torch.channels_last)
     inputs = PictureInputs(manifest, run, model.backbone, where)
-    return Task(model, inputs, (pretrained.source, pretrained.sha256), "")
+    return Task(model, inputs, (pretrained.source, pretrained.sha256), "", graph)
 
 
 def train_targets(run: Run, manifest: Manifest, labels: np.ndarray, data_folder: Path) -> tuple[np.ndarray, str]:
@@ -139,7 +145,8 @@ def _train(run: Run, seed: int, data: Labelled, name: str, parts: dict, linear: 
         if run.loss.name == run.linear_init.loss.name == "role":
             loss.restart(torch.sigmoid(linear.best["loss"]["logits"]))
     parts = {"settings": run.model_dump(mode="json"), **parts, "manifest": data.manifest.digest, "labels": origin,
-             "features": task.digest, "code": code_digests(), "torch": torch.__version__}
+             "features": task.digest, "graph": [hashlib.sha256(value.tobytes()).hexdigest() for value in task.graph.values()],
+             "code": code_digests(), "torch": torch.__version__}
     checkpoint = Checkpoint(name, parts)
     progress = fit(run, seed, task.model, loss, task.inputs, targets.to(device()), data.labels, rows, checkpoint, device(),
                    on_start, on_epoch)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas
 
 COLUMNS = ["image", "part", "split", "labels", "difficult", "ignored", "captions"]  # see Manifest
+INSTANCES = "instances"  # a column that a reader may add: class indices, one an object; none where they are not known
 READERS = {"voc": "voc", "coco": "coco", "csv": "csv_table", "digits": "digits", "formatted": "formatted", "cub": "cub"}
 
 

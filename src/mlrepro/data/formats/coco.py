@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlrepro.config import CocoData, CocoPart
-from mlrepro.data.formats import COLUMNS
+from mlrepro.data.formats import COLUMNS, INSTANCES
 from mlrepro.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,19 +33,19 @@ def read(settings: CocoData, root: Path) -> tuple[pandas.DataFrame, list[str]]:
                              f"data set share their classes: mend `splits`")
         classes = names
         rows += _part_rows(settings, root, split, part, instances, categories)
-    return pandas.DataFrame(rows, columns=COLUMNS), classes
+    return pandas.DataFrame(rows, columns=[*COLUMNS, INSTANCES]), classes
 
 
 def _part_rows(settings: CocoData, root: Path, split: str, part: CocoPart, instances, categories: list[int]):
     path = root / part.instances
     index = {key: position for position, key in enumerate(categories)}
-    labels = {key: set() for key in instances.imgs}
+    labels = {key: [] for key in instances.imgs}
     annotated = set()
     for annotation in _annotations(instances, path, "category_id"):
         if annotation["category_id"] not in index:
             raise InputError(f"{path}: annotation {annotation.get('id')} has category {annotation['category_id']}, "
                              f"which `categories` does not list; fetch the file again")
-        labels[annotation["image_id"]].add(index[annotation["category_id"]])
+        labels[annotation["image_id"]].append(index[annotation["category_id"]])
         annotated.add(annotation["image_id"])
     captions = _captions(root / part.captions, instances.imgs) if part.captions else {}
     keys = sorted(labels if settings.unannotated == "keep" else annotated,
@@ -55,8 +55,8 @@ def _part_rows(settings: CocoData, root: Path, split: str, part: CocoPart, insta
     if len(keys) < len(labels):
         print(f"{path.name}: {len(labels) - len(keys)} of {len(labels)} pictures have no annotation and are left out "
               f"(unannotated: drop)")
-    return [(f"{part.images}/{instances.imgs[key]['file_name']}", part.images, split, sorted(labels[key]), [], [],
-             captions.get(key, [])) for key in keys]
+    return [(f"{part.images}/{instances.imgs[key]['file_name']}", part.images, split, sorted(set(labels[key])), [], [],
+             captions.get(key, []), labels[key]) for key in keys]
 
 
 def _categories(instances, class_order: str) -> list[int]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 from mlrepro.config import VocData, nearest
-from mlrepro.data.formats import COLUMNS, read_text
+from mlrepro.data.formats import COLUMNS, INSTANCES, read_text
 from mlrepro.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def read(settings: VocData, root: Path) -> tuple[pandas.DataFrame, list[str]]:
         if rule is None:
             raise InputError(f"difficult: says nothing about the split {split!r}; give negative, positive or ignore")
         rows += _part_rows(settings, root, split, part, rule)
-    return pandas.DataFrame(rows, columns=COLUMNS), list(settings.classes)
+    return pandas.DataFrame(rows, columns=[*COLUMNS, INSTANCES]), list(settings.classes)
 
 
 def _part_rows(settings: VocData, root: Path, split: str, part: str, rule: str) -> list[tuple]:
@@ -44,8 +45,19 @@ def _part_rows(settings: VocData, root: Path, split: str, part: str, rule: str) 
         positive = [index for index, flag in enumerate(flags) if flag == 1 or (flag == 0 and rule == "positive")]
         difficult = [index for index, flag in enumerate(flags) if flag == 0]
         ignored = difficult if rule == "ignore" else []
-        rows.append((f"{settings.root}/JPEGImages/{image}.jpg", part, split, positive, difficult, ignored, []))
+        rows.append((f"{settings.root}/JPEGImages/{image}.jpg", part, split, positive, difficult, ignored, [],
+                     _objects(settings, root, image, rule) if split == "train" else None))
     return rows
+
+
+def _objects(settings: VocData, root: Path, image: str, rule: str) -> list[int] | None:
+    """Class indices of a picture's objects, difficult ones where the rule says positive; none without a file that can be read."""
+    try:
+        objects = ElementTree.parse(root / settings.root / "Annotations" / f"{image}.xml").iter("object")
+    except (OSError, ElementTree.ParseError):
+        return None
+    names = [one.findtext("name") for one in objects if rule == "positive" or one.findtext("difficult") != "1"]
+    return [settings.classes.index(name) for name in names if name in settings.classes]
 
 
 def _class_list(lists: Path, name: str, part: str) -> dict[str, int]:

@@ -72,28 +72,28 @@ class GraphAttention(nn.Module):
 LAYERS = {"gcn": GraphConvolution, "gat": GraphAttention}
 
 
-def _register_graph(module: nn.Module, nodes: np.ndarray, A: np.ndarray, num_classes: int) -> None:
+def _register_graph(module: nn.Module, words: np.ndarray, A: np.ndarray, num_classes: int) -> None:
     """Registers the constants of a label graph, `inp` (K, d) and `A` (K, K), in the order of the classes."""
-    nodes, A = np.asarray(nodes, np.float32), np.asarray(A, np.float32)
-    if len(nodes) != num_classes or A.shape != (num_classes, num_classes):
+    words, A = np.asarray(words, np.float32), np.asarray(A, np.float32)
+    if len(words) != num_classes or A.shape != (num_classes, num_classes):
         raise InputError(f"label graph: {num_classes} classes need one word vector a class and a square adjacency, "
-                         f"got {nodes.shape} and {A.shape}; make them from the data set's classes.json")
+                         f"got {words.shape} and {A.shape}; make them from the data set's classes.json")
     if (A.sum(1) <= 0).any():
         raise InputError("label graph: the adjacency has an empty row; use p > 0, which adds self-loops")
-    module.register_buffer("inp", torch.tensor(nodes))
+    module.register_buffer("inp", torch.tensor(words))
     module.register_buffer("A", torch.tensor(A))
 
 
 class MLGCNHead(nn.Module):
     """(B, C, h, w) to logits (B, K): the max-pooled feature times class weights that a GCN makes from word vectors.
 
-    inp: word vectors (K, d), A: `correlation_matrix` (K, K), both in class order. The authors' files hold gc1, gc2 and
-    A by these names, but not `inp`.
+    words: vectors (K, d), A: `correlation_matrix` (K, K), both in class order (data/graph.py). The authors' files hold gc1,
+    gc2 and A by these names, but not `inp`.
     """
 
-    def __init__(self, channels: int, num_classes: int, inp: np.ndarray, A: np.ndarray, hidden: int = 1024):
+    def __init__(self, channels: int, num_classes: int, words: np.ndarray, A: np.ndarray, hidden: int = 1024):
         super().__init__()
-        _register_graph(self, inp, A, num_classes)
+        _register_graph(self, words, A, num_classes)
         self.gc1 = GraphConvolution(self.inp.shape[1], hidden)
         self.gc2 = GraphConvolution(hidden, channels)
 
@@ -110,15 +110,15 @@ class GraphReweightingHead(nn.Module):
     """(B, C, h, w) to logits (B, K): gates from the label graph multiply the map's channels, then pooling (AAM paper).
 
     layer: "gat" is what the paper describes, "gcn" what its published configurations run.
-    word_vectors (K, d) and A (K, K) as in `MLGCNHead`. Parameter names are the authors'.
+    words (K, d) and A (K, K) as in `MLGCNHead`. Parameter names are the authors'.
     """
 
-    def __init__(self, channels: int, num_classes: int, word_vectors: np.ndarray, A: np.ndarray, layer: str = "gat",
+    def __init__(self, channels: int, num_classes: int, words: np.ndarray, A: np.ndarray, layer: str = "gat",
                  pooling: str = "avg", angular: bool = False):
         super().__init__()
         if layer not in LAYERS:
             raise InputError(f"layer: {layer!r} is not known; valid: {', '.join(LAYERS)}")
-        _register_graph(self, word_vectors, A, num_classes)
+        _register_graph(self, words, A, num_classes)
         self.gc1 = LAYERS[layer](self.inp.shape[1], channels)
         self.gc2 = LAYERS[layer](channels, channels)
         self.pooling = check_pooling(pooling)
