@@ -9,8 +9,8 @@ from mlrepro.models.complexity import Complexity, measure
 from mlrepro.report.reported import head_options, load_study, parse_run_id
 from mlrepro.stage import main
 
-CLASSES = {"voc2007": 20, "voc2012": 20, "coco2014": 80, "coco2017": 80, "nuswide": 81, "vg500": 500, "cub": 312,
-           "mirflickr25k": 14, "comp5329": 18}  # comp5329: ids 1 to 19, 12 unused
+CLASSES = {"voc2007": 20, "voc2012": 20, "coco2014": 80, "coco2017": 80, "nuswide": 81, "vg500": 500, "openimages_v6": 601,
+           "cub": 312, "mirflickr25k": 14, "comp5329": 18}  # comp5329: ids 1 to 19, 12 unused
 
 
 def entry(cost: Complexity, classes: int) -> dict:

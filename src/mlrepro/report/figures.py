@@ -129,6 +129,18 @@ def reported_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
         figure.legend(handles=handles, loc="upper left", ncols=len(handles), bbox_to_anchor=(0.06, 1.0), columnspacing=1.2)
 
 
+def map_against_setting(curves: dict[str, list[tuple[float, float, float]]], setting: str, stem: Path) -> None:
+    """A panel a series of (value of the setting, test mAP, SE), each with an axis of its own; bar: +- 2 SE."""
+    with _figure(stem, 3.0) as figure:
+        panels = figure.subplots(1, len(curves), squeeze=False)[0]
+        for axes, (name, points) in zip(panels, curves.items(), strict=True):
+            values, means, errors = zip(*points, strict=True)
+            axes.errorbar(values, means, yerr=[2 * error for error in errors], fmt="o-", color=COLOURS[0], elinewidth=0.8)
+            axes.set(xlabel=setting, title=name)
+        panels[0].set_ylabel("test mAP (%)")
+        figure.subplots_adjust(left=0.08, right=0.98, top=0.88, bottom=0.17, wspace=0.3)
+
+
 def class_average_precision(best: Runs, stem: Path) -> None:
     """AP by class of one run a regime, sorted by the first one's; classes without an AP come last, without a marker."""
     classes = next(iter(best.values()))[0].selected.per_class

@@ -11,8 +11,8 @@ from mlrepro.config import Strict, load, nearest
 from mlrepro.errors import InputError
 
 HEADS = "gap gmp gapgmp query2label ml_decoder csra mlgcn graph linear boostlu".split()
-LOSSES = "bce bce_ls iu iun pr an an_ls wan epr role asl aam am em em_apl ll_r ll_ct ll_cp gr splc hill".split()
-DATA_SETS = "voc2007 voc2012 coco2014 coco2017 nuswide vg500 cub mirflickr25k comp5329".split()
+LOSSES = "bce bce_ls iu iun pr an an_ls wan epr role asl aam em em_apl ll_r ll_ct ll_cp gr splc hill".split()
+DATA_SETS = "voc2007 voc2012 coco2014 coco2017 nuswide vg500 openimages_v6 cub mirflickr25k comp5329".split()
 ANGULAR_HEADS = "gap gmp gapgmp ml_decoder graph".split()
 ID_FORM = "<head>-<loss>-<backbone>-<data set>[-single]-<size>[-<variant>]"
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -34,7 +34,7 @@ class RunId(Strict):
 class ReportedRow(Strict):
     """One printed number. `printed` is verbatim; `number` is the same in the metric's printed unit (mAP in percent, an
     F1 printed as a fraction stays one, times in seconds); `run` is empty where no run of ours can give it, and `note`
-    says why; `convention` names what a GFLOPs number counts or which AP a mAP is."""
+    says why; `convention` names what a GFLOPs number counts, which AP a mAP is, or that a CF1 is a mean over pictures."""
 
     table: str = Field(min_length=1)
     row: str = Field(min_length=1)
@@ -46,7 +46,7 @@ class ReportedRow(Strict):
     printed: str = Field(min_length=1)
     number: float
     std: float | None
-    convention: Literal["", "macs", "flops", "unknown", "exact", "interpolated", "11-point"]
+    convention: Literal["", "macs", "flops", "unknown", "exact", "interpolated", "11-point", "per-sample"]
     source: str = Field(min_length=1)
     checked: Literal["yes", "memory", "third party"]
     note: str
@@ -157,6 +157,20 @@ class Needs(Strict):
     weights: list[WeightsRule] = []
 
 
+class Sweep(Strict):
+    """Runs that differ in one `setting` (its dotted name in a run file), by series; most of them no table prints."""
+
+    id: str
+    title: str
+    text: str
+    setting: str
+    series: dict[str, list[str]]
+
+    @property
+    def runs(self) -> list[str]:
+        return list(dict.fromkeys(run for runs in self.series.values() for run in runs))
+
+
 class StudyText(Strict):
     """A study.yaml. `document`: what its texts call the document; `figure`: the tables whose mAP is drawn against GMACs."""
 
@@ -174,6 +188,7 @@ class StudyText(Strict):
     plain_network: bool = False  # the printed parameters and file sizes are those of the plain ImageNet network
     training: Training | None = None
     needs: Needs = Needs()
+    sweeps: list[Sweep] = []
     deviations: list[Deviation]
     findings: list[KnownFinding]
 
@@ -184,9 +199,14 @@ class Study(Strict):
     rows: list[ReportedRow]
 
     @property
+    def runs(self) -> list[str]:
+        """Run ids of the printed rows and of the sweeps, sorted."""
+        return sorted({row.run for row in self.rows if row.run}.union(*(sweep.runs for sweep in self.text.sweeps)))
+
+    @property
     def models(self) -> list[str]:
         """Run ids whose networks have a cost to be measured."""
-        return sorted({row.run for row in self.rows if row.run} | set(self.text.gflops_of.values()))
+        return sorted({*self.runs, *self.text.gflops_of.values()})
 
 
 AnyRule = TypeVar("AnyRule", bound=Rule)
@@ -198,7 +218,7 @@ def last_match(rules: list[AnyRule], run: RunId) -> AnyRule | None:
 
 def head_options(text: StudyText, run: RunId) -> dict[str, bool | int | float | str]:
     """Options of `models.heads.create_head` for a run: what study.yaml says, and cosines for the angular losses."""
-    options = {"angular": True} if run.loss in ("aam", "am") and run.head in ANGULAR_HEADS else {}
+    options = {"angular": True} if run.loss == "aam" and run.head in ANGULAR_HEADS else {}
     for rule in text.models:
         if rule.matches(run):
             options |= rule.options
@@ -323,10 +343,11 @@ def _check_table(folder: Path, table: Table, rows: list[ReportedRow]) -> None:
 
 
 def _check_runs(folder: Path, text: StudyText, runs: list[str]) -> None:
-    """Every run file belongs to a printed row, and every rule to a run: else one of the two holds a slip of the pen."""
+    """Every run file belongs to a printed row or a sweep, and every rule to a run: else one holds a slip of the pen."""
     for path in sorted([*folder.glob("runs/*.yaml"), *folder.glob("*/runs/*.yaml")]):
         if path.stem not in runs:
-            raise InputError(f"{path}: no row of reported.csv names this run; {nearest(path.stem, runs)}")
+            raise InputError(f"{path}: no row of reported.csv names this run; {nearest(path.stem, runs)}, "
+                             "or list it in a sweep of study.yaml")
     for run in text.gflops_of:
         if run not in runs:
             raise InputError(f"{folder / 'study.yaml'}: gflops_of: no row of reported.csv names {run!r}; {nearest(run, runs)}")
@@ -358,5 +379,6 @@ def load_study(folder: Path) -> Study:
     for where, table in named + [("figure", table) for table in text.figure]:
         if table not in ids:
             raise InputError(f"{folder / 'study.yaml'}: {where}: no table {table!r}; {nearest(table, ids)}")
-    _check_runs(folder, text, sorted({row.run for row in rows if row.run}))
-    return Study(name=folder.name, text=text, rows=rows)
+    study = Study(name=folder.name, text=text, rows=rows)
+    _check_runs(folder, text, study.runs)
+    return study

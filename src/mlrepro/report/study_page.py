@@ -10,6 +10,7 @@ from mlrepro.report.pages import figure_link, folded
 from mlrepro.report.reported import Study, Table, last_match, parse_run_id
 from mlrepro.report.study_results import BACKWARD, THROUGHPUT, StudyResults, cost_points, gpu_hours
 from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, Column, cost_table, kept, render, study_tables
+from mlrepro.report.sweeps import missing_runs, sweep_sections
 from mlrepro.report.tables import ABSENT, code, escape, table
 from mlrepro.results import MINIMUM_TOLERANCE, Status
 
@@ -34,6 +35,7 @@ def write_study(results: StudyResults, path: Path) -> None:
     parts += ["## The printed tables, and what was reproduced", _legend(results)]
     for listed in text.tables:
         parts += [f"### {_name(listed.id)}: {listed.title}", _caption(results, listed), *study_tables(results, listed)]
+    parts += sweep_sections(results, path)
     if costs := cost_table(results):
         parts += ["## What the models cost", "For one picture, measured on the built models.", costs]
     parts += _not_run_section(results) + _not_comparable_section(results)
@@ -136,6 +138,8 @@ def _not_run_section(results: StudyResults) -> list[str]:
         for result in group:
             if result.status in ("not-run", "partial", "failed"):
                 tables_of.setdefault(result.row.run, []).append(listed)
+    for run, sweeps in missing_runs(results).items():
+        tables_of.setdefault(run, []).extend(sweeps)
     if not tables_of:
         return []
     training = results.study.text.training

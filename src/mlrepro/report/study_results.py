@@ -25,7 +25,8 @@ METRICS = {"mAP": ("mAP", 1.0), "OF1_adapt": ("tuned_OF1", 1.0), "CF1_adapt": ("
            "samples_iou": ("sample_IoU", 0.01), "samples_precision": ("sample_precision", 0.01),
            "samples_recall": ("sample_recall", 0.01), "samples_f1": ("sample_F1", 0.01)}
 JUDGED = ("mAP", "f1", "micro_f1", "samples_iou", "OF1", "accuracy")  # the first that a row prints gives its status
-AP_KINDS = {"interpolated": "mAP_interpolated", "11-point": "mAP_11point"}
+KINDS = {("mAP", "interpolated"): "mAP_interpolated", ("mAP", "11-point"): "mAP_11point",  # where the convention says more
+         ("CF1", "per-sample"): "sample_F1", ("CF1_adapt", "per-sample"): "tuned_sample_F1"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class StudyResults:
     folder: Path
     study: Study
     results: dict[str, list[Result]]
+    records: Runs
     complexity: dict[str, dict]
     stages: dict[str, list[str]]  # run -> the DVC stages that give its records
     seeds: list[int]
@@ -81,7 +83,7 @@ class StudyResults:
 def read_study(folder: Path) -> StudyResults:
     """A study's numbers, records and costs. Raises InputError where they do not fit together."""
     study, seeds = load_study(folder), load_pipeline(folder / "params.yaml").seeds
-    records = _read_records(folder, sorted({row.run for row in study.rows if row.run}))
+    records = _read_records(folder, study.runs)
     results: dict[str, list[Result]] = {}
     for listed in study.text.tables:
         groups: dict[tuple, dict[str, ReportedRow]] = {}
@@ -89,7 +91,7 @@ def read_study(folder: Path) -> StudyResults:
             if row.table == listed.id:
                 groups.setdefault(row.cell[:-1], {})[row.metric] = row
         results[listed.id] = [_result(cells, records, len(seeds)) for cells in groups.values()]
-    return StudyResults(folder, study, results, _read_complexity(folder / "complexity.json"),
+    return StudyResults(folder, study, results, records, _read_complexity(folder / "complexity.json"),
                         _stages(folder), seeds)
 
 
@@ -144,7 +146,7 @@ def _result(cells: dict[str, ReportedRow], records: Runs, seeds: int) -> Result:
 def record_metric(cell: ReportedRow) -> tuple[str, float]:
     """The metric's name in a record, and how much of the printed unit one percent is."""
     name, unit = METRICS[cell.metric]
-    return (AP_KINDS.get(cell.convention, name) if cell.metric == "mAP" else name), unit
+    return KINDS.get((cell.metric, cell.convention), name), unit
 
 
 def gpu_hours(results: StudyResults, run: str) -> float | None:

@@ -152,7 +152,7 @@ def _cost_columns(results: StudyResults, group: list[Result]) -> list[Column]:
 def cost_table(results: StudyResults) -> str | None:
     """A line for each distinct model; none where nothing is measured."""
     models: dict[tuple, list[RunId]] = {}
-    for run in dict.fromkeys(result.row.run for result in results.all):
+    for run in dict.fromkeys([*(result.row.run for result in results.all), *results.study.runs]):
         if gmacs := results.cost(run, "gmacs"):
             parsed = parse_run_id(run)
             key = (parsed.head, parsed.backbone, str(parsed.size), number(gmacs), number(results.cost(run, "parameters") / 1e6))
