@@ -373,9 +373,9 @@ class Run(Strict):
         if (self.inputs == "features") != (self.head == "linear"):
             raise ValueError("`head: linear` and `inputs: features` belong together: the linear head reads extracted "
                              "features, every other head reads pictures or maps")
-        for name in ("augment", "resize", "normalise"):
+        for name in ("augment", "resize", "normalise", "checkpoint", "freeze"):
             if self.inputs != "images" and getattr(self, name) != Run.model_fields[name].default:
-                raise ValueError(f"`{name}` needs `inputs: images`: features are extracted without it")
+                raise ValueError(f"`{name}` needs `inputs: images`; features and maps were extracted without it")
         if unknown := set(self.head_options) - set(HEAD_OPTIONS.get(self.head, ())):
             option, valid = min(unknown), list(HEAD_OPTIONS.get(self.head, ()))
             raise ValueError(f"head_options: {option!r} is none of head {self.head!r}; "
