@@ -73,7 +73,7 @@ def test_errors_name_the_file_and_the_key(tmp_path):
         _prepare(tmp_path / "digits", train=5, val=0, test=5)
     settings = DigitsData(format="digits", archives=[ARCHIVE | {"urls": ["package://sklaern/digits.csv.gz"]}],
                           pictures={"train": 1, "test": 1})
-    with pytest.raises(InputError, match="package://sklaern.*urls"):
+    with pytest.raises(InputError, match="package://sklaern.*mend the address"):
         download(settings, tmp_path / "typo")
     (tmp_path / "digits.csv.gz").write_bytes(b"no table")
     with pytest.raises(InputError, match="digits.csv.gz: not scikit-learn's table"):

@@ -217,7 +217,7 @@ def test_table_cut_by_a_seed(tmp_path):
     ("image,labels,split\na.jpg,x,train\nb.jpg,y,train,\n", {}, "line 3: 4 fields where the header has 3"),
     ('image,labels,split\na.jpg,x,train\n"b"c.jpg,x,train\n', {}, "line 3: .*with the quotes in it doubled"),
     ("image,labels,split\na.jpg,x,train\nb.jpg,x,trian\n", {}, "line 3: 'trian' is not a split; did you mean 'train'"),
-    ("image,labels,split\na.jpg,x,train\n./a.jpg,x,test\n", {}, "line 3: a.jpg is already in line 2"),
+    ("image,labels,split\na.jpg,x,train\n./a.jpg,x,test\n", {}, "line 3: a.jpg is already in .*table.csv, line 2"),
     ("image,labels,split\na.jpg,cat,train\nb.jpg,cta,test\n", {"classes": ["cat", "dog"]},
      "line 3: unknown class 'cta'; did you mean 'cat'"),
     ("image,labels,split\n../a.jpg,x,train\n", {}, "line 2: '../a.jpg' is not the name of a picture below"),

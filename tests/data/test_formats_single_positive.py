@@ -90,7 +90,7 @@ def test_formatted_observed_labels_are_checked_against_the_draw(tmp_path, capsys
     ("train_labels", np.where(LABELS["train"] == 1, 1, np.nan), "row 0, class 0 is nan"),
     ("val_labels", LABELS["val"][:, :2], "differ in their number of classes"),
     ("val_labels", LABELS["val"][0], "expected 2 dimension.s. of numbers"),
-    ("val_images", np.array(["val/9.jpg", "../8.jpg", "val/7.jpg"]), "'../8.jpg' .* is not a path below"),
+    ("val_images", np.array(["val/9.jpg", "../8.jpg", "val/7.jpg"]), "'../8.jpg' is not the name of a picture below"),
     ("val_images", np.array(["val/9.jpg", "train/9.jpg", "val/7.jpg"]), "in more than one split, e.g. train/9.jpg"),
     ("val_images", np.arange(3), "expected 1 dimension.s. of text"),
     ("val_images", np.array(["val/9.jpg", None, 1], object), "val_images.npy: not a plain .npy array"),

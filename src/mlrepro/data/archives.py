@@ -14,7 +14,8 @@ import tarfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,8 @@ from mlrepro.errors import InputError
 CHUNK = 1 << 20  # bytes
 ATTEMPTS = 4  # requests in a row to one mirror that bring nothing new
 BACKOFF = 0.5  # seconds, doubled with each failure in a row
+PARALLEL = 32  # pictures fetched at a time
+SLICE = 2048  # pictures queued at a time, which an interruption waits for
 
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
             NotImplementedError)  # the last one: a zip with a compression that Python does not know
@@ -232,6 +235,59 @@ def _measure(chunks: Iterable[bytes], wanted: dict) -> tuple[dict, str]:
     measured = {"size": size} | {kind: digest.hexdigest() for kind, digest in sums.items()}
     wrong = [f"{key} {measured[key]}, expected {value}" for key, value in wanted.items() if measured[key] != value]
     return measured, "; ".join(wrong)
+
+
+def fetch_pictures(urls: Mapping[str, str], folder: Path, check: Callable, timeout: float = 30.0) -> list[dict]:
+    """Fetch pictures (path below `folder` -> address), many at a time; return {image, reason} of those that failed.
+
+    A picture gets its name when it is whole and `check` of its path is not a text, which says what is wrong. It is kept
+    from then on: after a break or a kill, the same call goes on, and tries the failed ones again. Raises InputError for a
+    disk that is, or by the size of the first ones will be, too small.
+    """
+    missing = [name for name in urls if not _size(folder / name)]
+    folder.mkdir(parents=True, exist_ok=True)
+    failed, received, begun, pool = [], 0, time.monotonic(), ThreadPoolExecutor(PARALLEL)
+    try:
+        with _locked(folder), tqdm(desc="pictures", total=len(urls), initial=len(urls) - len(missing), disable=None) as bar:
+            for start in range(0, len(missing), SLICE):  # in slices: an interruption waits for what is queued
+                names = missing[start:start + SLICE]
+                fetched = pool.map(lambda name: _fetch_picture(urls[name], folder / name, check, timeout), names)
+                for name, reason in zip(names, fetched, strict=True):
+                    failed += [{"image": name, "reason": reason}] if reason else []
+                    received += _size(folder / name)
+                    bar.update()
+                left = len(missing) - start - len(names)
+                ratio = left / (len(missing) - left)
+                show = print if bar.disable else bar.set_postfix_str
+                show(f"{len(urls) - left} of {len(urls)} pictures tried, about {received * ratio / 1e9:.1f} GB and "
+                     f"{(time.monotonic() - begun) * ratio / 3600:.1f} h to come")
+                _check_space(folder / "pictures", int(received * ratio))
+    except OSError as error:
+        _check_space(folder / "pictures", 0, error)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return failed
+
+
+def _fetch_picture(url: str, target: Path, check: Callable, timeout: float) -> str | None:
+    """Put the picture at `target`, or say why not."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    for attempt in range(ATTEMPTS):
+        try:
+            with _request(url, 0, timeout) as response:
+                content = response.read()
+        except (_Broken, OSError, HTTPException) as error:
+            reason = f"{error} ({ATTEMPTS} attempts)"
+            time.sleep(BACKOFF * 2**attempt)
+            continue
+        except _MirrorError as error:
+            return str(error)
+        part.write_bytes(content)
+        if not isinstance(reason := check(part), str):
+            return os.replace(part, target)
+        part.unlink()
+    return reason
 
 
 def _read_json(path: Path) -> dict:

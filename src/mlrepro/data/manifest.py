@@ -32,7 +32,8 @@ class Manifest:
         difficult  class indices flagged difficult by the annotators, whatever the rule made of them
         ignored    class indices that are neither positive nor negative under the rule
         captions   sentences; none for most data sets
-        width, height (pixels), bytes (of the file)
+        width, height (pixels), bytes (of the file); 0 where a data set is used without its pictures
+        negatives  in some data sets: class indices that are known to be negative, so that all other classes are ignored; or none
     classes: names, in index order. root: folder of the pictures. summary: the content of summary.json.
     digest: sha256 of the bytes of manifest.parquet followed by those of classes.json.
     """
@@ -50,6 +51,11 @@ class Manifest:
     def label_matrix(self) -> np.ndarray:
         """(pictures, classes) int8: 1 positive, 0 negative, -1 ignored."""
         matrix = np.zeros((len(self.frame), len(self.classes)), np.int8)
+        if "negatives" in self.frame:
+            known = np.flatnonzero(self.frame["negatives"].notna())
+            matrix[known] = -1
+            rows, classes = pairs(self.frame["negatives"].iloc[known])
+            matrix[known[rows], classes] = 0
         for column, value in (("ignored", -1), ("labels", 1)):
             matrix[pairs(self.frame[column])] = value
         return matrix
@@ -85,7 +91,7 @@ def write_manifest(folder: Path, frame: pandas.DataFrame, classes: list[str], su
     schema = pyarrow.schema([
         ("image", text), ("part", text), ("split", text), ("labels", indices), ("difficult", indices),
         ("ignored", indices), ("captions", pyarrow.list_(text)), ("width", pyarrow.int32()),
-        ("height", pyarrow.int32()), ("bytes", pyarrow.int64())])
+        ("height", pyarrow.int32()), ("bytes", pyarrow.int64()), *[("negatives", indices)] * ("negatives" in frame)])
     table = pyarrow.Table.from_pydict({name: frame[name].tolist() for name in schema.names}, schema)
     sink = pyarrow.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")

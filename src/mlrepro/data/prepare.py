@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlrepro.data import formats
-from mlrepro.data.archives import extract, fetch
+from mlrepro.data.archives import extract, fetch, fetch_pictures
 from mlrepro.data.corruption import hold_out
 from mlrepro.data.manifest import Manifest, pairs, write_json, write_manifest
 from mlrepro.errors import InputError
@@ -20,9 +20,9 @@ from mlrepro.errors import InputError
 if TYPE_CHECKING:
     import pandas
 
-    from mlrepro.config import DataSettings
+    from mlrepro.config import DataSettings, OpenImagesData
 
-PLAIN = (".csv", ".csv.gz")  # files that are used as they are
+PLAIN = (".csv", ".csv.gz", ".json")  # files that are used as they are
 ARRAYS = ".npy"  # read where they were fetched to; every other file is an archive
 CHUNK = 64  # pictures a task
 
@@ -30,7 +30,8 @@ CHUNK = 64  # pictures a task
 def download(settings: DataSettings, folder: Path) -> None:
     """Fetches the archives into folder/archives/ and lists name, size and sha256 in folder/archives.json.
 
-    A data set that is used in place has its folder listed instead.
+    A data set that is used in place has its folder listed instead. Pictures that a data set offers one by one are put into
+    folder/pictures/, and those that failed into folder/failed.json; InputError where they are more than `rejected_limit`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if settings.folder:
@@ -43,7 +44,18 @@ def download(settings: DataSettings, folder: Path) -> None:
         fetched = fetch(archive.name, [address(url) for url in archive.urls], folder / "archives" / archive.name,
                         sha256=archive.sha256, md5=archive.md5, size=archive.size)
         listed.append({"name": fetched.name, "size": fetched.size, "sha256": fetched.sha256})
+    if settings.format == "openimages":
+        listed.append(_download_pictures(settings, folder))
     write_json(folder / "archives.json", listed)
+
+
+def _download_pictures(settings: OpenImagesData, folder: Path) -> dict:
+    images = formats.read(settings, folder / "pictures")[0]["image"].tolist()
+    urls = {image: "/".join([settings.picture_url, *image.split("/")[::2]]) for image in images}  # without the shard
+    failed = fetch_pictures(urls, folder / "pictures", _measure)
+    write_json(folder / "failed.json", failed)
+    _report(failed, len(images), settings.rejected_limit, folder / "pictures", "Run again to try them again")
+    return {"pictures": len(images) - len(failed), "failed": len(failed)}
 
 
 def prepare(settings: DataSettings, folder: Path) -> Manifest:
@@ -60,8 +72,15 @@ def prepare(settings: DataSettings, folder: Path) -> Manifest:
     listed, classes = formats.read(settings, root)
     if settings.hold_out:
         listed = _held_out(listed, settings.hold_out)
-    frame, rejected = check_pictures(listed, root)
-    _report(rejected, len(listed), settings.rejected_limit, root)
+    if getattr(settings, "unverified", "ignore") == "negative":
+        listed.loc[listed["split"] == "train", "negatives"] = None
+    if getattr(settings, "pictures", "") is None:
+        frame, rejected = listed.assign(width=0, height=0, bytes=0), []
+    else:
+        frame, rejected = check_pictures(listed, root)
+    _report(rejected, len(listed), settings.rejected_limit, root,
+            "Mend them (a folder that was extracted here: delete it and run again)"
+            + ", use the captions alone (`pictures: null`)" * (settings.format == "csv"))
     for split in ("train", "test", *dict.fromkeys(listed["split"])):
         if not (frame["split"] == split).any():
             raise InputError(f"data set {folder.name}: the split {split!r} is empty; mend its settings or its files")
@@ -112,14 +131,14 @@ def _measure(path: Path) -> tuple[int, int, int] | str:
     return width, height, size
 
 
-def _report(rejected: list[dict], n: int, limit: float, root: Path) -> None:
+def _report(rejected: list[dict], n: int, limit: float, root: Path, remedy: str) -> None:
     """Prints the rejected pictures, or raises InputError where they are too many."""
     lines = [f"  {entry['image']}: {entry['reason']}" for entry in rejected]
     if len(rejected) > limit * n:
         more = [f"  and {len(lines) - 5} more"] * (len(lines) > 5)
         raise InputError("\n".join([f"{root}: {len(rejected)} of {n} pictures cannot be used:", *lines[:5], *more,
-                                    f"Mend them (a folder that was extracted here: delete it and run again), or raise "
-                                    f"`rejected_limit`, now {limit}, above {len(rejected) / n:.2g} to leave them out"]))
+                                    f"{remedy}, or raise `rejected_limit`, now {limit}, above {len(rejected) / n:.2g} to "
+                                    f"leave them out"]))
     if rejected:
         print("\n".join([f"{len(rejected)} of {n} pictures cannot be used and are left out:", *lines]))
 
@@ -130,7 +149,7 @@ def _extract(settings: DataSettings, folder: Path, root: Path) -> None:
         path = folder / "archives" / archive.name
         if not path.is_file():
             raise InputError(f"{path}: no such file; run `dvc repro -f` on the download stage of {folder.name}")
-        if path.name.endswith(ARRAYS):
+        if path.name.endswith(ARRAYS) or settings.format == "openimages":
             continue
         if path.name.endswith(PLAIN):
             shutil.copyfile(path, root / path.name)
@@ -144,15 +163,20 @@ def _held_out(frame: pandas.DataFrame, settings) -> pandas.DataFrame:
                          "`val` from `splits`")
     rows = np.flatnonzero(frame["split"] == "train")
     split = frame["split"].to_numpy(object, copy=True)
-    split[rows[hold_out(len(rows), settings.fraction, settings.seed)[1]]] = "val"
-    return frame.assign(split=split)
+    rest, held = hold_out(len(rows), settings.fraction, settings.seed)
+    split[rows[held]] = "val"
+    frame = frame.assign(split=split)
+    if not settings.train:
+        return frame
+    if settings.train > len(rest):
+        raise InputError(f"hold_out.train: {settings.train} of {len(rest)} rows cannot be kept; give fewer, or leave it out")
+    left_out = np.random.RandomState(settings.seed).permutation(rest)[settings.train:]
+    return frame.drop(index=rows[left_out]).reset_index(drop=True)
 
 
 def _counts(listed: pandas.DataFrame, frame: pandas.DataFrame, classes: list[str]) -> dict:
-    """By split: pictures listed (expected) and usable (used), of these unlabelled ones; labels a picture, pictures a class.
-
-    And objects a class (instances) where the annotations of every picture tell them.
-    """
+    """By split: pictures listed (expected) and usable (used), of these unlabelled ones; labels a picture, pictures a class,
+    and where the source tells them apart, objects a class (instances)."""
     splits, warnings = {}, []
     for split in ("train", "val", "test"):
         if not (rows := frame["split"] == split).any():
@@ -163,9 +187,12 @@ def _counts(listed: pandas.DataFrame, frame: pandas.DataFrame, classes: list[str
                          "unlabelled": int((frame.loc[rows, "labels"].map(len) == 0).sum()),
                          "cardinality": round(positives.sum() / int(rows.sum()), 4), "ignored": int(ignored.sum()),
                          "labels": dict(zip(classes, positives.tolist(), strict=True))}
-        if "instances" in frame and frame.loc[rows, "instances"].notna().all():
-            objects = np.bincount(pairs(frame.loc[rows, "instances"])[1], minlength=len(classes))
-            splits[split]["instances"] = dict(zip(classes, objects.tolist(), strict=True))
+        if "negatives" in frame:
+            known = frame[rows & frame["negatives"].notna()]
+            splits[split]["ignored"] += len(known) * len(classes) - sum(known["labels"].map(len) + known["negatives"].map(len))
+        if "instances" in frame and (objects := frame.loc[rows, "instances"]).notna().all() and any(objects):
+            counts = np.bincount(pairs(objects)[1], minlength=len(classes))
+            splits[split]["instances"] = dict(zip(classes, counts.tolist(), strict=True))
         if without := [name for name, count in zip(classes, positives, strict=True) if not count]:
             warnings.append(f"{split}: no positive picture of {', '.join(without)}")
     for warning in warnings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,16 +13,17 @@ if TYPE_CHECKING:
     import pandas
 
 COLUMNS = ["image", "part", "split", "labels", "difficult", "ignored", "captions"]  # see Manifest
-INSTANCES = "instances"  # a column that a reader may add: class indices, one an object; none where they are not known
-READERS = {"voc": "voc", "coco": "coco", "csv": "csv_table", "digits": "digits", "formatted": "formatted", "cub": "cub"}
+Listing = tuple["pandas.DataFrame", list[str]]
 
 
-def read(settings, root: Path) -> tuple[pandas.DataFrame, list[str]]:
+def read(settings, root: Path) -> Listing:
     """Reads the annotations below the picture root: a table with COLUMNS in the data set's row order, and the classes.
 
+    Two more columns where the source knows them: `negatives` (see Manifest), and `instances`, a class index an object.
     Raises InputError for annotations that contradict each other or the settings.
     """
-    frame, classes = import_module(f"{__name__}.{READERS[settings.format]}").read(settings, Path(root))
+    module = {"csv": "csv_table"}.get(settings.format, settings.format)
+    frame, classes = import_module(f"{__name__}.{module}").read(settings, Path(root))
     repeated = frame[frame["image"].duplicated(keep=False)]
     if len(repeated):
         image = repeated["image"].iloc[0]
@@ -29,6 +31,25 @@ def read(settings, root: Path) -> tuple[pandas.DataFrame, list[str]]:
         raise InputError(f"{root}: {repeated['image'].nunique()} pictures are in more than one split, e.g. {image} in "
                          f"{' and '.join(parts)}; a picture belongs to one: mend `splits`")
     return frame, classes
+
+
+def table(rows: list[tuple], *more: str) -> pandas.DataFrame:
+    import pandas
+
+    return pandas.DataFrame(rows, columns=[*COLUMNS, *more])
+
+
+def picture_path(folder: str, name: str, where: str) -> str:
+    """Path of a picture below the root; InputError, which starts with `where`, if it is not below `folder`."""
+    image = posixpath.normpath(posixpath.join(folder, name))
+    if not name or image.startswith(("/", "../")):
+        raise InputError(f"{where}: {name!r} is not the name of a picture below {folder!r}")
+    return image
+
+
+def sort_names(names) -> list[str]:
+    """By number where every name is one, else by text."""
+    return sorted(names, key=lambda name: (int(name), name)) if all(map(str.isdecimal, names)) else sorted(names)
 
 
 def read_text(path: Path, remedy: str) -> str:

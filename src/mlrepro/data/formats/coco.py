@@ -1,28 +1,20 @@
 """MS-COCO instance annotations as picture labels, with captions."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlrepro.config import CocoData, CocoPart
-from mlrepro.data.formats import COLUMNS, INSTANCES
+from mlrepro.data.formats import Listing, table
 from mlrepro.errors import InputError
 
-if TYPE_CHECKING:
-    import pandas
 
-
-def read(settings: CocoData, root: Path) -> tuple[pandas.DataFrame, list[str]]:
+def read(settings: CocoData, root: Path) -> Listing:
     """A class is positive where a picture has at least one object of it: crowds count, no limit on the area.
 
     `row_order: id_text` sorts the ids as strings, as Cole et al. 2021 do ("100012" before "99999"); the corruption and
     the hold-out follow the row order.
     """
-    import pandas
-
     rows, classes = [], None
     for split, part in settings.splits.items():
         instances = _load(root / part.instances)
@@ -33,30 +25,28 @@ def read(settings: CocoData, root: Path) -> tuple[pandas.DataFrame, list[str]]:
                              f"data set share their classes: mend `splits`")
         classes = names
         rows += _part_rows(settings, root, split, part, instances, categories)
-    return pandas.DataFrame(rows, columns=[*COLUMNS, INSTANCES]), classes
+    return table(rows, "instances"), classes
 
 
 def _part_rows(settings: CocoData, root: Path, split: str, part: CocoPart, instances, categories: list[int]):
     path = root / part.instances
     index = {key: position for position, key in enumerate(categories)}
-    labels = {key: [] for key in instances.imgs}
-    annotated = set()
+    objects = {key: [] for key in instances.imgs}
     for annotation in _annotations(instances, path, "category_id"):
         if annotation["category_id"] not in index:
             raise InputError(f"{path}: annotation {annotation.get('id')} has category {annotation['category_id']}, "
                              f"which `categories` does not list; fetch the file again")
-        labels[annotation["image_id"]].append(index[annotation["category_id"]])
-        annotated.add(annotation["image_id"])
+        objects[annotation["image_id"]].append(index[annotation["category_id"]])
     captions = _captions(root / part.captions, instances.imgs) if part.captions else {}
-    keys = sorted(labels if settings.unannotated == "keep" else annotated,
+    keys = sorted((key for key in objects if objects[key] or settings.unannotated == "keep"),
                   key=str if settings.row_order == "id_text" else None)
     if not keys:
         raise InputError(f"{path}: no picture is left for the split {split!r}; mend `splits` or `unannotated`")
-    if len(keys) < len(labels):
-        print(f"{path.name}: {len(labels) - len(keys)} of {len(labels)} pictures have no annotation and are left out "
+    if len(keys) < len(objects):
+        print(f"{path.name}: {len(objects) - len(keys)} of {len(objects)} pictures have no annotation and are left out "
               f"(unannotated: drop)")
-    return [(f"{part.images}/{instances.imgs[key]['file_name']}", part.images, split, sorted(set(labels[key])), [], [],
-             captions.get(key, []), labels[key]) for key in keys]
+    return [(f"{part.images}/{instances.imgs[key]['file_name']}", part.images, split, sorted(set(objects[key])), [], [],
+             captions.get(key, []), objects[key]) for key in keys]
 
 
 def _categories(instances, class_order: str) -> list[int]:

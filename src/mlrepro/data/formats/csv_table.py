@@ -1,53 +1,56 @@
 """A table with one row a picture: a user's own data set, or that of a course (comp5329)."""
 
-from __future__ import annotations
-
 import csv
 import io
-import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlrepro.config import CsvData, nearest
 from mlrepro.data.corruption import hold_out
-from mlrepro.data.formats import COLUMNS, read_text
+from mlrepro.data.formats import Listing, picture_path, read_text, sort_names, table
 from mlrepro.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def read(settings: CsvData, root: Path) -> tuple[pandas.DataFrame, list[str]]:
-    """Rows in the order of the table. An empty label field is a picture without labels."""
-    import pandas
+def read(settings: CsvData, root: Path) -> Listing:
+    """Rows in the order of the table, then those of the unlabelled one, of which every class is ignored.
 
+    An empty label field is a picture without labels, an empty caption is none.
+    """
     path = root / settings.table
-    records = _records(settings, path)
+    records = _records(settings, path, ("image_column", "labels_column", "split_column", "caption_column"))
+    splits = _splits(settings, path, records)
+    if settings.unlabelled:
+        others = _records(settings, root / settings.unlabelled, ("image_column", "caption_column"))
+        records += [(where, record | {settings.labels_column: ""}) for where, record in others]
+        splits += [("unlabelled", "unlabelled")] * len(others)
     names = [[name.strip() for name in record[settings.labels_column].split(settings.separator) if name.strip()]
              for _, record in records]
-    classes = settings.classes or _sorted({name for of_row in names for name in of_row})
+    classes = settings.classes or sort_names({name for of_row in names for name in of_row})
     index = {name: position for position, name in enumerate(classes)}
-    splits = _splits(settings, path, records)
     rows, seen = [], {}
-    for (line, record), of_row, (part, split) in zip(records, names, splits, strict=True):
+    for (where, record), of_row, (part, split) in zip(records, names, splits, strict=True):
         for name in of_row:
             if name not in index:
-                raise InputError(f"{path}, line {line}: unknown class {name!r}; {nearest(name, classes)}")
-        image = _image(settings, path, line, record[settings.image_column].strip())
+                raise InputError(f"{where}: unknown class {name!r}; {nearest(name, classes)}")
+        image = picture_path(settings.pictures or ".", record[settings.image_column].strip(), where)
         if image in seen:
-            raise InputError(f"{path}, line {line}: {image} is already in line {seen[image]}; keep one row a picture")
-        seen[image] = line
+            raise InputError(f"{where}: {image} is already in {seen[image]}; keep one row a picture")
+        seen[image] = where
         caption = record[settings.caption_column].strip() if settings.caption_column else ""
         labels = sorted({index[name] for name in of_row})
         rows.append((image, part, split, labels, [], [], [caption] if caption else []))
-    return pandas.DataFrame(rows, columns=COLUMNS), list(classes)
+    if settings.caption_column and (empty := sum(not captions for *_, captions in rows)):
+        print(f"{path.name}: {empty} of {len(rows)} rows have no caption and stay")
+    frame = table(rows)
+    if settings.unlabelled:
+        frame["negatives"] = [[] if split == "unlabelled" else None for _, split in splits]
+    return frame, list(classes)
 
 
-def _records(settings: CsvData, path: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line number, column -> field) of every row. Quoted fields may hold commas, quotes and line ends."""
-    text = read_text(path, "give the name of the table below the data set's folder as `table`")
+def _records(settings: CsvData, path: Path, keys: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:
+    """(file and line, column -> field) of every row. Quoted fields may hold commas, quotes and line ends."""
+    text = read_text(path, "mend `table` or `unlabelled`, which are below the data set's folder")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -55,7 +58,7 @@ def _records(settings: CsvData, path: Path) -> list[tuple[int, dict[str, str]]]:
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: {error}; a field that holds a quote is written in quotes, "
                          f"with the quotes in it doubled") from None
-    for key in ("image_column", "labels_column", "split_column", "caption_column"):
+    for key in keys:
         column = getattr(settings, key)
         if column is not None and header.count(column) != 1:
             raise InputError(f"{path}: no column {column!r}, or more than one: mend the header or `{key}`; "
@@ -66,7 +69,7 @@ def _records(settings: CsvData, path: Path) -> list[tuple[int, dict[str, str]]]:
                              f"put quotes around a field that holds a comma")
     if not rows:
         raise InputError(f"{path}: no rows; expected one a picture below the header")
-    return [(line, dict(zip(header, row, strict=True))) for line, row in rows]
+    return [(f"{path}, line {line}", dict(zip(header, row, strict=True))) for line, row in rows]
 
 
 def _splits(settings: CsvData, path: Path, records) -> list[tuple[str, str]]:
@@ -80,21 +83,9 @@ def _splits(settings: CsvData, path: Path, records) -> list[tuple[str, str]]:
     if settings.test_fraction is not None:
         raise InputError(f"{path}: `test_fraction` needs `split_column: null`; the table names its own splits")
     splits = []
-    for line, record in records:
+    for where, record in records:
         name = record[settings.split_column].strip()
         if name.lower() not in SPLITS:
-            raise InputError(f"{path}, line {line}: {name!r} is not a split; {nearest(name, list(SPLITS))}")
+            raise InputError(f"{where}: {name!r} is not a split; {nearest(name, list(SPLITS))}")
         splits.append((name, SPLITS[name.lower()]))
     return splits
-
-
-def _image(settings: CsvData, path: Path, line: int, name: str) -> str:
-    image = posixpath.normpath(posixpath.join(settings.pictures, name))
-    if not name or image.startswith(("/", "../")):
-        raise InputError(f"{path}, line {line}: {name!r} is not the name of a picture below {settings.pictures!r}")
-    return image
-
-
-def _sorted(names: set[str]) -> list[str]:
-    """By number where every label is one, else by text."""
-    return sorted(names, key=lambda name: (int(name), name)) if all(map(str.isdecimal, names)) else sorted(names)

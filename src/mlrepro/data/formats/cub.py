@@ -1,29 +1,21 @@
 """Caltech-UCSD Birds 200-2011 with its 312 binary attributes as classes."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlrepro.config import CubData
-from mlrepro.data.formats import COLUMNS, read_text
+from mlrepro.data.formats import Listing, read_text, table
 from mlrepro.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas
 
 REMEDY = "unpack the archive again"
 
 
-def read(settings: CubData, root: Path) -> tuple[pandas.DataFrame, list[str]]:
+def read(settings: CubData, root: Path) -> Listing:
     """Rows in the order of images.txt, train and test among each other, as Cole et al. 2021 read them.
 
     An attribute is positive where `is_present` is 1, however certain the annotator was.
     """
-    import pandas
-
     folder = root / settings.root
     images = _pairs(folder / "images.txt")
     parts = _pairs(folder / "train_test_split.txt")
@@ -38,7 +30,7 @@ def read(settings: CubData, root: Path) -> tuple[pandas.DataFrame, list[str]]:
             raise InputError(f"{folder / 'train_test_split.txt'}: picture {key} has {parts[key]!r}, expected 1 (train) or 0")
         part = "train" if parts[key] == "1" else "test"
         rows.append((f"{settings.root}/images/{name}", part, part, np.flatnonzero(row).tolist(), [], [], []))
-    return pandas.DataFrame(rows, columns=COLUMNS), classes
+    return table(rows), classes
 
 
 def _names_file(folder: Path, root: Path) -> Path:

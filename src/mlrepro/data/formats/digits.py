@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlrepro.config import DigitsData
-from mlrepro.data.formats import COLUMNS
+from mlrepro.data.formats import Listing, table
 from mlrepro.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas
     from PIL import Image
 
 CLASSES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -33,10 +32,8 @@ PARTNER_SHARE = 0.5  # of the pictures that start with one of these and have roo
 QUALITY = 90  # of the JPEG files
 
 
-def read(settings: DigitsData, root: Path) -> tuple[pandas.DataFrame, list[str]]:
+def read(settings: DigitsData, root: Path) -> Listing:
     """Writes root/<split>/<number>.jpg and describes them. The same settings give the same bytes."""
-    import pandas
-
     rows = []
     handwriting = _handwriting(root / SOURCE, settings.seed)
     for stream, (split, (digits, values)) in enumerate(handwriting.items()):
@@ -52,7 +49,7 @@ def read(settings: DigitsData, root: Path) -> tuple[pandas.DataFrame, list[str]]
             image = f"{split}/{number:05d}.jpg"
             _compose(picks, random).save(root / image, quality=QUALITY)
             rows.append((image, split, split, sorted(labels), [], [], [_caption(labels, random)]))
-    return pandas.DataFrame(rows, columns=COLUMNS), list(CLASSES)
+    return table(rows), list(CLASSES)
 
 
 def _handwriting(path: Path, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -1,47 +1,38 @@
 """The files of Cole et al. 2021: formatted_<part>_images.npy and _labels.npy, and where there is one _labels_obs.npy."""
 
-from __future__ import annotations
-
-import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlrepro.config import Corruption, FormattedData
 from mlrepro.data.corruption import observe
-from mlrepro.data.formats import COLUMNS, read_text
+from mlrepro.data.formats import Listing, picture_path, read_text, table
 from mlrepro.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas
 
 REMEDY = "fetch it again, or place the right file by hand"
 
 
-def read(settings: FormattedData, root: Path) -> tuple[pandas.DataFrame, list[str]]:
+def read(settings: FormattedData, root: Path) -> Listing:
     """Rows in the order of the files. A row without any label stays: an all-zero row, as in the source (NUS-WIDE: 22.3 %).
 
     The observed labels are only checked: the corruption draws the same ones, and what differs is printed.
     """
-    import pandas
-
     # Files that were fetched are read where they lie: a label matrix has 100 MB, the features beside it a gigabyte.
     arrays = root if settings.folder else root.parent / "archives"
     rows, widths = [], {}
     for split, part in settings.splits.items():
-        images = _load(arrays / f"formatted_{part}_images.npy", "U", 1)
+        images = _load(listed := arrays / f"formatted_{part}_images.npy", "U", 1)
         path = arrays / f"formatted_{part}_labels.npy"
         labels = _labels(path, len(images), (0, 1))
         widths[path.name] = labels.shape[1]
         _check_observed(arrays / f"formatted_{part}_labels_obs.npy", labels)
         if empty := int((labels.sum(1) == 0).sum()):
             print(f"{path.name}: {empty} of {len(labels)} pictures have no label and stay as rows without positives")
-        rows += [(_image(settings, path, image), part, split, np.flatnonzero(row).tolist(), [], [], [])
+        rows += [(picture_path(settings.pictures, image, f"{listed}"), part, split, np.flatnonzero(row).tolist(), [], [], [])
                  for image, row in zip(images.tolist(), labels, strict=True)]
     if len(set(widths.values())) > 1:
         raise InputError(f"{arrays}: the label files differ in their number of classes: {widths}; {REMEDY}")
-    return pandas.DataFrame(rows, columns=COLUMNS), _classes(settings, root, widths.popitem()[1])
+    return table(rows), _classes(settings, root, widths.popitem()[1])
 
 
 def _load(path: Path, kind: str, dimensions: int) -> np.ndarray:
@@ -81,13 +72,6 @@ def _check_observed(path: Path, labels: np.ndarray) -> None:
     same = (observed == observe(labels, Corruption())).all()
     print(f"{path.name}: {'the same' if same else 'not the'} draw as of the default corruption"
           f"{'' if same else '; the runs train on what the corrupt stage draws, not on this file'}")
-
-
-def _image(settings: FormattedData, path: Path, name: str) -> str:
-    image = posixpath.normpath(posixpath.join(settings.pictures, name))
-    if not name or image.startswith(("/", "../")):
-        raise InputError(f"{path}: {name!r} in the list of pictures beside it is not a path below {settings.pictures!r}")
-    return image
 
 
 def _classes(settings: FormattedData, root: Path, count: int) -> list[str]:

@@ -1,34 +1,26 @@
 """PASCAL VOC classification lists: ImageSets/Main/<class>_<set>.txt."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from mlrepro.config import VocData, nearest
-from mlrepro.data.formats import COLUMNS, INSTANCES, read_text
+from mlrepro.data.formats import Listing, read_text, table
 from mlrepro.errors import InputError
 
-if TYPE_CHECKING:
-    import pandas
 
-
-def read(settings: VocData, root: Path) -> tuple[pandas.DataFrame, list[str]]:
+def read(settings: VocData, root: Path) -> Listing:
     """Rows sorted by file name within a set, sets in the order of the settings; classes in the order of the settings.
 
     A list says 1 (positive), -1 (negative) or 0 (difficult: there, but hard to see), and `settings.difficult` says
     what 0 counts as: published numbers disagree on it.
     """
-    import pandas
-
     rows = []
     for split, part in settings.splits.items():
         rule = settings.difficult if isinstance(settings.difficult, str) else settings.difficult.get(split)
         if rule is None:
             raise InputError(f"difficult: says nothing about the split {split!r}; give negative, positive or ignore")
         rows += _part_rows(settings, root, split, part, rule)
-    return pandas.DataFrame(rows, columns=[*COLUMNS, INSTANCES]), list(settings.classes)
+    return table(rows, "instances"), list(settings.classes)
 
 
 def _part_rows(settings: VocData, root: Path, split: str, part: str, rule: str) -> list[tuple]:
@@ -45,15 +37,15 @@ def _part_rows(settings: VocData, root: Path, split: str, part: str, rule: str) 
         positive = [index for index, flag in enumerate(flags) if flag == 1 or (flag == 0 and rule == "positive")]
         difficult = [index for index, flag in enumerate(flags) if flag == 0]
         ignored = difficult if rule == "ignore" else []
-        rows.append((f"{settings.root}/JPEGImages/{image}.jpg", part, split, positive, difficult, ignored, [],
-                     _objects(settings, root, image, rule) if split == "train" else None))
+        objects = _objects(settings, root, image, rule) if split == "train" else []
+        rows.append((f"{settings.root}/JPEGImages/{image}.jpg", part, split, positive, difficult, ignored, [], objects))
     return rows
 
 
 def _objects(settings: VocData, root: Path, image: str, rule: str) -> list[int] | None:
-    """Class indices of a picture's objects, difficult ones where the rule says positive; none without a file that can be read."""
+    """A class index an object, difficult ones where the rule says positive; none without a file that can be read."""
     try:
-        objects = ElementTree.parse(root / settings.root / "Annotations" / f"{image}.xml").iter("object")
+        objects = ElementTree.parse(root / settings.root / "Annotations" / f"{image}.xml").iterfind("object")
     except (OSError, ElementTree.ParseError):
         return None
     names = [one.findtext("name") for one in objects if rule == "positive" or one.findtext("difficult") != "1"]
