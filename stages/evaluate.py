@@ -1,8 +1,8 @@
-"""Scores one trained run on the test split; keeps its logits and writes its result record."""
+"""Scores one trained run, or with `epochs: 0` its checkpoint as it is, on the test split; keeps logits, writes the record."""
 
 from pathlib import Path
 
-from mlrepro.evaluation import evaluate_run, write_logits
+from mlrepro.evaluation import evaluate_checkpoint, evaluate_run, write_logits
 from mlrepro.layout import read_layout
 from mlrepro.report.reported import load_reported
 from mlrepro.results import write_record
@@ -13,7 +13,8 @@ from mlrepro.tracking import Tracker
 def stage(settings: str, run_id: str, seed: str) -> None:
     layout = read_layout(settings)
     run, out, path = layout.run(run_id), layout.output(run_id, int(seed)), layout.record(run_id, int(seed))
-    record, logits = evaluate_run(run, int(seed), layout.data, out, layout.study, layout.name)
+    evaluate = evaluate_run if run.epochs else evaluate_checkpoint
+    record, logits = evaluate(run, int(seed), layout.data, out, layout.study, layout.name)
     write_logits(logits, out / "logits.safetensors")
     write_record(record, path)
     reported = reported_map(layout.folder / "reported.csv", run_id)

@@ -1,5 +1,6 @@
 """Trains one run with one seed; writes weights (best on validation, and last), history.csv and training.json."""
 
+from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
 from mlrepro.stage import main
 from mlrepro.tracking import Tracker
@@ -9,6 +10,8 @@ from mlrepro.training.run import git_state, train_run
 def stage(settings: str, run_id: str, seed: str) -> None:
     layout = read_layout(settings)
     run = layout.run(run_id)
+    if not run.epochs:
+        raise InputError(f"{run_id}: has `epochs: 0`, nothing to train; its evaluate stage scores the checkpoint as it is")
     where = f"extracted {run.inputs}" if run.inputs != "images" else f"pictures at {run.resolution} px"
     print(f"train {run_id}, seed {seed}: {run.head} head, {run.loss.name} loss, {run.labels} labels, "
           f"{run.epochs} epochs on {where}")

@@ -304,6 +304,8 @@ HEAD_OPTIONS = {
     "ml_decoder": ("groups", "embedding", "ffn", "heads", "dropout", "angular"), "mlgcn": ("hidden",),
     "graph": ("layer", "pooling", "angular"),
 }
+TRAINING = ("optimizer", "checkpoint_drop", "freeze", "ema", "early_stop", "sampler", "augment", "select_on_test", "stop_below",
+            "linear_init")
 FULL_LABEL_LOSSES = ("bce", "bce_ls", "asl", "aam", "bce_weighted")  # the others read observed labels
 
 
@@ -376,8 +378,8 @@ class Run(Strict):
     freeze: Literal["none", "query2label", "backbone"] = "none"
     resolution: int = Field(ge=32)
     loss: LossSettings
-    optimizer: Optimizer
-    epochs: int = Field(ge=1)
+    optimizer: Optimizer | None = None  # none: with `epochs: 0` only
+    epochs: int = Field(ge=0)  # 0: the checkpoint is scored as it is, `batch_size` pictures at a time
     batch_size: int = Field(ge=2)
     ema: float | None = Field(None, gt=0, lt=1)  # decay of averaged weights, which are validated beside the plain ones
     ema_start: int = Field(0, ge=0)  # first epoch of the average
@@ -420,7 +422,12 @@ class Run(Strict):
             raise ValueError("`graph` is made from the full labels of train; set `labels: full`")
         if self.loss.name == "aam" and not self.head_options.get("angular"):
             raise ValueError("loss 'aam' reads cosines; set `head_options: {angular: true}` (gap, ml_decoder or graph)")
-        if self.optimizer.sam_rho and self.loss.name == "role":
+        trained = [name for name in TRAINING if getattr(self, name) != type(self).model_fields[name].default]
+        as_it_is = not trained and self.checkpoint and (self.inputs, self.selection) == ("images", "last")
+        if not (self.optimizer if self.epochs else as_it_is):
+            raise ValueError("a run needs `optimizer`; or with `epochs: 0`, which scores a checkpoint as it is, `checkpoint`, "
+                             f"`inputs: images`, `selection: last` and none of {', '.join(TRAINING)}")
+        if self.optimizer and self.optimizer.sam_rho and self.loss.name == "role":
             raise ValueError("optimizer.sam_rho: ROLE's label estimates cannot be perturbed; leave it out")
         for loss in [self.loss] + ([self.linear_init.loss] if self.linear_init else []):
             if loss.name not in FULL_LABEL_LOSSES and self.labels == "full":
@@ -482,6 +489,7 @@ class Pipeline(Strict):
     runs: list[str] = []
     seeds: list[int] = [0]
     search: Search | None = None
+    checkpoint_pages: list[str] = []  # where a person finds the files that the runs name as `checkpoint`
 
     def grid(self) -> list[tuple["Run", int]]:
         """The members of the search, each a run with its learning rate and batch size, and a seed."""

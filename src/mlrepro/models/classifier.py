@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from mlrepro.config import Run
 from mlrepro.models.backbones import Pretrained, create_backbone, map_size
+from mlrepro.models.checkpoints import head_options
 from mlrepro.models.heads import create_head
 
 
@@ -22,5 +23,5 @@ def create_classifier(run: Run, num_classes: int, **graph) -> tuple[Classifier, 
     """The network of a run that reads pictures, with its backbone's weights loaded. graph: words and A of its head, if any."""
     backbone, pretrained = create_backbone(run.backbone, run.weights, run.resolution)
     head = create_head(run.head, backbone.channels, num_classes, map_size(run.backbone, run.resolution),
-                       **run.head_options, **graph)
+                       **head_options(run), **graph)
     return Classifier(backbone, head), pretrained

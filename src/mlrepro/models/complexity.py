@@ -15,6 +15,7 @@ from torch.utils.flop_counter import flop_registry
 
 from mlrepro.config import Run
 from mlrepro.models.backbones import Backbone, create_published, map_size
+from mlrepro.models.checkpoints import head_options
 from mlrepro.models.classifier import Classifier
 from mlrepro.models.heads import create_head
 from mlrepro.results import Cost
@@ -170,7 +171,7 @@ def measure_cost(run: Run, num_classes: int, **graph) -> Cost:
 
     graph: words and A of the head's label graph, whose branch counts as precomputed.
     """
-    model = build(run.head, run.backbone, num_classes, run.resolution, run.head_options | graph)
+    model = build(run.head, run.backbone, num_classes, run.resolution, head_options(run) | graph)
     everything, branch = count(model, run.resolution)
     macs = sum(everything[kind] - branch[kind] for kind in PRODUCTS)
     trained = model if run.inputs == "images" else model.head

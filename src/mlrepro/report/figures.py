@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from mlrepro.report.tables import REGIMES, Runs, class_ap, mean_map, standard_error
 from mlrepro.results import Record
 
@@ -240,3 +242,18 @@ def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[floa
         top = 1 - 0.4 / figure.get_figheight()
         figure.subplots_adjust(left=0.19, right=0.98, top=top, bottom=0.6 / figure.get_figheight(), wspace=0.72)
         _legend(figure, list(series), legend_right=0.98)
+
+
+def attention(picture: np.ndarray, maps: list[tuple[str, float, np.ndarray]], path: Path) -> None:
+    """A picture (H, W, 3) under each map of (label, probability, map (h, w)), which is scaled to its maximum; PNG alone."""
+    from matplotlib.figure import Figure
+
+    height, width = picture.shape[:2]
+    figure = Figure((WIDTH, WIDTH / len(maps) * height / width + 0.3), dpi=150, layout="tight")
+    for axes, (label, probability, weights) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps, strict=True):
+        axes.imshow(picture)
+        axes.imshow(weights, cmap="inferno", vmin=0, alpha=0.6, interpolation="bilinear", extent=(0, width, height, 0))
+        axes.set_title(f"{label} {probability:.2f}", fontsize=10, parse_math=False)
+        axes.set_axis_off()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None})

@@ -53,7 +53,7 @@ def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, 
     if others:
         parts.append(f"Not shown, because the settings do not list them: {', '.join(others)}.")
     if runs:
-        parts += _labels_sections(runs, path) + _metric_sections(runs) + _data_sections(runs, path)
+        parts += _labels_sections(runs, path) + _metric_sections(runs) + _data_sections(runs, path) + attention_section(path)
     parts += ["## How this page was made", f"```sh\n{command}\n```", "From result records alone; runs whose inputs did "
               "not change are not trained again.", "## Reading notes", READING_NOTES]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,6 +165,13 @@ def figure_link(path: Path, name: str, alt: str, draw: Callable[[Path], None]) -
     stem = path.parent / "figures" / f"{path.stem}-{name}"
     draw(stem)
     return f"[![{alt}](figures/{stem.name}.png)](figures/{stem.name}.svg)"
+
+
+def attention_section(path: Path) -> list[str]:
+    """What stages/attention.py has drawn for this page; nothing where it has not."""
+    drawn = sorted((path.parent / "figures").glob(f"{path.stem}-attention-*.png"))
+    said = "Test pictures under the attention of each of the likeliest labels (last decoder layer, mean over its heads)."
+    return ["## Where the labels look", said, *(f"![{file.stem}](figures/{file.name})" for file in drawn)] if drawn else []
 
 
 def folded(text: str, rows: int, title: str) -> str:

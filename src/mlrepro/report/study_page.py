@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlrepro.report import figures
-from mlrepro.report.pages import figure_link, folded
+from mlrepro.report.pages import attention_section, figure_link, folded
 from mlrepro.report.reported import Study, Table, last_match, parse_run_id
 from mlrepro.report.study_results import BACKWARD, THROUGHPUT, StudyResults, cost_points, gpu_hours
 from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, Column, cost_table, kept, render, study_tables
@@ -36,6 +36,7 @@ def write_study(results: StudyResults, path: Path) -> None:
     for listed in text.tables:
         parts += [f"### {_name(listed.id)}: {listed.title}", _caption(results, listed), *study_tables(results, listed)]
     parts += sweep_sections(results, path)
+    parts += attention_section(path)
     if costs := cost_table(results):
         parts += ["## What the models cost", "For one picture, measured on the built models.", costs]
     parts += _not_run_section(results) + _not_comparable_section(results)
@@ -170,7 +171,7 @@ def _run_table(results: StudyResults, runs: list[str], tables_of: dict[str, list
     training, rows = results.study.text.training, []
     for run in runs:
         schedule, hours = last_match(training.schedules, parse_run_id(run)) if training else None, gpu_hours(results, run)
-        epochs = str(schedule.epochs) if schedule and schedule.epochs else "not stated"
+        epochs = "not stated" if schedule is None or schedule.epochs is None else str(schedule.epochs)
         epochs += f" x {schedule.passes} passes" if schedule and schedule.passes > 1 else ""
         rows.append([code(run), ", ".join(dict.fromkeys(tables_of[run])), epochs,
                      ABSENT if hours is None else f"{hours:.1f}" if hours >= 0.1 else "< 0.1",

@@ -150,14 +150,14 @@ def record_metric(cell: ReportedRow) -> tuple[str, float]:
 
 
 def gpu_hours(results: StudyResults, run: str) -> float | None:
-    """3 x MACs x 2 x pictures x epochs x passes / THROUGHPUT of one training; extracted features: one forward pass. None
-    where the cost is not measured or the source states no epochs."""
+    """3 x MACs x 2 x pictures x epochs x passes / THROUGHPUT of one training; extracted features or 0 epochs: one forward pass.
+    None where the cost is not measured or the source states no epochs."""
     parsed, training, gmacs = parse_run_id(run), results.study.text.training, results.cost(run, "gmacs")
     schedule = last_match(training.schedules, parsed) if training else None
     pictures = schedule and (schedule.pictures or training.pictures.get(parsed.data_set))
     if not gmacs or not pictures or schedule.epochs is None:
         return None
-    passes = 1 if parsed.head == "linear" else BACKWARD * schedule.epochs * schedule.passes
+    passes = 1 if parsed.head == "linear" or not schedule.epochs else BACKWARD * schedule.epochs * schedule.passes
     return passes * gmacs * 2e9 * pictures / THROUGHPUT / 3600
 
 

@@ -14,7 +14,7 @@ NOT_MEASURED = "not measured"
 OTHER_NETWORK = "°"
 MARKS = {"yes": "", "third party": "ᵗ", "memory": "ᵐ"}
 HEADERS = {"GFLOPs": "GFLOPs, printed", "params_m": "M params, printed", "samples_f1": "F1", "samples_iou": "IoU",
-           "samples_precision": "precision", "samples_recall": "recall"}
+           "samples_precision": "precision", "samples_recall": "recall", "mAP_paper": "mAP by the paper"}
 
 
 class Column(NamedTuple):
@@ -110,9 +110,12 @@ def _our_columns(group: list[Result]) -> tuple[list[Column], list[Column]]:
     compared = [_compared(result, result.metric) for result in group]
     names = {HEADERS.get(result.metric, result.metric) for result in group} - {None}
     name = f" {names.pop()}" if len(names) == 1 else ""
+    labelled = [spread(metric_values(r.records, f"{record_metric(r.cells['mAP'])[0]}_annotated")) if "mAP" in r.cells else ABSENT
+                for r in group]
     return (kept([Column(f"printed{name}", "r", [printed_text(r.cells.get(r.metric)) for r in group])]),
             kept([Column(f"reproduced{name}", "r", [value for value, _ in compared]),
                    Column("delta", "r", [delta for _, delta in compared]),
+                   Column("of labelled pictures", "r", labelled),
                    Column("status", "l", [result.status or ABSENT for result in group])]))
 
 
@@ -132,6 +135,7 @@ def _reproduced_below(group: list[Result], listed: Table, primary: bool) -> list
 
 def _cost_columns(results: StudyResults, group: list[Result]) -> list[Column]:
     counted, differences, plain, sizes, gmacs, parameters = [], [], [], [], [], []
+    scored = [spread([x.environment.images_per_second for x in result.records if not x.run.epochs], 1) for result in group]
     for result in group:
         run, printed = result.row.run, result.cells.get("GFLOPs")
         value = results.printed_way(run) if run and printed else None
@@ -146,7 +150,8 @@ def _cost_columns(results: StudyResults, group: list[Result]) -> list[Column]:
             cells.append(number(measured / unit) if measured else NOT_MEASURED if run else ABSENT)
     return kept([Column("paper's way", "r", counted), Column("difference", "r", differences),
                  Column("plain network / 2^20", "r", plain), Column("its file, MB / MiB", "r", sizes),
-                 Column("GMACs", "r", gmacs), Column("M params", "r", parameters)])
+                 Column("GMACs", "r", gmacs), Column("M params", "r", parameters),
+                 Column("images/s", "r", scored)])
 
 
 def cost_table(results: StudyResults) -> str | None:

@@ -42,6 +42,7 @@ class PictureInputs:
         self.manifest, self.resolution, self.augment, self.device = manifest, run.resolution, run.augment, device
         self.interpolation = backbone.interpolation if run.resize == "backbone" else run.resize
         self.mean, self.std = NORMALISATION.get(run.normalise, (backbone.mean, backbone.std))
+        self.batch_size = EVALUATION_BATCH  # of `sequential`
 
     def _batches(self, pictures: Pictures, batches: list[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
         for batch, rows in picture_batches(pictures, batches, self.device):
@@ -55,4 +56,4 @@ class PictureInputs:
         """`augmented`: (seed, epoch) whose training pictures are wanted, the same that `shuffled` gives; none: as they are."""
         augment = self.augment if augmented else "none"
         pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, augment, *(augmented or (0, 0)))
-        return self._batches(pictures, sequential_batches(len(rows), EVALUATION_BATCH))
+        return self._batches(pictures, sequential_batches(len(rows), self.batch_size))

@@ -1,0 +1,43 @@
+"""Draws where a Query2Label run looks for its likeliest labels: in the given pictures, or in test pictures for its page."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mlrepro.data.manifest import read_manifest
+from mlrepro.errors import InputError
+from mlrepro.layout import read_layout
+from mlrepro.models.attention import cross_attention
+from mlrepro.models.checkpoints import load_network
+from mlrepro.report import figures
+from mlrepro.stage import main
+from mlrepro.training.run import create_task
+
+PICTURES, LABELS = 4, 3  # of the test split, and the likeliest of each
+
+
+def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
+    layout = read_layout(settings)
+    run, out = layout.run(run_id), layout.output(run_id, int(seed))
+    if (run.head, run.inputs) != ("query2label", "images"):
+        raise InputError(f"{run_id}: has no attention to draw; name a run with `head: query2label` and `inputs: images`")
+    manifest = read_manifest(layout.data)
+    task = create_task(run, manifest, layout.data, weights=False)
+    load_network(task.model, out / f"{run.selection}.safetensors" if run.epochs else Path(run.checkpoint))
+    frame, root, folder = manifest.frame.iloc[manifest.rows("test")[:PICTURES]], manifest.root, layout.page.parent / "figures"
+    if pictures:
+        frame, root, folder = frame.iloc[:0].reindex(range(len(pictures))).assign(image=pictures), Path(), out / "attention"
+    task.inputs.manifest = dataclasses.replace(manifest, frame=frame, root=root)
+    for batch, rows in task.inputs.sequential(np.arange(len(frame))):
+        logits, maps = (values.cpu().numpy() for values in cross_attention(task.model, batch))
+        for name, scores, attended, row in zip(frame["image"].iloc[rows], logits, maps, rows, strict=True):
+            picture = np.asarray(Image.open(root / name).convert("RGB"))
+            best = [(manifest.classes[k], 1 / (1 + np.exp(-scores[k])), attended[k]) for k in np.argsort(-scores)[:LABELS]]
+            path = folder / f"{layout.page.stem}-attention-{run_id}-s{seed}-{row + 1}.png"
+            figures.attention(picture, best, path)
+            print(f"attention: {name} -> {path}")
+
+
+main(stage, "params.yaml", "run", "seed", "picture...")
