@@ -139,5 +139,5 @@ def test_from_a_file_placed_by_hand_to_the_record(repository, monkeypatch, capsy
     {"select_on_test": True}, {"checkpoint_drop": ["fc"]}, {"inputs": "maps"}])
 def test_a_run_that_trains_nothing_takes_no_settings_of_training(changes):
     assert Run(**RUN).run_id == RUN_ID
-    with pytest.raises(ValueError, match="scores a checkpoint as it is"):
+    with pytest.raises(ValueError, match="scores a checkpoint as it is|needs `inputs: images`"):
         Run(**{**RUN, **changes})
