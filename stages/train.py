@@ -20,8 +20,9 @@ def stage(settings: str, run_id: str, seed: str) -> None:
     tracker = Tracker(f"{layout.study}/{layout.name}", run, int(seed), tags)
     name = f"{layout.study}-{layout.name}-{run_id}-s{seed}"
     progress = train_run(run, int(seed), layout.data, layout.output(run_id, int(seed)), name, tracker)
-    print(f"best validation mAP {progress.best['val_mAP']:.2f} at epoch {progress.best['epoch']}, "
-          f"last {progress.history[-1]['val_mAP']:.2f}, {progress.seconds:.1f} s")
+    best, last = progress.best, progress.history[-1]
+    print(f"best validation mAP {best['val_mAP']:.2f} at epoch {best['epoch']} ({best['kind']} weights), "
+          f"last {last.get('val_mAP_ema', last['val_mAP']):.2f}, {progress.seconds:.1f} s")
 
 
 main(stage, "params.yaml", "run", "seed")

@@ -434,6 +434,22 @@ class Run(Strict):
                 raise ValueError(f"loss {loss.name!r} reads observed labels; set `labels: single`, or use bce or bce_ls")
         if self.loss.name == "em_apl" and self.loss.warm_up >= self.epochs:
             raise ValueError(f"loss.warm_up must be below epochs ({self.epochs}), or no pseudo-label is ever made")
+        optimizer = self.optimizer or Optimizer(lr=1)  # none: nothing is trained
+        for wrong, message in (
+            (self.ema_start and (not self.ema or self.ema_start >= self.epochs),
+             "ema_start needs `ema`, and must be below epochs"),
+            (self.early_stop and self.early_stop.rule == "query2label" and not self.ema,
+             "early_stop: rule query2label watches averaged weights; set `ema`, or take rule aam"),
+            ((optimizer.planned_epochs or self.epochs) < self.epochs, "optimizer.planned_epochs must not be below epochs"),
+            (optimizer.planned_epochs and optimizer.schedule not in ("one_cycle", "cosine"),
+             "optimizer.planned_epochs needs schedule one_cycle or cosine"),
+            (optimizer.schedule != "one_cycle" and (optimizer.div_factor, optimizer.final_div_factor) != (25.0, 1e4),
+             "optimizer.div_factor and final_div_factor need schedule one_cycle"),
+            (self.checkpoint_drop and not self.checkpoint, "checkpoint_drop needs `checkpoint`"),
+            (self.checkpoint and self.linear_init, "checkpoint and linear_init exclude each other: both are the start"),
+        ):
+            if wrong:
+                raise ValueError(message)
         if self.linear_init and (self.head != "gap" or self.inputs != "images"):
             raise ValueError("`linear_init` needs `head: gap` and `inputs: images`, whose linear layer it starts from")
         if bool(self.linear_init) != (self.variant or "").startswith("linear_init"):
@@ -448,7 +464,8 @@ class Run(Strict):
         """The first stage of a `linear_init` run as a run of its own."""
         stage = {name: getattr(self.linear_init, name) for name in LinearStage.model_fields}
         return self.model_copy(update={**stage, "inputs": "features", "head": "linear", "augment": "none",
-                                       "linear_init": None, "stop_below": None})
+                                       "linear_init": None, "stop_below": None, "ema": None, "ema_start": 0, "early_stop": None,
+                                       "select_on_test": False, "freeze": "none"})
 
     @property
     def run_id(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from mlrepro.config import Run
 from mlrepro.data.manifest import Manifest, read_manifest
@@ -20,7 +20,7 @@ from mlrepro.models.checkpoints import load_network
 from mlrepro.models.complexity import measure_cost
 from mlrepro.results import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record
 from mlrepro.training.fit import expected_labels, predict, scored_rows
-from mlrepro.training.run import SELECTIONS, create_task, device, environment, git_state, train_targets
+from mlrepro.training.run import SELECTIONS, create_task, device, environment, git_state, load_selection, train_targets
 
 GROUPED = ("OP", "OR", "OF1", "CP", "CR", "CF1")
 SAMPLES = ("sample_precision", "sample_recall", "sample_F1")  # what AAM's tables call CP, CR, CF1
@@ -41,14 +41,16 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
     rows = {split: scored_rows(run, manifest.rows(split)) for split in ("val", "test")}
     logits, measurements = {}, {}
     observed, _ = train_targets(run, manifest, labels, data_folder)
-    for selection in SELECTIONS:
-        task.model.load_state_dict(load_file(out / f"{selection}.safetensors"))
+    for selection, epoch in facts["epochs"].items():
+        task.model.load_state_dict(load_selection(out, selection))
         for split in rows:
             show = f"{run.run_id} seed {seed}: {split} ({selection})"
-            logits[f"{split}_{selection}"] = predict(task.model, task.inputs, rows[split], device(), show)
-        measurements[selection] = measure(
-            run, manifest, labels, rows, observed, facts["epochs"][selection],
-            {split: logits[f"{split}_{selection}"] for split in rows})
+            logits[f"{split}_{selection}"] = predict(task.model, task.inputs, rows[split], device(), show,
+                                                     precision=run.precision)
+        measured = measure(run, manifest, labels, rows, observed, epoch,
+                           {split: logits[f"{split}_{selection}"] for split in rows})
+        kind = facts.get("weights", {}).get(selection, "plain")  # the search stage has plain ones only
+        measurements[selection] = measured.model_copy(update={"weights": kind})
     provenance = {key: facts[key] for key in Provenance.model_fields if key in facts}
     weights = {selection: file_sha256(out / f"{selection}.safetensors") for selection in SELECTIONS}
     record = Record(
@@ -70,12 +72,10 @@ def evaluate_checkpoint(run: Run, seed: int, data_folder: Path, out: Path, study
     loaded = load_network(task.model, Path(run.checkpoint))
     if loaded.sha256 != json.loads((out / "checkpoint.json").read_text())["sha256"]:
         raise InputError(f"{run.checkpoint}: is not the file that its fetch stage saw; run that stage again (dvc repro -f -s)")
-    bfloat16 = run.precision == "bfloat16" or (run.precision == "auto" and where.type == "cuda")
     start = time.perf_counter()
-    with torch.autocast(where.type, torch.bfloat16, enabled=bfloat16):
-        logits = predict(task.model, task.inputs, rows["test"], where, f"{run.run_id}: test")
-    facts = environment(time.perf_counter() - start, len(logits))
-    facts |= {"train_seconds": 0.0, "precision": "bfloat16" if bfloat16 else "float32"}
+    logits = predict(task.model, task.inputs, rows["test"], where, f"{run.run_id}: test", precision=run.precision)
+    precision = "float32" if run.precision == "auto" else run.precision  # as predict takes it
+    facts = environment(time.perf_counter() - start, len(logits), precision) | {"train_seconds": 0.0}
     commit, dirty = git_state()
     provenance = Provenance(
         commit=commit, dirty=dirty, settings_sha256=run.digest, manifest_sha256=manifest.digest, weights_sha256={},

@@ -29,6 +29,7 @@ class Measurement(Strict):
     """One selection of weights, scored on the test split. Metrics in percent; `mAP_se`: SE from resampled test pictures."""
 
     epoch: int  # from 0; -1: a checkpoint as it was loaded
+    weights: Literal["plain", "ema"] = "plain"
     metrics: dict[str, float | None]
     mAP_se: float
     predicted_positives: float | None = None  # mean sum of a test picture's probabilities
@@ -43,6 +44,9 @@ class Epoch(Strict):
     val_positives: float | None = None  # mean sum of a validation picture's probabilities
     estimate_mAP: float | None = None  # of ROLE's estimated labels against all true labels of the training pictures
     estimate_positives: float | None = None  # mean sum of a training picture's estimated labels
+    val_mAP_ema: float | None = None  # of the averaged weights
+    test_mAP: float | None = None  # with `select_on_test` only
+    test_mAP_ema: float | None = None
 
 
 class Counts(Strict):
@@ -87,7 +91,8 @@ class Cost(Strict):
 
 
 class Record(Strict):
-    """What one run with one seed gave. `measurements` holds both the best epoch on validation and the last one."""
+    """What one run with one seed gave. `measurements` holds both the best epoch on validation and the last one, and
+    with `select_on_test` the best on test (on_test), which is never `selected`."""
 
     version: Literal[1] = 1
     study: str
@@ -95,7 +100,7 @@ class Record(Strict):
     run: Run
     seed: int
     splits: dict[str, Counts]
-    measurements: dict[Literal["best", "last"], Measurement]
+    measurements: dict[Literal["best", "last", "on_test"], Measurement]
     history: list[Epoch]
     provenance: Provenance
     environment: Environment
@@ -108,7 +113,7 @@ class Record(Strict):
     @property
     def complete(self) -> bool:
         """All epochs trained, or stopped as the run says, and every annotated test picture scored that its protocol scores."""
-        trained = len(self.history) == self.run.epochs or self.run.stop_below is not None
+        trained = len(self.history) == self.run.epochs or self.run.stop_below is not None or self.run.early_stop is not None
         return trained and self.splits["test"].used == self.run.scored(self.splits["test"].expected)
 
 

@@ -15,7 +15,7 @@ from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
 from pydantic import TypeAdapter
 from test_resume import OFF, results, start, wait_for_checkpoint
 
-from mlrepro.config import LossSettings, Optimizer, Run, load_run
+from mlrepro.config import LossSettings, Run, load_run
 from mlrepro.data.manifest import load_observed, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.losses import Loss, create_loss
@@ -220,7 +220,8 @@ def test_training_ends_at_the_first_epoch_without_improvement():
 def test_learning_rate_of_the_head():
     model = torch.nn.Module()
     model.backbone, model.head = torch.nn.Linear(2, 3), torch.nn.Linear(3, 4)
-    optimizer, _ = create_optimizer(Optimizer(lr=1e-2, head_lr_factor=10), model, Recorder(), 1)
+    run = Run.model_validate(run_settings(PICTURES, optimizer={"lr": 1e-2, "head_lr_factor": 10}))
+    optimizer, _ = create_optimizer(run, model, Recorder(), 1)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert rates[id(model.backbone.weight)] == 1e-2 and rates[id(model.head.bias)] == pytest.approx(0.1) and len(rates) == 4
 

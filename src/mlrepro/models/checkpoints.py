@@ -81,7 +81,9 @@ def load_network(model: nn.Module, path: Path, drop: Sequence[str] = ()) -> Load
     def shown(key: str) -> str:
         return f"{key} {', here '.join(str(list(part[key].shape)) for part in (state, wanted) if key in part)}"
 
-    state, wanted, notes = read_state(path), model.state_dict(), [f"{' and '.join(drop)} started anew"] if drop else []
+    # on_test. is what `select_on_test` keeps beside the chosen weights
+    state = {key: value for key, value in read_state(path).items() if not key.startswith("on_test.")}
+    wanted, notes = model.state_dict(), [f"{' and '.join(drop)} started anew"] if drop else []
     table, positions = state.get(POSITIONS), getattr(model.head, "positions", None)
     if table is not None and not (table.ndim == 4 and torch.allclose(table.float(), sine_positions(*table.shape[1:]), atol=1e-3)):
         raise InputError(f"{path}: {POSITIONS} is not Query2Label's fixed sine table; no other positions are known")

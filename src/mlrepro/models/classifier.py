@@ -5,15 +5,23 @@ from torch import Tensor, nn
 from mlrepro.config import Run
 from mlrepro.models.backbones import Pretrained, create_backbone, map_size
 from mlrepro.models.checkpoints import head_options
+from mlrepro.models.freeze import freeze
 from mlrepro.models.heads import create_head
 
 
 class Classifier(nn.Module):
-    """Pictures (B, 3, S, S) to logits (B, K): head(backbone(pictures))."""
+    """Pictures (B, 3, S, S) to logits (B, K): head(backbone(pictures)). freezing: see models/freeze.py."""
 
-    def __init__(self, backbone: nn.Module, head: nn.Module):
+    def __init__(self, backbone: nn.Module, head: nn.Module, freezing: str = "none"):
         super().__init__()
         self.backbone, self.head = backbone, head
+        self.constant = freeze(backbone, freezing)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        for module in self.constant:
+            module.eval()
+        return self
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.head(self.backbone(pictures))
@@ -24,4 +32,4 @@ def create_classifier(run: Run, num_classes: int, **graph) -> tuple[Classifier, 
     backbone, pretrained = create_backbone(run.backbone, run.weights, run.resolution)
     head = create_head(run.head, backbone.channels, num_classes, map_size(run.backbone, run.resolution),
                        **head_options(run), **graph)
-    return Classifier(backbone, head), pretrained
+    return Classifier(backbone, head, run.freeze), pretrained

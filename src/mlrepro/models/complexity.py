@@ -17,6 +17,7 @@ from mlrepro.config import Run
 from mlrepro.models.backbones import Backbone, create_published, map_size
 from mlrepro.models.checkpoints import head_options
 from mlrepro.models.classifier import Classifier
+from mlrepro.models.freeze import freeze
 from mlrepro.models.heads import create_head
 from mlrepro.results import Cost
 
@@ -174,6 +175,7 @@ def measure_cost(run: Run, num_classes: int, **graph) -> Cost:
     model = build(run.head, run.backbone, num_classes, run.resolution, head_options(run) | graph)
     everything, branch = count(model, run.resolution)
     macs = sum(everything[kind] - branch[kind] for kind in PRODUCTS)
+    freeze(model.backbone, run.freeze)
     trained = model if run.inputs == "images" else model.head
     return Cost(
         parameters=_parameters(model),

@@ -99,7 +99,7 @@ def shortfalls(records: list[Record], seeds: list[int]) -> list[str]:
     lacks = [f"seed {seed} not run" for seed in seeds if seed not in measured]
     for record in records:
         test = record.splits["test"]
-        if len(record.history) != record.run.epochs and record.run.stop_below is None:
+        if len(record.history) != record.run.epochs and record.run.stop_below is None and not record.run.early_stop:
             lacks.append(f"seed {record.seed}: {len(record.history)} of {record.run.epochs} epochs")
         if test.used != record.run.scored(test.expected):
             lacks.append(f"seed {record.seed}: {test.used} of {test.expected} test pictures")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from mlrepro.config import Run
@@ -15,8 +17,10 @@ from mlrepro.errors import InputError
 from mlrepro.losses import Loss
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.training.checkpoint import Checkpoint
+from mlrepro.training.early_stopping import stopped
 from mlrepro.training.inputs import FeatureInputs, PictureInputs
 from mlrepro.training.optimizers import create_optimizer
+from mlrepro.training.sam import sharpness_aware
 
 
 @dataclass
@@ -25,26 +29,56 @@ class Progress:
 
     seed: int  # of batches and augmentation, from which the first weights came too
     history: list[dict] = field(default_factory=list)  # an epoch each: epoch, lr, train_loss, val_mAP
-    best: dict | None = None  # epoch, val_mAP, weights, loss (its state): the first strict maximum of the validation mAP
+    best: dict | None = None  # epoch, val_mAP, kind, weights, loss (its state): see _better
+    on_test: dict | None = None  # the same with test_mAP, where the run has select_on_test
     seconds: float = 0.0
     tracking_id: str | None = None
 
 
-def autocast(device: torch.device):
-    """bfloat16 on a GPU, float32 elsewhere."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+@dataclass
+class Training:
+    """Everything else that a checkpoint keeps, beside the random state. Each part has a state dict."""
+
+    model: nn.Module
+    averaged: AveragedModel | None
+    loss: Loss
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler | None
+
+
+def average_of(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of `model` whose state, buffers too, moves by 1 - decay of the way to the model's at each update; no warm-up.
+
+    The average of an integer buffer (batch norm's count) is truncated, as in the code of ASL, Query2Label and AAM.
+    """
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    averaged.n_averaged.fill_(1)  # or the first update would be a copy
+    return averaged
+
+
+def in_bfloat16(precision: str, device: torch.device) -> bool:
+    return precision == "bfloat16" or precision == "auto" and device.type == "cuda"
+
+
+def autocast(device: torch.device, precision: str = "auto"):
+    """auto: bfloat16 on a GPU, float32 elsewhere."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(precision, device))
 
 
 @torch.no_grad()
 def predict(model: nn.Module, inputs: FeatureInputs | PictureInputs, rows: np.ndarray, device: torch.device,
-            show: str | None = None, augmented: tuple[int, int] | None = None) -> np.ndarray:
-    """float32 logits (len(rows), K) in the order of `rows`. augmented: see PictureInputs.sequential."""
+            show: str | None = None, augmented: tuple[int, int] | None = None, precision: str = "auto") -> np.ndarray:
+    """float32 logits (len(rows), K) in the order of `rows`. augmented: see PictureInputs.sequential.
+
+    precision: of the run. Only `bfloat16` is followed: `auto` scores in float32 on a GPU too, for half precision makes ties.
+    """
     model.eval()
     for module in model.modules():
         if hasattr(module, "precompute"):
             module.precompute()
     batches = tqdm(inputs.sequential(rows, augmented), desc=show, disable=show is None, unit="batch", leave=False)
-    return np.concatenate([model(batch).float().cpu().numpy() for batch, _ in batches])
+    with autocast(device, "float32" if precision == "auto" else precision):
+        return np.concatenate([model(batch).float().cpu().numpy() for batch, _ in batches])
 
 
 def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs | PictureInputs, targets: Tensor,
@@ -52,13 +86,15 @@ def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs
         on_start: Callable[[str | None], str | None], on_epoch: Callable[[dict], None]) -> Progress:
     """Trains `model` in place to its last epoch and returns what it reached. A resumed training keeps its first seed.
 
+    With `ema`, `model` has the averaged weights in the end, if the average has begun.
     targets: (train rows, K) int8 that the loss reads; labels: (rows of the manifest, K) full labels for validation;
-    rows: manifest rows of train and val. on_start gets the tracking id of a resumed training and gives the id to keep.
+    rows: manifest rows of train and val, and of test with `select_on_test`. on_start gets the tracking id of a resumed
+    training and gives the id to keep.
     Raises InputError at a loss that is not finite; the checkpoint of the last finished epoch stays.
     """
-    steps = run.epochs * max(1, len(rows["train"]) // run.batch_size)
-    optimizer, schedule = create_optimizer(run.optimizer, model, loss, steps)
-    progress = _resume(checkpoint, model, loss, optimizer, schedule) or Progress(seed)
+    optimizer, schedule = create_optimizer(run, model, loss, max(1, len(rows["train"]) // run.batch_size))
+    training = Training(model, average_of(model, run.ema) if run.ema else None, loss, optimizer, schedule)
+    progress = _resume(checkpoint, training) or Progress(seed)
     seed = progress.seed
     progress.tracking_id = on_start(progress.tracking_id)
     position = torch.full((len(labels),), -1, dtype=torch.int64)
@@ -66,28 +102,27 @@ def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs
     first = len(progress.history)
     bar = tqdm(range(first, run.epochs), initial=first, total=run.epochs, desc=f"{run.run_id} seed {seed}", unit="epoch")
     for epoch in bar:
-        if _stopped(run, progress):
+        if stopped(run, progress.history):
             break
         start = time.perf_counter()
         lr = optimizer.param_groups[0]["lr"]
         batches = inputs.shuffled(rows["train"], run.batch_size, seed, epoch)
         loss.start_epoch(epoch, run.epochs)
-        train_loss = _train_epoch(model, loss, batches, targets, position, optimizer, schedule, device, epoch, run)
+        train_loss = _train_epoch(run, training, batches, targets, position, device, epoch)
         loss.end_epoch(lambda epoch=epoch: torch.from_numpy(
-            predict(model, inputs, rows["train"], device, augmented=(seed, epoch))).to(device))
-        scores = predict(model, inputs, rows["val"], device)
-        val_mAP = mean_average_precision(average_precision(scores, labels[rows["val"]]), empty=run.empty_classes)
-        entry = {"epoch": epoch, "lr": lr, "train_loss": train_loss, "val_mAP": val_mAP,
-                 "val_positives": expected_labels(scores * getattr(run.loss, "scale", 1.0)),
-                 **loss.diagnostics(labels[rows["train"]])}
+            predict(model, inputs, rows["train"], device, augmented=(seed, epoch), precision=run.precision)).to(device))
+        entry = {"epoch": epoch, "lr": lr, "train_loss": train_loss,
+                 **_scores(run, training, inputs, labels, rows, device, epoch), **loss.diagnostics(labels[rows["train"]])}
         progress.history.append(entry)
-        if progress.best is None or val_mAP > progress.best["val_mAP"]:
-            progress.best = {"epoch": epoch, "val_mAP": val_mAP, "weights": copy.deepcopy(model.state_dict()),
-                             "loss": copy.deepcopy(loss.state_dict())}
+        progress.best = _better(progress.best, entry, "val_mAP", training)
+        if run.select_on_test:
+            progress.on_test = _better(progress.on_test, entry, "test_mAP", training)
         progress.seconds += time.perf_counter() - start
-        _save(checkpoint, progress, model, loss, optimizer, schedule)
+        _save(checkpoint, progress, training)
         on_epoch(entry)
-        bar.set_postfix(loss=f"{train_loss:.4f}", val_mAP=f"{val_mAP:.2f}")
+        bar.set_postfix(loss=f"{train_loss:.4f}", val_mAP=f"{entry['val_mAP']:.2f}")
+    if "val_mAP_ema" in progress.history[-1]:
+        model.load_state_dict(training.averaged.module.state_dict())
     return progress
 
 
@@ -100,55 +135,93 @@ def scored_rows(run: Run, rows: np.ndarray) -> np.ndarray:
     return scored
 
 
-def _stopped(run: Run, progress: Progress) -> bool:
-    if run.stop_below is None or not progress.history:
-        return False
-    last, best = progress.history[-1], progress.best
-    return last["epoch"] != best["epoch"] and last["val_mAP"] <= best["val_mAP"] - run.stop_below
-
-
 def expected_labels(scores: np.ndarray) -> float:
     """The mean number of labels that logits (N, K) expect of a picture: the sum of its probabilities."""
     return torch.from_numpy(scores).double().sigmoid().sum(1).mean().item()
 
 
-def _train_epoch(model, loss, batches, targets, position, optimizer, schedule, device, epoch, run) -> float:
+def _scores(run: Run, training: Training, inputs, labels, rows, device, epoch: int) -> dict[str, float]:
+    """mAP in percent of each split and kind of weights that the run wants: val_mAP, val_mAP_ema, test_mAP, test_mAP_ema."""
+    found, positives = {}, 0.0
+    for split in ("val", "test") if run.select_on_test else ("val",):
+        for model, suffix in ((training.model, ""), (training.averaged, "_ema")):
+            if suffix and not (run.ema and epoch >= run.ema_start):
+                continue
+            # Reading pictures draws a number, but what is scored beside val_mAP must not change the training.
+            with torch.random.fork_rng(devices=[], enabled=bool(found)):
+                scores = predict(model, inputs, rows[split], device, precision=run.precision)
+            positives = positives if found else expected_labels(scores * getattr(run.loss, "scale", 1.0))
+            found[f"{split}_mAP{suffix}"] = mean_average_precision(average_precision(scores, labels[rows[split]]),
+                                                                   empty=run.empty_classes)
+    return found | {"val_positives": positives}
+
+
+def _better(best: dict | None, entry: dict, column: str, training: Training) -> dict:
+    """The first strict maximum of `column` over epochs and, where there is an average, both kinds; plain weights win a tie."""
+    for kind, suffix in (("plain", ""), ("ema", "_ema")):
+        value = entry.get(column + suffix)
+        if value is not None and (best is None or value > best[column]):
+            model = training.averaged.module if suffix else training.model
+            best = {"epoch": entry["epoch"], column: value, "kind": kind, "weights": copy.deepcopy(model.state_dict()),
+                    "loss": copy.deepcopy(training.loss.state_dict())}
+    return best
+
+
+def train_step(run: Run, training: Training, batch: Tensor, targets: Tensor, rows: Tensor, device: torch.device,
+               where: str) -> Tensor:
+    """One step of the optimiser; returns the loss before it. Raises InputError, with `where`, if one is not finite."""
+    def backward() -> Tensor:
+        with autocast(device, run.precision):
+            logits = training.model(batch)
+        value = training.loss(logits.float(), targets, rows)
+        if not torch.isfinite(value):
+            raise InputError(f"{run.run_id}: the loss is {value.item()} at {where}; the checkpoint of the "
+                             "last finished epoch is kept. Lower optimizer.lr or look at the inputs, then run again")
+        training.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        return value.detach()
+
+    rho, clip = run.optimizer.sam_rho, run.optimizer.clip_norm
+    value = sharpness_aware(backward, training.model, training.loss, rho) if rho else backward()
+    if clip:
+        nn.utils.clip_grad_norm_(training.model.parameters(), clip)
+    training.optimizer.step()
+    return value
+
+
+def _train_epoch(run: Run, training: Training, batches, targets, position, device, epoch: int) -> float:
+    """The mean loss. In each step's order: optimiser, average, schedule (deep-object-reid's)."""
+    model, each_step = training.model, run.optimizer.schedule == "one_cycle"
     model.train()
+    if run.ema and epoch == run.ema_start:
+        training.averaged.module.load_state_dict(model.state_dict())
     total = torch.zeros((), dtype=torch.float64, device=device)
     for step, (batch, manifest_rows) in enumerate(batches):
         train_rows = position[manifest_rows].to(device)
-        with autocast(device):
-            logits = model(batch)
-        value = loss(logits.float(), targets[train_rows], train_rows)
-        if not torch.isfinite(value):
-            raise InputError(f"{run.run_id}: the loss is {value.item()} at epoch {epoch}, step {step}; the checkpoint of the "
-                             "last finished epoch is kept. Lower optimizer.lr or look at the inputs, then run again")
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        optimizer.step()
-        if schedule:
-            schedule.step()
-        total += value.detach()
+        total += train_step(run, training, batch, targets[train_rows], train_rows, device, f"epoch {epoch}, step {step}")
+        if run.ema and epoch >= run.ema_start:
+            training.averaged.update_parameters(model)
+        if training.schedule and each_step:
+            training.schedule.step()
+    if training.schedule and not each_step:
+        training.schedule.step()
     return (total / (step + 1)).item()
 
 
-def _save(checkpoint: Checkpoint, progress: Progress, model, loss, optimizer, schedule) -> None:
+def _save(checkpoint: Checkpoint, progress: Progress, training: Training) -> None:
     checkpoint.save({
-        "progress": vars(progress), "model": model.state_dict(), "loss": loss.state_dict(),
-        "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict() if schedule else None,
+        "progress": vars(progress), **{name: part.state_dict() for name, part in vars(training).items() if part is not None},
         "random": torch.get_rng_state(), "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     })
 
 
-def _resume(checkpoint: Checkpoint, model, loss, optimizer, schedule) -> Progress | None:
+def _resume(checkpoint: Checkpoint, training: Training) -> Progress | None:
     state = checkpoint.load()
     if state is None:
         return None
-    model.load_state_dict(state["model"])
-    loss.load_state_dict(state["loss"])
-    optimizer.load_state_dict(state["optimizer"])
-    if schedule:
-        schedule.load_state_dict(state["schedule"])
+    for name, part in vars(training).items():
+        if part is not None:
+            part.load_state_dict(state[name])
     torch.set_rng_state(state["random"])
     if state["random_cuda"]:
         torch.cuda.set_rng_state_all(state["random_cuda"])

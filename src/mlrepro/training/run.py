@@ -14,23 +14,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from mlrepro.config import Run
 from mlrepro.data.features import features_path, read_features
 from mlrepro.data.graph import label_graph
 from mlrepro.data.manifest import Manifest, load_observed, read_manifest
 from mlrepro.errors import InputError
-from mlrepro.losses import create_loss
+from mlrepro.losses import Loss, create_loss
+from mlrepro.models.checkpoints import load_network
 from mlrepro.models.classifier import create_classifier
 from mlrepro.models.heads import create_head
 from mlrepro.tracking import Tracker
 from mlrepro.training.checkpoint import Checkpoint, code_digests, exclusive
-from mlrepro.training.fit import Progress, fit, scored_rows
+from mlrepro.training.fit import Progress, fit, in_bfloat16, scored_rows
 from mlrepro.training.inputs import FeatureInputs, PictureInputs
 
 SELECTIONS = ("best", "last")
+ON_TEST = "on_test."  # prefix, in best.safetensors, of the weights of `select_on_test`
 
 
 @dataclass
@@ -62,9 +64,12 @@ def create_task(run: Run, manifest: Manifest, data_folder: Path, weights: bool =
         return Task(model.to(where), FeatureInputs(features, where), origin, json.dumps(header), graph)
     built = run if weights else run.model_copy(update={"weights": "none"})
     model, pretrained = create_classifier(built, classes, **graph)
+    origin = pretrained.source, pretrained.sha256
+    if weights and run.checkpoint:
+        loaded = load_network(model, Path(run.checkpoint), run.checkpoint_drop)
+        origin = "; ".join(filter(None, (run.checkpoint, loaded.note))), loaded.sha256
     model = model.to(where, memory_format=torch.channels_last)
-    inputs = PictureInputs(manifest, run, model.backbone, where)
-    return Task(model, inputs, (pretrained.source, pretrained.sha256), "", graph)
+    return Task(model, PictureInputs(manifest, run, model.backbone, where), origin, "", graph)
 
 
 def train_targets(run: Run, manifest: Manifest, labels: np.ndarray, data_folder: Path) -> tuple[np.ndarray, str]:
@@ -93,7 +98,7 @@ def expected_positives(run: Run, labels: np.ndarray, val_rows: np.ndarray) -> fl
 
 @dataclass
 class Labelled:
-    """A data set with what a run reads of it: rows of train and val, full labels of all rows."""
+    """A data set with what a run reads of it: rows of train, val and test, full labels of all rows."""
 
     manifest: Manifest
     folder: Path
@@ -101,16 +106,22 @@ class Labelled:
     labels: np.ndarray
 
 
+def read_labelled(data_folder: Path) -> Labelled:
+    manifest = read_manifest(data_folder)
+    rows = {split: manifest.rows(split) for split in ("train", "val", "test")}
+    if not len(rows["val"]):
+        raise InputError(f"{data_folder}/manifest.parquet: no validation rows; set hold_out in the data set's settings")
+    return Labelled(manifest, data_folder, rows, manifest.label_matrix())
+
+
 def train_run(run: Run, seed: int, data_folder: Path, out: Path, name: str, tracker: Tracker) -> Progress:
     """Trains and writes best.safetensors, last.safetensors, history.csv and training.json into `out`.
 
     Killed at any moment and run again, it gives the same bits as an uninterrupted run (on the same machine and threads).
     """
-    manifest = read_manifest(data_folder)
-    rows = {split: manifest.rows(split) for split in ("train", "val")}
-    if not len(rows["val"]):
-        raise InputError(f"{data_folder}/manifest.parquet: no validation rows; set hold_out in the data set's settings")
-    data = Labelled(manifest, data_folder, rows, manifest.label_matrix())
+    data = read_labelled(data_folder)
+    if run.select_on_test and not len(data.rows["test"]):
+        raise InputError(f"{data_folder}/manifest.parquet: no test rows; {run.run_id} cannot have `select_on_test`")
     drawn = secrets.randbits(32) if run.protocol == "released" else seed
     with exclusive(name):
         try:
@@ -123,68 +134,87 @@ def train_run(run: Run, seed: int, data_folder: Path, out: Path, name: str, trac
         except BaseException:
             tracker.finish("FAILED")
             raise
-        _write(out, task, progress, run, manifest, len(rows["train"]), linear)
+        _write(out, task, progress, run, data.manifest, len(data.rows["train"]), linear)
         for done in [checkpoint] + ([first] if linear else []):
             done.delete()
     tracker.finish()
     return progress
 
 
-def _train(run: Run, seed: int, data: Labelled, name: str, parts: dict, linear: Progress | None, on_start: Callable,
-           on_epoch: Callable) -> tuple[Task, Progress, Checkpoint]:
-    """One training, or one stage of it; `linear`: the stage before, whose best weights and label estimates it starts from."""
+def prepare(run: Run, seed: int, data: Labelled) -> tuple[Task, Loss, Tensor, str]:
+    """Network, loss and targets before the first step, and a digest of the targets."""
     targets, origin = train_targets(run, data.manifest, data.labels, data.folder)
     torch.manual_seed(seed)
     task = create_task(run, data.manifest, data.folder)
     targets = torch.from_numpy(targets)
-    rows = data.rows | {"val": scored_rows(run, data.rows["val"])}
     k = expected_positives(run, data.labels, data.rows["val"])
     loss = create_loss(run.loss, targets, k, torch.Generator().manual_seed(seed), run.protocol).to(device())
+    return task, loss, targets.to(device()), origin
+
+
+def _train(run: Run, seed: int, data: Labelled, name: str, parts: dict, linear: Progress | None, on_start: Callable,
+           on_epoch: Callable) -> tuple[Task, Progress, Checkpoint]:
+    """One training, or one stage of it; `linear`: the stage before, whose best weights and label estimates it starts from."""
+    task, loss, targets, origin = prepare(run, seed, data)
+    splits = ("val", "test") if run.select_on_test else ("val",)
+    rows = data.rows | {split: scored_rows(run, data.rows[split]) for split in splits}
     if linear:
         task.model.head.fc.load_state_dict(linear.best["weights"])
         if run.loss.name == run.linear_init.loss.name == "role":
             loss.restart(torch.sigmoid(linear.best["loss"]["logits"]))
     parts = {"settings": run.model_dump(mode="json"), **parts, "manifest": data.manifest.digest, "labels": origin,
-             "features": task.digest, "graph": [hashlib.sha256(value.tobytes()).hexdigest() for value in task.graph.values()],
+             "features": task.digest, "pretrained": task.origin[1],
+             "graph": [hashlib.sha256(value.tobytes()).hexdigest() for value in task.graph.values()],
              "code": code_digests(), "torch": torch.__version__}
     checkpoint = Checkpoint(name, parts)
-    progress = fit(run, seed, task.model, loss, task.inputs, targets.to(device()), data.labels, rows, checkpoint, device(),
-                   on_start, on_epoch)
+    progress = fit(run, seed, task.model, loss, task.inputs, targets, data.labels, rows, checkpoint, device(), on_start,
+                   on_epoch)
     return task, progress, checkpoint
 
 
 def _write(out: Path, task: Task, progress: Progress, run: Run, manifest: Manifest, pictures: int,
            linear: Progress | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    for selection, weights in zip(SELECTIONS, (progress.best["weights"], task.model.state_dict()), strict=True):
+    on_test = {} if progress.on_test is None else {ON_TEST + key: value for key, value in progress.on_test["weights"].items()}
+    for selection, weights in zip(SELECTIONS, (progress.best["weights"] | on_test, task.model.state_dict()), strict=True):
         save_file({key: value.contiguous().cpu() for key, value in weights.items()}, out / f"{selection}.safetensors")
     with (out / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, progress.history[0], lineterminator="\n")
+        columns = dict.fromkeys(key for entry in progress.history for key in entry)  # val_mAP_ema may come later
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(progress.history)
     commit, dirty = git_state()
     stages = [linear, progress] if linear else [progress]
     epochs = sum(len(stage.history) for stage in stages)
+    last = {"epoch": progress.history[-1]["epoch"], "kind": "ema" if "val_mAP_ema" in progress.history[-1] else "plain"}
+    chosen = {"best": progress.best, "last": last} | ({"on_test": progress.on_test} if on_test else {})
     facts = {
-        "epochs": {"best": progress.best["epoch"], "last": progress.history[-1]["epoch"]},
-        "commit": commit, "dirty": dirty, "settings_sha256": run.digest, "manifest_sha256": manifest.digest,
-        "pretrained": task.origin[0], "pretrained_sha256": task.origin[1], "mlflow_run_id": progress.tracking_id,
-        "torch_seed": progress.seed,
-        "environment": environment(sum(stage.seconds for stage in stages), pictures * epochs),
+        "epochs": {selection: choice["epoch"] for selection, choice in chosen.items()},
+        "weights": {selection: choice["kind"] for selection, choice in chosen.items()}, "commit": commit, "dirty": dirty,
+        "settings_sha256": run.digest, "manifest_sha256": manifest.digest, "pretrained": task.origin[0],
+        "pretrained_sha256": task.origin[1], "mlflow_run_id": progress.tracking_id, "torch_seed": progress.seed,
+        "environment": environment(sum(stage.seconds for stage in stages), pictures * epochs, run.precision),
     }
     if linear:
         facts["linear_init"] = {key: linear.best[key] for key in ("epoch", "val_mAP")}
     (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def environment(seconds: float, pictures: int) -> dict:
+def load_selection(out: Path, selection: str) -> dict[str, Tensor]:
+    """The weights `best`, `last` or `on_test` that `train_run` wrote into `out`."""
+    state = load_file(out / ("last.safetensors" if selection == "last" else "best.safetensors"))
+    prefix = ON_TEST if selection == "on_test" else ""
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(ON_TEST) == bool(prefix)}
+
+
+def environment(seconds: float, pictures: int, precision: str = "auto") -> dict:
     cuda = torch.cuda.is_available()
     peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return {
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy")},
         "device": torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})",
-        "precision": "bfloat16" if cuda else "float32", "threads": torch.get_num_threads(),
+        "precision": "bfloat16" if in_bfloat16(precision, device()) else "float32", "threads": torch.get_num_threads(),
         "train_seconds": round(seconds, 2), "images_per_second": round(pictures / max(seconds, 1e-9), 1),
         "peak_memory_mib": round(peak, 1),
     }
