@@ -136,4 +136,4 @@ def file_sha256(path: Path) -> str:
 
 
 def write_logits(logits: dict[str, np.ndarray], path: Path) -> None:
-    save_file({key: torch.from_numpy(value) for key, value in logits.items()}, path)
+    save_file({key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in logits.items()}, path)
