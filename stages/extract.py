@@ -1,5 +1,6 @@
-"""Computes the features of all pictures once: pooled ones for the runs whose head is `linear`, or maps for the other heads."""
+"""Computes the features of all pictures once: pooled ones for runs whose head is `linear`, or maps for the other heads."""
 
+from mlrepro.config import Features
 from mlrepro.data.features import features_path, import_published
 from mlrepro.data.manifest import read_manifest
 from mlrepro.layout import read_layout
@@ -10,15 +11,17 @@ from mlrepro.training.run import device
 
 def stage(settings: str) -> None:
     layout = read_layout(settings)
-    features = layout.pipeline.features
-    path = features_path(layout.data, features.backbone, features.resolution, features.maps)
-    if features.published:
-        print(f"extract {layout.name}: {features.backbone} features as published, from {layout.data / 'archives'}")
-        import_published(features, read_manifest(layout.data), layout.data / "archives", path)
-    else:
-        print(f"extract {layout.name}: {'maps' if features.maps else 'pooled features'} of {features.backbone} "
-              f"({features.weights} weights) at {features.resolution} px, on {device()}")
-        extract(features, read_manifest(layout.data), path, device())
+    linear = [run for run in map(layout.run, layout.pipeline.runs) if run.inputs == "features"]
+    named = dict.fromkeys(Features(backbone=run.backbone, weights=run.weights, resolution=run.resolution) for run in linear)
+    for features in [layout.pipeline.features] if layout.pipeline.features else named:
+        path = features_path(layout.data, features.backbone, features.resolution, features.maps)
+        if features.published:
+            print(f"extract {layout.name}: {features.backbone} features as published, from {layout.data / 'archives'}")
+            import_published(features, read_manifest(layout.data), layout.data / "archives", path)
+        else:
+            print(f"extract {layout.name}: {'maps' if features.maps else 'pooled features'} of {features.backbone} "
+                  f"({features.weights} weights) at {features.resolution} px, on {device()}")
+            extract(features, read_manifest(layout.data), path, device())
 
 
 main(stage, "params.yaml")

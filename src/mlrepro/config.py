@@ -14,7 +14,7 @@ from mlrepro.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
 Split = Literal["train", "val", "test"]
-Head = Literal["linear", "gap", "gmp", "gapgmp", "boostlu", "query2label", "ml_decoder", "csra", "mlgcn", "graph"]
+Head = Literal["linear", "gap", "gmp", "gapgmp", "boostlu", "query2label", "ml_decoder", "csra", "mlgcn", "graph", "mlp"]
 VOC_CLASSES = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant "
     "sheep sofa train tvmonitor"
@@ -54,11 +54,12 @@ class Archive(Strict):
 
 
 class HoldOut(Strict):
-    """Validation rows cut out of train (Cole et al. 2021: 20 %, numpy RandomState(1200))."""
+    """Validation (or test) rows cut out of train (Cole et al. 2021: 20 %, numpy RandomState(1200))."""
 
     fraction: float = Field(0.2, gt=0, lt=1)
     seed: int = 1200
     train: int | None = Field(None, ge=2)  # so many of the rest, drawn by the seed, are kept (captions: 1,000); none: all
+    split: Literal["val", "test"] = "val"
 
 
 class _Data(Strict):
@@ -80,7 +81,7 @@ DifficultRule = Literal["negative", "positive", "ignore"]
 class VocData(_Data):
     format: Literal["voc"]
     root: str  # e.g. VOCdevkit/VOC2012, below the archives' folder
-    splits: dict[Split, str]  # our split -> ImageSets/Main/<name>.txt
+    splits: dict[Split, str | list[str]]  # our split -> ImageSets/Main/<name>.txt, of one set or of several
     classes: list[str] = VOC_CLASSES
     difficult: DifficultRule | dict[Split, DifficultRule]
 
@@ -302,7 +303,7 @@ HEAD_OPTIONS = {
     "gap": POOLING_OPTIONS, "gmp": POOLING_OPTIONS, "gapgmp": POOLING_OPTIONS, "boostlu": ("alpha",), "csra": ("heads", "lam"),
     "query2label": ("hidden", "heads", "ffn", "enc_layers", "dec_layers", "dropout", "keep_self_attention", "keep_input_proj"),
     "ml_decoder": ("groups", "embedding", "ffn", "heads", "dropout", "angular"), "mlgcn": ("hidden",),
-    "graph": ("layer", "pooling", "angular"),
+    "graph": ("layer", "pooling", "angular"), "mlp": ("batch_norm", "dropout"),
 }
 TRAINING = ("optimizer", "checkpoint_drop", "freeze", "ema", "early_stop", "sampler", "augment", "select_on_test", "stop_below",
             "linear_init")
@@ -393,6 +394,8 @@ class Run(Strict):
     select_on_test: bool = False  # the best epoch on test is kept and reported too, as the papers do; never instead
     empty_classes: Literal["zero", "skip", "nan"] = "zero"  # AP of a class without positives in the mean (sklearn: zero)
     selection: Literal["best", "last"] = "best"  # what the report compares: best epoch on validation, or the last
+    validation: Literal["val", "test"] = "val"  # test: of studies without a third split; the last epoch alone is measured
+    epoch_metrics: bool = False  # thresholded metrics of train and validation an epoch, and the validation loss
     stop_below: float | None = Field(None, ge=0)  # ends after an epoch this many points of val mAP below the best (0: or level)
     linear_init: LinearStage | None = None  # trained first; its best weights on validation, and ROLE's labels, are the start
     # `released` repeats what the authors' code does and their papers do not say:
@@ -432,6 +435,12 @@ class Run(Strict):
         for loss in [self.loss] + ([self.linear_init.loss] if self.linear_init else []):
             if loss.name not in FULL_LABEL_LOSSES and self.labels == "full":
                 raise ValueError(f"loss {loss.name!r} reads observed labels; set `labels: single`, or use bce or bce_ls")
+        if self.epoch_metrics and self.labels != "full":
+            raise ValueError("`epoch_metrics` needs `labels: full`: others' losses have no value on validation pictures")
+        chosen = (self.selection == "best" or self.select_on_test or self.early_stop or self.linear_init
+                  or self.stop_below is not None)
+        if self.validation == "test" and (chosen or getattr(self.loss, "expected_positives", 0) == "validation"):
+            raise ValueError("`validation: test` needs `selection: last`, nothing else that reads it: it is the test")
         if self.loss.name == "em_apl" and self.loss.warm_up >= self.epochs:
             raise ValueError(f"loss.warm_up must be below epochs ({self.epochs}), or no pseudo-label is ever made")
         optimizer = self.optimizer or Optimizer(lr=1)  # none: nothing is trained

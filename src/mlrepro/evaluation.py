@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from mlrepro.config import Run
 from mlrepro.data.manifest import Manifest, read_manifest
 from mlrepro.errors import InputError
+from mlrepro.metrics import ratio
 from mlrepro.metrics.average_precision import average_precision, bootstrap_se, mean_average_precision
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import tune_thresholds, tune_thresholds_released
@@ -23,6 +24,7 @@ from mlrepro.training.fit import expected_labels, predict, scored_rows
 from mlrepro.training.run import SELECTIONS, create_task, device, environment, git_state, load_selection, train_targets
 
 GROUPED = ("OP", "OR", "OF1", "CP", "CR", "CF1")
+TUNERS = (("tuned", tune_thresholds, False), ("tuned_released", tune_thresholds_released, True))  # the latter: score > threshold
 SAMPLES = ("sample_precision", "sample_recall", "sample_F1")  # what AAM's tables call CP, CR, CF1
 
 
@@ -38,24 +40,27 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
             raise InputError(f"{out}: {key} is not that of the present data and run file; run its train stage again")
     labels = manifest.label_matrix()
     task = create_task(run, manifest, data_folder, weights=False)
-    rows = {split: scored_rows(run, manifest.rows(split)) for split in ("val", "test")}
+    rows = {split: scored_rows(run, manifest.rows(split)) for split in dict.fromkeys((run.validation, "test"))}
+    history = read_history(out / "history.csv")
     logits, measurements = {}, {}
     observed, _ = train_targets(run, manifest, labels, data_folder)
-    for selection, epoch in facts["epochs"].items():
+    for selection, epoch in facts["epochs"].items() if "val" in rows else [("last", facts["epochs"]["last"])]:
         task.model.load_state_dict(load_selection(out, selection))
         for split in rows:
             show = f"{run.run_id} seed {seed}: {split} ({selection})"
             logits[f"{split}_{selection}"] = predict(task.model, task.inputs, rows[split], device(), show,
                                                      precision=run.precision)
+        trained = next(entry for entry in history if entry.epoch == epoch)
         measured = measure(run, manifest, labels, rows, observed, epoch,
                            {split: logits[f"{split}_{selection}"] for split in rows})
         kind = facts.get("weights", {}).get(selection, "plain")  # the search stage has plain ones only
+        measured.metrics.update({"train_loss": trained.train_loss, **trained.metrics})
         measurements[selection] = measured.model_copy(update={"weights": kind})
     provenance = {key: facts[key] for key in Provenance.model_fields if key in facts}
-    weights = {selection: file_sha256(out / f"{selection}.safetensors") for selection in SELECTIONS}
+    weights = {selection: file_sha256(out / f"{selection}.safetensors") for selection in SELECTIONS if selection in measurements}
     record = Record(
         study=study, data_set=data_set, run=run, seed=seed, splits=split_counts(manifest, rows), measurements=measurements,
-        history=read_history(out / "history.csv"), provenance=Provenance(**provenance, weights_sha256=weights),
+        history=history, provenance=Provenance(**provenance, weights_sha256=weights),
         environment=Environment(**facts["environment"]), cost=measure_cost(run, len(manifest.classes), **task.graph))
     return record, logits
 
@@ -90,7 +95,7 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
             logits: dict[str, np.ndarray]) -> Measurement:
     """All metrics of one selection on test, in percent. `_annotated`: of the pictures with a label alone, where there are others.
 
-    Thresholds are tuned on validation, where there is one, never on test: tuned_ is right, tuned_released_ is what AAM's
+    Thresholds are tuned on validation, where there is one that is not the test: tuned_ is right, tuned_released_ is what AAM's
     code makes of it.
     """
     scores, test = logits["test"], labels[rows["test"]]
@@ -101,15 +106,19 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
     metrics["mAP_nonempty"] = mean_average_precision(exact, "skip")
     metrics |= thresholded_metrics(scores, test, 0.0)  # logit 0 is probability 0.5
     metrics |= {f"top3_{key}": value for key, value in top_k_metrics(scores, test, 3).items() if key in GROUPED}
-    for name, tune, strict in (("tuned", tune_thresholds, False), ("tuned_released", tune_thresholds_released, True)):
-        if "val" in rows:
-            tuned = thresholded_metrics(scores, test, tune(logits["val"], labels[rows["val"]]), strict)
-            metrics |= {f"{name}_{key}": tuned[key] for key in GROUPED + SAMPLES}
+    for name, tune, strict in TUNERS * ("val" in logits):
+        tuned = thresholded_metrics(scores, test, tune(logits["val"], labels[rows["val"]]), strict)
+        metrics |= {f"{name}_{key}": tuned[key] for key in GROUPED + SAMPLES}
     if not (labelled := (test > 0).any(1)).all():  # 000 and Cole et al. leave unlabelled pictures out, Query2Label does not
         for name, kind in (("mAP_annotated", "exact"), ("mAP_interpolated_annotated", "interpolated")):
             metrics[name] = mean_average_precision(average_precision(scores[labelled], test[labelled], kind), run.empty_classes)
-    counts = {"train": (labels[manifest.rows("train")] > 0).sum(0), "observed": (observed > 0).sum(0), "test": (test > 0).sum(0)}
-    per_class = [ClassResult(name=name, AP=none_if_nan(exact[i]), **{key: int(value[i]) for key, value in counts.items()})
+    train = labels[manifest.rows("train")]
+    positives = (train > 0).sum(0)
+    drawn = ratio(train > 0, positives).sum(1) / max(1, (positives > 0).sum())  # class-uniform: 1 / (K n_c) for each label
+    counts = {"train": positives, "observed": (observed > 0).sum(0), "test": (test > 0).sum(0),
+              "balanced": len(train) * drawn @ (train > 0), "weight": ratio((train == 0).sum(0), positives) + (positives == 0),
+              "confusion": np.stack([((scores >= 0) == said) & (test == label) for label in (0, 1) for said in (0, 1)]).sum(1).T}
+    per_class = [ClassResult(name=name, AP=none_if_nan(exact[i]), **{key: value[i].tolist() for key, value in counts.items()})
                  for i, name in enumerate(manifest.classes)]
     return Measurement(epoch=epoch, metrics={key: none_if_nan(value) for key, value in metrics.items()},
                        mAP_se=bootstrap_se(scores, test, empty=run.empty_classes),
@@ -127,8 +136,11 @@ def split_counts(manifest: Manifest, scored: dict[str, np.ndarray]) -> dict[str,
 
 
 def read_history(path: Path) -> list[Epoch]:
+    """An epoch a row; a column that is no field of Epoch is one of its metrics."""
     with path.open(newline="", encoding="utf-8") as file:
-        return [Epoch.model_validate({key: value for key, value in row.items() if value}) for row in csv.DictReader(file)]
+        rows = [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+    return [Epoch.model_validate({"metrics": {key: row.pop(key) for key in [*row] if key not in Epoch.model_fields}, **row})
+            for row in rows]
 
 
 def file_sha256(path: Path) -> str:

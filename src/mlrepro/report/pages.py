@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 from mlrepro.report import figures, tables
+from mlrepro.report.multilabel_figures import label_sections
 from mlrepro.report.tables import REGIMES, Runs, code, mean_map, metric_values
 from mlrepro.results import MINIMUM_TOLERANCE, Record, tolerance
 
@@ -54,6 +55,7 @@ def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, 
         parts.append(f"Not shown, because the settings do not list them: {', '.join(others)}.")
     if runs:
         parts += _labels_sections(runs, path) + _metric_sections(runs) + _data_sections(runs, path) + attention_section(path)
+        parts += label_sections(runs, lambda *figure: figure_link(path, *figure))
     parts += ["## How this page was made", f"```sh\n{command}\n```", "From result records alone; runs whose inputs did "
               "not change are not trained again.", "## Reading notes", READING_NOTES]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,8 @@ from pydantic import Field, ValidationError
 from mlrepro.config import Strict, load, nearest
 from mlrepro.errors import InputError
 
-HEADS = "gap gmp gapgmp query2label ml_decoder csra mlgcn graph linear boostlu".split()
-LOSSES = "bce bce_ls iu iun pr an an_ls wan epr role asl aam em em_apl ll_r ll_ct ll_cp gr splc hill".split()
+HEADS = "gap gmp gapgmp query2label ml_decoder csra mlgcn graph linear boostlu mlp".split()
+LOSSES = "bce bce_ls iu iun pr an an_ls wan epr role asl aam em em_apl ll_r ll_ct ll_cp gr splc hill bce_weighted".split()
 DATA_SETS = "voc2007 voc2012 coco2014 coco2017 nuswide vg500 openimages_v6 cub mirflickr25k comp5329".split()
 ANGULAR_HEADS = "gap gmp gapgmp ml_decoder graph".split()
 ID_FORM = "<head>-<loss>-<backbone>-<data set>[-single]-<size>[-<variant>]"

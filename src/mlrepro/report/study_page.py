@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlrepro.report import figures
+from mlrepro.report.multilabel_figures import label_sections
 from mlrepro.report.pages import attention_section, figure_link, folded
 from mlrepro.report.reported import Study, Table, last_match, parse_run_id
 from mlrepro.report.study_results import BACKWARD, THROUGHPUT, StudyResults, cost_points, gpu_hours
 from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, Column, cost_table, kept, render, study_tables
 from mlrepro.report.sweeps import missing_runs, sweep_sections
-from mlrepro.report.tables import ABSENT, code, escape, table
+from mlrepro.report.tables import ABSENT, code, escape, ranked, table
 from mlrepro.results import MINIMUM_TOLERANCE, Status
 
 ORDER: tuple[Status, ...] = ("reproduced", "exceeds", "below", "partial", "failed", "not-run", "not-comparable")
@@ -37,6 +38,8 @@ def write_study(results: StudyResults, path: Path) -> None:
         parts += [f"### {_name(listed.id)}: {listed.title}", _caption(results, listed), *study_tables(results, listed)]
     parts += sweep_sections(results, path)
     parts += attention_section(path)
+    runs = {r.row.run: r.records for r in results.all if r.records and r.records[0].history and r.records[0].history[-1].metrics}
+    parts += label_sections(ranked(runs), lambda *figure: figure_link(path, *figure))
     if costs := cost_table(results):
         parts += ["## What the models cost", "For one picture, measured on the built models.", costs]
     parts += _not_run_section(results) + _not_comparable_section(results)

@@ -24,6 +24,8 @@ METRICS = {"mAP": ("mAP", 1.0), "OF1_adapt": ("tuned_OF1", 1.0), "CF1_adapt": ("
            "macro_f1": ("macro_F1", 0.01), "macro_precision": ("CP", 0.01), "macro_recall": ("CR", 0.01),
            "samples_iou": ("sample_IoU", 0.01), "samples_precision": ("sample_precision", 0.01),
            "samples_recall": ("sample_recall", 0.01), "samples_f1": ("sample_F1", 0.01)}
+METRICS |= {f"train_{printed}": (f"train_{name}", unit) for printed, (name, unit) in METRICS.items() if unit == 0.01}
+METRICS |= {"loss": ("val_loss", 1.0), "train_loss": ("train_loss", 1.0)}
 JUDGED = ("mAP", "f1", "micro_f1", "samples_iou", "OF1", "accuracy")  # the first that a row prints gives its status
 KINDS = {("mAP", "interpolated"): "mAP_interpolated", ("mAP", "11-point"): "mAP_11point",  # where the convention says more
          ("CF1", "per-sample"): "sample_F1", ("CF1_adapt", "per-sample"): "tuned_sample_F1"}

@@ -114,6 +114,8 @@ def _our_columns(group: list[Result]) -> tuple[list[Column], list[Column]]:
                 for r in group]
     return (kept([Column(f"printed{name}", "r", [printed_text(r.cells.get(r.metric)) for r in group])]),
             kept([Column(f"reproduced{name}", "r", [value for value, _ in compared]),
+                   Column("accuracy of nothing (%)", "r", [spread(metric_values(r.records, "all_negative_accuracy"))
+                                                           if "accuracy" in r.cells else "" for r in group]),
                    Column("delta", "r", [delta for _, delta in compared]),
                    Column("of labelled pictures", "r", labelled),
                    Column("status", "l", [result.status or ABSENT for result in group])]))

@@ -16,6 +16,7 @@ from mlrepro.config import Run
 from mlrepro.errors import InputError
 from mlrepro.losses import Loss
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
+from mlrepro.metrics.thresholded import thresholded_metrics
 from mlrepro.training.checkpoint import Checkpoint
 from mlrepro.training.early_stopping import stopped
 from mlrepro.training.inputs import FeatureInputs, PictureInputs
@@ -108,11 +109,12 @@ def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs
         lr = optimizer.param_groups[0]["lr"]
         batches = inputs.shuffled(rows["train"], run.batch_size, seed, epoch)
         loss.start_epoch(epoch, run.epochs)
-        train_loss = _train_epoch(run, training, batches, targets, position, device, epoch)
+        train_loss, answers = _train_epoch(run, training, batches, targets, position, device, epoch)
         loss.end_epoch(lambda epoch=epoch: torch.from_numpy(
             predict(model, inputs, rows["train"], device, augmented=(seed, epoch), precision=run.precision)).to(device))
         entry = {"epoch": epoch, "lr": lr, "train_loss": train_loss,
-                 **_scores(run, training, inputs, labels, rows, device, epoch), **loss.diagnostics(labels[rows["train"]])}
+                 **_scores(run, training, inputs, labels, rows, device, epoch, answers),
+                 **loss.diagnostics(labels[rows["train"]])}
         progress.history.append(entry)
         progress.best = _better(progress.best, entry, "val_mAP", training)
         if run.select_on_test:
@@ -140,9 +142,13 @@ def expected_labels(scores: np.ndarray) -> float:
     return torch.from_numpy(scores).double().sigmoid().sum(1).mean().item()
 
 
-def _scores(run: Run, training: Training, inputs, labels, rows, device, epoch: int) -> dict[str, float]:
-    """mAP in percent of each split and kind of weights that the run wants: val_mAP, val_mAP_ema, test_mAP, test_mAP_ema."""
-    found, positives = {}, 0.0
+def _scores(run: Run, training: Training, inputs, labels, rows, device, epoch: int,
+            answers: list) -> dict[str, float]:
+    """mAP in percent of each split and kind of weights that the run wants: val_mAP, val_mAP_ema, test_mAP, test_mAP_ema.
+
+    And of the plain weights on val: val_positives, and what `epoch_metrics` asks for.
+    """
+    found, beside = {}, {}
     for split in ("val", "test") if run.select_on_test else ("val",):
         for model, suffix in ((training.model, ""), (training.averaged, "_ema")):
             if suffix and not (run.ema and epoch >= run.ema_start):
@@ -150,10 +156,13 @@ def _scores(run: Run, training: Training, inputs, labels, rows, device, epoch: i
             # Reading pictures draws a number, but what is scored beside val_mAP must not change the training.
             with torch.random.fork_rng(devices=[], enabled=bool(found)):
                 scores = predict(model, inputs, rows[split], device, precision=run.precision)
-            positives = positives if found else expected_labels(scores * getattr(run.loss, "scale", 1.0))
+            if not found:
+                beside = {"val_positives": expected_labels(scores * getattr(run.loss, "scale", 1.0))}
+                if run.epoch_metrics:
+                    beside |= _epoch_metrics(answers, scores, labels[rows["val"]], training.loss, device)
             found[f"{split}_mAP{suffix}"] = mean_average_precision(average_precision(scores, labels[rows[split]]),
                                                                    empty=run.empty_classes)
-    return found | {"val_positives": positives}
+    return found | beside
 
 
 def _better(best: dict | None, entry: dict, column: str, training: Training) -> dict:
@@ -168,8 +177,11 @@ def _better(best: dict | None, entry: dict, column: str, training: Training) -> 
 
 
 def train_step(run: Run, training: Training, batch: Tensor, targets: Tensor, rows: Tensor, device: torch.device,
-               where: str) -> Tensor:
-    """One step of the optimiser; returns the loss before it. Raises InputError, with `where`, if one is not finite."""
+               where: str, answers: list | None = None) -> Tensor:
+    """One step of the optimiser; returns the loss before it. Raises InputError, with `where`, if one is not finite.
+
+    answers: takes the logits and targets of each pass.
+    """
     def backward() -> Tensor:
         with autocast(device, run.precision):
             logits = training.model(batch)
@@ -177,6 +189,8 @@ def train_step(run: Run, training: Training, batch: Tensor, targets: Tensor, row
         if not torch.isfinite(value):
             raise InputError(f"{run.run_id}: the loss is {value.item()} at {where}; the checkpoint of the "
                              "last finished epoch is kept. Lower optimizer.lr or look at the inputs, then run again")
+        if answers is not None:
+            answers.append((logits.detach().float(), targets))
         training.optimizer.zero_grad(set_to_none=True)
         value.backward()
         return value.detach()
@@ -189,23 +203,36 @@ def train_step(run: Run, training: Training, batch: Tensor, targets: Tensor, row
     return value
 
 
-def _train_epoch(run: Run, training: Training, batches, targets, position, device, epoch: int) -> float:
-    """The mean loss. In each step's order: optimiser, average, schedule (deep-object-reid's)."""
+def _train_epoch(run: Run, training: Training, batches, targets, position, device, epoch: int) -> tuple[float, list]:
+    """The mean loss, and for `epoch_metrics` each batch's logits and targets.
+
+    In each step's order: optimiser, average, schedule (deep-object-reid's).
+    """
     model, each_step = training.model, run.optimizer.schedule == "one_cycle"
     model.train()
     if run.ema and epoch == run.ema_start:
         training.averaged.module.load_state_dict(model.state_dict())
+    answers = [] if run.epoch_metrics else None
     total = torch.zeros((), dtype=torch.float64, device=device)
     for step, (batch, manifest_rows) in enumerate(batches):
         train_rows = position[manifest_rows].to(device)
-        total += train_step(run, training, batch, targets[train_rows], train_rows, device, f"epoch {epoch}, step {step}")
+        total += train_step(run, training, batch, targets[train_rows], train_rows, device, f"epoch {epoch}, step {step}",
+                            answers)
         if run.ema and epoch >= run.ema_start:
             training.averaged.update_parameters(model)
         if training.schedule and each_step:
             training.schedule.step()
     if training.schedule and not each_step:
         training.schedule.step()
-    return (total / (step + 1)).item()
+    return (total / (step + 1)).item(), answers[::2] if answers and run.optimizer.sam_rho else answers
+
+def _epoch_metrics(answered, scores, labels, loss, device) -> dict[str, float]:
+    """val_loss, and train_ and val_ metrics at probability 0.5 in percent. `answered`: logits and targets of each batch before
+    its step, augmented, with dropout, a picture once a draw: so 003's loop counts them (slide 20)."""
+    logits, targets = (torch.cat(part).cpu().numpy() for part in zip(*answered, strict=True))
+    value = loss(torch.from_numpy(scores).to(device), torch.from_numpy(labels).to(device), None).item()
+    split_metrics = {"train": thresholded_metrics(logits, targets, 0.0), "val": thresholded_metrics(scores, labels, 0.0)}
+    return {"val_loss": value, **{f"{split}_{key}": v for split, metrics in split_metrics.items() for key, v in metrics.items()}}
 
 
 def _save(checkpoint: Checkpoint, progress: Progress, training: Training) -> None:

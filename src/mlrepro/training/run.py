@@ -106,9 +106,10 @@ class Labelled:
     labels: np.ndarray
 
 
-def read_labelled(data_folder: Path) -> Labelled:
+def read_labelled(data_folder: Path, validation: str = "val") -> Labelled:
+    """validation: the split that stands for val (see Run.validation)."""
     manifest = read_manifest(data_folder)
-    rows = {split: manifest.rows(split) for split in ("train", "val", "test")}
+    rows = {"train": manifest.rows("train"), "val": manifest.rows(validation), "test": manifest.rows("test")}
     if not len(rows["val"]):
         raise InputError(f"{data_folder}/manifest.parquet: no validation rows; set hold_out in the data set's settings")
     return Labelled(manifest, data_folder, rows, manifest.label_matrix())
@@ -119,7 +120,7 @@ def train_run(run: Run, seed: int, data_folder: Path, out: Path, name: str, trac
 
     Killed at any moment and run again, it gives the same bits as an uninterrupted run (on the same machine and threads).
     """
-    data = read_labelled(data_folder)
+    data = read_labelled(data_folder, run.validation)
     if run.select_on_test and not len(data.rows["test"]):
         raise InputError(f"{data_folder}/manifest.parquet: no test rows; {run.run_id} cannot have `select_on_test`")
     drawn = secrets.randbits(32) if run.protocol == "released" else seed

@@ -15,11 +15,12 @@ def read(settings: VocData, root: Path) -> Listing:
     what 0 counts as: published numbers disagree on it.
     """
     rows = []
-    for split, part in settings.splits.items():
+    for split, parts in settings.splits.items():
         rule = settings.difficult if isinstance(settings.difficult, str) else settings.difficult.get(split)
         if rule is None:
             raise InputError(f"difficult: says nothing about the split {split!r}; give negative, positive or ignore")
-        rows += _part_rows(settings, root, split, part, rule)
+        for part in [parts] if isinstance(parts, str) else parts:
+            rows += _part_rows(settings, root, split, part, rule)
     return table(rows, "instances"), list(settings.classes)
 
 

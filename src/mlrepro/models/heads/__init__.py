@@ -10,7 +10,7 @@ from mlrepro.errors import InputError
 from mlrepro.models.heads.csra import CSRAHead
 from mlrepro.models.heads.graph import GraphReweightingHead, MLGCNHead
 from mlrepro.models.heads.ml_decoder import MLDecoderHead
-from mlrepro.models.heads.pooling import BoostLUHead, LinearHead, PoolingHead
+from mlrepro.models.heads.pooling import BoostLUHead, LinearHead, MlpHead, PoolingHead
 from mlrepro.models.heads.query2label import Query2LabelHead
 
 HEADS = {
@@ -23,6 +23,7 @@ HEADS = {
     "mlgcn": MLGCNHead,
     "graph": GraphReweightingHead,
     "boostlu": BoostLUHead,
+    "mlp": MlpHead,
     "linear": LinearHead,
 }
 

@@ -74,6 +74,20 @@ class BoostLUHead(nn.Module):
         return torch.where(maps > 0, self.alpha * maps, maps).mean((2, 3))
 
 
+class MlpHead(nn.Module):
+    """Average pooling, a hidden layer as wide as the features, a linear one: (B, C, h, w) to logits (B, K). What 001 adds to
+    pretrained networks (Figure 6, which is drawn: the order inside is our reading), with its ablations."""
+
+    def __init__(self, channels: int, num_classes: int, batch_norm: bool = True, dropout: float = 0.5):
+        super().__init__()
+        norm = nn.BatchNorm1d(channels) if batch_norm else nn.Identity()
+        self.hidden = nn.Sequential(nn.Linear(channels, channels, bias=not batch_norm), norm, nn.ReLU(), nn.Dropout(dropout))
+        self.fc = nn.Linear(channels, num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.fc(self.hidden(pool(features, "avg")))
+
+
 class LinearHead(nn.Linear):
     """Logits (B, K) from extracted feature vectors (B, C)."""
 

@@ -1,0 +1,71 @@
+"""The figures of the course studies for any run: metrics by epoch (003), balancing and errors by label (001). No torch."""
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mlrepro.report.figures import COLOURS, LINES, _dots, _figure
+from mlrepro.report.tables import Runs, code
+from mlrepro.results import ClassResult, Record
+
+PANELS = {"loss": ["loss"], "IoU (%)": ["sample_IoU"], "precision (%)": ["sample_precision", "OP", "CP"],
+          "recall (%)": ["sample_recall", "OR", "CR"], "F1 (%)": ["sample_F1", "micro_F1", "macro_F1"]}
+
+
+def label_sections(runs: Runs, link: Callable[[str, str, Callable[[Path], None]], str]) -> list[str]:
+    """Markdown for ranked runs; nothing for records of older versions. link(name, alternative text, draw): as figure_link."""
+    curves = [link(f"epochs-{run}", f"Metrics of {run} by epoch", lambda stem, records=records: epoch_curves(records, stem))
+              for run, records in runs.items() if records[0].history[-1].metrics]
+    parts = ["## Metrics by epoch", "At threshold 0.5; train: the answers given while it learnt.", *curves] * bool(curves)
+    for run, (record, *_) in list(runs.items())[:1]:
+        if (classes := record.selected.per_class)[0].confusion:
+            parts += ["## Balancing and errors by label", "Positives of train, and those of as many class-uniform draws.",
+                      link("balance", "Positives before and after balancing", lambda stem: balance(classes, stem)),
+                      f"Decisions of {code(run)} on test at threshold 0.5, the labels with most errors first.",
+                      link("confusion", "A 2 x 2 confusion matrix a label", lambda stem: confusion_matrices(classes, stem)),
+                      f"`python stages/gallery.py <params.yaml> {run} {record.seed} <class>` draws the pictures of its errors."]
+    return parts
+
+
+def epoch_curves(records: list[Record], stem: Path) -> None:
+    """Loss, IoU, precision, recall and F1 an epoch on train and validation, mean over seeds: 003's figures (slides 13 to 15)."""
+    with _figure(stem, 5.2) as figure:
+        panels = figure.subplots(2, 3).flat
+        for axes, (panel, names) in zip(panels, PANELS.items(), strict=False):
+            for name, kind, line in zip(names, ("mean over pictures", "micro", "macro"), LINES, strict=False):
+                for split, colour in zip(("train", "val"), COLOURS, strict=False):
+                    seeds = [[{"train_loss": e.train_loss, **e.metrics}[f"{split}_{name}"] for e in r.history] for r in records]
+                    axes.plot([statistics.fmean(values) for values in zip(*seeds, strict=False)], f"o{line}", color=colour,
+                              markersize=3, label=f"{split}, {kind}")
+            axes.set_title(panel, fontsize=10)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        panels[-1].set_axis_off()
+        panels[-1].legend(*axes.get_legend_handles_labels(), loc="center", handlelength=3.5)
+        figure.suptitle(records[0].run.run_id, fontsize=10)
+        figure.subplots_adjust(left=0.06, right=0.98, top=0.88, bottom=0.06, hspace=0.3, wspace=0.22)
+
+
+def balance(classes: list[ClassResult], stem: Path) -> None:
+    """Positives of train by class before and after balancing, and `bce_weighted`'s weights: 001's Figures 1 to 3 in one."""
+    ordered = sorted(classes, key=lambda c: -c.train)
+    series = {"as they are": [c.train for c in ordered], "class-uniform draws": [c.balanced for c in ordered],
+              "weight of a positive": [c.weight for c in ordered]}
+    _dots(stem, [c.name for c in ordered], "positives of train; negatives / positives", series, logarithmic=True)
+
+
+def confusion_matrices(classes: list[ClassResult], stem: Path) -> None:
+    """Counts by label, shaded by their share of the row, in sklearn's order: 001's Figure 7."""
+    worst = sorted(classes, key=lambda c: -sum(c.confusion[1:3]))[:42]  # a figure's worth
+    rows = -(-len(worst) // 6)
+    with _figure(stem, 0.3 + 1.75 * rows) as figure:
+        for place, c in enumerate(worst, 1):
+            axes, counts = figure.add_subplot(rows, 6, place), np.reshape(c.confusion, (2, 2))
+            axes.imshow(counts / np.maximum(1, counts.sum(1, keepdims=True)), cmap="Blues", vmin=0, vmax=1.6)
+            for (row, column), n in np.ndenumerate(counts):
+                axes.text(column, row, n, ha="center", va="center")
+            axes.set_title(c.name[:20], fontsize=10)
+            axes.set(xticks=[0, 1], yticks=[0, 1], xticklabels=["said no", "said yes"], yticklabels=["is not", "is"])
+            axes.tick_params(labelsize=8, grid_alpha=0)
+        figure.subplots_adjust(left=0.06, right=0.99, top=1 - 0.3 / (0.3 + 1.75 * rows), bottom=0.2 / rows, wspace=0.4, hspace=.5)
