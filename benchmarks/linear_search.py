@@ -8,8 +8,11 @@ the same function. The two are measured in turn, several times, on the same synt
 Neither the last scoring of the test pictures nor what the paper's code does beyond (train and test mAP every epoch) counts.
 
 The usual way is timed on a part of an epoch of one member for each loss and batch size (lr and seed do not change the time),
-with one thread an operation or with all, whichever is faster, and scaled by the number of steps and members. The search trains
-all members, at COCO's size on a part of an epoch, too: its time is scaled as the busy seconds of its threads.
+with one thread an operation or with all, whichever a short trial finds faster, and scaled by the number of steps and members.
+The search trains all members, at COCO's size on a part of an epoch, too: its time is scaled as its threads' busy seconds.
+
+Both ways also say how many cores they had, CPU seconds over seconds: where other programs ran, the search's two threads had less
+than two, and the ratio of the CPU seconds, times two, is what a machine of its own would come near to.
 """
 
 import json
@@ -68,12 +71,14 @@ def create_run(loss: str, lr: float, batch_size: int) -> Run:
 
 def usual_step(run: Run, data, steps: int) -> dict[str, float]:
     """Seconds of a step by what they are spent on, with as many threads as are best for it."""
-    threads, ways = torch.get_num_threads(), []
+    threads, tried = torch.get_num_threads(), {}
     for count in {1, threads}:
         torch.set_num_threads(count)
-        ways.append(usual_steps(run, data, steps))
+        tried[count] = sum(usual_steps(run, data, steps // 5).values())
+    torch.set_num_threads(min(tried, key=tried.get))
+    spent = usual_steps(run, data, steps)
     torch.set_num_threads(threads)
-    return min(ways, key=lambda spent: sum(spent.values()))
+    return spent
 
 
 def usual_steps(run: Run, data, steps: int) -> dict[str, float]:
@@ -156,8 +161,10 @@ class Clock:
 def search_epoch(losses: tuple[str, ...], data, part: int | None, detailed: bool = False) -> dict[str, float]:
     """Seconds of one epoch of the whole grid by what they are spent on. part: train so many of its pictures and scale."""
     stack, n = linear_search.Stack, len(data[3]["train"])
-    parts = [(stack, name, name) for name in ("gather", "forward", "loss", "backward", "update")]
-    functions = [*(parts if detailed else []), (stack, "train_epoch", "training"), (linear_search, "_score", "evaluation")]
+    parts = [(stack, "gather", "gather"), (stack, "forward", "forward"), (stack, "differentiate", "loss"),
+             (stack, "values", "loss"), (stack, "update", "backward and Adam")]
+    functions = [*(parts if detailed else []), (stack, "train_epoch", "training"), (linear_search, "_score", "evaluation"),
+                 (stack, "diagnostics", "evaluation"), (stack, "__init__", "setup")]
     members = [(create_run(loss, lr, size), 0) for size in BATCH_SIZES for loss in losses for lr in LEARNING_RATES]
     linear_search.shuffled_batches = lambda *arguments: shuffled_batches(*arguments)[:part and part // arguments[1]]
     with Clock(functions) as spent:
@@ -165,14 +172,14 @@ def search_epoch(losses: tuple[str, ...], data, part: int | None, detailed: bool
         linear_search.search(members, *data)
         wall = now() - start
     linear_search.shuffled_batches = shuffled_batches
-    busy = spent["training"] + spent["evaluation"]
+    busy = spent["training"] + spent["evaluation"] + spent.pop("setup")  # once a training, and not an epoch
     scaled = {name: value * (n / part if part and name != "evaluation" else 1) for name, value in spent.items()}
     factor = wall / busy  # threads work at the same time, and the search does a little else
     scaled = {name: value * factor for name, value in scaled.items()}
     if detailed:
         training = scaled.pop("training")
-        scaled["other"] = training - sum(value for name, value in scaled.items() if name != "evaluation")
-        scaled["Adam"] = scaled.pop("update")
+        rest = "label estimates and other" if "role" in losses else "other"
+        scaled[rest] = training - sum(value for name, value in scaled.items() if name != "evaluation")
     return scaled
 
 
@@ -185,24 +192,35 @@ def without_role(usual: dict[str, float]) -> dict[str, float]:
     return left | {"evaluation": usual["evaluation"] * (len(LOSSES) - 1) / len(LOSSES)}
 
 
+def with_cores(function, *arguments) -> tuple[dict[str, float], float]:
+    """What `function` returns, and how many cores this process had meanwhile."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    value = function(*arguments)
+    return value, (time.process_time() - cpu) / (time.perf_counter() - wall)
+
+
 def measure(size: str, data) -> list[dict]:
     """One result for the grid with ROLE, one for the grid without."""
     part, steps, steps_role = SIZES[size][3:]
     grids = {"with ROLE": LOSSES, "without ROLE": tuple(loss for loss in LOSSES if loss != "role")}
-    usual, search = defaultdict(list), defaultdict(list)
+    usual, search, cores = defaultdict(list), defaultdict(list), defaultdict(list)
     for _ in range(REPEATS):
-        epoch = usual_epoch(LOSSES, data, steps, steps_role)
+        epoch, usual_cores = with_cores(usual_epoch, LOSSES, data, steps, steps_role)
         for grid, losses in grids.items():
             usual[grid].append(epoch if "role" in losses else without_role(epoch))
-            search[grid].append(search_epoch(losses, data, part))
+            parts, search_cores = with_cores(search_epoch, losses, data, part)
+            search[grid].append(parts)
+            cores[grid].append((usual_cores, search_cores))
     results = []
     for grid, losses in grids.items():
         seconds = [[sum(parts.values()) for parts in way[grid]] for way in (usual, search)]
+        ratios = [u / s for u, s in zip(*seconds, strict=True)]
         results.append({
             "size": size, "grid": grid, "losses": losses, "members": len(losses) * len(LEARNING_RATES) * len(BATCH_SIZES),
-            "usual_s": statistics.median(seconds[0]), "search_s": statistics.median(seconds[1]),
-            "ratios": sorted(u / s for u, s in zip(*seconds, strict=True)), "usual_parts_s": median(usual[grid]),
-            "search_parts_s": search_epoch(losses, data, part, detailed=True)})
+            "usual_s": statistics.median(seconds[0]), "search_s": statistics.median(seconds[1]), "ratios": sorted(ratios),
+            "cores": [statistics.median(way) for way in zip(*cores[grid], strict=True)],
+            "cpu_ratios": sorted(ratio * u / s for ratio, (u, s) in zip(ratios, cores[grid], strict=True)),
+            "usual_parts_s": median(usual[grid]), "search_parts_s": search_epoch(losses, data, part, detailed=True)})
     return results
 
 
@@ -219,10 +237,12 @@ def main() -> None:
     machine = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{machine}, torch {torch.__version__}; seconds an epoch of the whole grid, medians of {REPEATS} repeats in turn; "
           "the usual way and COCO's search scaled from a part of an epoch\n")
-    print("| features | members | grid | usual way, s | search, s | ratio (range) |\n|---|---|---|---|---|---|")
+    print("| features | members | grid | usual way, s (cores) | search, s (cores) | ratio (range) | of CPU seconds |\n"
+          "|---|---|---|---|---|---|---|")
     for r in results:
-        print(f"| {r['size']} | {r['members']} | {r['grid']} | {r['usual_s']:.1f} | "
-              f"{r['search_s']:.2f} | {statistics.median(r['ratios']):.1f} ({r['ratios'][0]:.1f} to {r['ratios'][-1]:.1f}) |")
+        print(f"| {r['size']} | {r['members']} | {r['grid']} | {r['usual_s']:.1f} ({r['cores'][0]:.1f}) | {r['search_s']:.2f} "
+              f"({r['cores'][1]:.1f}) | {statistics.median(r['ratios']):.1f} ({r['ratios'][0]:.1f} to {r['ratios'][-1]:.1f}) | "
+              f"{statistics.median(r['cpu_ratios']):.1f} |")
     print("\n| features | grid | way | what its time is spent on |\n|---|---|---|---|")
     for r in results:
         for way, parts in (("usual", r["usual_parts_s"]), ("search", r["search_parts_s"])):

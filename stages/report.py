@@ -24,10 +24,9 @@ def compare(layout: Layout) -> None:
     title = layout.pipeline.title or f"{layout.study}: {layout.name}"
     intro = layout.pipeline.intro or f"Methods compared on the data set that `{layout.settings}` describes."
     records = current_records(layout)
-    expected = dict.fromkeys(layout.pipeline.runs, layout.pipeline.seeds)
-    if layout.pipeline.search:
-        expected |= {run.run_id: layout.pipeline.search.seeds for run, _ in layout.pipeline.grid()}
-    write_comparison(title, intro, records, expected, layout.page, f"dvc repro {layout.dvc_file}")
+    searched = {run.run_id: layout.pipeline.search.seeds for run, _ in layout.pipeline.grid()} if layout.pipeline.search else {}
+    expected = dict.fromkeys(layout.pipeline.runs, layout.pipeline.seeds) | searched
+    write_comparison(title, intro, records, expected, layout.page, f"dvc repro {layout.dvc_file}", searched)
 
 
 main(stage, "params.yaml")

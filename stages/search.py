@@ -38,8 +38,9 @@ def stage(settings: str) -> None:
           f"on {device()}")
     targets = {"full": torch.from_numpy(labels[rows["train"]])}
     if single := [run for run, _ in members if run.labels == "single"]:
-        plain = single[0].model_copy(update={"loss": Plain(name="an")})  # the search itself makes iun's targets
-        targets["single"] = torch.from_numpy(train_targets(plain, manifest, labels, layout.data)[0])
+        for name, loss in (("single", Plain(name="an")), ("iu", Plain(name="iu"))):  # the search itself makes iun's targets
+            run = single[0].model_copy(update={"loss": loss})
+            targets[name] = torch.from_numpy(train_targets(run, manifest, labels, layout.data)[0])
     outcomes = search(members, features.to(device()), targets, labels, rows)
     folder = Path("outputs") / layout.study / layout.name / "search"
     folder.mkdir(parents=True, exist_ok=True)

@@ -175,7 +175,7 @@ DataSettings = Annotated[VocData | CocoData | CsvData | DigitsData | FormattedDa
 
 
 class Corruption(Strict):
-    """Observed labels: `positives` known positives a picture (-1: all) and `negatives` known negatives."""
+    """Observed labels: `positives` known positives a picture (-1: all) and `negatives` known negatives (iu: at least one)."""
 
     positives: int = Field(1, ge=-1)
     negatives: int = Field(0, ge=-1)
@@ -212,7 +212,7 @@ class Features(Strict):
 
 
 class Plain(Strict):
-    """Losses without settings. `iu` needs a known negative a picture (corruption.negatives: 1)."""
+    """Losses without settings."""
 
     name: Literal["bce", "an", "iu", "iun", "pr", "splc", "hill"]
 

@@ -70,6 +70,24 @@ def test_corruption_comes_before_the_hold_out_with_a_generator_a_part(tmp_path, 
     assert "1 ignored labels count as negative" in capsys.readouterr().out
 
 
+def test_iu_reads_the_same_positives_and_a_known_negative(tmp_path):
+    labels = [[0], [1], [0, 1], [0, 1, 2], []] * 4
+    manifest = _manifest(["x"] * 20, ["train"] * 20, labels)
+    matrix = manifest.label_matrix()
+    write_observed(manifest, Corruption(), tmp_path)
+    (_, observed), (_, iu) = load_observed(tmp_path), load_observed(tmp_path, "iu")
+    np.testing.assert_array_equal(observed, observe(matrix, Corruption()))
+    np.testing.assert_array_equal(np.maximum(iu, 0), observed)
+    np.testing.assert_array_equal((iu == -1).sum(1), [min(1, 3 - len(row)) for row in labels])
+    assert (matrix[iu == -1] == 0).all()
+    write_observed(manifest, Corruption(negatives=2), tmp_path)
+    np.testing.assert_array_equal(load_observed(tmp_path)[1], load_observed(tmp_path, "iu")[1])
+    np.testing.assert_array_equal(load_observed(tmp_path)[1], observe(matrix, Corruption(negatives=2)))
+    np.savez(tmp_path / "observed.npz", rows=np.arange(20), observed=observed)  # as earlier versions wrote it
+    with pytest.raises(InputError, match="without known negatives; run the corrupt stage"):
+        load_observed(tmp_path, "iu")
+
+
 def test_observed_file_holds_no_time_of_writing(tmp_path):
     manifest = _manifest(["x"] * 3, ["train"] * 3, [[0, 1], [1], [2, 0]])
     write_observed(manifest, Corruption(), tmp_path / "a")

@@ -26,7 +26,8 @@ def study():
 def write(folder: Path, records=None, command="dvc repro studies/own-data/dvc.yaml") -> str:
     records = study() if records is None else records
     path = folder / "own-data-toy.md"
-    write_comparison("Toy", "What the page is. More.", records, dict.fromkeys([*study(), MISSING], [0, 1]), path, command)
+    write_comparison("Toy", "What the page is. More.", records, dict.fromkeys([*study(), MISSING], [0, 1]), path, command,
+                     searched=[MISSING])
     return path.read_text(encoding="utf-8")
 
 
@@ -49,9 +50,8 @@ def test_page_states_every_run_and_what_it_lacks(page):
         PARTIAL: "partial", MISSING: "not run"}
     assert list(status)[0] == PARTIAL and list(status)[-1] == MISSING and len(status) == 5
     assert f"- `{PARTIAL}`: seed 1 not run; seed 0: 3 of 5 epochs" in text
-    commands = re.findall(r"^dvc repro -s .*", text, re.M)
-    assert commands == [f"dvc repro -s studies/own-data/dvc.yaml:train@{run}"
-                        for run in (f"{PARTIAL}-1", f"{MISSING}-0", f"{MISSING}-1")]
+    commands = re.findall(r"^dvc repro .*:.*", text, re.M)
+    assert commands == [f"dvc repro studies/own-data/dvc.yaml:{stage}" for stage in (f"evaluate@{PARTIAL}-1", "search")]
     tuned = text.split("### Thresholds by class")[1].split("\n\n")[1]
     assert {row[0]: row[-1] for row in cells(tuned)}["`linear-an-efficientnet_lite0-toy-single-224`"] == "-"
     assert "Not shown" not in text
@@ -83,8 +83,24 @@ def test_regeneration_is_byte_identical(page, tmp_path):
 def test_page_without_records_has_the_commands_and_no_figures(tmp_path):
     text = write(tmp_path, records={}, command="dvc repro")
     assert "No run has been measured yet. Of 5 runs, 0 complete, 0 partial, 5 not run." in text
-    assert len(re.findall(r"^dvc repro -s dvc\.yaml:train@", text, re.M)) == 10
+    assert len(re.findall(r"^dvc repro dvc\.yaml:evaluate@", text, re.M)) == 8
     assert not (tmp_path / "figures").exists() and len(markdown_tables(text)) == 1
+
+
+def test_records_that_tell_of_it_show_how_many_labels_are_predicted(page, tmp_path):
+    told = by_run(made_up_record("role", "single", 62.0, positives=1.4), made_up_record("an", "single", positives=0.5),
+                  made_up_record("bce"))
+    write_comparison("Toy", "What.", told, dict.fromkeys(told, [0]), tmp_path / "toy.md", "dvc repro")
+    text = (tmp_path / "toy.md").read_text(encoding="utf-8")
+    section = next(part for part in text.split("\n## ") if part.startswith("Number of labels"))
+    predicted, estimated = markdown_tables(section)
+    assert [row[1:] for row in predicted[1:]] == [["0.50", "1.50", "-"], ["1.40", "1.50", "1.50"]]
+    assert len(estimated) == 2 and "linear-role" in estimated[1][0]
+    for name in ("positives", "positives-curves"):
+        assert f"figures/toy-{name}.svg" in section
+        with Image.open(tmp_path / "figures" / f"toy-{name}.png") as image:
+            assert len(image.convert("RGB").getcolors(10**6)) > 10
+    assert "Number of labels" not in page[1]
 
 
 def test_many_classes_are_folded_and_their_names_stay_literal(tmp_path):

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import stage
+from dvc.repo import Repo
+from networkx import descendants
 from test_tables import cells, made_up_record
 
 from mlrepro.errors import InputError
@@ -112,6 +114,16 @@ def test_every_status_is_computed_and_every_printed_row_stands(page):
     assert "2 reproduced, 1 exceeds, 1 below, 1 partial, 1 failed, 3 not-run, 1 not-comparable" in text
 
 
+def test_measured_runs_are_ranked_beside_the_highest_printed_number(page):
+    folder, text = page
+    header, *rows = section(text, "Ranking on voc2012")[0]
+    assert header == ["#", "run", "reproduced", "printed", "in table", "delta"]
+    assert [row[1].strip("`")[-1] for row in rows] == ["b", "a", "d", "c", "e"]
+    assert rows[0][2:] == ["75.10 ± 0.14 (2)", "70.0", "1", "+5.10"] and rows[-1][2:] == ["-", "70.0", "1", "-"]
+    assert "figures/study-curves-voc2012.svg" in text and "Number of labels" not in text
+    assert (folder.parent / "reports" / "figures" / "study-curves-voc2012.png").stat().st_size > 10_000
+
+
 def test_fractions_are_compared_in_the_printed_unit_and_wide_tables_stay_wide(page):
     _, text = page
     printed, _, other = section(text, "Table 2: Two")
@@ -140,7 +152,7 @@ def test_without_a_measured_cost_the_page_says_how_to_measure_it(tmp_path):
     (folder / "complexity.json").unlink()
     write_study(read_study(folder), tmp_path / "study.md")
     text = (tmp_path / "study.md").read_text(encoding="utf-8")
-    assert "study/dvc.yaml:complexity`" in text and "not measured |" not in text and "figures/" not in text
+    assert "study/dvc.yaml:complexity`" in text and "not measured |" not in text and "study-cost" not in text
     (folder / "complexity.json").write_text("{}")
     with pytest.raises(InputError, match=r"complexity\.json: not what stages/complexity\.py writes"):
         read_study(folder)
@@ -197,6 +209,23 @@ def test_a_real_page_prints_every_number_verbatim_and_is_the_same_each_time(name
             shown.remove(escape(row.printed))
     for path in (tmp_path / "one").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes(), path
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # DVC's own
+def test_one_command_reaches_every_stage_of_the_single_positive_study(tmp_path, monkeypatch):
+    graph = Repo(ROOT).index.graph
+    stages = {stage.addressing: stage for stage in graph}
+    path = "studies/single-positive/tables/dvc.yaml"
+    reached = {stage.addressing for stage in descendants(graph, stages[f"{path}:tables"])}
+    for name in ("voc2012", "coco2014", "nuswide", "cub"):
+        pipeline = f"studies/single-positive/{name}/dvc.yaml:"
+        assert {address for address in stages if address.startswith(pipeline)} < reached
+        assert f"data/dvc.yaml:download@{name}" in reached and f"{pipeline}search" in reached
+    page = {stage.addressing for stage in descendants(graph, stages["studies/single-positive/dvc.yaml:report"])}
+    assert page == {"studies/single-positive/dvc.yaml:complexity"}  # which needs no data
+    monkeypatch.chdir(ROOT)
+    write_study(read_study(Path("studies/single-positive")), tmp_path / "single-positive.md")
+    assert f"`dvc repro {path}`" in (tmp_path / "single-positive.md").read_text(encoding="utf-8")
 
 
 def test_index_counts_the_studies_and_lists_other_pages(page, tmp_path):

@@ -14,8 +14,8 @@ OTHER_METRICS = [*tables.AT_THRESHOLD, *tables.TOP_3.values(), *tables.TUNED.val
 
 
 def made_up_record(loss="bce", labels="full", mAP=70.0, seed=0, *, se=0.2, epochs=5, trained=None, scored=1000,
-                   classes=VOC, absent=(), gmacs=1.6, head="linear", variant=None) -> Record:
-    """A record with fixed numbers around `mAP`; `absent` names metrics without a value."""
+                   classes=VOC, absent=(), gmacs=1.6, head="linear", variant=None, positives=None) -> Record:
+    """A record with fixed numbers around `mAP`; `absent`: metrics without a value; `positives`: predicted in the last epoch."""
     rng = random.Random(f"{loss} {labels} {seed} {head}")
     metrics = {name: round(rng.uniform(40, 90), 4) for name in OTHER_METRICS} | {"mAP": mAP}
     metrics |= dict.fromkeys(absent)
@@ -27,6 +27,12 @@ def made_up_record(loss="bce", labels="full", mAP=70.0, seed=0, *, se=0.2, epoch
     settings = {"name": loss} | ({"expected_positives": 1.5} if loss in ("epr", "role") else {})
     history = [{"epoch": e, "lr": 0.001, "train_loss": 1 / e, "val_mAP": mAP * (1 - 0.5 / e) + rng.gauss(0, 0.4)}
                for e in range(1, (trained or epochs) + 1)]
+    if positives:
+        measurement["predicted_positives"] = positives
+        for entry in history:
+            entry["val_positives"] = positives * entry["epoch"] / epochs
+            if loss == "role":
+                entry |= {"estimate_mAP": 50.0 + entry["epoch"], "estimate_positives": 10.0 - entry["epoch"]}
     return Record.model_validate({
         "study": "demo", "data_set": "made up", "seed": seed, "history": history,
         "run": {"data": "toy", "labels": labels, "inputs": "features" if head == "linear" else "images", "head": head,
@@ -112,6 +118,23 @@ def test_class_table_marks_rare_classes_and_averages_the_others():
     assert rows[-2][-1] == "70.00"
     mean = 100 * sum(enough) / len(enough)
     assert rows[-1] == [f"**mean of the {len(enough)} without †**", "", "", "", f"{mean:.2f}"]
+
+
+def test_predicted_labels_stand_beside_the_true_ones_and_k():
+    runs = by_run(made_up_record("an", "single", positives=0.5), made_up_record("an", "single", seed=1, positives=0.7),
+                  made_up_record("epr", "single", positives=2.0), made_up_record("bce"))
+    rows = [row[1:] for row in cells(tables.positives_table(runs))[1:]]
+    assert rows == [["0.60 ± 0.14 (2)", "1.50", "-"], ["2.00", "1.50", "1.50"], ["-", "1.50", "-"]]
+    epr = made_up_record("epr", "single").model_dump()
+    epr["run"]["loss"]["expected_positives"], epr["splits"]["val"]["cardinality"] = "validation", 1.7
+    assert tables.expected_count(Record.model_validate(epr)) == 1.7
+
+
+def test_estimated_labels_after_the_first_the_best_and_the_last_epoch():
+    role = by_run(*(made_up_record("role", "single", seed=seed, positives=1.5 + seed) for seed in (0, 1)))
+    assert cells(tables.estimates_table(role))[1][1:] == [
+        *(f"{value}.00 ± 0.00 (2)" for value in (51, 54, 55, 9, 6, 5)), "1.50"]
+    assert tables.estimates_table(by_run(made_up_record("bce", positives=1.0), made_up_record("role", "single"))) is None
 
 
 def test_records_that_differ_are_counted_apart():

@@ -45,17 +45,19 @@ def write_observed(manifest: Manifest, corruption: Corruption, folder: Path) -> 
 
     The rows are those of every part that holds training rows, i.e. before the hold-out, with a new generator a part.
     A picture that `prepare` rejected is not among them, so that with rejected pictures the draw is not the source's.
-    Ignored labels count as negative, and are printed.
+    Ignored labels count as negative, and are printed. IU's labels have a known negative a picture, or as many as `negatives`
+    says; the code of Cole et al. shuffles the negatives in any case, so that the positives are the same.
     """
     matrix = manifest.label_matrix()
     part, split = (manifest.frame[name].to_numpy() for name in ("part", "split"))
     parts = dict.fromkeys(part[split == "train"])
     rows = [np.flatnonzero((part == name) & (split != "test")) for name in parts]
-    observed = [observe(matrix[of_part], corruption) for of_part in rows]
+    for_iu = corruption.model_copy(update={"negatives": corruption.negatives or 1})
+    iu = np.concatenate([observe(matrix[of_part], for_iu) for of_part in rows])
     rows = np.concatenate(rows).astype(np.int64)
     if ignored := int((matrix[rows] == -1).sum()):
         print(f"{ignored} ignored labels count as negative in the corruption")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, rows=rows, observed=np.concatenate(observed))
+    np.savez_compressed(buffer, rows=rows, observed=iu if corruption.negatives else np.maximum(iu, 0), iu=iu)
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / OBSERVED, buffer.getvalue())

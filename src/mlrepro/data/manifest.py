@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -119,15 +119,17 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(frame, classes, root, summary, digest)
 
 
-def load_observed(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def load_observed(folder: Path, labels: Literal["observed", "iu"] = "observed") -> tuple[np.ndarray, np.ndarray]:
     """The corrupted labels: manifest row numbers, (n,) int64, and labels in {-1, 0, 1}, (n, classes) int8.
 
-    0 is unobserved. The rows are those of train and of the validation pictures held out of it.
+    0 is unobserved. The rows are those of train and of the validation pictures held out of it. iu: with known negatives.
     """
     path = Path(folder) / OBSERVED
     _read(path, "corrupt")
     with np.load(path) as arrays:
-        return arrays["rows"], arrays["observed"]
+        if labels not in arrays:
+            raise InputError(f"{path}: was written without known negatives; run the corrupt stage of {path.parent.name} again")
+        return arrays["rows"], arrays[labels]
 
 
 def _read(path: Path, stage: str) -> bytes:

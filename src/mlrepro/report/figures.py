@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlrepro.report.tables import REGIMES, Runs, class_ap, mean_map, standard_error
+from mlrepro.report.tables import REGIMES, Runs, class_ap, expected_count, mean_map, positives, standard_error
 from mlrepro.results import Record
 
 WIDTH = 9.0  # inches; at 100 dots an inch the width that GitHub gives a page
@@ -38,8 +38,8 @@ def short_names(runs: Runs) -> dict[str, str]:
     return names
 
 
-def training_curves(runs: Runs, stem: Path) -> None:
-    """Validation mAP an epoch, mean over seeds: a panel a labels regime, a line a run, as far as every seed got."""
+def training_curves(runs: Runs, stem: Path, column: str = "val_mAP", label: str = "validation mAP (%)") -> None:
+    """A column of the histories by epoch, mean over seeds: a panel a labels regime, a line a run, as far as every seed got."""
     names = short_names(runs)
     regimes = [regime for regime in REGIMES if any(records[0].run.labels == regime for records in runs.values())]
     lines = {regime: [run for run, records in runs.items() if records[0].run.labels == regime] for regime in regimes}
@@ -50,20 +50,20 @@ def training_curves(runs: Runs, stem: Path) -> None:
         panels = figure.subplots(1, len(regimes), sharey=True, squeeze=False)[0]
         for axes, regime in zip(panels, regimes, strict=True):
             for i, run in enumerate(lines[regime]):
-                curve = validation_curve(runs[run])
+                curve = validation_curve(runs[run], column)
                 axes.plot([epoch for epoch, _ in curve], [value for _, value in curve], LINES[i % len(LINES)],
                           marker=MARKERS[i % len(MARKERS)], markevery=max(1, len(curve) // 12), linewidth=1.3,
                           color=COLOURS[i % len(COLOURS)], label=names[run])
             axes.set(xlabel="epoch", title=REGIMES[regime])
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns, fontsize=9, handlelength=3.5)
-        panels[0].set_ylabel("validation mAP (%)")
+        panels[0].set_ylabel(label)
         figure.subplots_adjust(left=0.08, right=0.98, top=1 - 0.35 / height, bottom=legend / height, wspace=0.06)
 
 
-def validation_curve(records: list[Record]) -> list[tuple[int, float]]:
-    """(epoch, validation mAP in percent) for the epochs that every seed has trained."""
-    seeds = [{e.epoch: e.val_mAP for e in record.history} for record in records]
+def validation_curve(records: list[Record], column: str = "val_mAP") -> list[tuple[int, float]]:
+    """(epoch, a column of the history, by default validation mAP in percent) for the epochs that every seed has of it."""
+    seeds = [{e.epoch: value for e in record.history if (value := getattr(e, column)) is not None} for record in records]
     shared = sorted(set.intersection(*map(set, seeds)))
     return [(epoch, statistics.fmean(seed[epoch] for seed in seeds)) for epoch in shared]
 
@@ -152,6 +152,14 @@ def class_average_precision(best: Runs, stem: Path) -> None:
     order = sorted(range(len(classes)), key=lambda i: -1 if first[i] is None else first[i], reverse=True)
     _dots(stem, [classes[i].name for i in order], "AP (%)",
           {name: [column[i] for i in order] for name, column in columns.items()})
+
+
+def predicted_positives(runs: Runs, stem: Path) -> None:
+    """Labels that a test picture's probabilities add up to, its true ones, and the k of losses that have one; a row a run."""
+    _dots(stem, list(short_names(runs).values()), "labels a test picture", {
+        "predicted": [statistics.fmean(positives(records)) for records in runs.values()],
+        "true": [records[0].splits["test"].cardinality for records in runs.values()],
+        "k of the loss": [expected_count(records[0]) for records in runs.values()]}, logarithmic=True)
 
 
 def label_distribution(record: Record, stem: Path) -> None:

@@ -1,7 +1,7 @@
 """The page that compares runs on one data set, in markdown."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from mlrepro.errors import InputError
@@ -33,13 +33,14 @@ READING_NOTES = f"""\
 - **-** means not measured."""
 
 
-def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, list[int]], path: Path, command: str) -> None:
+def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, list[int]], path: Path, command: str,
+                     searched: Container[str] = ()) -> None:
     """Writes the page of one data set's runs to `path` and its figures to `figures/` beside it.
 
     `records`: by run id, as `results.read_records` gives them. `expected`: the seeds of each run that the settings list;
     records of other runs or seeds are named, not shown.
     `command`: what makes this page, such as `dvc repro data.dvc.yaml`; the dvc.yaml that it names (or else `dvc.yaml`)
-    holds the train stages. Raises InputError when the runs do not score the same classes.
+    holds the stages. `searched`: runs that its search stage gives. Raises InputError when the runs do not score the same classes.
     """
     shown = {run: [r for r in records.get(run, []) if r.seed in seeds] for run, seeds in expected.items()}
     runs = tables.ranked({run: group for run, group in shown.items() if group})
@@ -50,11 +51,12 @@ def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, 
     parts += ["## Ranking", tables.ranking_table(runs, expected, within_noise(runs)),
               "`to best`: mAP minus that of the first run, ≈ where the noise hides the difference. `train s`: seconds "
               "of training, mean over seeds."]
-    parts += _incomplete(runs, expected, command)
+    parts += _incomplete(runs, expected, command, searched)
     if others:
         parts.append(f"Not shown, because the settings do not list them: {', '.join(others)}.")
     if runs:
-        parts += _labels_sections(runs, path) + _metric_sections(runs) + _data_sections(runs, path) + attention_section(path)
+        parts += _labels_sections(runs, path) + counts_section("## Number of labels", runs, path)
+        parts += _metric_sections(runs) + _data_sections(runs, path) + attention_section(path)
         parts += label_sections(runs, lambda *figure: figure_link(path, *figure))
     parts += ["## How this page was made", f"```sh\n{command}\n```", "From result records alone; runs whose inputs did "
               "not change are not trained again.", "## Reading notes", READING_NOTES]
@@ -149,17 +151,18 @@ def _warnings(runs: Runs) -> list[str]:
     return [f"> **Note.** {warning}" for warning in warnings]
 
 
-def _incomplete(runs: Runs, expected: dict[str, list[int]], command: str) -> list[str]:
-    """Why a run is partial, and the commands that train what is missing."""
+def _incomplete(runs: Runs, expected: dict[str, list[int]], command: str, searched: Container[str]) -> list[str]:
+    """Why a run is partial, and the commands that give what is missing, with all that they need (hence no -s)."""
     lacks = [f"- {code(run)}: {'; '.join(lack)}" for run, records in runs.items()
              if (lack := tables.shortfalls(records, expected[run]))]
     pipeline = next((word for word in command.split() if word.endswith("dvc.yaml")), "dvc.yaml")
-    missing = [f"dvc repro -s {pipeline}:train@{run}-{seed}" for run, seeds in expected.items() for seed in seeds
-               if seed not in {record.seed for record in runs.get(run, [])}]
+    missing = dict.fromkeys(f"dvc repro {pipeline}:" + ("search" if run in searched else f"evaluate@{run}-{seed}")
+                            for run, seeds in expected.items() for seed in seeds
+                            if seed not in {record.seed for record in runs.get(run, [])})
     parts = ["Partial:\n\n" + "\n".join(lacks)] if lacks else []
     if missing:
-        parts.append("Not run. These commands train what is missing; the command that made this page then scores it:"
-                     "\n\n```sh\n" + "\n".join(missing) + "\n```")
+        parts.append("Not run. These commands train and score what is missing; then make this page again:\n\n```sh\n"
+                     + "\n".join(missing) + "\n```")
     return parts
 
 
@@ -192,6 +195,24 @@ def _labels_sections(runs: Runs, path: Path) -> list[str]:
               figure_link(path, "classes", "Average precision by class",
                       lambda stem: figures.class_average_precision(best, stem)),
               folded(text, text.count("\n"), "AP by class")]
+    return parts
+
+
+def counts_section(heading: str, runs: Runs, path: Path, suffix: str = "") -> list[str]:
+    """How many labels the runs predict, and how good ROLE's estimated ones are; nothing for records without either."""
+    told = {run: records for run, records in runs.items() if None not in tables.positives(records)}
+    if not told:
+        return []
+    parts = [heading, "Labels that a picture's probabilities add up to: on test beside the true number and the loss's k, and by "
+             "epoch on validation.", tables.positives_table(told),
+             figure_link(path, f"positives{suffix}", "Predicted and true labels a test picture",
+                         lambda stem: figures.predicted_positives(told, stem))]
+    if drawn := {run: records for run, records in told.items() if figures.validation_curve(records, "val_positives")}:
+        parts.append(figure_link(path, f"positives-curves{suffix}", "Labels a validation picture by epoch, a line a run", lambda
+                                 stem: figures.training_curves(drawn, stem, "val_positives", "labels a validation picture")))
+    if estimates := tables.estimates_table(told):
+        parts += ["ROLE's estimated labels of the training pictures, after the first, the best and the last epoch: their mAP "
+                  "against all true labels (percent), and how many a picture they add up to.", estimates]
     return parts
 
 

@@ -4,15 +4,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import fmean
 
 from mlrepro.report import figures
 from mlrepro.report.multilabel_figures import label_sections
-from mlrepro.report.pages import attention_section, figure_link, folded
+from mlrepro.report.pages import attention_section, counts_section, figure_link, folded
 from mlrepro.report.reported import Study, Table, last_match, parse_run_id
-from mlrepro.report.study_results import BACKWARD, THROUGHPUT, StudyResults, cost_points, gpu_hours
-from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, Column, cost_table, kept, render, study_tables
+from mlrepro.report.study_results import BACKWARD, THROUGHPUT, Result, StudyResults, cost_points, gpu_hours, record_metric
+from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, Column, cost_table, kept, printed_text, render, study_tables
 from mlrepro.report.sweeps import missing_runs, sweep_sections
-from mlrepro.report.tables import ABSENT, code, escape, ranked, table
+from mlrepro.report.tables import ABSENT, code, escape, metric_values, ranked, spread, table
 from mlrepro.results import MINIMUM_TOLERANCE, Status
 
 ORDER: tuple[Status, ...] = ("reproduced", "exceeds", "below", "partial", "failed", "not-run", "not-comparable")
@@ -36,8 +37,7 @@ def write_study(results: StudyResults, path: Path) -> None:
     parts += ["## The printed tables, and what was reproduced", _legend(results)]
     for listed in text.tables:
         parts += [f"### {_name(listed.id)}: {listed.title}", _caption(results, listed), *study_tables(results, listed)]
-    parts += sweep_sections(results, path)
-    parts += attention_section(path)
+    parts += _measured_section(results, path) + sweep_sections(results, path) + attention_section(path)
     runs = {r.row.run: r.records for r in results.all if r.records and r.records[0].history and r.records[0].history[-1].metrics}
     parts += label_sections(ranked(runs), lambda *figure: figure_link(path, *figure))
     if costs := cost_table(results):
@@ -133,6 +133,28 @@ def _findings(study: Study) -> str:
     return "\n".join(lines)
 
 
+def _measured_section(results: StudyResults, path: Path) -> list[str]:
+    """Our records by data set, ranked, each beside the highest mAP that a table prints for its run."""
+    by_set: dict[str, dict[str, Result]] = {}
+    for result in results.all:
+        if result.records and result.metric == "mAP":
+            best = by_set.setdefault(result.row.data_set, {})
+            best[result.row.run] = max(best.get(result.row.run, result), result, key=lambda r: r.cells["mAP"].number)
+    parts = ["## What is measured", "By data set the runs with records, and the highest mAP printed for each."] if by_set else []
+    for name, best in sorted(by_set.items()):
+        runs, rows = ranked({run: result.records for run, result in best.items()}), []
+        for rank, (run, records) in enumerate(runs.items(), 1):
+            cell = best[run].cells["mAP"]
+            values = metric_values(records, record_metric(cell)[0])
+            delta = ABSENT if None in values else f"{fmean(values) - cell.number:+.2f}"
+            rows.append([str(rank), code(run), spread(values), printed_text(cell), cell.table, delta])
+        parts += [f"### Ranking on {name}", table("rlrrlr", ["#", "run", "reproduced", "printed", "in table", "delta"], rows),
+                  figure_link(path, f"curves-{name}", "Validation mAP by epoch, a line a run",
+                              lambda stem, runs=runs: figures.training_curves(runs, stem)),
+                  *counts_section(f"### Number of labels on {name}", runs, path, f"-{name}")]
+    return parts
+
+
 # --- what is not run -------------------------------------------------------------------------------------------------
 
 
@@ -167,7 +189,9 @@ def _not_run_section(results: StudyResults) -> list[str]:
         count = f"{len(runs)} run{'s' * (len(runs) > 1)}"
         parts += [f"### {data_set}: {count}", _data_need(results, data_set), folded(text, len(runs), count)]
     ready = list(dict.fromkeys(f"dvc repro {stage}" for run in tables_of for stage in results.stages.get(run, [])))
-    return parts + (["### Commands", "```sh\n" + "\n".join(ready) + "\n```"] if ready else [])
+    together = results.folder / "tables" / "dvc.yaml"  # of studies with a pipeline a data set
+    parts += ["### Commands", "```sh\n" + "\n".join(ready) + "\n```"] if ready else []
+    return parts + ([f"All of them and then this page: `dvc repro {together.as_posix()}`."] if together.exists() else [])
 
 
 def _run_table(results: StudyResults, runs: list[str], tables_of: dict[str, list[str]]) -> str:
@@ -193,7 +217,6 @@ def _weights(results: StudyResults, runs: Iterable[str]) -> list[str]:
     columns = [Column(*column) for column in zip(("backbone", "variant", "weights to start from", "runs"), "lllr",
                                                  map(list, zip(*rows, strict=True)), strict=True)]
     return [render(kept(columns))]
-
 
 
 def _data_need(results: StudyResults, data_set: str) -> str:

@@ -120,6 +120,17 @@ def class_ap(records: list[Record]) -> list[list[float | None]]:
     return [list(values) for values in zip(*columns, strict=True)]
 
 
+def positives(records: list[Record]) -> list[float | None]:
+    """Mean number of labels that a test picture's probabilities add up to, one value a record."""
+    return [record.selected.predicted_positives for record in records]
+
+
+def expected_count(record: Record) -> float | None:
+    """EPR's and ROLE's k, labels a picture."""
+    k = getattr(record.run.loss, "expected_positives", None)
+    return record.splits["val"].cardinality if k == "validation" else k
+
+
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +167,26 @@ def selection_table(runs: Runs) -> str:
             + [spread(metric_values(records, name, selection)) for name in AVERAGE_PRECISIONS.values()]
             for run, records in runs.items() for selection in ("best", "last")]
     return table("ll" + "r" * len(AVERAGE_PRECISIONS), ["run", "weights", *AVERAGE_PRECISIONS], rows)
+
+
+def positives_table(runs: Runs) -> str:
+    rows = [[code(run), spread(positives(records)), number(records[0].splits["test"].cardinality),
+             number(expected_count(records[0]))] for run, records in runs.items()]
+    return table("lrrr", ["run", "predicted labels", "true labels", "k of the loss"], rows)
+
+
+def estimates_table(runs: Runs) -> str | None:
+    """ROLE's estimated labels of the training pictures against all true ones; none without records that tell of them."""
+    rows = []
+    for run, records in runs.items():
+        epochs = [[r.history[0], next(e for e in r.history if e.epoch == r.measurements["best"].epoch), r.history[-1]]
+                  for r in records if r.history[-1].estimate_mAP is not None]
+        if epochs:
+            rows.append([code(run)] + [spread([getattr(epoch, key) for epoch in column])
+                                       for key in ("estimate_mAP", "estimate_positives") for column in zip(*epochs, strict=True)]
+                        + [number(records[0].splits["train"].cardinality)])
+    headers = ["run", *(f"{what}, {epoch}" for what in ("mAP", "labels") for epoch in ("first", "best", "last")), "true labels"]
+    return table("l" + "r" * 7, headers, rows) if rows else None
 
 
 def setup(run: Run) -> str:

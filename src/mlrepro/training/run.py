@@ -80,7 +80,7 @@ def train_targets(run: Run, manifest: Manifest, labels: np.ndarray, data_folder:
     rows = manifest.rows("train")
     targets = labels[rows]
     if run.labels == "single":
-        observed_rows, observed = load_observed(data_folder)
+        observed_rows, observed = load_observed(data_folder, "iu" if run.loss.name == "iu" else "observed")
         known = np.full_like(labels, 2)  # a value that create_loss refuses
         known[observed_rows] = observed
         targets = known[rows]
