@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from checks import CHECKS, check_tables, harmonic_mean
+from study_checks import check_study
 
 from mlrepro.errors import InputError
 from mlrepro.report.reported import ReportedRow, load_reported, load_study, parse_run_id
@@ -34,6 +35,7 @@ def cells(metrics: dict[str, str], **changes) -> list[ReportedRow]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_contradiction_of_a_study_is_found_by_program_and_told_in_its_yaml(name):
+    check_study(STUDIES / name)
     study = load_study(STUDIES / name)
     found = check_tables(study.rows)
     for finding in found:
@@ -156,4 +158,4 @@ def test_a_study_that_disagrees_with_its_numbers(tmp_path, change, message):
     change(text)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
     with pytest.raises(InputError, match=message):
-        load_study(tmp_path)
+        check_study(tmp_path)

@@ -13,6 +13,7 @@ import yaml
 from conftest import stage
 from dvc.repo import Repo
 from networkx import descendants
+from study_checks import check_study
 from test_tables import cells, made_up_record
 
 from mlrepro.errors import InputError
@@ -171,6 +172,7 @@ def test_what_does_not_fit_together_is_an_error(tmp_path, spoil, message):
     spoil(folder)
     with pytest.raises(InputError, match=message):
         read_study(folder)
+        check_study(folder)
 
 
 def spoil_text(folder: Path, key: str, value) -> None:
