@@ -27,6 +27,7 @@ def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
     task = create_task(run, manifest, layout.data, weights=False)
     load_network(task.model, out / f"{run.selection}.safetensors" if run.epochs else Path(run.checkpoint))
     frame, root, folder = manifest.frame.iloc[manifest.rows("test")[:PICTURES]], manifest.root, layout.page.parent / "figures"
+    page = layout.study if (layout.folder / "study.yaml").is_file() else layout.page.stem  # the page that shows them
     if pictures:
         frame, root, folder = frame.iloc[:0].reindex(range(len(pictures))).assign(image=pictures), Path(), out / "attention"
     task.inputs.manifest = dataclasses.replace(manifest, frame=frame, root=root)
@@ -35,7 +36,7 @@ def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
         for name, scores, attended, row in zip(frame["image"].iloc[rows], logits, maps, rows, strict=True):
             picture = np.asarray(Image.open(root / name).convert("RGB"))
             best = [(manifest.classes[k], 1 / (1 + np.exp(-scores[k])), attended[k]) for k in np.argsort(-scores)[:LABELS]]
-            path = folder / f"{layout.page.stem}-attention-{run_id}-s{seed}-{row + 1}.png"
+            path = folder / f"{page}-attention-{run_id}-s{seed}-{row + 1}.png"
             figures.attention(picture, best, path)
             print(f"attention: {name} -> {path}")
 

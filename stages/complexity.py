@@ -10,7 +10,7 @@ from mlrepro.report.reported import head_options, load_study, parse_run_id
 from mlrepro.stage import main
 
 CLASSES = {"voc2007": 20, "voc2012": 20, "coco2014": 80, "coco2017": 80, "nuswide": 81, "vg500": 500, "openimages_v6": 601,
-           "cub": 312, "mirflickr25k": 14, "comp5329": 18}  # comp5329: ids 1 to 19, 12 unused
+           "cub": 312, "mirflickr25k": 14, "comp5329": 18, "comp5329_1000": 18}  # comp5329: ids 1 to 19, 12 unused
 
 
 def entry(cost: Complexity, classes: int) -> dict:

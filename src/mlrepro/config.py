@@ -96,6 +96,7 @@ class CocoData(_Data):
     format: Literal["coco"]
     splits: dict[Split, CocoPart]
     unannotated: Literal["keep", "drop"]  # pictures without any annotated object: all-zero rows, or left out
+    uncaptioned: Literal["keep", "drop"] = "keep"  # pictures without a caption
     class_order: Literal["category_id", "alphabetical"]
     row_order: Literal["id_text", "id_number"] = "id_text"  # id_text: ids sorted as strings, as Cole et al.'s files are
 
@@ -206,6 +207,15 @@ class Features(Strict):
         if self.maps and self.published:
             raise ValueError("`maps` needs `weights`: published features are pooled")
         return self
+
+
+class Captions(Strict):
+    """A frozen text model; the vectors of the pictures' captions are computed once (stages/embed.py)."""
+
+    name: str = Field(pattern="^[A-Za-z0-9_]+$")  # of the file of vectors, and in run ids
+    model: str  # package://module/folder, a folder, or a name on Hugging Face's hub
+    pooling: Literal["cls", "mean"]  # the first token's vector, or the mean over all tokens
+    sha256: str | None = None  # of the model's weights, as the embed stage prints it; vectors of others are refused
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
@@ -367,7 +377,8 @@ class Run(Strict):
 
     data: str
     labels: Literal["full", "single"] = "full"
-    inputs: Literal["features", "maps", "images"]  # maps: extracted feature maps of a frozen backbone
+    inputs: Literal["features", "maps", "images", "captions"]  # maps: extracted feature maps of a frozen backbone
+    captions: Captions | None = None  # their vectors alone (`inputs: captions`), or joined to the pooled output of the backbone
     head: Head
     head_options: dict[str, bool | int | float | str] = {}
     graph: Graph | None = None
@@ -377,7 +388,7 @@ class Run(Strict):
     checkpoint_drop: list[str] = []  # prefixes of our keys that start anew instead (query_embed, fc)
     # query2label: stem and first stage, and batch norms never learn (ResNets: nor their statistics change). backbone: all of it.
     freeze: Literal["none", "query2label", "backbone"] = "none"
-    resolution: int = Field(ge=32)
+    resolution: int | None = Field(None, ge=32)  # none: with `inputs: captions`
     loss: LossSettings
     optimizer: Optimizer | None = None  # none: with `epochs: 0` only
     epochs: int = Field(ge=0)  # 0: the checkpoint is scored as it is, `batch_size` pictures at a time
@@ -409,9 +420,19 @@ class Run(Strict):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if (self.inputs == "features") != (self.head == "linear"):
-            raise ValueError("`head: linear` and `inputs: features` belong together: the linear head reads extracted "
-                             "features, every other head reads pictures or maps")
+        if (self.inputs in ("features", "captions")) != (self.head == "linear"):
+            raise ValueError("`head: linear` and `inputs: features` belong together, or `captions`: the linear head reads "
+                             "vectors, every other head reads pictures or maps")
+        if (self.inputs == "captions") != (self.resolution is None):
+            raise ValueError("`resolution` is missing; with `inputs: captions` alone there is none")
+        captions = self.captions
+        if self.inputs == "captions" and (not captions or (self.backbone, self.weights) != (captions.name, captions.model)):
+            raise ValueError("`inputs: captions` needs `captions`, with its name as `backbone` and its model as `weights`")
+        if captions and self.inputs != "captions":
+            if self.inputs == "maps" or self.head not in ("linear", "gap", "gmp", "gapgmp"):
+                raise ValueError("`captions` are joined to pooled outputs: set `inputs: features`, or images and a pooling head")
+            if captions.name not in (self.variant or ""):
+                raise ValueError(f"`variant` must hold the captions' name, {captions.name!r}: the run id shows it")
         for name in ("augment", "resize", "normalise", "checkpoint", "freeze"):
             if self.inputs != "images" and getattr(self, name) != Run.model_fields[name].default:
                 raise ValueError(f"`{name}` needs `inputs: images`; features and maps were extracted without it")
@@ -480,7 +501,7 @@ class Run(Strict):
     def run_id(self) -> str:
         parts = [self.head, self.loss.name, self.backbone, self.data]
         parts += [self.labels] if self.labels != "full" else []
-        parts += [str(self.resolution)] + ([self.variant] if self.variant else [])
+        parts += [str(part) for part in (self.resolution, self.variant) if part]
         return "-".join(parts)
 
     @property
@@ -512,6 +533,7 @@ class Pipeline(Strict):
     data: dict[str, DataSettings]
     corruption: Corruption = Corruption()
     features: Features | None = None
+    captions: Captions | None = None
     runs: list[str] = []
     seeds: list[int] = [0]
     search: Search | None = None

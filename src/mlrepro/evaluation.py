@@ -16,7 +16,7 @@ from mlrepro.errors import InputError
 from mlrepro.metrics import ratio
 from mlrepro.metrics.average_precision import average_precision, bootstrap_se, mean_average_precision
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
-from mlrepro.metrics.thresholds import tune_thresholds, tune_thresholds_released
+from mlrepro.metrics.thresholds import tune_global_threshold, tune_thresholds, tune_thresholds_released
 from mlrepro.models.checkpoints import load_network
 from mlrepro.models.complexity import measure_cost
 from mlrepro.results import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record
@@ -24,14 +24,17 @@ from mlrepro.training.fit import expected_labels, predict, scored_rows
 from mlrepro.training.run import SELECTIONS, create_task, device, environment, git_state, load_selection, train_targets
 
 GROUPED = ("OP", "OR", "OF1", "CP", "CR", "CF1")
-TUNERS = (("tuned", tune_thresholds, False), ("tuned_released", tune_thresholds_released, True))  # the latter: score > threshold
+TUNERS = (("tuned", tune_thresholds, False), ("tuned_released", tune_thresholds_released, True),  # the latter: score > threshold
+          ("tuned_global", tune_global_threshold, False))
 SAMPLES = ("sample_precision", "sample_recall", "sample_F1")  # what AAM's tables call CP, CR, CF1
+F1_AVERAGES = ("micro_F1", "macro_F1", "sample_F1")
 
 
 def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, data_set: str) -> tuple[Record, dict]:
-    """The record of a trained run, and the float32 logits of each selection by `<split>_<selection>`.
+    """The record of a trained run, and the float32 logits of each selection by `<split>_<selection>`, also of pictures without
+    labels (`unlabelled`), if any.
 
-    Raises InputError if the weights in `out` were trained on another manifest or with other settings.
+    Raises InputError if the weights in `out` were trained on another manifest, other captions' vectors or with other settings.
     """
     manifest = read_manifest(data_folder)
     facts = json.loads((out / "training.json").read_text())
@@ -40,15 +43,18 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
             raise InputError(f"{out}: {key} is not that of the present data and run file; run its train stage again")
     labels = manifest.label_matrix()
     task = create_task(run, manifest, data_folder, weights=False)
+    if facts.get("captions_sha256") != task.captions.get("sha256"):
+        raise InputError(f"{out}: was trained on captions' vectors of another text model; run its train stage again")
     rows = {split: scored_rows(run, manifest.rows(split)) for split in dict.fromkeys((run.validation, "test"))}
     history = read_history(out / "history.csv")
+    others = {"unlabelled": unlabelled} if len(unlabelled := manifest.rows("unlabelled")) else {}
     logits, measurements = {}, {}
     observed, _ = train_targets(run, manifest, labels, data_folder)
     for selection, epoch in facts["epochs"].items() if "val" in rows else [("last", facts["epochs"]["last"])]:
         task.model.load_state_dict(load_selection(out, selection))
-        for split in rows:
+        for split, scored in (rows | others).items():
             show = f"{run.run_id} seed {seed}: {split} ({selection})"
-            logits[f"{split}_{selection}"] = predict(task.model, task.inputs, rows[split], device(), show,
+            logits[f"{split}_{selection}"] = predict(task.model, task.inputs, scored, device(), show,
                                                      precision=run.precision)
         trained = next(entry for entry in history if entry.epoch == epoch)
         measured = measure(run, manifest, labels, rows, observed, epoch,
@@ -61,7 +67,8 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
     record = Record(
         study=study, data_set=data_set, run=run, seed=seed, splits=split_counts(manifest, rows), measurements=measurements,
         history=history, provenance=Provenance(**provenance, weights_sha256=weights),
-        environment=Environment(**facts["environment"]), cost=measure_cost(run, len(manifest.classes), **task.graph))
+        environment=Environment(**facts["environment"]),
+        cost=measure_cost(run, len(manifest.classes), task.captions.get("width", 0), **task.graph))
     return record, logits
 
 
@@ -96,7 +103,7 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
     """All metrics of one selection on test, in percent. `_annotated`: of the pictures with a label alone, where there are others.
 
     Thresholds are tuned on validation, where there is one that is not the test: tuned_ is right, tuned_released_ is what AAM's
-    code makes of it.
+    code makes of it, tuned_global_ is one for all classes. @p: at probability p (004, Table 3).
     """
     scores, test = logits["test"], labels[rows["test"]]
     exact = average_precision(scores, test)
@@ -106,9 +113,12 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
     metrics["mAP_nonempty"] = mean_average_precision(exact, "skip")
     metrics |= thresholded_metrics(scores, test, 0.0)  # logit 0 is probability 0.5
     metrics |= {f"top3_{key}": value for key, value in top_k_metrics(scores, test, 3).items() if key in GROUPED}
+    for p in (0.1, 0.2, 0.3, 0.4, 0.5):
+        found = thresholded_metrics(scores, test, np.log(p / (1 - p)) / getattr(run.loss, "scale", 1.0))
+        metrics |= {f"{key}@{p}": found[key] for key in F1_AVERAGES}
     for name, tune, strict in TUNERS * ("val" in logits):
         tuned = thresholded_metrics(scores, test, tune(logits["val"], labels[rows["val"]]), strict)
-        metrics |= {f"{name}_{key}": tuned[key] for key in GROUPED + SAMPLES}
+        metrics |= {f"{name}_{key}": tuned[key] for key in dict.fromkeys(GROUPED + SAMPLES + F1_AVERAGES)}
     if not (labelled := (test > 0).any(1)).all():  # 000 and Cole et al. leave unlabelled pictures out, Query2Label does not
         for name, kind in (("mAP_annotated", "exact"), ("mAP_interpolated_annotated", "interpolated")):
             metrics[name] = mean_average_precision(average_precision(scores[labelled], test[labelled], kind), run.empty_classes)

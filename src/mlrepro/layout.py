@@ -40,7 +40,8 @@ class Layout:
 
     @property
     def page(self) -> Path:
-        return Path("reports") / (f"{self.study}-{self.name}.md" if self.study == "own-data" else f"{self.study}.md")
+        several = self.study == "own-data" or len(self.settings.parts) > 3  # a page a data set
+        return Path("reports") / (f"{self.study}-{self.name}.md" if several else f"{self.study}.md")
 
     @property
     def dvc_file(self) -> str:

@@ -70,6 +70,7 @@ class Provenance(Strict):
     pretrained: str  # where the weights came from
     pretrained_sha256: str | None
     weights_sha256: dict[str, str]  # of the produced files, by selection
+    captions_sha256: str | None = None  # of the text model's weights
     mlflow_run_id: str | None
     torch_seed: int | None = None  # what torch was seeded with; the released protocol draws it
 

@@ -155,8 +155,8 @@ def test_stage_measures_each_model_once_and_names_what_cannot_be_built(tmp_path,
     assert (tmp_path / "complexity.json").read_bytes() == written
 
     numbers = (tmp_path / "reported.csv").read_text()
-    (tmp_path / "reported.csv").write_text(numbers.replace("deit_small_patch16_224-comp5329-224-captions_lr0005",
-                                                                "deit_small_patch61-comp5329-224-captions_lr0005"))
+    (tmp_path / "reported.csv").write_text(numbers.replace("deit_small_patch16_224-comp5329-224-bert_lr0005",
+                                                                "deit_small_patch61-comp5329-224-bert_lr0005"))
     with pytest.raises(SystemExit, match=r"reported.csv: run 'gap-bce-deit_small_patch61-.*' cannot be built .* did you mean"):
         run_stage(tmp_path, monkeypatch)
     assert (tmp_path / "complexity.json").read_bytes() == written

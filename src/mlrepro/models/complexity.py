@@ -167,19 +167,24 @@ def measure(head: str, backbone: str, num_classes: int, resolution: int, options
         fvcore_kkd=None if dense is None else (fvcore + dense) / 1e9)
 
 
-def measure_cost(run: Run, num_classes: int, **graph) -> Cost:
+def measure_cost(run: Run, num_classes: int, text_dim: int = 0, **graph) -> Cost:
     """Parameters and GMACs of backbone and head at the run's resolution, also where only the head was trained.
 
-    graph: words and A of the head's label graph, whose branch counts as precomputed.
+    graph: words and A of the head's label graph, whose branch counts as precomputed. text_dim: width of the captions' vectors,
+    of which only the classifier's part counts, and not the text model (004).
     """
+    text = text_dim * num_classes
+    if run.inputs == "captions":
+        parameters = text + num_classes
+        return Cost(parameters=parameters, trainable_parameters=parameters, gmacs=text / 1e9, gflops=2 * text / 1e9)
     model = build(run.head, run.backbone, num_classes, run.resolution, head_options(run) | graph)
     everything, branch = count(model, run.resolution)
-    macs = sum(everything[kind] - branch[kind] for kind in PRODUCTS)
+    macs = sum(everything[kind] - branch[kind] for kind in PRODUCTS) + text
     freeze(model.backbone, run.freeze)
     trained = model if run.inputs == "images" and run.freeze != "backbone" else model.head
     return Cost(
-        parameters=_parameters(model),
-        trainable_parameters=sum(p.numel() for p in trained.parameters() if p.requires_grad),
+        parameters=_parameters(model) + text,
+        trainable_parameters=sum(p.numel() for p in trained.parameters() if p.requires_grad) + text,
         gmacs=macs / 1e9, gflops=2 * macs / 1e9,
     )
 

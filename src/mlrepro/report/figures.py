@@ -28,7 +28,7 @@ LABEL_LENGTH = 38  # characters that the right margin holds
 
 def short_names(runs: Runs) -> dict[str, str]:
     """Rank, and those parts of the run id in which the runs differ; cut in the middle where still too long."""
-    parts = {run: [r.head, r.loss.name, r.labels, r.backbone, str(r.resolution), r.variant or ""]
+    parts = {run: [r.head, r.loss.name, r.labels, r.backbone, str(r.resolution or ""), r.variant or ""]
              for run, r in ((run, records[0].run) for run, records in runs.items())}
     differ = [len(set(column)) > 1 for column in zip(*parts.values(), strict=True)]
     names = {}

@@ -28,7 +28,8 @@ READING_NOTES = f"""\
   F1 averages the F1 of each class instead.
 - **Single-positive labels**: of each training picture one positive label is known, nothing else. Validation and test
   labels are complete. `observed` counts the positives that training saw.
-- **GMACs** are for one picture at the run's resolution, backbone and head; GFLOPs = 2 x GMACs.
+- **GMACs** are for one picture at the run's resolution, backbone and head, without the text model of captions; GFLOPs
+  = 2 x GMACs.
 - A class without test positives counts as each run's setting `empty_classes` says: AP 0 unless it is changed.
 - **-** means not measured."""
 
@@ -217,11 +218,15 @@ def counts_section(heading: str, runs: Runs, path: Path, suffix: str = "") -> li
 
 
 def _metric_sections(runs: Runs) -> list[str]:
+    captioned = any(records[0].run.captions for records in runs.values())  # 004's one threshold for all classes
     return ["## Other metrics", "Percent, on the test split; runs in the order of the ranking.",
             "### Variants of mAP", tables.selection_table(runs),
             "### Labels above threshold 0.5", tables.metric_table(runs, tables.AT_THRESHOLD),
             "### The three highest labels of each picture", tables.metric_table(runs, tables.TOP_3),
             "### Thresholds by class, tuned on validation", tables.metric_table(runs, tables.TUNED),
+            *[part for average, columns in tables.GLOBAL.items() if captioned
+              for part in (f"### {average} F1 by one threshold for all classes, tuned on validation or a probability",
+                           tables.metric_table(runs, columns))],
             "### F1 by kind of average, at threshold 0.5", tables.metric_table(runs, tables.F1_AVERAGES),
             "### Agreement of whole label sets, at threshold 0.5", tables.metric_table(runs, tables.AGREEMENT),
             "The last column is the label accuracy of answering \"no label\" for every picture."]

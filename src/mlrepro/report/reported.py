@@ -12,7 +12,7 @@ from mlrepro.errors import InputError
 
 HEADS = "gap gmp gapgmp query2label ml_decoder csra mlgcn graph linear boostlu mlp".split()
 LOSSES = "bce bce_ls iu iun pr an an_ls wan epr role asl aam em em_apl ll_r ll_ct ll_cp gr splc hill bce_weighted".split()
-DATA_SETS = "voc2007 voc2012 coco2014 coco2017 nuswide vg500 openimages_v6 cub mirflickr25k comp5329".split()
+DATA_SETS = "voc2007 voc2012 coco2014 coco2017 nuswide vg500 openimages_v6 cub mirflickr25k comp5329 comp5329_1000".split()
 ANGULAR_HEADS = "gap gmp gapgmp ml_decoder graph".split()
 ID_FORM = "<head>-<loss>-<backbone>-<data set>[-single]-<size>[-<variant>]"
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -20,21 +20,23 @@ PRINTED = re.compile(r"[~+]?(-?\d+(?:\.\d+)?)(?:±(\d+(?:\.\d+)?))?(?:s|M|MB)?")
 
 
 class RunId(Strict):
-    """The parts of a run id. `size`: pixels a side; `labels`: full or single (one observed positive a picture)."""
+    """The parts of a run id. `size`: pixels a side, none for captions alone; `labels`: full or single (one observed positive a
+    picture)."""
 
     head: str
     loss: str
     backbone: str
     data_set: str
     labels: Literal["full", "single"]
-    size: int
+    size: int | None
     variant: str | None
 
 
 class ReportedRow(Strict):
     """One printed number. `printed` is verbatim; `number` is the same in the metric's printed unit (mAP in percent, an
     F1 printed as a fraction stays one, times in seconds); `run` is empty where no run of ours can give it, and `note`
-    says why; `convention` names what a GFLOPs number counts, which AP a mAP is, or that a CF1 is a mean over pictures."""
+    says why; `convention` names what a GFLOPs number counts, which AP a mAP is, or that a CF1 is a mean over pictures,
+    or at which probability an F1 is taken (none: 0.5)."""
 
     table: str = Field(min_length=1)
     row: str = Field(min_length=1)
@@ -46,7 +48,7 @@ class ReportedRow(Strict):
     printed: str = Field(min_length=1)
     number: float
     std: float | None
-    convention: Literal["", "macs", "flops", "unknown", "exact", "interpolated", "11-point", "per-sample"]
+    convention: Literal["", "macs", "flops", "unknown", "exact", "interpolated", "11-point", "per-sample", "threshold 0.4"]
     source: str = Field(min_length=1)
     checked: Literal["yes", "memory", "third party"]
     note: str
@@ -206,7 +208,7 @@ class Study(Strict):
     @property
     def models(self) -> list[str]:
         """Run ids whose networks have a cost to be measured."""
-        return sorted({*self.runs, *self.text.gflops_of.values()})
+        return [run for run in sorted({*self.runs, *self.text.gflops_of.values()}) if parse_run_id(run).size]
 
 
 AnyRule = TypeVar("AnyRule", bound=Rule)
@@ -231,13 +233,14 @@ def parse_run_id(run: str) -> RunId:
         raise ValueError(f"run id {run!r} may hold only letters, digits, '_', and '-' between parts; write {ID_FORM}")
     parts = run.split("-")
     labels = parts.pop(4) if len(parts) > 4 and not parts[4].isdigit() else "full"
-    if len(parts) not in (5, 6) or not parts[4].isdigit() or labels not in ("full", "single"):
+    sized = len(parts) in (5, 6) and parts[4].isdigit()
+    if not (sized or len(parts) == 4 and parts[0] == "linear") or labels not in ("full", "single"):
         raise ValueError(f"run id {run!r} is not of the form {ID_FORM}")
     for name, valid, part in ((parts[0], HEADS, "head"), (parts[1], LOSSES, "loss"), (parts[3], DATA_SETS, "data set")):
         if name not in valid:
             raise ValueError(f"run id {run!r}: unknown {part} {name!r}; {nearest(name, valid)}")
-    return RunId(head=parts[0], loss=parts[1], backbone=parts[2], data_set=parts[3], labels=labels, size=int(parts[4]),
-                 variant=parts[5] if len(parts) == 6 else None)
+    return RunId(head=parts[0], loss=parts[1], backbone=parts[2], data_set=parts[3], labels=labels,
+                 size=int(parts[4]) if sized else None, variant=parts[5] if len(parts) == 6 else None)
 
 
 def _check_number(row: dict[str, str]) -> None:

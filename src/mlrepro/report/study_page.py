@@ -81,7 +81,8 @@ def _legend(results: StudyResults) -> str:
              f"*exceeds* or *below*; *partial* while any of {len(results.seeds)} seeds, epochs or test pictures is missing; "
              "*not-run*; *not-comparable* where no run of ours can give the number."]
     if "f1" in _judged(results):
-        lines.append("Which average the printed F1 is, is not said: it is compared with micro F1.")
+        lines.append("Which average the printed F1 is, is not said: it is compared with micro F1; macro and per-sample F1 stand "
+                     "beside it.")
     if results.complexity:
         lines.append("**GMACs** are multiply-accumulates of convolutions and matrix products of the built model, head included, "
                      "for one picture; FLOPs would be twice as many.")

@@ -13,6 +13,7 @@ WIDTH = 9  # columns that a page shows without scrolling
 NOT_MEASURED = "not measured"
 OTHER_NETWORK = "°"
 MARKS = {"yes": "", "third party": "ᵗ", "memory": "ᵐ"}
+AVERAGES = {"micro": "", "macro": ", macro", "sample": ", per sample"}  # of an F1 whose average the study does not say
 HEADERS = {"GFLOPs": "GFLOPs, printed", "params_m": "M params, printed", "samples_f1": "F1", "samples_iou": "IoU",
            "samples_precision": "precision", "samples_recall": "recall", "mAP_paper": "mAP by the paper"}
 
@@ -93,13 +94,13 @@ def _signed(value: float, decimals: int) -> str:
     return text if float(text) else text[1:]  # no sign before 0.00
 
 
-def _compared(result: Result, metric: str) -> tuple[str, str]:
+def _compared(result: Result, metric: str, average: str = "micro") -> tuple[str, str]:
     """Reproduced value and delta, in the printed unit."""
     cell = result.cells.get(metric)
     if not cell or not result.records:
         return ABSENT, ABSENT
     name, unit = record_metric(cell)
-    values = [value and value * unit for value in metric_values(result.records, name)]
+    values = [value and value * unit for value in metric_values(result.records, name.replace("micro", average))]
     decimals = 2 if unit == 1 else 4
     delta = ABSENT if None in values else _signed(mean_and_std(values)[0] - cell.number, decimals)
     return spread(values, decimals), delta
@@ -112,11 +113,13 @@ def _our_columns(group: list[Result]) -> tuple[list[Column], list[Column]]:
     name = f" {names.pop()}" if len(names) == 1 else ""
     labelled = [spread(metric_values(r.records, f"{record_metric(r.cells['mAP'])[0]}_annotated")) if "mAP" in r.cells else ABSENT
                 for r in group]
+    others = [Column(f"f1{more}", "r", [_compared(r, "f1", average)[0] for r in group])
+              for average, more in AVERAGES.items() if more]
     return (kept([Column(f"printed{name}", "r", [printed_text(r.cells.get(r.metric)) for r in group])]),
             kept([Column(f"reproduced{name}", "r", [value for value, _ in compared]),
                    Column("accuracy of nothing (%)", "r", [spread(metric_values(r.records, "all_negative_accuracy"))
                                                            if "accuracy" in r.cells else "" for r in group]),
-                   Column("delta", "r", [delta for _, delta in compared]),
+                   Column("delta", "r", [delta for _, delta in compared]), *others,
                    Column("of labelled pictures", "r", labelled),
                    Column("status", "l", [result.status or ABSENT for result in group])]))
 
@@ -129,8 +132,9 @@ def _reproduced_below(group: list[Result], listed: Table, primary: bool) -> list
     if primary:
         return ["Reproduced:", render(_ids(measured) + sum(_our_columns(measured), []))]
     ids = _ids(measured)
-    others = kept([Column(HEADERS.get(m, m), "r", [" / ".join(dict.fromkeys(_compared(r, m))) for r in measured])
-                    for m in listed.columns if m in METRICS and m not in {r.metric for r in measured}])
+    others = kept([Column(HEADERS.get(m, m) + more, "r", [" / ".join(dict.fromkeys(_compared(r, m, average))) for r in measured])
+                    for m in listed.columns if m in METRICS and m not in {r.metric for r in measured}
+                    for average, more in AVERAGES.items() if not more or m.startswith("f1@")])
     return ["Reproduced / delta, of the other printed metrics:"] * bool(others) + [
         render(ids + part) for part in _even_parts(others, WIDTH - len(ids))]
 

@@ -19,6 +19,8 @@ Runs = dict[str, list[Record]]  # run id -> its records by seed, in rank order w
 AT_THRESHOLD = {name: name for name in ("OP", "OR", "OF1", "CP", "CR", "CF1")}
 TOP_3 = {name: f"top3_{name}" for name in AT_THRESHOLD}
 TUNED = {name: f"tuned_{name}" for name in AT_THRESHOLD}
+GLOBAL = {average: {"tuned": f"tuned_global_{average}_F1", **{f"0.{i}": f"{average}_F1@0.{i}" for i in range(1, 6)}}
+          for average in ("micro", "macro", "sample")}
 F1_AVERAGES = {"micro F1": "micro_F1", "macro F1": "macro_F1", "sample F1": "sample_F1",
                "sample precision": "sample_precision", "sample recall": "sample_recall", "IoU": "sample_IoU"}
 AGREEMENT = {"exact match": "exact_match", "label accuracy": "label_accuracy",
@@ -191,8 +193,7 @@ def estimates_table(runs: Runs) -> str | None:
 
 def setup(run: Run) -> str:
     """The run id with the loss left open and without the labels regime."""
-    parts = [run.head, "*", run.backbone, run.data, str(run.resolution)]
-    return "-".join(parts + ([run.variant] if run.variant else []))
+    return "-".join(str(part) for part in (run.head, "*", run.backbone, run.data, run.resolution, run.variant) if part)
 
 
 def regime_table(runs: Runs) -> str:

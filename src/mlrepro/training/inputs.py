@@ -36,17 +36,20 @@ class FeatureInputs:
 
 
 class PictureInputs:
-    """Batches of normalised pictures (B, 3, S, S): resized and normalised as the run says, in training augmented too."""
+    """Batches of normalised pictures (B, 3, S, S): resized and normalised as the run says, in training augmented too.
+    With `vectors` of all rows of the manifest, a batch is a pair: pictures, vectors (B, width)."""
 
-    def __init__(self, manifest: Manifest, run: Run, backbone, device: torch.device):
+    def __init__(self, manifest: Manifest, run: Run, backbone, device: torch.device, vectors: Tensor | None = None):
         self.manifest, self.resolution, self.augment, self.device = manifest, run.resolution, run.augment, device
         self.interpolation = backbone.interpolation if run.resize == "backbone" else run.resize
         self.mean, self.std = NORMALISATION.get(run.normalise, (backbone.mean, backbone.std))
         self.batch_size = EVALUATION_BATCH  # of `sequential`
+        self.vectors = vectors
 
     def _batches(self, pictures: Pictures, batches: list[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
         for batch, rows in picture_batches(pictures, batches, self.device):
-            yield normalise(batch, self.mean, self.std).contiguous(memory_format=torch.channels_last), rows
+            batch = normalise(batch, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+            yield batch if self.vectors is None else (batch, self.vectors[rows].to(self.device)), rows
 
     def shuffled(self, rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, self.augment, seed, epoch)

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mlrepro.config import Run
+from mlrepro.data.captions import captions_path, read_captions
 from mlrepro.data.features import features_path, read_features
 from mlrepro.data.graph import label_graph
 from mlrepro.data.manifest import Manifest, load_observed, read_manifest
@@ -38,13 +39,14 @@ ON_TEST = "on_test."  # prefix, in best.safetensors, of the weights of `select_o
 @dataclass
 class Task:
     """A network and what it is fed. `origin`: source and sha256 of the pretrained weights; `digest`: of features, if any;
-    `graph`: words and A of its label graph, if any."""
+    `graph`: words and A of its label graph, `captions`: the header of its captions' vectors, if any."""
 
     model: nn.Module
     inputs: FeatureInputs | PictureInputs
     origin: tuple[str, str | None]
     digest: str
     graph: dict[str, np.ndarray]
+    captions: dict
 
 
 def device() -> torch.device:
@@ -55,21 +57,28 @@ def create_task(run: Run, manifest: Manifest, data_folder: Path, weights: bool =
     """Builds network and inputs. `weights`: load the pretrained ones (evaluation loads trained ones over them instead)."""
     where, classes = device(), len(manifest.classes)
     graph = label_graph(run.graph, manifest) if run.graph else {}
+    vectors, captions = None, {}
+    if run.captions:
+        vectors, captions = read_captions(captions_path(data_folder, run.captions), manifest, run.captions)
+    if run.inputs == "captions":
+        model = create_head(run.head, captions["width"], classes, None)
+        return Task(model.to(where), FeatureInputs(vectors, where), (captions["model"], captions["sha256"]), "", graph, captions)
     if run.inputs != "images":
         maps = run.inputs == "maps"
         path = features_path(data_folder, run.backbone, run.resolution, maps)
         features, header = read_features(path, manifest, run.backbone, run.resolution, maps)
+        features = torch.cat([features, vectors], 1) if run.captions else features
         model = create_head(run.head, features.shape[1], classes, tuple(features.shape[2:]), **run.head_options, **graph)
         origin = header["weights"], header["weights_sha256"]
-        return Task(model.to(where), FeatureInputs(features, where), origin, json.dumps(header), graph)
+        return Task(model.to(where), FeatureInputs(features, where), origin, json.dumps(header), graph, captions)
     built = run if weights else run.model_copy(update={"weights": "none"})
-    model, pretrained = create_classifier(built, classes, **graph)
+    model, pretrained = create_classifier(built, classes, **graph, **({"text_dim": captions["width"]} if captions else {}))
     origin = pretrained.source, pretrained.sha256
     if weights and run.checkpoint:
         loaded = load_network(model, Path(run.checkpoint), run.checkpoint_drop)
         origin = "; ".join(filter(None, (run.checkpoint, loaded.note))), loaded.sha256
     model = model.to(where, memory_format=torch.channels_last)
-    return Task(model, PictureInputs(manifest, run, model.backbone, where), origin, "", graph)
+    return Task(model, PictureInputs(manifest, run, model.backbone, where, vectors), origin, "", graph, captions)
 
 
 def train_targets(run: Run, manifest: Manifest, labels: np.ndarray, data_folder: Path) -> tuple[np.ndarray, str]:
@@ -166,7 +175,7 @@ def _train(run: Run, seed: int, data: Labelled, name: str, parts: dict, linear: 
     parts = {"settings": run.model_dump(mode="json"), **parts, "manifest": data.manifest.digest, "labels": origin,
              "features": task.digest, "pretrained": task.origin[1],
              "graph": [hashlib.sha256(value.tobytes()).hexdigest() for value in task.graph.values()],
-             "code": code_digests(), "torch": torch.__version__}
+             "captions": task.captions, "code": code_digests(), "torch": torch.__version__}
     checkpoint = Checkpoint(name, parts)
     progress = fit(run, seed, task.model, loss, task.inputs, targets, data.labels, rows, checkpoint, device(), on_start,
                    on_epoch)
@@ -194,6 +203,7 @@ def _write(out: Path, task: Task, progress: Progress, run: Run, manifest: Manife
         "weights": {selection: choice["kind"] for selection, choice in chosen.items()}, "commit": commit, "dirty": dirty,
         "settings_sha256": run.digest, "manifest_sha256": manifest.digest, "pretrained": task.origin[0],
         "pretrained_sha256": task.origin[1], "mlflow_run_id": progress.tracking_id, "torch_seed": progress.seed,
+        "captions_sha256": task.captions.get("sha256"),
         "environment": environment(sum(stage.seconds for stage in stages), pictures * epochs, run.precision),
     }
     if linear:

@@ -38,13 +38,15 @@ def _part_rows(settings: CocoData, root: Path, split: str, part: CocoPart, insta
                              f"which `categories` does not list; fetch the file again")
         objects[annotation["image_id"]].append(index[annotation["category_id"]])
     captions = _captions(root / part.captions, instances.imgs) if part.captions else {}
-    keys = sorted((key for key in objects if objects[key] or settings.unannotated == "keep"),
+    kept = {key for key in objects if objects[key] or settings.unannotated == "keep"}
+    keys = sorted(kept if settings.uncaptioned == "keep" else kept & captions.keys(),
                   key=str if settings.row_order == "id_text" else None)
     if not keys:
-        raise InputError(f"{path}: no picture is left for the split {split!r}; mend `splits` or `unannotated`")
+        raise InputError(f"{path}: no picture is left for the split {split!r}; mend `splits`, `unannotated` or `uncaptioned`")
     if len(keys) < len(objects):
-        print(f"{path.name}: {len(objects) - len(keys)} of {len(objects)} pictures have no annotation and are left out "
-              f"(unannotated: drop)")
+        lacks = "annotation" + " or no caption" * (settings.uncaptioned == "drop")
+        print(f"{path.name}: {len(objects) - len(keys)} of {len(objects)} pictures have no {lacks} and are left out "
+              f"(unannotated: {settings.unannotated})")
     return [(f"{part.images}/{instances.imgs[key]['file_name']}", part.images, split, sorted(set(objects[key])), [], [],
              captions.get(key, []), objects[key]) for key in keys]
 

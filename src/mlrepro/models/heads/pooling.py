@@ -43,18 +43,20 @@ def classifier(channels: int, num_classes: int, angular: bool) -> nn.Module:
 
 
 class PoolingHead(nn.Module):
-    """Pooling, then one linear (or angular) layer: (B, C, h, w) to logits (B, K).
+    """Pooling, then one linear (or angular) layer: (B, C, h, w) to logits (B, K). text_dim: width of `vectors` (B, text_dim) of
+    the captions, which are appended to the pooled features (004).
 
     Parameter names are those of ASL's `head.fc` and, renamed by checkpoints.py, of SPML's `linear_classifier`.
     """
 
-    def __init__(self, channels: int, num_classes: int, pooling: str = "avg", angular: bool = False):
+    def __init__(self, channels: int, num_classes: int, pooling: str = "avg", angular: bool = False, text_dim: int = 0):
         super().__init__()
         self.pooling = check_pooling(pooling)
-        self.fc = classifier(channels, num_classes, angular)
+        self.fc = classifier(channels + text_dim, num_classes, angular)
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.fc(pool(features, self.pooling))
+    def forward(self, features: Tensor, vectors: Tensor | None = None) -> Tensor:
+        pooled = pool(features, self.pooling)
+        return self.fc(pooled if vectors is None else torch.cat([pooled, vectors], 1))
 
 
 class BoostLUHead(nn.Module):
