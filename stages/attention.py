@@ -27,7 +27,7 @@ def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
     task = create_task(run, manifest, layout.data, weights=False)
     load_network(task.model, out / f"{run.selection}.safetensors" if run.epochs else Path(run.checkpoint))
     frame, root, folder = manifest.frame.iloc[manifest.rows("test")[:PICTURES]], manifest.root, layout.page.parent / "figures"
-    page = layout.study if (layout.folder / "study.yaml").is_file() else layout.page.stem  # the page that shows them
+    page = layout.page.stem if layout.study == "own-data" else layout.study  # the page that shows them
     if pictures:
         frame, root, folder = frame.iloc[:0].reindex(range(len(pictures))).assign(image=pictures), Path(), out / "attention"
     task.inputs.manifest = dataclasses.replace(manifest, frame=frame, root=root)

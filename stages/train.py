@@ -4,6 +4,7 @@ from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
 from mlrepro.stage import main
 from mlrepro.tracking import Tracker
+from mlrepro.training.distributed import joined
 from mlrepro.training.run import git_state, train_run
 
 
@@ -25,4 +26,4 @@ def stage(settings: str, run_id: str, seed: str) -> None:
           f"last {last.get('val_mAP_ema', last['val_mAP']):.2f}, {progress.seconds:.1f} s")
 
 
-main(stage, "params.yaml", "run", "seed")
+main(joined()(stage), "params.yaml", "run", "seed")

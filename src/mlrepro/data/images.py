@@ -70,8 +70,8 @@ class Pictures(Dataset):
 def picture_batches(pictures: Pictures, batches: list[np.ndarray], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields (uint8 (B, 3, S, S) on `device`, manifest rows (B,)) for the given positions."""
     cuda = device.type == "cuda"
-    workers = min(16, os.cpu_count() or 1) if cuda else 0  # on a CPU, workers would take the model's cores
-    loader = DataLoader(pictures, batch_sampler=batches, num_workers=workers, pin_memory=cuda)
+    cores = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if cuda else 0  # of a CPU, the model needs them
+    loader = DataLoader(pictures, batch_sampler=batches, num_workers=min(16, cores), pin_memory=cuda)
     for batch, rows in loader:
         yield batch.to(device, non_blocking=True), rows
 

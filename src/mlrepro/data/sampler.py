@@ -7,14 +7,12 @@ import numpy as np
 from mlrepro.errors import InputError
 
 
-def class_uniform_batches(labels: np.ndarray, classes: Sequence[str], batch_size: int, seed: int, epoch: int, rank: int = 0,
-                          world_size: int = 1) -> list[np.ndarray]:
+def class_uniform_batches(labels: np.ndarray, classes: Sequence[str], batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
     """Positions of one training epoch: N times a class, then one of its positives, both uniformly and with replacement (001).
 
     labels: (N, K), positive above 0. A picture with the classes y is drawn N sum_{c in y} 1 / (K n_c) times on average, n_c
-    being the positives of class c; one without positives never is. All draws follow from (seed, epoch); process `rank` of
-    `world_size` gets its share of each batch of `batch_size`. An incomplete last batch is left out. InputError names a class
-    that has no positive.
+    being the positives of class c; one without positives never is. All draws follow from (seed, epoch). An incomplete
+    last batch is left out. InputError names a class that has no positive.
     """
     columns, pictures = np.nonzero(np.asarray(labels).T > 0)
     counts = np.bincount(columns, minlength=len(classes))
@@ -24,5 +22,4 @@ def class_uniform_batches(labels: np.ndarray, classes: Sequence[str], batch_size
     random = np.random.default_rng([seed, epoch])
     drawn = random.integers(len(classes), size=len(labels))
     order = pictures[(counts.cumsum() - counts)[drawn] + random.integers(counts[drawn])]
-    full = [order[start:start + batch_size] for start in range(0, len(order) - batch_size + 1, batch_size)]
-    return [batch[rank::world_size] for batch in full or [order]]
+    return [order[start:start + batch_size] for start in range(0, len(order) - batch_size + 1, batch_size)] or [order]

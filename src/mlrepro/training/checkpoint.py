@@ -67,7 +67,7 @@ class Checkpoint:
 
     def load(self) -> dict | None:
         path = self.folder / "state.pt"
-        return torch.load(path, weights_only=True) if path.is_file() else None
+        return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
 
     def save(self, state: dict) -> None:
         """Replaces the checkpoint as a whole: a process killed at any moment leaves the old or the new one."""

@@ -18,6 +18,7 @@ from mlrepro.losses import Loss
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.metrics.thresholded import thresholded_metrics
 from mlrepro.training.checkpoint import Checkpoint
+from mlrepro.training.distributed import RANK, WORLD, data_parallel, from_main, gather
 from mlrepro.training.early_stopping import stopped
 from mlrepro.training.inputs import FeatureInputs, PictureInputs
 from mlrepro.training.optimizers import create_optimizer
@@ -38,9 +39,10 @@ class Progress:
 
 @dataclass
 class Training:
-    """Everything else that a checkpoint keeps, beside the random state. Each part has a state dict."""
+    """Everything else that a checkpoint keeps, beside the random state: what has a state dict."""
 
     model: nn.Module
+    forward: Callable[[Tensor], Tensor]  # the model's, in training
     averaged: AveragedModel | None
     loss: Loss
     optimizer: torch.optim.Optimizer
@@ -77,37 +79,42 @@ def predict(model: nn.Module, inputs: FeatureInputs | PictureInputs, rows: np.nd
     for module in model.modules():
         if hasattr(module, "precompute"):
             module.precompute()
-    batches = tqdm(inputs.sequential(rows, augmented), desc=show, disable=show is None, unit="batch", leave=False)
+    batches = tqdm(inputs.sequential(np.array_split(rows, WORLD)[RANK], augmented), show, None, False, disable=not show, unit="batch")
     with autocast(device, "float32" if precision == "auto" else precision):
-        return np.concatenate([model(batch).float().cpu().numpy() for batch, _ in batches])
+        parts = [[model(batch).float().cpu().numpy() for batch, _ in batches]] * WORLD
+    if WORLD > 1:
+        torch.distributed.all_gather_object(parts, parts[0])
+    return np.concatenate(sum(parts, []))
 
 
 def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs | PictureInputs, targets: Tensor,
-        labels: np.ndarray, rows: dict[str, np.ndarray], checkpoint: Checkpoint, device: torch.device,
+        labels: np.ndarray, rows: dict[str, np.ndarray], checkpoint: Checkpoint | None, device: torch.device,
         on_start: Callable[[str | None], str | None], on_epoch: Callable[[dict], None]) -> Progress:
     """Trains `model` in place to its last epoch and returns what it reached. A resumed training keeps its first seed.
 
     With `ema`, `model` has the averaged weights in the end, if the average has begun.
     targets: (train rows, K) int8 that the loss reads; labels: (rows of the manifest, K) full labels for validation;
     rows: manifest rows of train and val, and of test with `select_on_test`. on_start gets the tracking id of a resumed
-    training and gives the id to keep.
+    training and gives the id to keep. checkpoint: of rank 0, which all processes resume from.
     Raises InputError at a loss that is not finite; the checkpoint of the last finished epoch stays.
     """
     optimizer, schedule = create_optimizer(run, model, loss, max(1, len(rows["train"]) // run.batch_size))
-    training = Training(model, average_of(model, run.ema) if run.ema else None, loss, optimizer, schedule)
+    training = Training(model, data_parallel(model), average_of(model, run.ema) if run.ema else None, loss, optimizer, schedule)
     progress = _resume(checkpoint, training) or Progress(seed)
     seed = progress.seed
     progress.tracking_id = on_start(progress.tracking_id)
     position = torch.full((len(labels),), -1, dtype=torch.int64)
     position[torch.from_numpy(rows["train"])] = torch.arange(len(rows["train"]))
     first = len(progress.history)
-    bar = tqdm(range(first, run.epochs), initial=first, total=run.epochs, desc=f"{run.run_id} seed {seed}", unit="epoch")
+    bar = tqdm(range(first, run.epochs), f"{run.run_id} seed {seed}", run.epochs, initial=first, unit="epoch", disable=RANK > 0)
     for epoch in bar:
         if stopped(run, progress.history):
             break
         start = time.perf_counter()
         lr = optimizer.param_groups[0]["lr"]
         batches = inputs.shuffled(rows["train"], run.batch_size, seed, epoch)
+        if WORLD > 1:  # each process draws its own dropout
+            torch.manual_seed(int(np.random.default_rng([seed, epoch, RANK]).integers(2**32)))
         loss.start_epoch(epoch, run.epochs)
         train_loss, answers = _train_epoch(run, training, batches, targets, position, device, epoch)
         loss.end_epoch(lambda epoch=epoch: torch.from_numpy(
@@ -120,7 +127,8 @@ def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs
         if run.select_on_test:
             progress.on_test = _better(progress.on_test, entry, "test_mAP", training)
         progress.seconds += time.perf_counter() - start
-        _save(checkpoint, progress, training)
+        if RANK == 0:
+            _save(checkpoint, progress, training)
         on_epoch(entry)
         bar.set_postfix(loss=f"{train_loss:.4f}", val_mAP=f"{entry['val_mAP']:.2f}")
     if "val_mAP_ema" in progress.history[-1]:
@@ -184,13 +192,14 @@ def train_step(run: Run, training: Training, batch: Tensor, targets: Tensor, row
     """
     def backward() -> Tensor:
         with autocast(device, run.precision):
-            logits = training.model(batch)
-        value = training.loss(logits.float(), targets, rows)
+            logits = training.forward(batch)
+        logits = gather(logits.float())
+        value = training.loss(logits, targets, rows)
         if not torch.isfinite(value):
             raise InputError(f"{run.run_id}: the loss is {value.item()} at {where}; the checkpoint of the "
                              "last finished epoch is kept. Lower optimizer.lr or look at the inputs, then run again")
         if answers is not None:
-            answers.append((logits.detach().float(), targets))
+            answers.append((logits.detach(), targets))
         training.optimizer.zero_grad(set_to_none=True)
         value.backward()
         return value.detach()
@@ -215,9 +224,11 @@ def _train_epoch(run: Run, training: Training, batches, targets, position, devic
     answers = [] if run.epoch_metrics else None
     total = torch.zeros((), dtype=torch.float64, device=device)
     for step, (batch, manifest_rows) in enumerate(batches):
-        train_rows = position[manifest_rows].to(device)
+        train_rows = gather(position[manifest_rows].to(device))
         total += train_step(run, training, batch, targets[train_rows], train_rows, device, f"epoch {epoch}, step {step}",
                             answers)
+        for buffer in model.buffers() if WORLD > 1 and device.type == "cpu" else ():  # batch norm's, not synchronised there
+            torch.distributed.broadcast(buffer, 0)
         if run.ema and epoch >= run.ema_start:
             training.averaged.update_parameters(model)
         if training.schedule and each_step:
@@ -237,17 +248,17 @@ def _epoch_metrics(answered, scores, labels, loss, device) -> dict[str, float]:
 
 def _save(checkpoint: Checkpoint, progress: Progress, training: Training) -> None:
     checkpoint.save({
-        "progress": vars(progress), **{name: part.state_dict() for name, part in vars(training).items() if part is not None},
+        "progress": vars(progress), **{key: p.state_dict() for key, p in vars(training).items() if hasattr(p, "state_dict")},
         "random": torch.get_rng_state(), "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     })
 
 
-def _resume(checkpoint: Checkpoint, training: Training) -> Progress | None:
-    state = checkpoint.load()
+def _resume(checkpoint: Checkpoint | None, training: Training) -> Progress | None:
+    state = from_main(lambda: checkpoint.load())
     if state is None:
         return None
     for name, part in vars(training).items():
-        if part is not None:
+        if hasattr(part, "state_dict"):
             part.load_state_dict(state[name])
     torch.set_rng_state(state["random"])
     if state["random_cuda"]:

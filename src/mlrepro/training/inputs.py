@@ -9,6 +9,7 @@ from torch import Tensor
 from mlrepro.config import Run
 from mlrepro.data.images import NORMALISATION, Pictures, normalise, picture_batches, sequential_batches, shuffled_batches
 from mlrepro.data.manifest import Manifest
+from mlrepro.training.distributed import share
 
 EVALUATION_BATCH = 64
 
@@ -20,7 +21,7 @@ class FeatureInputs:
     """
 
     def __init__(self, features: Tensor, device: torch.device):
-        self.maps, self.device = features.ndim == 4, device
+        self.maps, self.device, self.draw = features.ndim == 4, device, shuffled_batches  # draw: of an epoch's batches
         self.features = features if self.maps else features.to(device)
 
     def _batches(self, rows: np.ndarray, batches: list[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -29,7 +30,7 @@ class FeatureInputs:
             yield self.features[batch.to(self.features.device)].to(self.device), batch
 
     def shuffled(self, rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        return self._batches(rows, shuffled_batches(len(rows), batch_size, seed, epoch))
+        return self._batches(rows, share(self.draw(len(rows), batch_size, seed, epoch)))
 
     def sequential(self, rows: np.ndarray, augmented: tuple[int, int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         return self._batches(rows, sequential_batches(len(rows), EVALUATION_BATCH if self.maps else 4096))
@@ -43,7 +44,7 @@ class PictureInputs:
         self.manifest, self.resolution, self.augment, self.device = manifest, run.resolution, run.augment, device
         self.interpolation = backbone.interpolation if run.resize == "backbone" else run.resize
         self.mean, self.std = NORMALISATION.get(run.normalise, (backbone.mean, backbone.std))
-        self.batch_size = EVALUATION_BATCH  # of `sequential`
+        self.batch_size, self.draw = EVALUATION_BATCH, shuffled_batches  # of `sequential`; of an epoch's batches
         self.vectors = vectors
 
     def _batches(self, pictures: Pictures, batches: list[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -53,7 +54,7 @@ class PictureInputs:
 
     def shuffled(self, rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, self.augment, seed, epoch)
-        return self._batches(pictures, shuffled_batches(len(rows), batch_size, seed, epoch))
+        return self._batches(pictures, share(self.draw(len(rows), batch_size, seed, epoch)))
 
     def sequential(self, rows: np.ndarray, augmented: tuple[int, int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """`augmented`: (seed, epoch) whose training pictures are wanted, the same that `shuffled` gives; none: as they are."""

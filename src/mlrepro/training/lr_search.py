@@ -26,7 +26,7 @@ def search_lr(run: Run, seed: int, data: Labelled) -> dict[str, np.ndarray]:
     task, loss, targets, _ = prepare(run, seed, data)
     plain = run.optimizer.model_copy(update={"lr": 1.0, "schedule": "constant"})  # the groups' lrs are then factors
     optimizer, _ = create_optimizer(run.model_copy(update={"optimizer": plain}), task.model, loss, steps)
-    training, factors = Training(task.model, None, loss, optimizer, None), [group["lr"] for group in optimizer.param_groups]
+    training, factors = Training(task.model, task.model, None, loss, optimizer, None), [g["lr"] for g in optimizer.param_groups]
     lrs, losses = np.geomspace(FIRST, LAST, steps), []
     loss.start_epoch(0, run.epochs)
     task.model.train()

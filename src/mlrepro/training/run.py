@@ -22,6 +22,7 @@ from mlrepro.data.captions import captions_path, read_captions
 from mlrepro.data.features import features_path, read_features
 from mlrepro.data.graph import label_graph
 from mlrepro.data.manifest import Manifest, load_observed, read_manifest
+from mlrepro.data.sampler import class_uniform_batches
 from mlrepro.errors import InputError
 from mlrepro.losses import Loss, create_loss
 from mlrepro.models.checkpoints import load_network
@@ -29,6 +30,7 @@ from mlrepro.models.classifier import create_classifier
 from mlrepro.models.heads import create_head
 from mlrepro.tracking import Tracker
 from mlrepro.training.checkpoint import Checkpoint, code_digests, exclusive
+from mlrepro.training.distributed import RANK, WORLD, from_main
 from mlrepro.training.fit import Progress, fit, in_bfloat16, scored_rows
 from mlrepro.training.inputs import FeatureInputs, PictureInputs
 
@@ -132,21 +134,22 @@ def train_run(run: Run, seed: int, data_folder: Path, out: Path, name: str, trac
     data = read_labelled(data_folder, run.validation)
     if run.select_on_test and not len(data.rows["test"]):
         raise InputError(f"{data_folder}/manifest.parquet: no test rows; {run.run_id} cannot have `select_on_test`")
-    drawn = secrets.randbits(32) if run.protocol == "released" else seed
-    with exclusive(name):
+    drawn = from_main(lambda: secrets.randbits(32)) if run.protocol == "released" else seed
+    with exclusive(f"{name}.{RANK}" if RANK else name):
         try:
             linear, parts = None, {"seed": seed}
             if run.linear_init:
                 stage = run.linear_stage()
                 _, linear, first = _train(stage, drawn, data, f"{name}-linear_init", parts, None, lambda _: None, lambda _: None)
-                drawn, parts = linear.seed, {**parts, "linear_init": first.parts}
+                drawn, parts = linear.seed, {**parts, "linear_init": first and first.parts}
             task, progress, checkpoint = _train(run, drawn, data, name, parts, linear, tracker.start, tracker.epoch)
         except BaseException:
             tracker.finish("FAILED")
             raise
-        _write(out, task, progress, run, data.manifest, len(data.rows["train"]), linear)
-        for done in [checkpoint] + ([first] if linear else []):
-            done.delete()
+        if RANK == 0:
+            _write(out, task, progress, run, data.manifest, len(data.rows["train"]), linear)
+            for done in [checkpoint] + ([first] if linear else []):
+                done.delete()
     tracker.finish()
     return progress
 
@@ -156,6 +159,8 @@ def prepare(run: Run, seed: int, data: Labelled) -> tuple[Task, Loss, Tensor, st
     targets, origin = train_targets(run, data.manifest, data.labels, data.folder)
     torch.manual_seed(seed)
     task = create_task(run, data.manifest, data.folder)
+    if run.sampler == "class_uniform":
+        task.inputs.draw = lambda n, *drawn, shown=targets: class_uniform_batches(shown, data.manifest.classes, *drawn)
     targets = torch.from_numpy(targets)
     k = expected_positives(run, data.labels, data.rows["val"])
     loss = create_loss(run.loss, targets, k, torch.Generator().manual_seed(seed), run.protocol).to(device())
@@ -163,7 +168,7 @@ def prepare(run: Run, seed: int, data: Labelled) -> tuple[Task, Loss, Tensor, st
 
 
 def _train(run: Run, seed: int, data: Labelled, name: str, parts: dict, linear: Progress | None, on_start: Callable,
-           on_epoch: Callable) -> tuple[Task, Progress, Checkpoint]:
+           on_epoch: Callable) -> tuple[Task, Progress, Checkpoint | None]:
     """One training, or one stage of it; `linear`: the stage before, whose best weights and label estimates it starts from."""
     task, loss, targets, origin = prepare(run, seed, data)
     splits = ("val", "test") if run.select_on_test else ("val",)
@@ -171,12 +176,12 @@ def _train(run: Run, seed: int, data: Labelled, name: str, parts: dict, linear: 
     if linear:
         task.model.head.fc.load_state_dict(linear.best["weights"])
         if run.loss.name == run.linear_init.loss.name == "role":
-            loss.restart(torch.sigmoid(linear.best["loss"]["logits"]))
+            loss.restart(torch.sigmoid(linear.best["loss"]["logits"].to(device())))
     parts = {"settings": run.model_dump(mode="json"), **parts, "manifest": data.manifest.digest, "labels": origin,
              "features": task.digest, "pretrained": task.origin[1],
              "graph": [hashlib.sha256(value.tobytes()).hexdigest() for value in task.graph.values()],
-             "captions": task.captions, "code": code_digests(), "torch": torch.__version__}
-    checkpoint = Checkpoint(name, parts)
+             "captions": task.captions, "code": code_digests(), "torch": torch.__version__, "processes": WORLD}
+    checkpoint = None if RANK else Checkpoint(name, parts)
     progress = fit(run, seed, task.model, loss, task.inputs, targets, data.labels, rows, checkpoint, device(), on_start,
                    on_epoch)
     return task, progress, checkpoint
@@ -224,7 +229,7 @@ def environment(seconds: float, pictures: int, precision: str = "auto") -> dict:
     return {
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy")},
-        "device": torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})",
+        "device": f"{WORLD} x " * (WORLD > 1) + (torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})"),
         "precision": "bfloat16" if in_bfloat16(precision, device()) else "float32", "threads": torch.get_num_threads(),
         "train_seconds": round(seconds, 2), "images_per_second": round(pictures / max(seconds, 1e-9), 1),
         "peak_memory_mib": round(peak, 1),

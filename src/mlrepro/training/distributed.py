@@ -1,0 +1,76 @@
+"""Data-parallel training: `torchrun --nproc-per-node 2 stages/train.py SETTINGS RUN SEED`, on one or several machines.
+
+`batch_size` is that of all processes. Each computes the logits of its share; all gather them and compute the loss, and its state
+(ROLE's estimates), of the whole batch. This is what one process does, to float32 rounding, but for dropout's draws, and but for
+batch norm that learns on a CPU, where torch cannot synchronise it: it sees a share.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from timm.layers import convert_sync_batchnorm
+
+from mlrepro.errors import InputError
+
+RANK, WORLD = (int(os.environ[key]) for key in ("RANK", "WORLD_SIZE")) if dist.is_torchelastic_launched() else (0, 1)
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Around a stage: joins torchrun's processes, a GPU each (NCCL) or on CPUs (gloo). Rank 0 alone prints and tracks."""
+    if WORLD == 1:
+        yield
+        return
+    gpus, local = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
+    if local >= gpus > 0:
+        raise InputError(f"torchrun: more processes than this machine's GPUs; lower --nproc-per-node to {gpus}")
+    torch.cuda.set_device(local if gpus else -1)  # -1: none
+    # On one machine torchrun's store outlives a restart, with the addresses of processes that are gone.
+    attempt = os.environ["TORCHELASTIC_RESTART_COUNT"] if os.environ["GROUP_WORLD_SIZE"] == "1" else "0"
+    store = dist.PrefixStore(attempt, next(dist.rendezvous("env://"))[0])
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", store=store, rank=RANK, world_size=WORLD)
+    if RANK:
+        os.environ["MLREPRO_TRACKING"], sys.stdout = "none", open(os.devnull, "w")
+    yield
+    dist.destroy_process_group()  # not after an error: it could wait for processes that are gone
+
+
+def from_main(make: Callable):
+    """In every process what make() gives in rank 0, where alone it is called."""
+    box = [None if RANK else make()]
+    if WORLD > 1:
+        dist.broadcast_object_list(box)
+    return box[0]
+
+
+def share(batches: list[np.ndarray]) -> list[np.ndarray]:
+    """This process's part of each batch. InputError for one that cannot be divided equally."""
+    if odd := [len(batch) for batch in batches if len(batch) % WORLD]:
+        raise InputError(f"batch_size: {odd[0]} pictures for {WORLD} processes; set a multiple, at most the training pictures")
+    return [batch[RANK::WORLD] for batch in batches]
+
+
+def gather(own: torch.Tensor) -> torch.Tensor:
+    """(B / WORLD, ...) of each process to (B, ...), rank by rank. The gradient is that of a loss which all compute alike."""
+    if WORLD == 1:
+        return own
+    parts = [torch.empty_like(own, memory_format=torch.contiguous_format) for _ in range(WORLD)]
+    dist.all_gather(parts, own.detach().contiguous())
+    if own.requires_grad:
+        own.register_hook(lambda gradient: gradient * WORLD)  # for DistributedDataParallel takes the mean
+        parts[RANK] = own
+    return torch.cat(parts)
+
+
+def data_parallel(model: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What calls `model` in training. On GPUs batch norms become synchronised ones, in place, unless they are constants."""
+    if WORLD == 1:
+        return model.__call__
+    if torch.cuda.is_available() and not getattr(model, "constant", None):
+        convert_sync_batchnorm(model)
+    return torch.nn.parallel.DistributedDataParallel(model).__call__

@@ -1,0 +1,199 @@
+"""Two gloo processes and one: weights, state, rows scored; a worker killed under torchrun; the class-uniform sampler.
+
+As a script, it is what torchrun runs: every case of `cases`, each process's outcome in <folder>/<rank>.pt.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import LINEAR, PICTURES, ROLE, run_settings, write_yaml
+from safetensors.torch import load_file
+from test_modes import Memory, train
+from test_resume import OFF, results, wait_for_checkpoint
+from torch import nn
+
+from mlrepro.config import Run
+from mlrepro.data.manifest import read_manifest
+from mlrepro.data.sampler import class_uniform_batches
+from mlrepro.errors import InputError
+from mlrepro.losses import create_loss
+from mlrepro.training import distributed
+from mlrepro.training.distributed import RANK, WORLD, joined
+from mlrepro.training.fit import fit, predict
+from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.run import prepare, read_labelled
+
+CPU = torch.device("cpu")
+FROZEN = "gap-role-test_resnet-digits-single-32"
+SGD = {"name": "sgd", "lr": 0.05}
+SINGLE = {"labels": "single"}
+CASES = {
+    "bce": {"loss": {"name": "bce"}},
+    "asl": {"loss": {"name": "asl"}, "optimizer": {"name": "sgd", "lr": 1e-3}},
+    "role": SINGLE | {"loss": {"name": "role", "expected_positives": 2.0}},
+    "epr": SINGLE | {"loss": {"name": "epr", "expected_positives": 2.0}},
+    "ll_cp": SINGLE | {"loss": {"name": "ll_cp", "delta_rel": 20.0}, "epochs": 3},
+    "strategy": {"loss": {"name": "bce"}, "ema": 0.8, "optimizer": SGD | {"sam_rho": 0.05, "clip_norm": 0.1}},
+}
+
+
+class Spy(FeatureInputs):
+    """Writes down which rows are scored."""
+
+    def sequential(self, rows, augmented=None):
+        self.scored = [*getattr(self, "scored", []), rows]
+        return super().sequential(rows, augmented)
+
+
+def outcome(changes: dict) -> dict:
+    """A fit on 40 vectors without batch norm and dropout, of which 11 validate, and what it scores then."""
+    run = Run.model_validate(run_settings(LINEAR, epochs=2, batch_size=6, optimizer=SGD) | changes)
+    random = np.random.default_rng(0)
+    inputs = Spy(torch.tensor(random.normal(size=(40, 5)), dtype=torch.float32), CPU)
+    labels = (random.random((40, 6)) < 0.5).astype(np.int8)
+    rows = {"train": np.arange(20), "val": np.arange(39, 28, -1)}
+    targets = torch.from_numpy(labels[rows["train"]])
+    loss = create_loss(run.loss, targets, None, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 6))
+    progress = fit(run, 0, model, loss, inputs, targets, labels, rows, None if RANK else Memory(), CPU, lambda _: None,
+                   lambda _: None)
+    scores = predict(model, inputs, rows["val"], CPU)
+    one = predict(model, inputs, rows["val"][:1], CPU)  # fewer rows than processes
+    return {"weights": model.state_dict(), "best": progress.best["weights"], "loss": loss.state_dict(), "scores": scores,
+            "one": one, "history": progress.history, "scored": inputs.scored[-2], "val": rows["val"]}
+
+
+def torchrun(repository: Path, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.Popen:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *options, *arguments]
+    environment = os.environ | OFF | {"PYTHONPATH": os.pathsep.join(sys.path)}  # the folders of the tests too
+    return subprocess.Popen(command, cwd=repository, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finished(process: subprocess.Popen) -> str:
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> list[dict]:
+    """Of each of two processes: the outcome of every case."""
+    folder = tmp_path_factory.mktemp("two")
+    finished(torchrun(folder, str(Path(__file__).resolve()), str(folder)))
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_end_with_the_weights_of_one(two, name):
+    wanted, ranks = outcome(CASES[name]), [process[name] for process in two]
+    for found in ranks:
+        for part in ("weights", "best", "loss"):
+            torch.testing.assert_close(found[part], wanted[part], rtol=0, atol=1e-5)
+        for key in ("val_mAP", "train_loss", "lr"):
+            np.testing.assert_allclose([entry[key] for entry in found["history"]],
+                                       [entry[key] for entry in wanted["history"]], rtol=1e-5)
+    for part in ("weights", "loss"):  # to the bit
+        for key in wanted[part]:
+            assert torch.equal(ranks[0][part][key], ranks[1][part][key])
+    if name == "ll_cp":
+        assert wanted["loss"]["corrected"].any()
+
+
+def test_each_row_is_scored_once_and_the_scores_are_in_the_order_of_the_rows(two):
+    ranks, wanted = [process["bce"] for process in two], outcome(CASES["bce"])
+    np.testing.assert_array_equal(np.concatenate([found["scored"] for found in ranks]), wanted["val"])
+    assert [len(found["scored"]) for found in ranks] == [6, 5]
+    for found in ranks:
+        np.testing.assert_allclose(found["scores"], wanted["scores"], atol=1e-5)
+        np.testing.assert_allclose(found["one"], wanted["one"], atol=1e-5)
+
+
+def test_batch_that_cannot_be_divided(monkeypatch):
+    monkeypatch.setattr(distributed, "WORLD", 2)
+    assert [batch.tolist() for batch in distributed.share([np.arange(4)])] == [[0, 2]]
+    with pytest.raises(InputError, match="batch_size: 5 pictures for 2 processes; set a multiple"):
+        distributed.share([np.arange(4), np.arange(5)])
+
+
+def worker(parent: int, rank: int) -> int:
+    """The process id of the worker of `rank` that torchrun, process `parent`, has started."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            started = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) == parent
+            if started and f"\0RANK={rank}\0" in (folder / "environ").read_text():
+                return int(folder.name)
+        except (OSError, IndexError):  # has ended meanwhile
+            continue
+    raise AssertionError(f"torchrun has no worker of rank {rank}")
+
+
+def test_pictures_like_in_one_process_and_the_same_after_a_worker_was_killed(repository, monkeypatch):
+    """Its backbone is frozen: batch norm that learns would see shares on a CPU."""
+    settings = run_settings(FROZEN, freeze="backbone", epochs=8, optimizer=SGD)
+    write_yaml(repository / "runs" / f"{FROZEN}.yaml", settings)
+    finished(torchrun(repository, "stages/train.py", "params.yaml", FROZEN, "0"))
+    folder, wanted = repository / "outputs/demo/digits" / f"{FROZEN}-s0", results(repository, FROZEN)
+    facts = json.loads((folder / "training.json").read_text())
+    two = load_file(folder / "last.safetensors")
+    assert facts["environment"]["device"].startswith("2 x CPU")
+    for path in folder.iterdir():
+        path.unlink()
+    process = torchrun(repository, "stages/train.py", "params.yaml", FROZEN, "0", options=("--max-restarts", "1"))
+    wait_for_checkpoint(repository, process)
+    os.kill(worker(process.pid, 1), signal.SIGKILL)
+    output = finished(process)
+    assert (output.count("resumed after epoch"), output.count("best validation mAP")) == (1, 1), output
+    assert results(repository, FROZEN) == wanted
+    assert not list((repository / ".checkpoints").glob("*/state.pt"))
+    monkeypatch.chdir(repository)
+    train(Run.model_validate(settings), repository)
+    torch.testing.assert_close(two, load_file(repository / "out" / "last.safetensors"), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("run_id", [LINEAR, ROLE, PICTURES])
+def test_class_uniform_draws_what_the_run_sees(repository, monkeypatch, run_id):
+    monkeypatch.chdir(repository)
+    folder = repository / "data" / "digits"
+    data = read_labelled(folder)
+    run = Run.model_validate(run_settings(run_id, sampler="class_uniform"))
+    task, _, targets, _ = prepare(run, 0, data)
+    seen = [rows.numpy() for _, rows in task.inputs.shuffled(data.rows["train"], 16, 3, 1)]
+    drawn = class_uniform_batches(targets.numpy(), read_manifest(folder).classes, 16, 3, 1)
+    np.testing.assert_array_equal(seen, [data.rows["train"][batch] for batch in drawn])
+    assert len(np.unique(np.concatenate(seen))) < 16 * len(seen)  # with replacement, unlike a permutation
+
+
+def test_class_uniform_changes_the_training_and_survives_an_interruption(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    run = Run.model_validate(run_settings(LINEAR, sampler="class_uniform"))
+
+    def weights() -> str:
+        return hashlib.sha256((repository / "out" / "last.safetensors").read_bytes()).hexdigest()
+
+    def interrupt(entry):
+        raise KeyboardInterrupt
+    train(Run.model_validate(run_settings(LINEAR)), repository)
+    uniform = weights()
+    train(run, repository)
+    wanted = weights()
+    with pytest.raises(KeyboardInterrupt):
+        train(run, repository, SimpleNamespace(start=lambda _: None, epoch=interrupt, finish=lambda *_: None))
+    (repository / "out" / "last.safetensors").unlink()
+    assert len(train(run, repository).history) == 3
+    assert weights() == wanted != uniform
+
+
+if __name__ == "__main__":
+    with joined():
+        assert WORLD == 2
+        torch.save({name: outcome(changes) for name, changes in CASES.items()}, Path(sys.argv[1]) / f"{RANK}.pt")
