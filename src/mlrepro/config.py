@@ -222,9 +222,9 @@ class Captions(Strict):
 
 
 class Plain(Strict):
-    """Losses without settings."""
+    """Losses without settings. bce_weighted: positive terms times negatives / positives of their class in the training labels."""
 
-    name: Literal["bce", "an", "iu", "iun", "pr", "splc", "hill"]
+    name: Literal["bce", "bce_weighted", "an", "iu", "iun", "pr", "splc", "hill"]
 
 
 class LabelSmoothing(Strict):
@@ -297,15 +297,8 @@ class Aam(Strict):
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # targets 1 - it and it
 
 
-class WeightedBce(Strict):
-    """BCE whose positive terms are multiplied by negatives / positives of their class in the training labels."""
-
-    name: Literal["bce_weighted"]
-
-
 LossSettings = Annotated[
-    Plain | LabelSmoothing | Wan | ExpectedPositives | EntropyMaximisation | PseudoLabels | LargeLoss | Gr | Asl | Aam
-    | WeightedBce,
+    Plain | LabelSmoothing | Wan | ExpectedPositives | EntropyMaximisation | PseudoLabels | LargeLoss | Gr | Asl | Aam,
     Field(discriminator="name"),
 ]
 POOLING_OPTIONS = ("angular",)

@@ -79,7 +79,8 @@ def predict(model: nn.Module, inputs: FeatureInputs | PictureInputs, rows: np.nd
     for module in model.modules():
         if hasattr(module, "precompute"):
             module.precompute()
-    batches = tqdm(inputs.sequential(np.array_split(rows, WORLD)[RANK], augmented), show, None, False, disable=not show, unit="batch")
+    own = inputs.sequential(np.array_split(rows, WORLD)[RANK], augmented)
+    batches = tqdm(own, desc=show, disable=show is None, unit="batch", leave=False)
     with autocast(device, "float32" if precision == "auto" else precision):
         parts = [[model(batch).float().cpu().numpy() for batch, _ in batches]] * WORLD
     if WORLD > 1:
