@@ -103,7 +103,7 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
     """All metrics of one selection on test, in percent. `_annotated`: of the pictures with a label alone, where there are others.
 
     Thresholds are tuned on validation, where there is one that is not the test: tuned_ is right, tuned_released_ is what AAM's
-    code makes of it, tuned_global_ is one for all classes. @p: at probability p (004, Table 3).
+    code makes of it, tuned_global_ is one for all classes. _at_p: at probability p (004, Table 3).
     """
     scores, test = logits["test"], labels[rows["test"]]
     exact = average_precision(scores, test)
@@ -115,7 +115,7 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
     metrics |= {f"top3_{key}": value for key, value in top_k_metrics(scores, test, 3).items() if key in GROUPED}
     for p in (0.1, 0.2, 0.3, 0.4, 0.5):
         found = thresholded_metrics(scores, test, np.log(p / (1 - p)) / getattr(run.loss, "scale", 1.0))
-        metrics |= {f"{key}@{p}": found[key] for key in F1_AVERAGES}
+        metrics |= {f"{key}_at_{p}": found[key] for key in F1_AVERAGES}
     for name, tune, strict in TUNERS * ("val" in logits):
         tuned = thresholded_metrics(scores, test, tune(logits["val"], labels[rows["val"]]), strict)
         metrics |= {f"{name}_{key}": tuned[key] for key in dict.fromkeys(GROUPED + SAMPLES + F1_AVERAGES)}

@@ -89,6 +89,7 @@ class Tracker:
         if self.client and self.run_id:
             gap = {} if reported is None else {"reported.mAP": reported, "delta.mAP": record.selected.metrics["mAP"] - reported}
             self.metrics({**{f"test.{k}": v for k, v in record.selected.metrics.items()}, "GMACs": record.cost.gmacs, **gap})
+        if self.client and self.run_id:
             self._quietly(self.client.log_artifact, self.run_id, str(path))
 
 

@@ -130,7 +130,7 @@ def test_query2label(name, network):
     ("ASL-TResNet-M-224", "tresnet_m", "gap", {}, True),
     ("CSRA-R101-448-H4-lam0.5-K80", "resnet101", "csra", {"heads": 4, "lam": 0.5}, False),
     ("CSRA-ViT-B16-224-H1-lam0.3-K14", "vit_base_patch16_224", "csra", {"heads": 1, "lam": 0.3}, True),
-    ("MLGCN-R101-448-VOC", "resnet101", "mlgcn", {"inp": "inp", "A": "A"}, True),
+    ("MLGCN-R101-448-VOC", "resnet101", "mlgcn", {"words": "inp", "A": "A"}, True),
     ("SPML-R50-448-K20", "resnet50", "gap", {}, True),
 ])
 def test_other_models(name, network, head, options, double):

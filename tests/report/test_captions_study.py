@@ -70,7 +70,7 @@ def record(run_id: str, seed: int, **metrics) -> Record:
 def test_page_compares_every_average_at_the_printed_threshold(tmp_path):
     folder = shutil.copytree(STUDY, tmp_path / "captions")
     for seed in (0, 1, 2):
-        metrics = {f"{average}_F1@0.{i}": value + i for average, value in AT.items() for i in range(1, 6)}
+        metrics = {f"{average}_F1_at_0.{i}": value + i for average, value in AT.items() for i in range(1, 6)}
         made = record(FINAL, seed, **metrics, micro_F1=10.0)
         write_record(made, folder / "results" / "comp5329" / f"{FINAL}-s{seed}.json")
     write_study(read_study(folder), tmp_path / "page.md")
@@ -87,7 +87,7 @@ def test_page_compares_every_average_at_the_printed_threshold(tmp_path):
 
 
 def test_comparison_of_runs_with_captions_shows_one_threshold_for_all_classes(tmp_path):
-    alone = record("linear-bce-bert-comp5329", 0, **{"tuned_global_macro_F1": 71.25, "sample_F1@0.4": 88.5})
+    alone = record("linear-bce-bert-comp5329", 0, **{"tuned_global_macro_F1": 71.25, "sample_F1_at_0.4": 88.5})
     write_comparison("t", "i", {alone.run.run_id: [alone]}, {alone.run.run_id: [0]}, tmp_path / "page.md", "dvc repro dvc.yaml")
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
     (header, line), = section(text, "macro F1 by one threshold")

@@ -249,7 +249,7 @@ def test_f1_by_one_threshold():
             expected = 100 * f1_score(truth, said, average=average, zero_division=0)
             found = measured[f"{name}_F1{key}" if key != "tuned" else f"tuned_global_{name}_F1"]
             assert found == pytest.approx(expected, abs=1e-9), (key, name)
-    assert len({round(measured[f"micro_F1@{p}"], 6) for p in (0.1, 0.2, 0.3, 0.4, 0.5)}) == 5
+    assert len({round(measured[f"micro_F1_at_{p}"], 6) for p in (0.1, 0.2, 0.3, 0.4, 0.5)}) == 5
 
 
 def test_coco_pictures_without_a_caption_can_be_left_out(tmp_path, capsys):

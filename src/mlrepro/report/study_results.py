@@ -20,7 +20,7 @@ GROUPED = "CP CR CF1 OP OR OF1".split()
 METRICS = {"mAP": ("mAP", 1.0), "OF1_adapt": ("tuned_OF1", 1.0), "CF1_adapt": ("tuned_CF1", 1.0),
            **{top + m: (top + m, 1.0) for top in ("", "top3_") for m in GROUPED},
            "f1": ("micro_F1", 0.01), "accuracy": ("label_accuracy", 0.01),
-           **{f"f1@0.{i}": (f"micro_F1@0.{i}", 0.01) for i in range(1, 6)},
+           **{f"f1@0.{i}": (f"micro_F1_at_0.{i}", 0.01) for i in range(1, 6)},
            "micro_f1": ("micro_F1", 0.01), "micro_precision": ("OP", 0.01), "micro_recall": ("OR", 0.01),
            "macro_f1": ("macro_F1", 0.01), "macro_precision": ("CP", 0.01), "macro_recall": ("CR", 0.01),
            "samples_iou": ("sample_IoU", 0.01), "samples_precision": ("sample_precision", 0.01),
@@ -29,7 +29,7 @@ METRICS |= {f"train_{printed}": (f"train_{name}", unit) for printed, (name, unit
 METRICS |= {"loss": ("val_loss", 1.0), "train_loss": ("train_loss", 1.0)}
 JUDGED = ("mAP", "f1", "micro_f1", "samples_iou", "OF1", "accuracy")  # the first that a row prints gives its status
 KINDS = {("mAP", "interpolated"): "mAP_interpolated", ("mAP", "11-point"): "mAP_11point",  # where the convention says more
-         ("f1", "threshold 0.4"): "micro_F1@0.4",
+         ("f1", "threshold 0.4"): "micro_F1_at_0.4",
          ("CF1", "per-sample"): "sample_F1", ("CF1_adapt", "per-sample"): "tuned_sample_F1"}
 
 

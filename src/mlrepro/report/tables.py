@@ -19,7 +19,7 @@ Runs = dict[str, list[Record]]  # run id -> its records by seed, in rank order w
 AT_THRESHOLD = {name: name for name in ("OP", "OR", "OF1", "CP", "CR", "CF1")}
 TOP_3 = {name: f"top3_{name}" for name in AT_THRESHOLD}
 TUNED = {name: f"tuned_{name}" for name in AT_THRESHOLD}
-GLOBAL = {average: {"tuned": f"tuned_global_{average}_F1", **{f"0.{i}": f"{average}_F1@0.{i}" for i in range(1, 6)}}
+GLOBAL = {average: {"tuned": f"tuned_global_{average}_F1", **{f"0.{i}": f"{average}_F1_at_0.{i}" for i in range(1, 6)}}
           for average in ("micro", "macro", "sample")}
 F1_AVERAGES = {"micro F1": "micro_F1", "macro F1": "macro_F1", "sample F1": "sample_F1",
                "sample precision": "sample_precision", "sample recall": "sample_recall", "IoU": "sample_IoU"}
@@ -182,7 +182,7 @@ def estimates_table(runs: Runs) -> str | None:
     rows = []
     for run, records in runs.items():
         epochs = [[r.history[0], next(e for e in r.history if e.epoch == r.measurements["best"].epoch), r.history[-1]]
-                  for r in records if r.history[-1].estimate_mAP is not None]
+                  for r in records if r.history and r.history[-1].estimate_mAP is not None]
         if epochs:
             rows.append([code(run)] + [spread([getattr(epoch, key) for epoch in column])
                                        for key in ("estimate_mAP", "estimate_positives") for column in zip(*epochs, strict=True)]

@@ -1,8 +1,7 @@
 """Data-parallel training: `torchrun --nproc-per-node 2 stages/train.py SETTINGS RUN SEED`, on one or several machines.
 
-`batch_size` is that of all processes. Each computes the logits of its share; all gather them and compute the loss, and its state
-(ROLE's estimates), of the whole batch. This is what one process does, to float32 rounding, but for dropout's draws, and but for
-batch norm that learns on a CPU, where torch cannot synchronise it: it sees a share.
+`batch_size` is that of all: each computes a share's logits, and all the whole batch's loss and its state, as one process does
+to float32 rounding. Only dropout's draws differ, and on CPUs, where torch cannot synchronise it, batch norm learns from a share.
 """
 
 import os

@@ -85,7 +85,8 @@ def search(members: list[tuple[Run, int]], features: Tensor, targets_by_labels: 
 
 
 def _check(run: Run) -> None:
-    known = {*(name for name, field in Run.model_fields.items() if field.is_required()), "labels", "empty_classes", "selection"}
+    known = {*(name for name, field in Run.model_fields.items() if field.is_required()), "resolution", "labels", "empty_classes",
+             "selection"}
     plain = {name: getattr(run, name) for name in known} | {"optimizer": Optimizer(lr=run.optimizer.lr)}
     if run.head != "linear" or run != Run(**plain):
         raise InputError(f"{run.run_id}: the search trains linear layers on features, by adam with a constant lr, to the last "
