@@ -243,7 +243,7 @@ def test_f1_by_one_threshold():
                        {split: logits[rows[split]] for split in ("val", "test")}).metrics
     probabilities, truth = 1 / (1 + np.exp(-logits[rows["test"]].astype(float))), labels[rows["test"]]
     best = tune_global_threshold(logits[rows["val"]], labels[rows["val"]])
-    decisions = {f"@{p}": probabilities >= p for p in (0.1, 0.2, 0.3, 0.4, 0.5)} | {"tuned": logits[rows["test"]] >= best}
+    decisions = {f"_at_{p}": probabilities >= p for p in (0.1, 0.2, 0.3, 0.4, 0.5)} | {"tuned": logits[rows["test"]] >= best}
     for key, said in decisions.items():
         for name, average in (("micro", "micro"), ("macro", "macro"), ("sample", "samples")):
             expected = 100 * f1_score(truth, said, average=average, zero_division=0)
