@@ -67,7 +67,7 @@ def test_from_archive_to_report_and_what_a_change_runs_again(dvc_repository, tmp
     run(folder, "dvc", "repro", "-k", check=False)
     run(folder, "dvc", "repro", "-s", "report")
     page = (folder / "reports" / "demo.md").read_text()
-    assert f"train@{ROLE}-0" in page and f"train@{LINEAR}-0" not in page
+    assert f"evaluate@{ROLE}-0" in page and f"evaluate@{LINEAR}-0" not in page
 
 
 def test_the_lock_file_matches_the_tree(tmp_path):
