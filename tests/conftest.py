@@ -4,10 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
+
+from mlrepro.data import archives
 
 ROOT = Path(__file__).resolve().parents[1]
 LINEAR = "linear-bce-efficientnet_lite0-digits-32"
@@ -61,3 +66,21 @@ def prepared(tmp_path_factory) -> Path:
 def repository(prepared, tmp_path) -> Path:
     shutil.copytree(prepared, tmp_path / "repository")
     return tmp_path / "repository"
+
+
+@contextmanager
+def serving(handler, monkeypatch):
+    """A server on loopback in a thread; `released` ends what a handler holds back, also when the test ends."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(archives, "BACKOFF", 0)
+    monkeypatch.setattr(handler, "log_message", lambda *_: None)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.released = threading.Event()
+    server.handle_error = lambda *_: None  # a client that was killed
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.released.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from mlrepro.config import Run
+from mlrepro.data.graph import cooccurrence
 from mlrepro.data.manifest import Manifest, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.metrics import ratio
@@ -123,10 +124,11 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
         for name, kind in (("mAP_annotated", "exact"), ("mAP_interpolated_annotated", "interpolated")):
             metrics[name] = mean_average_precision(average_precision(scores[labelled], test[labelled], kind), run.empty_classes)
     train = labels[manifest.rows("train")]
-    positives = (train > 0).sum(0)
-    drawn = ratio(train > 0, positives).sum(1) / max(1, (positives > 0).sum())  # class-uniform: 1 / (K n_c) for each label
+    together, positives = cooccurrence(train)
+    np.fill_diagonal(together, positives)
+    drawn = len(train) * together @ ratio(np.ones(len(positives)), positives) / max(1, (positives > 0).sum())  # class-uniform
     counts = {"train": positives, "observed": (observed > 0).sum(0), "test": (test > 0).sum(0),
-              "balanced": len(train) * drawn @ (train > 0), "weight": ratio((train == 0).sum(0), positives) + (positives == 0),
+              "balanced": drawn, "weight": ratio((train == 0).sum(0), positives) + (positives == 0),
               "confusion": np.stack([((scores >= 0) == said) & (test == label) for label in (0, 1) for said in (0, 1)]).sum(1).T}
     per_class = [ClassResult(name=name, AP=none_if_nan(exact[i]), **{key: value[i].tolist() for key, value in counts.items()})
                  for i, name in enumerate(manifest.classes)]

@@ -14,11 +14,12 @@ import tarfile
 import threading
 import time
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import serving
 
 from mlrepro.data import archives
 from mlrepro.data.archives import extract, fetch
@@ -64,21 +65,11 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(archives, "BACKOFF", 0)
-    monkeypatch.setattr(Handler, "log_message", lambda *_: None)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.body, server.etag, server.script, server.ranges, server.sent = BODY, '"one"', [], [], 0
-    server.released, server.held = threading.Event(), lambda: None
-    server.handle_error = lambda *_: None  # a client that was killed
-    server.url = f"http://127.0.0.1:{server.server_port}/images.tar"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.released.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Handler, monkeypatch) as server:
+        server.body, server.etag, server.script, server.ranges, server.sent = BODY, '"one"', [], [], 0
+        server.held = lambda: None
+        server.url = f"http://127.0.0.1:{server.server_port}/images.tar"
+        yield server
 
 
 def get(server, target, *urls, **wanted):

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import serving
 from PIL import Image
 
 from mlrepro.config import OpenImagesData
@@ -53,19 +54,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(archives, "BACKOFF", 0)
-    monkeypatch.setattr(Handler, "log_message", lambda *_: None)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.wrong, server.released, server.holding = [], {}, threading.Event(), threading.Semaphore(0)
-    server.handle_error = lambda *_: None  # a client that was killed
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.released.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Handler, monkeypatch) as server:
+        server.asked, server.wrong, server.holding = [], {}, threading.Semaphore(0)
+        yield server
 
 
 @pytest.fixture

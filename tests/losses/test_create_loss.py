@@ -63,7 +63,7 @@ def test_rows_without_positives_and_batches_without_observations(name, epoch):
 
 
 def test_iu_without_known_negatives_is_refused():
-    with pytest.raises(InputError, match="set corruption.negatives to 1"):
+    with pytest.raises(InputError, match="use iun or an"):
         create("iu", targets=TARGETS.clamp(min=0))
 
 

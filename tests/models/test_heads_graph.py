@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from mlrepro.data.graph import cooccurrence, correlation_matrix
 from mlrepro.models.heads import create_head
-from mlrepro.models.heads.graph import cooccurrence, correlation_matrix, normalize_adjacency
+from mlrepro.models.heads.graph import normalize_adjacency
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "mlgcn"
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

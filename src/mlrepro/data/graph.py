@@ -11,7 +11,6 @@ from mlrepro.config import Graph
 from mlrepro.data.manifest import Manifest
 from mlrepro.data.prepare import address
 from mlrepro.errors import InputError
-from mlrepro.models.heads.graph import cooccurrence, correlation_matrix
 
 # VOC writes two words as one; these are the words whose vectors ML-GCN's file of VOC holds.
 VOC_WORDS = {"diningtable": "table", "pottedplant": "plant", "tvmonitor": "tv"}
@@ -48,6 +47,29 @@ def _instances(manifest: Manifest) -> np.ndarray:
         raise InputError("graph.counts: summary.json has no object instances of the training pictures: only COCO has them, and "
                          "VOC with a readable file in Annotations/ a picture; set `counts: images`, or run prepare again")
     return np.array([instances[name] for name in manifest.classes])
+
+
+def cooccurrence(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (N, K) to the counts (K, K) of images that hold both classes, diagonal 0, and (K,) that hold each."""
+    present = (labels > 0).astype(np.int64)
+    counts = present.T @ present
+    images = counts.diagonal().copy()
+    np.fill_diagonal(counts, 0)
+    return counts, images
+
+
+def correlation_matrix(counts: np.ndarray, images: np.ndarray, tau: float = 0.4, p: float = 0.25) -> np.ndarray:
+    """A (K, K), float64: edges i to j where P(j | i) >= tau, re-weighted to p by column, plus the identity.
+
+    As in ML-GCN's code (p = 0.25), not as in its eq. 8: p is divided by the column's sum and the diagonal is 1.
+    Other p are deep-object-reid's, where p = 0 means the plain 0/1 edges without self-loops. A class without images
+    has no edges of its own.
+    """
+    conditional = counts / np.maximum(images, 1)[:, None]
+    edges = (conditional >= tau).astype(np.float64)
+    if p == 0:
+        return edges
+    return edges * p / (edges.sum(0, keepdims=True) + 1e-6) + np.eye(len(edges))
 
 
 def word_vectors(source: str, names: list[str]) -> np.ndarray:

@@ -42,7 +42,7 @@ def create_loss(settings: LossSettings, targets: Tensor, expected_positives: flo
     if settings.name == "bce_weighted":
         return WeightedBceLoss(targets)
     if settings.name == "iu" and not (targets == -1).any():
-        raise InputError("loss iu: the observed labels hold no negative; set corruption.negatives to 1, or use iun")
+        raise InputError("loss iu: no training picture has a negative label to observe; use iun or an")
     if settings.name == "em_apl":
         return PseudoLabelLoss(targets, **options)
     if settings.name in ("ll_r", "ll_ct", "ll_cp"):

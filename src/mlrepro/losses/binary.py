@@ -55,7 +55,7 @@ class WeightedBceLoss(Loss):
 
     targets (N, C): the training rows, of which each class's numbers of positives and negatives are counted; -1 is neither,
     and ignored as in `bce`. A class without positives weighs 1: it has no positive term, whose infinite weight would be
-    NaN times 0. One without negatives weighs 0, and learns nothing. Source: the captions study's report; torch's pos_weight.
+    NaN times 0. One without negatives weighs 0, and learns nothing. Source: the MIRFLICKR study (001); torch's pos_weight.
     """
 
     def __init__(self, targets: Tensor):

@@ -3,17 +3,17 @@
 import csv
 import re
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 
-from mlrepro.config import Strict, load, nearest
+from mlrepro.config import HEAD_OPTIONS, Head, LossSettings, Strict, load, nearest
 from mlrepro.errors import InputError
 
-HEADS = "gap gmp gapgmp query2label ml_decoder csra mlgcn graph linear boostlu mlp".split()
-LOSSES = "bce bce_ls iu iun pr an an_ls wan epr role asl aam em em_apl ll_r ll_ct ll_cp gr splc hill bce_weighted".split()
+HEADS = list(get_args(Head))
+LOSSES = [name for settings in get_args(get_args(LossSettings)[0]) for name in get_args(settings.model_fields["name"].annotation)]
 DATA_SETS = "voc2007 voc2012 coco2014 coco2017 nuswide vg500 openimages_v6 cub mirflickr25k comp5329 comp5329_1000".split()
-ANGULAR_HEADS = "gap gmp gapgmp ml_decoder graph".split()
+ANGULAR_HEADS = [head for head, options in HEAD_OPTIONS.items() if "angular" in options]
 ID_FORM = "<head>-<loss>-<backbone>-<data set>[-single]-<size>[-<variant>]"
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 PRINTED = re.compile(r"[~+]?(-?\d+(?:\.\d+)?)(?:±(\d+(?:\.\d+)?))?(?:s|M|MB)?")

@@ -151,8 +151,7 @@ def expected_labels(scores: np.ndarray) -> float:
     return torch.from_numpy(scores).double().sigmoid().sum(1).mean().item()
 
 
-def _scores(run: Run, training: Training, inputs, labels, rows, device, epoch: int,
-            answers: list) -> dict[str, float]:
+def _scores(run: Run, training: Training, inputs, labels, rows, device, epoch: int, answers: list) -> dict[str, float]:
     """mAP in percent of each split and kind of weights that the run wants: val_mAP, val_mAP_ema, test_mAP, test_mAP_ema.
 
     And of the plain weights on val: val_positives, and what `epoch_metrics` asks for.
@@ -238,10 +237,10 @@ def _train_epoch(run: Run, training: Training, batches, targets, position, devic
         training.schedule.step()
     return (total / (step + 1)).item(), answers[::2] if answers and run.optimizer.sam_rho else answers
 
-def _epoch_metrics(answered, scores, labels, loss, device) -> dict[str, float]:
-    """val_loss, and train_ and val_ metrics at probability 0.5 in percent. `answered`: logits and targets of each batch before
+def _epoch_metrics(answers, scores, labels, loss, device) -> dict[str, float]:
+    """val_loss, and train_ and val_ metrics at probability 0.5 in percent. `answers`: logits and targets of each batch before
     its step, augmented, with dropout, a picture once a draw: so 003's loop counts them (slide 20)."""
-    logits, targets = (torch.cat(part).cpu().numpy() for part in zip(*answered, strict=True))
+    logits, targets = (torch.cat(part).cpu().numpy() for part in zip(*answers, strict=True))
     value = loss(torch.from_numpy(scores).to(device), torch.from_numpy(labels).to(device), None).item()
     split_metrics = {"train": thresholded_metrics(logits, targets, 0.0), "val": thresholded_metrics(scores, labels, 0.0)}
     return {"val_loss": value, **{f"{split}_{key}": v for split, metrics in split_metrics.items() for key, v in metrics.items()}}

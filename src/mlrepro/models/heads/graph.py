@@ -9,29 +9,6 @@ from mlrepro.errors import InputError
 from mlrepro.models.heads.pooling import check_pooling, classifier, pool
 
 
-def cooccurrence(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (N, K) to the counts (K, K) of images that hold both classes, diagonal 0, and (K,) that hold each."""
-    present = (labels > 0).astype(np.int64)
-    counts = present.T @ present
-    images = counts.diagonal().copy()
-    np.fill_diagonal(counts, 0)
-    return counts, images
-
-
-def correlation_matrix(counts: np.ndarray, images: np.ndarray, tau: float = 0.4, p: float = 0.25) -> np.ndarray:
-    """A (K, K), float64: edges i to j where P(j | i) >= tau, re-weighted to p by column, plus the identity.
-
-    As in ML-GCN's code (p = 0.25), not as in its eq. 8: p is divided by the column's sum and the diagonal is 1.
-    Other p are deep-object-reid's, where p = 0 means the plain 0/1 edges without self-loops. A class without images
-    has no edges of its own.
-    """
-    conditional = counts / np.maximum(images, 1)[:, None]
-    edges = (conditional >= tau).astype(np.float64)
-    if p == 0:
-        return edges
-    return edges * p / (edges.sum(0, keepdims=True) + 1e-6) + np.eye(len(edges))
-
-
 def normalize_adjacency(A: Tensor) -> Tensor:
     """(A D^-1/2)^T D^-1/2 with D the row sums of A (K, K): ML-GCN's gen_adj."""
     scale = A.sum(1).rsqrt()
@@ -87,7 +64,7 @@ def _register_graph(module: nn.Module, words: np.ndarray, A: np.ndarray, num_cla
 class MLGCNHead(nn.Module):
     """(B, C, h, w) to logits (B, K): the max-pooled feature times class weights that a GCN makes from word vectors.
 
-    words: vectors (K, d), A: `correlation_matrix` (K, K), both in class order (data/graph.py). The authors' files hold gc1,
+    words: vectors (K, d), A: the correlation matrix (K, K), both in class order (data/graph.py). The authors' files hold gc1,
     gc2 and A by these names, but not `inp`.
     """
 
