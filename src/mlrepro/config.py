@@ -306,7 +306,7 @@ HEAD_OPTIONS = {
     "gap": POOLING_OPTIONS, "gmp": POOLING_OPTIONS, "gapgmp": POOLING_OPTIONS, "boostlu": ("alpha",), "csra": ("heads", "lam"),
     "query2label": ("hidden", "heads", "ffn", "enc_layers", "dec_layers", "dropout", "keep_self_attention", "keep_input_proj"),
     "ml_decoder": ("groups", "embedding", "ffn", "heads", "dropout", "angular"), "mlgcn": ("hidden",),
-    "graph": ("layer", "pooling", "angular"), "mlp": ("batch_norm", "dropout"),
+    "graph": ("layer", "pooling", "angular", "embedding", "ffn"), "mlp": ("batch_norm", "dropout"),
 }
 TRAINING = ("optimizer", "checkpoint_drop", "freeze", "ema", "early_stop", "sampler", "augment", "select_on_test", "stop_below",
             "linear_init")

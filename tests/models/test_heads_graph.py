@@ -75,3 +75,15 @@ def test_precomputed_gates_serve_inference_only():
     torch.testing.assert_close(head(features), expected)
     head.train()(features).sum().backward()
     assert head.gc1.W.grad is not None
+
+
+def test_the_gated_map_may_go_to_ml_decoder():
+    torch.manual_seed(0)
+    head = create_head("graph", 12, 6, None, words=torch.randn(6, 8), A=torch.eye(6), pooling="ml_decoder", embedding=16, ffn=32,
+                       angular=True).eval()
+    features = torch.randn(2, 12, 4, 4)
+    decoder = create_head("ml_decoder", 12, 6, None, embedding=16, ffn=32, angular=True).eval()
+    decoder.load_state_dict(head.head.state_dict())
+    torch.testing.assert_close(head(features), decoder(features * head.gates()[:, None, None]))
+    head.train()(features).sum().backward()
+    assert head.gc1.W.grad.abs().sum() > 0

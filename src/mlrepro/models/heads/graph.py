@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mlrepro.errors import InputError
+from mlrepro.models.heads.ml_decoder import MLDecoderHead
 from mlrepro.models.heads.pooling import check_pooling, classifier, pool
 
 
@@ -86,20 +87,26 @@ class MLGCNHead(nn.Module):
 class GraphReweightingHead(nn.Module):
     """(B, C, h, w) to logits (B, K): gates from the label graph multiply the map's channels, then pooling (AAM paper).
 
-    layer: "gat" is what the paper describes, "gcn" what its published configurations run.
+    layer: "gat" is what the paper describes, "gcn" what its published configurations run. pooling: avg, max, avg+max, or
+    ml_decoder, which reads the gated map instead of a pooled vector (GAN + MLD of Tables 6, 8 and 9; never released), with
+    `embedding` and `ffn` as in `MLDecoderHead`.
     words (K, d) and A (K, K) as in `MLGCNHead`. Parameter names are the authors'.
     """
 
     def __init__(self, channels: int, num_classes: int, words: np.ndarray, A: np.ndarray, layer: str = "gat",
-                 pooling: str = "avg", angular: bool = False):
+                 pooling: str = "avg", angular: bool = False, embedding: int = 768, ffn: int = 2048):
         super().__init__()
         if layer not in LAYERS:
             raise InputError(f"layer: {layer!r} is not known; valid: {', '.join(LAYERS)}")
         _register_graph(self, words, A, num_classes)
         self.gc1 = LAYERS[layer](self.inp.shape[1], channels)
         self.gc2 = LAYERS[layer](channels, channels)
-        self.pooling = check_pooling(pooling)
-        self.head = classifier(channels, num_classes, angular)
+        if pooling == "ml_decoder":
+            self.pooling = None
+            self.head = MLDecoderHead(channels, num_classes, embedding=embedding, ffn=ffn, angular=angular)
+        else:
+            self.pooling = check_pooling(pooling)
+            self.head = classifier(channels, num_classes, angular)
         self.register_buffer("fixed_gates", None, persistent=False)
 
     def gates(self) -> Tensor:
@@ -120,4 +127,5 @@ class GraphReweightingHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         gates = self.gates() if self.fixed_gates is None else self.fixed_gates
-        return self.head(pool(features * gates[:, None, None], self.pooling))
+        gated = features * gates[:, None, None]
+        return self.head(pool(gated, self.pooling) if self.pooling else gated)
