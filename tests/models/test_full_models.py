@@ -4,14 +4,12 @@ This proves architecture, key mapping and arithmetic together. What float32 cann
 InPlaceABN's +1e-5) shows in float64, so the cheaper models run in it.
 """
 
-import json
-import math
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from golden_models import golden_model, picture
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -22,60 +20,12 @@ from mlrepro.models.cvt import CvTW24
 from mlrepro.models.heads import create_head
 
 GOLDEN = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "full_models"
-NOT_FILLED = ("pe", "relative_position_index", "attn_mask", "num_batches_tracked", "A")
 
-
-def unit(seed: int, count: int) -> np.ndarray:
-    raw = np.random.PCG64(seed).random_raw(count)
-    return ((raw >> np.uint64(11)) * 2.0**-53 * 2.0 - 1.0) * math.sqrt(3.0)
-
-
-def fill(key: str, shape: list[int]) -> torch.Tensor:
-    """The tensor of an official key by the golden vectors' rule."""
-    leaf, z = key.split(".")[-1], unit(zlib.crc32(key.encode()), math.prod(shape)).reshape(shape)
-    if len(shape) == 4 and shape[1] % 2 == 0:
-        z[:, 1::2] = -z[:, ::2]
-    if leaf == "running_mean":
-        z *= 0.05
-    elif leaf == "running_var":
-        z = 1 + 0.2 * np.abs(z)
-    elif leaf in ("cls_token", "pos_embed", "relative_position_bias_table") or key.endswith("query_embed.weight"):
-        pass
-    elif len(shape) >= 2 and leaf != "b":
-        fan = {"W": shape[-1], "duplicate_pooling": shape[1]}.get(leaf, math.prod(shape[1:]))
-        fan = shape[0] if key.endswith(("gc1.weight", "gc2.weight")) else fan
-        gain = 1.2 if len(shape) == 4 else 4.0 if leaf == "in_proj_weight" else 1.0
-        z *= math.sqrt(gain / fan)
-    elif leaf == "weight":
-        z = 1 + 0.1 * z
-    else:
-        z *= 0.05
-    return torch.from_numpy(z.astype(np.float32))
-
-
-def picture(size: int) -> torch.Tensor:
-    """(1, 3, S, S): the golden vectors' first image."""
-    grid = size // 32
-    z = unit(12345, 3 + 3 * grid * grid + 3 * size * size)
-    offset, coarse, noise = np.split(z, [3, 3 + 3 * grid**2])
-    cells = np.kron(coarse.reshape(3, grid, grid), np.ones((1, 32, 32)))
-    image = offset[:, None, None] + cells + 0.5 * noise.reshape(3, size, size)
-    return torch.from_numpy(image.astype(np.float32))[None]
-
-
-def golden_model(name: str) -> tuple[dict, dict, dict[str, torch.Tensor]]:
-    """Arrays, settings and the filled official state dict of one model."""
+def load_golden(name: str) -> tuple[dict, dict, dict[str, torch.Tensor]]:
     path = GOLDEN / f"{name}.npz"
     if not path.exists():
         pytest.skip(f"{path.name} is not in ../shared/golden/full_models")
-    arrays = dict(np.load(path))
-    filled = zip(arrays["keys"].tolist(), arrays["shapes"], arrays["crc32"], strict=True)
-    state = {}
-    for key, shape, crc in filled:
-        if key.split(".")[-1] not in NOT_FILLED:
-            state[key] = fill(key, json.loads(str(shape)))
-            assert zlib.crc32(state[key].numpy().tobytes()) == crc, f"the fill rule is not followed at {key}"
-    return arrays, json.loads(str(arrays["meta"])), state
+    return golden_model(path)
 
 
 def check(arrays: dict, state: dict, backbone: nn.Module, head: nn.Module, size: int, double: bool) -> None:
@@ -111,7 +61,7 @@ def flops(module: nn.Module, inputs: torch.Tensor) -> int:
     ("Q2L-CvT_w24-384", "cvt_w24"),
 ])
 def test_query2label(name, network):
-    arrays, meta, state = golden_model(name)
+    arrays, meta, state = load_golden(name)
     config, (_, channels, *map_size) = meta["config"], arrays["feature_shape"].tolist()
     if network == "cvt_w24":
         with torch.device("meta"):  # saves the drawing of initial weights
@@ -134,7 +84,7 @@ def test_query2label(name, network):
     ("SPML-R50-448-K20", "resnet50", "gap", {}, True),
 ])
 def test_other_models(name, network, head, options, double):
-    arrays, meta, state = golden_model(name)
+    arrays, meta, state = load_golden(name)
     options = {key: arrays[value] if isinstance(value, str) else value for key, value in options.items()}
     if head == "mlgcn":
         state["A"] = torch.from_numpy(arrays["A"])
