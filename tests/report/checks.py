@@ -4,6 +4,7 @@ Each check takes the rows of one study and returns findings with the calculation
 granted: a printed 81.6 stands for 81.55 to 81.65."""
 
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,6 +47,10 @@ def _records(rows: list[ReportedRow]) -> Iterator[tuple[str, str, Cells]]:
         groups[row.cell[:-1]][row.metric] = row
     for (table, row, data_set, backbone, size), cells in groups.items():
         yield table, " ".join(str(part) for part in (row, backbone, size, data_set) if part), cells
+
+
+def document_of(row: ReportedRow) -> str:
+    return re.split(r",| via ", row.source)[0]
 
 
 def _half_unit(row: ReportedRow) -> float:
@@ -134,7 +139,7 @@ def same_run_other_number(rows: list[ReportedRow]) -> list[Finding]:
     groups: dict[tuple, list[ReportedRow]] = defaultdict(list)
     for row in rows:
         if row.run:
-            groups[row.document, row.run, row.metric].append(row)
+            groups[document_of(row), row.run, row.metric].append(row)
     found = []
     for (document, run, metric), cells in groups.items():
         if len({cell.number for cell in cells}) > 1:
@@ -211,7 +216,7 @@ def gflops_copied_between_data_sets(rows: list[ReportedRow]) -> list[Finding]:
     for row in rows:
         per_class = row.run.startswith(("query2label-", "ml_decoder-"))
         if row.metric == "GFLOPs" and per_class and row.data_set in CLASSES:
-            groups[row.document, row.label][CLASSES[row.data_set]] = row
+            groups[document_of(row), row.label][CLASSES[row.data_set]] = row
     found = []
     for (_, (label, backbone, size)), cells in groups.items():
         if not {20, 80} <= cells.keys():
@@ -316,9 +321,9 @@ def papers_disagree(rows: list[ReportedRow]) -> list[Finding]:
     found = []
     for run, cells in groups.items():
         low, high = min(cells, key=lambda c: c.number), max(cells, key=lambda c: c.number)
-        if high.number - low.number > DIFFERENT_LIMIT and high.document != low.document:
+        if high.number - low.number > DIFFERENT_LIMIT and document_of(high) != document_of(low):
             found.append(Finding("papers_disagree", tuple(dict.fromkeys((high.table, low.table))), run,
-                                 f"{high.printed} ({high.document}) - {low.printed} ({low.document}) = "
+                                 f"{high.printed} ({document_of(high)}) - {low.printed} ({document_of(low)}) = "
                                  f"{high.number - low.number:.1f}"))
     return found
 

@@ -1,15 +1,78 @@
-"""What study.yaml and reported.csv of a study must agree on, and its run files with them."""
+"""What a reported.csv must hold beside the form of its rows, what it and study.yaml must agree on, and run files with them."""
 
+import csv
+import re
 from pathlib import Path
+from typing import get_args
 
-from mlrepro.config import nearest
+from mlrepro.config import Head, LossSettings, nearest
 from mlrepro.errors import InputError
-from mlrepro.report.reported import ReportedRow, StudyText, Table, load_study, parse_run_id
+from mlrepro.report.reported import ReportedRow, RunId, StudyText, Table, load_reported, load_study, parse_run_id
+
+HEADS = list(get_args(Head))
+LOSSES = [name for settings in get_args(get_args(LossSettings)[0]) for name in get_args(settings.model_fields["name"].annotation)]
+DATA_SETS = "voc2007 voc2012 coco2014 coco2017 nuswide vg500 openimages_v6 cub mirflickr25k comp5329 comp5329_1000".split()
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
+PRINTED = re.compile(r"[~+]?(-?\d+(?:\.\d+)?)(?:±(\d+(?:\.\d+)?))?(?:s|M|MB)?")
+
+
+def check_reported(path: Path) -> None:
+    """Raises InputError that names file, line and remedy."""
+    rows = load_reported(path)
+    cells, runs, labels = {}, {}, {}
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file, strict=True)
+        if list(reader.fieldnames) != list(ReportedRow.model_fields):
+            raise InputError(f"{path}:1: columns must be exactly {','.join(ReportedRow.model_fields)}")
+        for row, values in zip(rows, reader, strict=True):
+            line = reader.line_num
+            try:
+                _check_number(values)
+                _check_run(row)
+                place = row.cell[:-1]  # all its metrics come from one run
+                if cells.setdefault(row.cell, line) != line:
+                    raise ValueError(f"the cell {row.cell} stands in line {cells[row.cell]} too; delete one of them")
+                if runs.setdefault(place, row.run) != row.run:
+                    raise ValueError(f"row {row.row!r} names two runs, {runs[place]!r} and {row.run!r}; keep one")
+                if row.run and labels.setdefault((row.table, row.run), place) != place:
+                    raise ValueError(f"run {row.run!r} stands in two rows of table {row.table}, {row.row!r} and "
+                                     f"{labels[row.table, row.run][1]!r}; give one of them a variant")
+            except ValueError as error:
+                raise InputError(f"{path}:{line}: {error}") from None
+
+
+def _check_number(row: dict[str, str]) -> None:
+    for key in ("number", "std"):
+        if row[key] and not NUMBER.fullmatch(row[key]):
+            raise ValueError(f"{key} {row[key]!r} is not a plain decimal number; write digits and a decimal point")
+    printed = PRINTED.fullmatch(row["printed"])
+    if printed and (float(printed[1]) != float(row["number"]) or (printed[2] or "") != row["std"]):
+        raise ValueError(f"number {row['number']!r} (std {row['std']!r}) is not what is printed, {row['printed']!r}; "
+                         "copy it again from the paper")
+
+
+def _check_run(row: ReportedRow) -> None:
+    if not row.run:
+        if not row.note:
+            raise ValueError("no run and no note; name the run, or say in `note` why no run of ours can give this")
+        return
+    run = parse_run_id(row.run)
+    check_names(row.run, run)
+    if run.data_set != row.data_set:
+        raise ValueError(f"run id {row.run!r} is of data set {run.data_set!r}, the row of {row.data_set!r}; mend one")
+    if row.resolution not in (None, run.size):
+        raise ValueError(f"run id {row.run!r} is of size {run.size}, the row of {row.resolution}; mend one")
+
+
+def check_names(run_id: str, run: RunId) -> None:
+    for name, valid, part in ((run.head, HEADS, "head"), (run.loss, LOSSES, "loss"), (run.data_set, DATA_SETS, "data set")):
+        if name not in valid:
+            raise ValueError(f"run id {run_id!r}: unknown {part} {name!r}; {nearest(name, valid)}")
 
 
 def check_study(folder: Path) -> None:
     """Raises InputError that names the file, the place and the remedy."""
-    folder = Path(folder)
+    check_reported(folder / "reported.csv")
     study = load_study(folder)
     text, rows = study.text, study.rows
     ids = [table.id for table in text.tables]
@@ -56,10 +119,12 @@ def _check_runs(folder: Path, text: StudyText, runs: list[str]) -> None:
     for run in text.gflops_of:
         if run not in runs:
             raise InputError(f"{folder / 'study.yaml'}: gflops_of: no row of reported.csv names {run!r}; {nearest(run, runs)}")
-    parsed = [parse_run_id(run) for run in (*runs, *text.gflops_of.values())]
+    parsed = {run: parse_run_id(run) for run in (*runs, *text.gflops_of.values())}
+    for run, parts in parsed.items():
+        check_names(run, parts)
     rules = {"models": text.models, "gflops_tool": text.gflops_tool, "needs.weights": text.needs.weights,
              "training.schedules": text.training.schedules if text.training else []}
     for key, rule in ((key, rule) for key, group in rules.items() for rule in group):
-        if not any(rule.matches(run) for run in parsed):
+        if not any(rule.matches(run) for run in parsed.values()):
             raise InputError(f"{folder / 'study.yaml'}: {key}: {rule.model_dump(exclude_none=True)} matches no run of "
                              "reported.csv; mend or delete it")

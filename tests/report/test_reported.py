@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checks import CHECKS, check_tables, harmonic_mean
-from study_checks import check_study
+from checks import CHECKS, check_tables, document_of, harmonic_mean
+from study_checks import check_reported, check_study
 
 from mlrepro.errors import InputError
 from mlrepro.report.reported import ReportedRow, load_reported, load_study, parse_run_id
@@ -96,7 +96,7 @@ def test_a_mean_of_f1s_below_the_harmonic_mean_is_no_finding():
 
 def test_a_row_keeps_what_is_printed(tmp_path):
     row, = load_reported(write(tmp_path / "reported.csv", VALID))
-    assert (row.printed, row.number, row.std, row.resolution, row.document) == ("85.5±0.3", 85.5, 0.3, 448, "002")
+    assert (row.printed, row.number, row.std, row.resolution, document_of(row)) == ("85.5±0.3", 85.5, 0.3, 448, "002")
 
 
 def test_run_ids():
@@ -107,17 +107,17 @@ def test_run_ids():
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"number": "85,5"}, "comma"),
+    ({"number": "85,5"}, "number\n  Input should be a valid number"),
     ({"number": "85.6"}, "not what is printed"),
-    ({"number": ""}, "number is empty"),
+    ({"number": ""}, "number\n  Input should be a valid number"),
     ({"number": "8e1"}, "plain decimal"),
-    ({"source": ""}, "source is empty"),
-    ({"convention": "mac"}, "did you mean 'macs'"),
-    ({"checked": "third-party"}, "did you mean 'third party'"),
-    ({"resolution": "448x448"}, "resolution '448x448' is not valid"),
+    ({"source": ""}, "source\n  String should have at least 1 character"),
+    ({"convention": "mac"}, "convention\n  Input should be '', 'macs', 'flops'"),
+    ({"checked": "third-party"}, "checked\n  Input should be 'yes', 'memory' or 'third party'"),
+    ({"resolution": "448x448"}, "resolution\n  Input should be a valid integer"),
     ({"run": "", "note": ""}, "no run and no note"),
     ({"run": "gap-asl-resnet50-coco2014-448x"}, "is not of the form <head>-<loss>"),
-    ({"run": "gap-asl-resnet50.v1-coco2014-448"}, "only letters, digits"),
+    ({"run": "gap-asl-resnet50.v1-coco2014-448"}, "its parts of letters, digits"),
     ({"run": "query2lable-asl-resnet50-coco2014-448"}, "did you mean 'query2label'"),
     ({"run": "gap-asl-resnet50-coco2014-224"}, "of size 224, the row of 448"),
     ({"run": "gap-asl-resnet50-coco2017-448"}, "of data set 'coco2017', the row of 'coco2014'"),
@@ -128,16 +128,18 @@ def test_run_ids():
 def test_a_bad_row_names_file_line_and_remedy(tmp_path, changes, message):
     path = write(tmp_path / "reported.csv", VALID, VALID | changes)
     with pytest.raises(InputError) as error:
-        load_reported(path)
+        check_reported(path)
     assert str(error.value).startswith(f"{path}:3: ") and message in str(error.value)
 
 
 def test_columns_are_exact(tmp_path):
     wrong = [c if c != "backbone" else "back_bone" for c in VALID]
-    with pytest.raises(InputError, match="unknown column 'back_bone'; did you mean 'backbone'"):
-        load_reported(write(tmp_path / "a.csv", columns=wrong))
+    with pytest.raises(InputError, match=r"a\.csv:2: .*\n.*unknown key 'back_bone'; did you mean 'backbone'"):
+        load_reported(write(tmp_path / "a.csv", VALID | {"back_bone": "x"}, columns=wrong))
+    with pytest.raises(InputError, match=r"(?s)b\.csv:2: .*resolution\n  Field required"):
+        load_reported(write(tmp_path / "b.csv", VALID, columns=[c for c in VALID if c != "resolution"]))
     with pytest.raises(InputError, match="columns must be exactly table,row,run"):
-        load_reported(write(tmp_path / "b.csv", columns=[c for c in VALID if c != "note"]))
+        check_reported(write(tmp_path / "d.csv", columns=[c for c in VALID if c != "note"]))
     with pytest.raises(InputError, match="no such file"):
         load_reported(tmp_path / "c.csv")
 

@@ -9,8 +9,8 @@ from mlrepro.results import Record
 
 VOC = ("aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant "
        "sheep sofa train tvmonitor").split()
-OTHER_METRICS = [*tables.AT_THRESHOLD, *tables.TOP_3.values(), *tables.TUNED.values(), *tables.F1_AVERAGES.values(),
-                 *tables.AGREEMENT.values(), *tables.AVERAGE_PRECISIONS.values()]
+OTHER_METRICS = [name for heading, columns in tables.METRICS.items() if heading not in tables.ONE_THRESHOLD
+                 for name in columns.values()] + list(tables.AVERAGE_PRECISIONS.values())
 
 
 def made_up_record(loss="bce", labels="full", mAP=70.0, seed=0, *, se=0.2, epochs=5, trained=None, scored=1000,
@@ -92,7 +92,7 @@ def test_ranking_orders_by_map_and_prints_every_expected_run():
 
 def test_a_metric_that_one_seed_lacks_is_absent():
     runs = by_run(made_up_record(seed=0), made_up_record(seed=1, absent=["tuned_CF1"]))
-    header, row = cells(tables.metric_table(runs, tables.TUNED))
+    header, row = cells(tables.metric_table(runs, tables.METRICS["Thresholds by class, tuned on validation"]))
     assert header == ["run", "OP", "OR", "OF1", "CP", "CR", "CF1"]
     assert row[-1] == "-" and all(cell.endswith("(2)") for cell in row[1:-1])
 
@@ -127,7 +127,7 @@ def test_predicted_labels_stand_beside_the_true_ones_and_k():
     assert rows == [["0.60 ± 0.14 (2)", "1.50", "-"], ["2.00", "1.50", "1.50"], ["-", "1.50", "-"]]
     epr = made_up_record("epr", "single").model_dump()
     epr["run"]["loss"]["expected_positives"], epr["splits"]["val"]["cardinality"] = "validation", 1.7
-    assert tables.expected_count(Record.model_validate(epr)) == 1.7
+    assert cells(tables.positives_table(by_run(Record.model_validate(epr))))[1][-1] == "1.70"
 
 
 def test_estimated_labels_after_the_first_the_best_and_the_last_epoch():

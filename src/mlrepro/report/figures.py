@@ -4,52 +4,53 @@ Each function takes runs in rank order and the path without its suffix. Lines an
 well as in colour, and runs are labelled beside the axes.
 """
 
+import itertools
 import statistics
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib.style
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from mlrepro.report.tables import REGIMES, Runs, class_ap, expected_count, mean_map, positives, standard_error
+from mlrepro.report.tables import REGIMES, Runs, class_ap, mean
 from mlrepro.results import Record
 
 WIDTH = 9.0  # inches; at 100 dots an inch the width that GitHub gives a page
-STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-         "grid.color": "0.9", "axes.axisbelow": True, "savefig.dpi": 150, "svg.hashsalt": "mlrepro",
-         "legend.frameon": False, "lines.markersize": 5,
+STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "0.9",
+         "axes.axisbelow": True, "savefig.dpi": 150, "svg.hashsalt": "mlrepro", "legend.frameon": False, "lines.markersize": 5,
          "text.parse_math": False}  # a label may hold dollar signs
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]  # Okabe & Ito
 LINES = ["-", "--", "-.", ":"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
-SERIES = [("o", "#0072B2", "full"), ("s", "#D55E00", "none"), ("^", "#009E73", "full")]  # marker, colour, fill
+SERIES = [("o", "#0072B2", "#0072B2"), ("s", "#D55E00", "white"), ("^", "#009E73", "#009E73")]  # marker, colour, filling
 LABEL_LENGTH = 38  # characters that the right margin holds
 
 
 def short_names(runs: Runs) -> dict[str, str]:
     """Rank, and those parts of the run id in which the runs differ; cut in the middle where still too long."""
-    parts = {run: [r.head, r.loss.name, r.labels, r.backbone, str(r.resolution or ""), r.variant or ""]
-             for run, r in ((run, records[0].run) for run, records in runs.items())}
-    differ = [len(set(column)) > 1 for column in zip(*parts.values(), strict=True)]
-    names = {}
-    for rank, (run, values) in enumerate(parts.items(), 1):
-        name = " ".join(value for value, kept in zip(values, differ, strict=True) if kept and value) or run
-        names[run] = f"{rank} {_shorten(name, LABEL_LENGTH - 3)}"
-    return names
+    parts = [[r.head, r.loss.name, r.labels, r.backbone, str(r.resolution or ""), r.variant or ""]
+             for r in (records[0].run for records in runs.values())]
+    differ = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
+    names = [" ".join(filter(None, itertools.compress(values, differ))) for values in parts]
+    return {run: f"{rank} {_shorten(name or run, LABEL_LENGTH - 3)}"
+            for rank, (run, name) in enumerate(zip(runs, names, strict=True), 1)}
 
 
 def training_curves(runs: Runs, stem: Path, column: str = "val_mAP", label: str = "validation mAP (%)") -> None:
     """A column of the histories by epoch, mean over seeds: a panel a labels regime, a line a run, as far as every seed got."""
     names = short_names(runs)
-    regimes = [regime for regime in REGIMES if any(records[0].run.labels == regime for records in runs.values())]
-    lines = {regime: [run for run, records in runs.items() if records[0].run.labels == regime] for regime in regimes}
-    columns = 3 - len(regimes)  # of each legend
+    lines = {regime: [run for run, records in runs.items() if records[0].run.labels == regime] for regime in REGIMES}
+    lines = {regime: group for regime, group in lines.items() if group}
+    columns = 3 - len(lines)  # of each legend
     legend = 0.2 * max(-(-len(group) // columns) for group in lines.values()) + 0.7  # inches
     height = 3.4 + legend
     with _figure(stem, height) as figure:
-        panels = figure.subplots(1, len(regimes), sharey=True, squeeze=False)[0]
-        for axes, regime in zip(panels, regimes, strict=True):
-            for i, run in enumerate(lines[regime]):
+        panels = figure.subplots(1, len(lines), sharey=True, squeeze=False)[0]
+        for axes, (regime, group) in zip(panels, lines.items(), strict=True):
+            for i, run in enumerate(group):
                 curve = validation_curve(runs[run], column)
                 axes.plot([epoch for epoch, _ in curve], [value for _, value in curve], LINES[i % len(LINES)],
                           marker=MARKERS[i % len(MARKERS)], markevery=max(1, len(curve) // 12), linewidth=1.3,
@@ -68,43 +69,21 @@ def validation_curve(records: list[Record], column: str = "val_mAP") -> list[tup
     return [(epoch, statistics.fmean(seed[epoch] for seed in seeds)) for epoch in shared]
 
 
-def map_against_cost(runs: Runs, stem: Path) -> None:
-    """mAP (bar: +- SE) against GMACs a picture; filled points: full labels, open ones: single-positive."""
-    names = short_names(runs)
-    measured = {run: records for run, records in runs.items() if mean_map(records) is not None}
-    with _figure(stem, max(4.0, 1.2 + 0.24 * len(measured))) as figure:
-        axes = figure.subplots()
-        ends = []
-        for run, records in measured.items():
-            marker, colour, fill = SERIES[list(REGIMES).index(records[0].run.labels)]
-            point = records[0].cost.gmacs, mean_map(records)
-            axes.errorbar(*point, yerr=standard_error(records), fmt=marker, color=colour, elinewidth=0.8,
-                          markerfacecolor=colour if fill == "full" else "white")
-            ends.append((*point, names[run], colour))
-        axes.set(xlabel="GMACs a picture", ylabel="test mAP (%)")
-        axes.margins(x=0.1)
-        axes.locator_params(axis="x", nbins=6)
-        figure.subplots_adjust(left=0.08, right=0.62, top=0.93, bottom=0.6 / figure.get_figheight())
-        _label_in_margin(axes, ends)
-        _legend(figure, [REGIMES[regime] for regime in REGIMES], legend_right=0.62)
-
-
 class Point(NamedTuple):
     """One model: GMACs a picture, printed and reproduced mAP (percent; SE of the latter); `series` gives marker and colour."""
 
     name: str
     series: str
     gmacs: float
-    reported: float
+    reported: float | None
     reproduced: float | None
     error: float
 
 
-def reported_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
-    """A panel a data set: mAP against GMACs, printed hollow and reproduced filled (bar: +- 2 SE), joined by a line."""
-    from matplotlib.lines import Line2D
-
-    series = list(dict.fromkeys(point.series for points in panels.values() for point in points))
+def map_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
+    """A panel a title: mAP against GMACs, printed hollow and reproduced filled (bar: +- 2 SE), joined by a line."""
+    every = [point for points in panels.values() for point in points]
+    series = dict.fromkeys(point.series for point in every)
     styles = {name: (MARKERS[i % len(MARKERS)], COLOURS[i % len(COLOURS)]) for i, name in enumerate(series)}
     heights = [0.6 + max(1.8, 0.2 * len(points)) for points in panels.values()]
     total = sum(heights) + 0.6
@@ -114,19 +93,22 @@ def reported_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
         for axes, (title, points) in zip(rows, panels.items(), strict=True):
             for point in points:
                 marker, colour = styles[point.series]
-                axes.plot(point.gmacs, point.reported, marker, color=colour, markerfacecolor="white")
-                if point.reproduced is not None:
+                if point.reported is not None:
+                    axes.plot(point.gmacs, point.reported, marker, color=colour, markerfacecolor="white")
+                if None not in (point.reported, point.reproduced):
                     axes.plot([point.gmacs] * 2, [point.reported, point.reproduced], "-", color=colour, linewidth=0.8)
+                if point.reproduced is not None:
                     axes.errorbar(point.gmacs, point.reproduced, yerr=2 * point.error, fmt=marker, color=colour, elinewidth=0.8)
             axes.margins(x=0.08, y=0.12)
             axes.set_title(title, loc="left", fontsize=10)
             axes.set_ylabel("mAP (%)")
-            _label_in_margin(axes, [(point.gmacs, point.reported, _shorten(point.name, LABEL_LENGTH + 8), styles[point.series][1])
-                                    for point in points])
+            _label_in_margin(axes, [(point.gmacs, point.reproduced if point.reported is None else point.reported,
+                                     _shorten(point.name, LABEL_LENGTH + 8), styles[point.series][1]) for point in points])
         rows[-1].set_xlabel("GMACs a picture, measured")
-        handles = [Line2D([], [], linestyle="", marker=marker, color=colour, markerfacecolor="white", label=name)
-                   for name, (marker, colour) in styles.items()]
-        if any(point.reproduced is not None for points in panels.values() for point in points):
+        printed = {point.series for point in every if point.reported is not None}
+        handles = [Line2D([], [], linestyle="", marker=marker, color=colour, label=name,
+                          markerfacecolor="white" if name in printed else colour) for name, (marker, colour) in styles.items()]
+        if printed and any(point.reproduced is not None for point in every):
             handles += [Line2D([], [], linestyle="", marker="o", color="black", label="filled: reproduced")]
         figure.legend(handles=handles, loc="upper left", ncols=len(handles), bbox_to_anchor=(0.06, 1.0), columnspacing=1.2)
 
@@ -146,20 +128,11 @@ def map_against_setting(curves: dict[str, list[tuple[float, float, float]]], set
 def class_average_precision(best: Runs, stem: Path) -> None:
     """AP by class of one run a regime, sorted by the first one's; classes without an AP come last, without a marker."""
     classes = next(iter(best.values()))[0].selected.per_class
-    columns = {REGIMES[records[0].run.labels]: [None if None in values else statistics.fmean(values)
-                                                for values in class_ap(records)] for records in best.values()}
+    columns = {REGIMES[records[0].run.labels]: [mean(values) for values in class_ap(records)] for records in best.values()}
     first = next(iter(columns.values()))
     order = sorted(range(len(classes)), key=lambda i: -1 if first[i] is None else first[i], reverse=True)
     _dots(stem, [classes[i].name for i in order], "AP (%)",
           {name: [column[i] for i in order] for name, column in columns.items()})
-
-
-def predicted_positives(runs: Runs, stem: Path) -> None:
-    """Labels that a test picture's probabilities add up to, its true ones, and the k of losses that have one; a row a run."""
-    _dots(stem, list(short_names(runs).values()), "labels a test picture", {
-        "predicted": [statistics.fmean(positives(records)) for records in runs.values()],
-        "true": [records[0].splits["test"].cardinality for records in runs.values()],
-        "k of the loss": [expected_count(records[0]) for records in runs.values()]}, logarithmic=True)
 
 
 def label_distribution(record: Record, stem: Path) -> None:
@@ -178,9 +151,6 @@ def label_distribution(record: Record, stem: Path) -> None:
 @contextmanager
 def _figure(stem: Path, height: float):
     """A blank figure, written as PNG and SVG at the end: without dates, versions or random ids."""
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(WIDTH, height), facecolor="white")
         yield figure
@@ -201,28 +171,15 @@ def _label_in_margin(axes, ends: list[tuple[float, float, str, str]]) -> None:
     low, high = axes.get_ylim()
     gap = 0.2 / (axes.figure.get_figheight() * axes.get_position().height) * (high - low)
     ends = sorted(ends, key=lambda end: end[1])
-    heights = []
-    for _, y, *_ in ends:
-        heights.append(max(y, heights[-1] + gap) if heights else max(y, low))
-    limit = high
-    for i in reversed(range(len(heights))):
-        heights[i] = min(heights[i], limit)
-        limit = heights[i] - gap
+    steps = gap * np.arange(len(ends))
+    lowest = np.maximum.accumulate(np.maximum([end[1] for end in ends], low) - steps)
+    heights = np.minimum(lowest, high - steps[-1]) + steps
     for (x, y, text, colour), height in zip(ends, heights, strict=True):
         axes.annotate(text, (x, y), (1.06, height), textcoords=axes.get_yaxis_transform(), va="center", fontsize=9,
                       color=colour, annotation_clip=False,
                       arrowprops={"arrowstyle": "-", "color": "0.65", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3,
                                   "relpos": (0, 0.5)})
     axes.set_ylim(low, high)
-
-
-def _legend(figure, labels: list[str], legend_right: float = 1.0) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], linestyle="", marker=marker, color=colour, label=label,
-                      markerfacecolor=colour if fill == "full" else "white")
-               for label, (marker, colour, fill) in zip(labels, SERIES, strict=False)]
-    figure.legend(handles=handles, loc="upper right", ncols=len(handles), bbox_to_anchor=(legend_right, 1.0))
 
 
 def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[float | None]],
@@ -234,10 +191,10 @@ def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[floa
         panels = figure.subplots(1, parts, sharex=True, squeeze=False)[0]
         for part, axes in enumerate(panels):
             rows = range(part * length, min((part + 1) * length, len(names)))
-            for (marker, colour, fill), values in zip(SERIES, series.values(), strict=False):
+            for (marker, colour, filling), values in zip(SERIES, series.values(), strict=False):
                 kept = [(values[i], i) for i in rows if values[i] is not None]
                 axes.plot([x for x, _ in kept], [y for _, y in kept], linestyle="", marker=marker, color=colour,
-                          markerfacecolor=colour if fill == "full" else "none", clip_on=False)
+                          markerfacecolor="none" if filling == "white" else filling, clip_on=False)
             axes.set_yticks(rows, [_shorten(names[i], 22) for i in rows], fontsize=9)
             axes.set_ylim((part + 1) * length - 0.5, part * length - 0.5)
             axes.set_xlabel(xlabel)
@@ -249,13 +206,13 @@ def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[floa
                 axes.set_xlim(-2, 102)
         top = 1 - 0.4 / figure.get_figheight()
         figure.subplots_adjust(left=0.19, right=0.98, top=top, bottom=0.6 / figure.get_figheight(), wspace=0.72)
-        _legend(figure, list(series), legend_right=0.98)
+        handles = [Line2D([], [], linestyle="", marker=marker, color=colour, label=label, markerfacecolor=filling)
+                   for label, (marker, colour, filling) in zip(series, SERIES, strict=False)]
+        figure.legend(handles=handles, loc="upper right", ncols=len(handles), bbox_to_anchor=(0.98, 1.0))
 
 
 def attention(picture: np.ndarray, maps: list[tuple[str, float, np.ndarray]], path: Path) -> None:
     """A picture (H, W, 3) under each map of (label, probability, map (h, w)), which is scaled to its maximum; PNG alone."""
-    from matplotlib.figure import Figure
-
     height, width = picture.shape[:2]
     figure = Figure((WIDTH, WIDTH / len(maps) * height / width + 0.3), dpi=150, layout="tight")
     for axes, (label, probability, weights) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps, strict=True):

@@ -24,7 +24,7 @@ def write_index(reports: Path, studies: Path) -> None:
     if panels := _coco_panels(found):
         path = reports / "README.md"
         parts += ["## mAP against cost, COCO", figure_link(path, "cost", "mAP against measured GMACs on COCO",
-                                                           lambda stem: figures.reported_against_cost(panels, stem)),
+                                                           lambda stem: figures.map_against_cost(panels, stem)),
                   "Printed mAP (hollow) and reproduced mAP (filled) at the GMACs that this project measures. COCO 2014 and 2017 "
                   "have different test pictures: a number of one is not comparable with a number of the other."]
     others = _other_pages(reports, {study.folder.name for study in found})
@@ -41,11 +41,10 @@ def _study_table(found: list[StudyResults], reports: Path) -> str:
         text, counts, page = results.study.text, results.statuses, f"{results.folder.name}.md"
         name = f"[{results.folder.name}]({page})" if (reports / page).exists() else results.folder.name
         authors = escape(text.authors[0]) + (" et al." if len(text.authors) > 1 else "")
-        source = f"[{escape(text.title)}]({text.link}), {authors}{f' {text.year}' if text.year else ''}"
-        rows.append([name, source, *map(str, (
-            sum(listed.rows for listed in text.tables), len(results.study.rows), counts["reproduced"],
-            f"{counts['exceeds']} / {counts['below']}", f"{counts['partial']} / {counts['failed']}", counts["not-run"],
-            counts["not-comparable"], len(text.findings)))])
+        rows.append([name, f"[{escape(text.title)}]({text.link}), {authors}{f' {text.year}' if text.year else ''}",
+                     str(sum(listed.rows for listed in text.tables)), str(len(results.study.rows)), str(counts["reproduced"]),
+                     f"{counts['exceeds']} / {counts['below']}", f"{counts['partial']} / {counts['failed']}",
+                     str(counts["not-run"]), str(counts["not-comparable"]), str(len(text.findings))])
     return table("llrrrrrrrr", ["study", "source", "rows", "numbers", "reproduced", "exceeds / below", "partial / failed",
                                 "not run", "not comparable", "does not add up"], rows)
 

@@ -43,8 +43,8 @@ def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, 
     `command`: what makes this page, such as `dvc repro data.dvc.yaml`; the dvc.yaml that it names (or else `dvc.yaml`)
     holds the stages. `searched`: runs that its search stage gives. Raises InputError when the runs do not score the same classes.
     """
-    shown = {run: [r for r in records.get(run, []) if r.seed in seeds] for run, seeds in expected.items()}
-    runs = tables.ranked({run: group for run, group in shown.items() if group})
+    runs = tables.ranked({run: group for run, seeds in expected.items()
+                          if (group := [r for r in records.get(run, []) if r.seed in seeds])})
     others = [f"{code(run)} seed {r.seed}" for run, group in sorted(records.items()) for r in group
               if r.seed not in expected.get(run, [])]
     _check_same_classes(runs)
@@ -70,8 +70,7 @@ def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, 
 
 def noise(first: list[Record], second: list[Record]) -> float:
     """mAP points by which two runs must differ to be told apart (READING_NOTES has the formula)."""
-    spreads = [tolerance(metric_values(records, "mAP"), tables.standard_error(records), minimum=0.0)
-               for records in (first, second)]
+    spreads = [tolerance(metric_values(run, "mAP"), tables.standard_error(run), minimum=0.0) for run in (first, second)]
     return max(MINIMUM_TOLERANCE, math.hypot(*spreads))
 
 
@@ -84,32 +83,29 @@ def within_noise(runs: Runs) -> set[str]:
 
 def summary(runs: Runs, expected: dict[str, list[int]]) -> str:
     """One paragraph: who is first and by how much, full against single-positive labels, what is still missing."""
-    scored = [run for run, records in runs.items() if mean_map(records) is not None]
     states = [tables.status(runs.get(run, []), seeds) for run, seeds in expected.items()]
-    sentences = [_first_place(runs, scored, within_noise(runs)), *_labels_gap(runs)]
-    sentences.append(f"Of {_count(len(expected), 'run')}, {states.count('complete')} complete, "
-                     f"{states.count('partial')} partial, {states.count('not run')} not run.")
-    return " ".join(sentences)
+    missing = (f"Of {_count(len(expected), 'run')}, {states.count('complete')} complete, {states.count('partial')} partial, "
+               f"{states.count('not run')} not run.")
+    return " ".join([_first_place(runs), *_labels_gap(runs), missing])
 
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def _first_place(runs: Runs, scored: list[str], ties: set[str]) -> str:
-    if not runs:
-        return "No run has been measured yet."
-    if not scored:
-        return "No measured run has an mAP."
-    first, top = code(scored[0]), mean_map(runs[scored[0]])
-    if len(scored) == 1:
+def _first_place(runs: Runs) -> str:
+    means = {code(run): mean for run, records in runs.items() if (mean := mean_map(records)) is not None}
+    if not means:
+        return "No measured run has an mAP." if runs else "No run has been measured yet."
+    (first, top), *others = means.items()
+    if not others:
         return f"{first} is the only run measured so far, with mAP {top:.2f}."
-    second = mean_map(runs[scored[1]])
-    lead = (f"{first} ranks first with mAP {top:.2f}, {top - second:.2f} points ahead of {code(scored[1])} "
-            f"({second:.2f}); the noise is {noise(runs[scored[0]], runs[scored[1]]):.2f} points, so ")
+    (second, mean), ties = others[0], set(map(code, within_noise(runs)))
+    lead = (f"{first} ranks first with mAP {top:.2f}, {top - mean:.2f} points ahead of {second} ({mean:.2f}); the noise is "
+            f"{noise(*list(runs.values())[:2]):.2f} points, so ")
     if not ties:
         return lead + "the lead is clear."
-    if scored[1] not in ties:
+    if second not in ties:
         return lead + f"this lead is clear, but {_count(len(ties), 'run')} further down cannot be told from the first."
     also = f"; nor can {_count(len(ties) - 1, 'further run')} be told from the first" if len(ties) > 1 else ""
     return lead + f"the two cannot be told apart{also}."
@@ -120,22 +116,18 @@ def _labels_gap(runs: Runs) -> list[str]:
     if len(best) < 2:
         return []
     full, single = (best[regime] for regime in REGIMES)
-    gap = mean_map(runs[full]) - mean_map(runs[single])
-    words = "within" if abs(gap) <= noise(runs[full], runs[single]) else "more than"
-    return [f"The best run with single-positive labels, {code(single)} ({mean_map(runs[single]):.2f}), is "
-            f"{abs(gap):.2f} points {'below' if gap >= 0 else 'above'} the best with full labels, {code(full)} "
-            f"({mean_map(runs[full]):.2f}): {words} the noise."]
+    (top, low), limit = (mean_map(runs[full]), mean_map(runs[single])), noise(runs[full], runs[single])
+    return [f"The best run with single-positive labels, {code(single)} ({low:.2f}), is {abs(top - low):.2f} points "
+            f"{'below' if top >= low else 'above'} the best with full labels, {code(full)} ({top:.2f}): "
+            f"{'within' if abs(top - low) <= limit else 'more than'} the noise."]
 
 
 # --- sections --------------------------------------------------------------------------------------------------------
 
 
 def _check_same_classes(runs: Runs) -> None:
-    seen: dict[tuple[str, ...], str] = {}
-    for run, records in runs.items():
-        for record in records:
-            for measurement in record.measurements.values():
-                seen.setdefault(tuple(c.name for c in measurement.per_class), f"{run}-s{record.seed}.json")
+    seen = {tuple(c.name for c in measurement.per_class): f"{run}-s{record.seed}.json" for run, records in runs.items()
+            for record in records for measurement in record.measurements.values()}
     if len(seen) > 1:
         raise InputError(f"records {' and '.join(sorted(seen.values()))}: score different classes, so they cannot be "
                          "on one page; run their evaluate stages again")
@@ -143,13 +135,10 @@ def _check_same_classes(runs: Runs) -> None:
 
 def _warnings(runs: Runs) -> list[str]:
     provenances = [record.provenance for records in runs.values() for record in records]
-    warnings = []
-    if len({p.manifest_sha256 for p in provenances}) > 1:
-        warnings.append("The records come from different versions of the data set (manifest sha256 below): run the "
-                        "pipeline again before comparing them.")
-    if any(p.dirty for p in provenances):
-        warnings.append("Some records were made with uncommitted changes in the checkout.")
-    return [f"> **Note.** {warning}" for warning in warnings]
+    versions = len({p.manifest_sha256 for p in provenances})
+    return ["> **Note.** The records come from different versions of the data set (manifest sha256 below): run the pipeline "
+            "again before comparing them."] * (versions > 1) + [
+            "> **Note.** Some records were made with uncommitted changes in the checkout."] * any(p.dirty for p in provenances)
 
 
 def _incomplete(runs: Runs, expected: dict[str, list[int]], command: str, searched: Container[str]) -> list[str]:
@@ -185,7 +174,8 @@ def folded(text: str, rows: int, title: str) -> str:
 
 
 def _labels_sections(runs: Runs, path: Path) -> list[str]:
-    parts = ["## Full against single-positive labels", "Test mAP of each loss.", tables.regime_table(runs)]
+    single = any(records[0].run.labels == "single" for records in runs.values())
+    parts = ["## Full against single-positive labels", "Test mAP of each loss.", tables.regime_table(runs)] if single else []
     best = {run: runs[run] for run in tables.best_of_regime(runs).values()}
     if not best:
         return parts
@@ -205,9 +195,7 @@ def counts_section(heading: str, runs: Runs, path: Path, suffix: str = "") -> li
     if not told:
         return []
     parts = [heading, "Labels that a picture's probabilities add up to: on test beside the true number and the loss's k, and by "
-             "epoch on validation.", tables.positives_table(told),
-             figure_link(path, f"positives{suffix}", "Predicted and true labels a test picture",
-                         lambda stem: figures.predicted_positives(told, stem))]
+             "epoch on validation.", tables.positives_table(told)]
     if drawn := {run: records for run, records in told.items() if figures.validation_curve(records, "val_positives")}:
         parts.append(figure_link(path, f"positives-curves{suffix}", "Labels a validation picture by epoch, a line a run", lambda
                                  stem: figures.training_curves(drawn, stem, "val_positives", "labels a validation picture")))
@@ -218,18 +206,13 @@ def counts_section(heading: str, runs: Runs, path: Path, suffix: str = "") -> li
 
 
 def _metric_sections(runs: Runs) -> list[str]:
-    captioned = any(records[0].run.captions for records in runs.values())  # 004's one threshold for all classes
-    return ["## Other metrics", "Percent, on the test split; runs in the order of the ranking.",
-            "### Variants of mAP", tables.selection_table(runs),
-            "### Labels above threshold 0.5", tables.metric_table(runs, tables.AT_THRESHOLD),
-            "### The three highest labels of each picture", tables.metric_table(runs, tables.TOP_3),
-            "### Thresholds by class, tuned on validation", tables.metric_table(runs, tables.TUNED),
-            *[part for average, columns in tables.GLOBAL.items() if captioned
-              for part in (f"### {average} F1 by one threshold for all classes, tuned on validation or a probability",
-                           tables.metric_table(runs, columns))],
-            "### F1 by kind of average, at threshold 0.5", tables.metric_table(runs, tables.F1_AVERAGES),
-            "### Agreement of whole label sets, at threshold 0.5", tables.metric_table(runs, tables.AGREEMENT),
-            "The last column is the label accuracy of answering \"no label\" for every picture."]
+    captioned = any(records[0].run.captions for records in runs.values())
+    parts = ["## Other metrics", "Percent, on the test split; runs in the order of the ranking.",
+             "### Variants of mAP", tables.selection_table(runs)]
+    for heading, columns in tables.METRICS.items():
+        if captioned or heading not in tables.ONE_THRESHOLD:
+            parts += [f"### {heading}", tables.metric_table(runs, columns)]
+    return [*parts, "The last column is the label accuracy of answering \"no label\" for every picture."]
 
 
 def _data_sections(runs: Runs, path: Path) -> list[str]:
@@ -243,10 +226,12 @@ def _data_sections(runs: Runs, path: Path) -> list[str]:
                                              lambda stem: figures.label_distribution(observed, stem)),
               folded(text, text.count("\n"), "Positives by class")]
     parts += ["## Cost and environment", tables.cost_table(runs)]
-    measured = {run: group for run, group in runs.items() if mean_map(group) is not None}
-    if len({f"{group[0].cost.gmacs:.2f}" for group in measured.values()}) > 1:
+    names = figures.short_names(runs)
+    points = [figures.Point(names[run], REGIMES[r.run.labels], r.cost.gmacs, None, mean_map(group), tables.standard_error(group))
+              for run, group in runs.items() for r in group[:1] if mean_map(group) is not None]
+    if len({f"{point.gmacs:.2f}" for point in points}) > 1:
         parts.append(figure_link(path, "cost", "Test mAP against GMACs a picture",
-                             lambda stem: figures.map_against_cost(runs, stem)))
-    elif measured:
+                                 lambda stem: figures.map_against_cost({"": points}, stem)))
+    elif points:
         parts.append("All runs cost the same GMACs a picture, so mAP against cost is not drawn.")
     return parts + [tables.environment_table(records)]

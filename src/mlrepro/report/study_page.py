@@ -4,16 +4,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from statistics import fmean
 
 from mlrepro.report import figures
 from mlrepro.report.multilabel_figures import label_sections
 from mlrepro.report.pages import attention_section, counts_section, figure_link, folded
 from mlrepro.report.reported import Study, Table, last_match, parse_run_id
-from mlrepro.report.study_results import BACKWARD, THROUGHPUT, Result, StudyResults, cost_points, gpu_hours, record_metric
-from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, Column, cost_table, kept, printed_text, render, study_tables
+from mlrepro.report.study_results import BACKWARD, THROUGHPUT, Result, StudyResults, cost_points, gpu_hours
+from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, compare, cost_table, kept, printed_text, render, study_tables
 from mlrepro.report.sweeps import missing_runs, sweep_sections
-from mlrepro.report.tables import ABSENT, code, escape, metric_values, ranked, spread, table
+from mlrepro.report.tables import ABSENT, code, escape, ranked, table
 from mlrepro.results import MINIMUM_TOLERANCE, Status
 
 ORDER: tuple[Status, ...] = ("reproduced", "exceeds", "below", "partial", "failed", "not-run", "not-comparable")
@@ -24,14 +23,13 @@ TOOLS = {"gmacs": "all MACs", "ptflops": "ptflops, blind to convolutions with Te
 def write_study(results: StudyResults, path: Path) -> None:
     """Writes the page to `path` and its figure to `figures/` beside it: the same bytes for the same input."""
     text, name = results.study.text, results.folder.as_posix()
-    year = f", {text.year}" if text.year else ""
-    parts = [f"# {text.title}", f"{', '.join(text.authors)}{year}. [Source]({text.link}). {text.summary} This page calls the "
-             f"document {text.document}.", _overview(results)]
+    parts = [f"# {text.title}", f"{', '.join(text.authors)}{f', {text.year}' if text.year else ''}. [Source]({text.link}). "
+             f"{text.summary} This page calls the document {text.document}.", _overview(results)]
     if not results.complexity:
         parts.append(f"GMACs and parameters are not measured yet: `dvc repro {name}/dvc.yaml:complexity`.")
     if panels := cost_points(results):
         parts += ["## mAP against cost", figure_link(path, "cost", "mAP against measured GMACs",
-                                                     lambda stem: figures.reported_against_cost(panels, stem)),
+                                                     lambda stem: figures.map_against_cost(panels, stem)),
                   "Printed mAP (hollow) and reproduced mAP (filled, bar: 2 SE) at the GMACs that this project measures for the "
                   "model that the row names, which are not always those that the paper prints."]
     parts += ["## The printed tables, and what was reproduced", _legend(results)]
@@ -58,68 +56,54 @@ def _name(table_id: str) -> str:
 
 
 def _overview(results: StudyResults) -> str:
-    counts, found = results.statuses, results.study.text.findings
+    counts, found, gaps = results.statuses, results.study.text.findings, results.gflops_gaps
     by_status = ", ".join(f"{counts[status]} {status}" for status in ORDER
                           if counts[status] or status in ("reproduced", "not-run"))
+    gflops = (f" Of {len(gaps)} printed GFLOPs of a run, {sum(abs(gap) <= 0.01 for gap in gaps)} are within 0.01 of what is "
+              "counted in the paper's way; the others are explained below.") if gaps else ""
     return (f"**Overview.** {sum(listed.rows for listed in results.study.text.tables)} printed rows with "
-            f"{len(results.study.rows)} numbers. Of {counts.total()} results (a row on one data set): {by_status}. "
-            f"{len(found)} things that do not add up, {sum(bool(item.check) for item in found)} of them found by program."
-            + _gflops(results.gflops_gaps))
-
-
-def _gflops(gaps: list[float]) -> str:
-    agree = sum(abs(gap) <= 0.01 for gap in gaps)
-    return (f" Of {len(gaps)} printed GFLOPs of a run, {agree} are within 0.01 of what is counted in the paper's way; "
-            "the others are explained below." if gaps else "")
+            f"{len(results.study.rows)} numbers. Of {counts.total()} results (a row on one data set): {by_status}. {len(found)} "
+            f"things that do not add up, {sum(bool(item.check) for item in found)} of them found by program.{gflops}")
 
 
 def _legend(results: StudyResults) -> str:
-    lines = ["**printed** numbers are verbatim; **reproduced** is mean ± std (n) over n seeds; **delta** is reproduced minus "
-             "printed, in the printed unit.",
-             f"**status**, of {_listed(code(metric) for metric in _judged(results))}: *reproduced* when |delta| is at most "
-             f"max({MINIMUM_TOLERANCE} points, 2 sqrt(std²/n + SE²), printed std), with SE from resampled test pictures; else "
-             f"*exceeds* or *below*; *partial* while any of {len(results.seeds)} seeds, epochs or test pictures is missing; "
-             "*not-run*; *not-comparable* where no run of ours can give the number."]
-    if "f1" in _judged(results):
-        lines.append("Which average the printed F1 is, is not said: it is compared with micro F1; macro and per-sample F1 stand "
-                     "beside it.")
-    if results.complexity:
-        lines.append("**GMACs** are multiply-accumulates of convolutions and matrix products of the built model, head included, "
-                     "for one picture; FLOPs would be twice as many.")
+    text, marks = results.study.text, {row.checked for row in results.study.rows}
+    judged = list(dict.fromkeys(result.metric for result in results.all if result.metric))
+    *most, last = map(code, judged)
     tools: dict[str, list[str]] = {}
-    for rule in results.study.text.gflops_tool:
+    for rule in text.gflops_tool:
         tools.setdefault(TOOLS[rule.tool], []).append(" on ".join(filter(None, (rule.head, rule.backbone))))
-    if results.complexity and tools:
-        ways = "; ".join(f"{tool}: {', '.join(heads)}" for tool, heads in tools.items())
-        lines.append(f"**paper's way** counts them as the paper counted what it prints as GFLOPs ({ways}); **difference** is "
-                     "that minus the printed number.")
-    if results.study.text.gflops_of:
-        lines.append(f"{OTHER_NETWORK} counted for another network than the row's mAP is of, as the paper does.")
-    marks = {row.checked for row in results.study.rows}
-    lines += [f"{MARKS[mark]} {text}" for mark, text in (("third party", "as a third party prints it, not seen in the original."),
-                                                         ("memory", "from memory, not checked.")) if mark in marks]
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _judged(results: StudyResults) -> list[str]:
-    return list(dict.fromkeys(result.metric for result in results.all if result.metric))
-
-
-def _listed(words: Iterable[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
+    ways = "; ".join(f"{tool}: {', '.join(heads)}" for tool, heads in tools.items())
+    lines = {
+        "**printed** numbers are verbatim; **reproduced** is mean ± std (n) over n seeds; **delta** is reproduced minus printed, "
+        "in the printed unit.": True,
+        f"**status**, of {', '.join(most)}{' or ' if most else ''}{last}: *reproduced* when |delta| is at most "
+        f"max({MINIMUM_TOLERANCE} points, 2 sqrt(std²/n + SE²), printed std), with SE from resampled test pictures; else "
+        f"*exceeds* or *below*; *partial* while any of {len(results.seeds)} seeds, epochs or test pictures is missing; "
+        "*not-run*; *not-comparable* where no run of ours can give the number.": True,
+        "Which average the printed F1 is, is not said: it is compared with micro F1; macro and per-sample F1 stand beside it.":
+            "f1" in judged,
+        "**GMACs** are multiply-accumulates of convolutions and matrix products of the built model, head included, for one "
+        "picture; FLOPs would be twice as many.": results.complexity,
+        f"**paper's way** counts them as the paper counted what it prints as GFLOPs ({ways}); **difference** is that minus the "
+        "printed number.": results.complexity and tools,
+        f"{OTHER_NETWORK} counted for another network than the row's mAP is of, as the paper does.": text.gflops_of,
+        f"{MARKS['third party']} as a third party prints it, not seen in the original.": "third party" in marks,
+        f"{MARKS['memory']} from memory, not checked.": "memory" in marks}
+    return "\n".join(f"- {line}" for line, shown in lines.items() if shown)
 
 
 def _caption(results: StudyResults, listed: Table) -> str:
-    rows = [result.row for result in results.results[listed.id]]
-    found = [str(item.id) for item in results.study.text.findings if listed.id in item.tables]
-    kinds = {result.cells["mAP"].convention for result in results.results[listed.id] if "mAP" in result.cells}
-    parts = [f"Source: {listed.source}."]
-    parts += [f"Data set: {rows[0].data_set}."] if len({row.data_set for row in rows}) == 1 else []
+    group = results.results[listed.id]
+    sets = {result.row.data_set for result in group}
+    kinds = {result.cells["mAP"].convention for result in group if "mAP" in result.cells}
     said = " or ".join(sorted(kinds - {""})) + ("; " if len(kinds) > 1 else "")
-    parts += [f"AP: {said}{'exact is taken where the kind is not said' if '' in kinds else ''}."] if kinds else []
-    parts += [f"See below what does not add up: {', '.join(found)}."] if found else []
-    return " ".join(parts)
+    found = [str(item.id) for item in results.study.text.findings if listed.id in item.tables]
+    parts = {f"Source: {listed.source}.": True,
+             f"Data set: {', '.join(sets)}.": len(sets) == 1,
+             f"AP: {said}{'exact is taken where the kind is not said' if '' in kinds else ''}.": kinds,
+             f"See below what does not add up: {', '.join(found)}.": found}
+    return " ".join(part for part, shown in parts.items() if shown)
 
 
 def _findings(study: Study) -> str:
@@ -143,12 +127,11 @@ def _measured_section(results: StudyResults, path: Path) -> list[str]:
             best[result.row.run] = max(best.get(result.row.run, result), result, key=lambda r: r.cells["mAP"].number)
     parts = ["## What is measured", "By data set the runs with records, and the highest mAP printed for each."] if by_set else []
     for name, best in sorted(by_set.items()):
-        runs, rows = ranked({run: result.records for run, result in best.items()}), []
-        for rank, (run, records) in enumerate(runs.items(), 1):
-            cell = best[run].cells["mAP"]
-            values = metric_values(records, record_metric(cell)[0])
-            delta = ABSENT if None in values else f"{fmean(values) - cell.number:+.2f}"
-            rows.append([str(rank), code(run), spread(values), printed_text(cell), cell.table, delta])
+        runs = ranked({run: result.records for run, result in best.items()})
+        rows = []
+        for rank, run in enumerate(runs, 1):
+            reproduced, delta = compare(best[run], "mAP")
+            rows.append([str(rank), code(run), reproduced, printed_text(best[run].cells["mAP"]), best[run].row.table, delta])
         parts += [f"### Ranking on {name}", table("rlrrlr", ["#", "run", "reproduced", "printed", "in table", "delta"], rows),
                   figure_link(path, f"curves-{name}", "Validation mAP by epoch, a line a run",
                               lambda stem, runs=runs: figures.training_curves(runs, stem)),
@@ -161,34 +144,30 @@ def _measured_section(results: StudyResults, path: Path) -> list[str]:
 
 def _not_run_section(results: StudyResults) -> list[str]:
     tables_of: dict[str, list[str]] = {}
-    for listed, group in results.results.items():
-        for result in group:
-            if result.status in ("not-run", "partial", "failed"):
-                tables_of.setdefault(result.row.run, []).append(listed)
-    for run, sweeps in missing_runs(results).items():
-        tables_of.setdefault(run, []).extend(sweeps)
+    for result in results.all:
+        if result.status in ("not-run", "partial", "failed"):
+            tables_of.setdefault(result.row.run, []).append(result.row.table)
+    for run, sweep in missing_runs(results):
+        tables_of.setdefault(run, []).append(sweep)
     if not tables_of:
         return []
     training = results.study.text.training
-    hours = [gpu_hours(results, run) for run in tables_of]
-    known = [value for value in hours if value is not None]
+    known = [hours for run in tables_of if (hours := gpu_hours(results, run)) is not None]
+    together = f" The {len(known)} runs that can be estimated take {sum(known):,.1f} hours together." if known else ""
     parts = ["## What is not run, and what it takes",
              f"{len(tables_of)} runs. GPU hours are an estimate for one seed on one H200-class card, without any search for "
              f"settings: {BACKWARD} x MACs x 2 x training pictures x epochs x passes a step / {THROUGHPUT / 1e12:.0f} TFLOP/s "
              "(bf16, about a tenth of the card's stated peak, which is what training on pictures reaches); for `linear` runs one "
-             "forward pass over the pictures, as features are extracted once."
-             + (f" The {len(known)} runs that can be estimated take {sum(known):,.1f} hours together." if known else "")]
-    if training:
-        sources = dict.fromkeys(schedule.source for schedule in training.schedules)
-        parts.append(f"Training pictures: {training.source}. Epochs: {'; '.join(sources)}.")
+             f"forward pass over the pictures, as features are extracted once.{together}",
+             f"Training pictures: {training.source}. Epochs: {'; '.join(dict.fromkeys(s.source for s in training.schedules))}."]
     parts += _weights(results, tables_of)
     by_set: dict[str, list[str]] = {}
     for run in tables_of:
         by_set.setdefault(parse_run_id(run).data_set, []).append(run)
     for data_set, runs in by_set.items():
-        text = _run_table(results, runs, tables_of)
         count = f"{len(runs)} run{'s' * (len(runs) > 1)}"
-        parts += [f"### {data_set}: {count}", _data_need(results, data_set), folded(text, len(runs), count)]
+        parts += [f"### {data_set}: {count}", _data_need(results, data_set),
+                  folded(_run_table(results, runs, tables_of), len(runs), count)]
     ready = list(dict.fromkeys(f"dvc repro {stage}" for run in tables_of for stage in results.stages.get(run, [])))
     together = results.folder / "tables" / "dvc.yaml"  # of studies with a pipeline a data set
     parts += ["### Commands", "```sh\n" + "\n".join(ready) + "\n```"] if ready else []
@@ -198,7 +177,7 @@ def _not_run_section(results: StudyResults) -> list[str]:
 def _run_table(results: StudyResults, runs: list[str], tables_of: dict[str, list[str]]) -> str:
     training, rows = results.study.text.training, []
     for run in runs:
-        schedule, hours = last_match(training.schedules, parse_run_id(run)) if training else None, gpu_hours(results, run)
+        schedule, hours = last_match(training.schedules, parse_run_id(run)), gpu_hours(results, run)
         epochs = "not stated" if schedule is None or schedule.epochs is None else str(schedule.epochs)
         epochs += f" x {schedule.passes} passes" if schedule and schedule.passes > 1 else ""
         rows.append([code(run), ", ".join(dict.fromkeys(tables_of[run])), epochs,
@@ -215,26 +194,23 @@ def _weights(results: StudyResults, runs: Iterable[str]) -> list[str]:
         variant = code(rule.variant) if rule and rule.variant else ""
         counts[code(parsed.backbone), variant, escape(rule.weights) if rule else ABSENT] += 1
     rows = [[*key, str(n)] for key, n in sorted(counts.items())]
-    columns = [Column(*column) for column in zip(("backbone", "variant", "weights to start from", "runs"), "lllr",
-                                                 map(list, zip(*rows, strict=True)), strict=True)]
-    return [render(kept(columns))]
+    headers = ("backbone", "variant", "weights to start from", "runs")
+    return [render(kept(dict(zip(headers, zip(*rows, strict=True), strict=True))))]
 
 
 def _data_need(results: StudyResults, data_set: str) -> str:
     need = results.study.text.needs.data.get(data_set)
     if not need:
         return "Not described in `data/params.yaml` yet."
-    size = f"about {need.gigabytes:g} GB to download" if need.gigabytes else ""
-    how = f"`dvc repro data/dvc.yaml:prepare@{need.set}`" if need.set else "not described in `data/params.yaml` yet"
-    return "Data: " + "; ".join(part for part in (how, size, escape(need.text)) if part) + "."
+    parts = [f"`dvc repro data/dvc.yaml:prepare@{need.set}`" if need.set else "not described in `data/params.yaml` yet",
+             f"about {need.gigabytes:g} GB to download" if need.gigabytes else "", escape(need.text)]
+    return f"Data: {'; '.join(filter(None, parts))}."
 
 
 def _not_comparable_section(results: StudyResults) -> list[str]:
     reasons: dict[str, dict[str, None]] = {}
-    for listed, group in results.results.items():
-        for result in group:
-            if not result.row.run:
-                name = " ".join(str(part) for part in (result.row.row, result.row.resolution) if part)
-                reasons.setdefault(result.row.note, {})[f"{escape(name)}, {_name(listed)}"] = None
+    for row in (result.row for result in results.all if not result.row.run):
+        name = " ".join(str(part) for part in (row.row, row.resolution) if part)
+        reasons.setdefault(row.note, {})[f"{escape(name)}, {_name(row.table)}"] = None
     lines = [f"- **{escape(reason)}**: {'; '.join(rows)}" for reason, rows in reasons.items()]
     return ["### Rows that no run of ours can give", "Status not-comparable, by reason.", "\n".join(lines)] if lines else []

@@ -10,12 +10,11 @@ from mlrepro.config import load_pipeline, nearest
 from mlrepro.errors import InputError
 from mlrepro.report.figures import Point
 from mlrepro.report.reported import ReportedRow, Study, last_match, load_study, parse_run_id
-from mlrepro.report.tables import Runs, metric_values
-from mlrepro.results import Record, Status, judge, mean_and_std, read_records
+from mlrepro.report.tables import GROUPED, Runs, mean, metric_values, standard_error
+from mlrepro.results import Record, Status, judge, read_records
 
 THROUGHPUT = 100e12  # FLOP/s of training on one H200-class card in bf16: an estimate, a tenth of the peak that its maker states
 BACKWARD = 3  # a training pass costs its forward pass and about twice that again
-GROUPED = "CP CR CF1 OP OR OF1".split()
 # Printed metric -> its name in a record, where it is in percent, and how much of the printed unit one percent is.
 METRICS = {"mAP": ("mAP", 1.0), "OF1_adapt": ("tuned_OF1", 1.0), "CF1_adapt": ("tuned_CF1", 1.0),
            **{top + m: (top + m, 1.0) for top in ("", "top3_") for m in GROUPED},
@@ -87,13 +86,12 @@ class StudyResults:
 def read_study(folder: Path) -> StudyResults:
     """A study's numbers, records and costs. Raises InputError where they do not fit together."""
     study, seeds = load_study(folder), load_pipeline(folder / "params.yaml").seeds
-    records = _read_records(folder, study.runs)
+    records = _read_records(folder / "results", study)
     results: dict[str, list[Result]] = {}
     for listed in study.text.tables:
         groups: dict[tuple, dict[str, ReportedRow]] = {}
-        for row in study.rows:
-            if row.table == listed.id:
-                groups.setdefault(row.cell[:-1], {})[row.metric] = row
+        for row in (row for row in study.rows if row.table == listed.id):
+            groups.setdefault(row.cell[:-1], {})[row.metric] = row
         results[listed.id] = [_result(cells, records, len(seeds)) for cells in groups.values()]
     return StudyResults(folder, study, results, records, _read_complexity(folder / "complexity.json"),
                         _stages(folder), seeds)
@@ -110,13 +108,13 @@ def _stages(folder: Path) -> dict[str, list[str]]:
     return stages
 
 
-def _read_records(folder: Path, runs: list[str]) -> Runs:
+def _read_records(folder: Path, study: Study) -> Runs:
     records: Runs = {}
-    for data_set in sorted(path for path in (folder / "results").glob("*") if path.is_dir()):
+    valid = study.runs
+    for data_set in sorted(folder.glob("*")):
         for run, group in read_records(data_set).items():
-            if run not in runs:
-                raise InputError(f"{data_set}: holds records of {run}, which no row of {folder / 'reported.csv'} names; "
-                                 f"{nearest(run, runs)}")
+            if run not in valid:
+                raise InputError(f"{data_set}: holds records of {run}, which no row of reported.csv names; {nearest(run, valid)}")
             if run in records:
                 raise InputError(f"{data_set}: holds records of {run}, and so does another folder beside it; move one away")
             records[run] = group
@@ -124,26 +122,23 @@ def _read_records(folder: Path, runs: list[str]) -> Runs:
 
 
 def _read_complexity(path: Path) -> dict[str, dict]:
-    if not path.exists():
-        return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["runs"]
+        return json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else {}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not what stages/complexity.py writes ({error!r}); run that stage again") from None
 
 
 def _result(cells: dict[str, ReportedRow], records: Runs, seeds: int) -> Result:
-    metric = next((name for name in JUDGED if name in cells), None)
-    run = next(iter(cells.values())).run
+    metric, run = next((name for name in JUDGED if name in cells), None), next(iter(cells.values())).run
     if not run:
         return Result(cells, [], metric, "not-comparable")
     if not metric:
         return Result(cells, [], None, None)
-    name, unit = record_metric(cells[metric])
-    group = records.get(run, [])
-    status = judge(group, cells[metric].number / unit, seeds=seeds, metric=name,
-                   comparable=all(name in record.selected.metrics for record in group),
-                   reported_std=cells[metric].std and cells[metric].std / unit)
+    group, cell = records.get(run, []), cells[metric]
+    name, unit = record_metric(cell)
+    comparable = all(name in record.selected.metrics for record in group)
+    status = judge(group, cell.number / unit, seeds=seeds, metric=name, comparable=comparable,
+                   reported_std=cell.std and cell.std / unit)
     return Result(cells, group, metric, status)
 
 
@@ -157,7 +152,7 @@ def gpu_hours(results: StudyResults, run: str) -> float | None:
     """3 x MACs x 2 x pictures x epochs x passes / THROUGHPUT of one training; extracted features or 0 epochs: one forward pass.
     None where the cost is not measured or the source states no epochs."""
     parsed, training, gmacs = parse_run_id(run), results.study.text.training, results.cost(run, "gmacs")
-    schedule = last_match(training.schedules, parsed) if training else None
+    schedule = last_match(training.schedules, parsed)
     pictures = schedule and (schedule.pictures or training.pictures.get(parsed.data_set))
     if not gmacs or not pictures or schedule.epochs is None:
         return None
@@ -172,10 +167,9 @@ def cost_points(results: StudyResults) -> dict[str, list[Point]]:
     for result in chain(*(results.results[listed] for listed in results.study.text.figure)):
         row, gmacs = result.row, results.cost(result.row.run, "gmacs")
         if gmacs and result.metric == "mAP":
-            values = metric_values(result.records, record_metric(result.cells["mAP"])[0])
             name = " ".join(str(part) for part in (row.row.split(" [")[0], row.backbone, row.resolution) if part)
-            reproduced = None if not values or None in values else mean_and_std(values)[0]
-            error = sum(record.selected.mAP_se for record in result.records) / max(1, len(result.records))
+            reproduced = mean(metric_values(result.records, record_metric(result.cells["mAP"])[0]))
+            error = standard_error(result.records) if result.records else 0.0
             panels.setdefault(row.data_set, {}).setdefault(row.run, Point(
                 name, parse_run_id(row.run).head, gmacs, result.cells["mAP"].number, reproduced, error))
     return {data_set: list(points.values()) for data_set, points in panels.items()

@@ -3,10 +3,10 @@
 import re
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from mlrepro.config import Run
 from mlrepro.results import Record, mean_and_std
 
 ABSENT = "-"
@@ -16,15 +16,21 @@ SPLITS = ("train", "val", "test")
 
 Runs = dict[str, list[Record]]  # run id -> its records by seed, in rank order where `ranked` made it
 
-AT_THRESHOLD = {name: name for name in ("OP", "OR", "OF1", "CP", "CR", "CF1")}
-TOP_3 = {name: f"top3_{name}" for name in AT_THRESHOLD}
-TUNED = {name: f"tuned_{name}" for name in AT_THRESHOLD}
-GLOBAL = {average: {"tuned": f"tuned_global_{average}_F1", **{f"0.{i}": f"{average}_F1_at_0.{i}" for i in range(1, 6)}}
-          for average in ("micro", "macro", "sample")}
-F1_AVERAGES = {"micro F1": "micro_F1", "macro F1": "macro_F1", "sample F1": "sample_F1",
-               "sample precision": "sample_precision", "sample recall": "sample_recall", "IoU": "sample_IoU"}
-AGREEMENT = {"exact match": "exact_match", "label accuracy": "label_accuracy",
-             "label accuracy, all negative": "all_negative_accuracy"}
+GROUPED = ("OP", "OR", "OF1", "CP", "CR", "CF1")
+# Heading -> header -> name in `Measurement.metrics`. One threshold for all classes is 004's: for runs with captions.
+ONE_THRESHOLD = {f"{average} F1 by one threshold for all classes, tuned on validation or a probability":
+                 {"tuned": f"tuned_global_{average}_F1", **{f"0.{i}": f"{average}_F1_at_0.{i}" for i in range(1, 6)}}
+                 for average in ("micro", "macro", "sample")}
+METRICS = {"Labels above threshold 0.5": {name: name for name in GROUPED},
+           "The three highest labels of each picture": {name: f"top3_{name}" for name in GROUPED},
+           "Thresholds by class, tuned on validation": {name: f"tuned_{name}" for name in GROUPED},
+           **ONE_THRESHOLD,
+           "F1 by kind of average, at threshold 0.5":
+           {"micro F1": "micro_F1", "macro F1": "macro_F1", "sample F1": "sample_F1", "sample precision": "sample_precision",
+            "sample recall": "sample_recall", "IoU": "sample_IoU"},
+           "Agreement of whole label sets, at threshold 0.5":
+           {"exact match": "exact_match", "label accuracy": "label_accuracy",
+            "label accuracy, all negative": "all_negative_accuracy"}}
 AVERAGE_PRECISIONS = {"exact": "mAP", "interpolated": "mAP_interpolated", "11-point": "mAP_11point",
                       "exact, classes with test positives": "mAP_nonempty"}
 
@@ -68,9 +74,13 @@ def metric_values(records: list[Record], metric: str, selection: str | None = No
     return [measurement and measurement.metrics.get(metric) for measurement in chosen]
 
 
+def mean(values: Sequence[float | None]) -> float | None:
+    """None of no values, or where one is absent."""
+    return None if not values or None in values else statistics.fmean(values)
+
+
 def mean_map(records: list[Record]) -> float | None:
-    values = metric_values(records, "mAP")
-    return None if None in values else statistics.fmean(values)
+    return mean(metric_values(records, "mAP"))
 
 
 def standard_error(records: list[Record]) -> float:
@@ -80,19 +90,14 @@ def standard_error(records: list[Record]) -> float:
 
 def ranked(records: Runs) -> Runs:
     """Highest mAP first; runs without one last; ties by run id."""
-    def key(run: str):
-        value = mean_map(records[run])
-        return value is None, -(value or 0.0), run
-    return {run: records[run] for run in sorted(records, key=key)}
+    means = {run: mean_map(group) for run, group in records.items()}
+    return {run: records[run] for run in sorted(records, key=lambda run: (means[run] is None, -(means[run] or 0.0), run))}
 
 
 def best_of_regime(runs: Runs) -> dict[str, str]:
     """The first ranked run with an mAP, for each labels regime that has one."""
-    best: dict[str, str] = {}
-    for run, records in runs.items():
-        if mean_map(records) is not None:
-            best.setdefault(records[0].run.labels, run)
-    return {regime: best[regime] for regime in REGIMES if regime in best}
+    first = {records[0].run.labels: run for run, records in reversed(runs.items()) if mean_map(records) is not None}
+    return {regime: first[regime] for regime in REGIMES if regime in first}
 
 
 def shortfalls(records: list[Record], seeds: list[int]) -> list[str]:
@@ -118,19 +123,13 @@ def status(records: list[Record], seeds: list[int]) -> str:
 
 def class_ap(records: list[Record]) -> list[list[float | None]]:
     """AP in percent: a list a class, in the data set's order, each with one value a record."""
-    columns = [[None if c.AP is None else 100 * c.AP for c in record.selected.per_class] for record in records]
-    return [list(values) for values in zip(*columns, strict=True)]
+    return [[None if c.AP is None else 100 * c.AP for c in values]
+            for values in zip(*(record.selected.per_class for record in records), strict=True)]
 
 
 def positives(records: list[Record]) -> list[float | None]:
     """Mean number of labels that a test picture's probabilities add up to, one value a record."""
     return [record.selected.predicted_positives for record in records]
-
-
-def expected_count(record: Record) -> float | None:
-    """EPR's and ROLE's k, labels a picture."""
-    k = getattr(record.run.loss, "expected_positives", None)
-    return record.splits["val"].cardinality if k == "validation" else k
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -172,8 +171,12 @@ def selection_table(runs: Runs) -> str:
 
 
 def positives_table(runs: Runs) -> str:
-    rows = [[code(run), spread(positives(records)), number(records[0].splits["test"].cardinality),
-             number(expected_count(records[0]))] for run, records in runs.items()]
+    """Labels that a test picture's probabilities add up to, its true ones, and EPR's and ROLE's k, labels a picture."""
+    rows = []
+    for run, (first, *_) in runs.items():
+        k = getattr(first.run.loss, "expected_positives", None)
+        rows.append([code(run), spread(positives(runs[run])), number(first.splits["test"].cardinality),
+                     number(first.splits["val"].cardinality if k == "validation" else k)])
     return table("lrrr", ["run", "predicted labels", "true labels", "k of the loss"], rows)
 
 
@@ -191,27 +194,22 @@ def estimates_table(runs: Runs) -> str | None:
     return table("l" + "r" * 7, headers, rows) if rows else None
 
 
-def setup(run: Run) -> str:
-    """The run id with the loss left open and without the labels regime."""
-    return "-".join(str(part) for part in (run.head, "*", run.backbone, run.data, run.resolution, run.variant) if part)
-
-
 def regime_table(runs: Runs) -> str:
-    """mAP of loss x {full, single}; the gap is to the best run with full labels of the same setup."""
-    cells: dict[tuple[str, str], dict[str, list[Record]]] = {}
+    """mAP of setup (the run id without loss and labels regime) and loss x {full, single}; the gap is to the setup's best full."""
+    cells: dict[str, dict[str, Runs]] = {}
     for records in runs.values():
         run = records[0].run
-        cells.setdefault((setup(run), run.loss.name), {})[run.labels] = records
-    best_full: dict[str, float] = {}
-    for (name, _), regimes in cells.items():
-        if "full" in regimes and (mean := mean_map(regimes["full"])) is not None:
-            best_full[name] = max(mean, best_full.get(name, mean))
+        setup = "-".join(str(part) for part in (run.head, "*", run.backbone, run.data, run.resolution, run.variant) if part)
+        cells.setdefault(setup, {}).setdefault(run.loss.name, {})[run.labels] = records
     rows = []
-    for (name, loss), regimes in sorted(cells.items(), key=lambda item: item[0][0]):  # losses stay in rank order
-        single = mean_map(regimes["single"]) if "single" in regimes else None
-        gap = None if single is None or name not in best_full else single - best_full[name]
-        rows.append([code(name), code(loss)]
-                    + [spread(metric_values(regimes.get(regime, []), "mAP")) for regime in REGIMES] + [number(gap)])
+    for setup, losses in sorted(cells.items()):  # losses stay in rank order
+        full = [mean_map(regimes["full"]) for regimes in losses.values() if "full" in regimes]
+        best = max((value for value in full if value is not None), default=None)
+        for loss, regimes in losses.items():
+            single = mean_map(regimes.get("single", []))
+            rows.append([code(setup), code(loss)]
+                        + [spread(metric_values(regimes.get(regime, []), "mAP")) for regime in REGIMES]
+                        + [ABSENT if None in (single, best) else number(single - best)])
     return table("llrrr", ["setup", "loss", *REGIMES.values(), "single - best full"], rows)
 
 
@@ -222,17 +220,12 @@ def class_table(best: Runs) -> str:
     rows = [[escape(c.name) + (" †" if c.test < FEW_POSITIVES else ""), str(c.train), str(c.observed), str(c.test)]
             + [spread(column[i]) for column in columns] for i, c in enumerate(classes)]
     enough = [i for i, c in enumerate(classes) if c.test >= FEW_POSITIVES]
-    rows.append(["**mAP, all classes**", "", "", ""]
-                + [spread(metric_values(records, "mAP")) for records in best.values()])
+    rows.append(["**mAP, all classes**", "", "", ""] + [spread(metric_values(records, "mAP")) for records in best.values()])
     if 0 < len(enough) < len(classes):
         rows.append([f"**mean of the {len(enough)} without †**", "", "", ""]
-                    + [spread(_mean_over_classes([column[i] for i in enough])) for column in columns])
+                    + [spread([mean(seed) for seed in zip(*(column[i] for i in enough), strict=True)]) for column in columns])
     headers = ["class", "train", "observed", "test", *(f"AP, {REGIMES[r[0].run.labels]}" for r in best.values())]
     return table("lrrr" + "r" * len(best), headers, rows)
-
-
-def _mean_over_classes(column: list[list[float | None]]) -> list[float | None]:
-    return [None if None in values else statistics.fmean(values) for values in zip(*column, strict=True)]
 
 
 def label_table(record: Record) -> str:
@@ -246,21 +239,18 @@ def label_table(record: Record) -> str:
 
 def picture_table(records: list[Record]) -> str:
     """Pictures a split. Records that used different pictures give a row each, with how many they are."""
-    counts = Counter((name, c.expected, c.used, c.cardinality) for r in records for name, c in r.splits.items())
-    ordered = sorted(counts.items(), key=lambda item: (SPLITS.index(item[0][0]), item))
-    rows = [[name, str(expected), str(used), str(expected - used), number(cardinality), str(n)]
-            for (name, expected, used, cardinality), n in ordered]
+    counts = Counter((SPLITS.index(name), c.expected, c.used, c.cardinality) for r in records for name, c in r.splits.items())
+    rows = [[SPLITS[split], str(expected), str(used), str(expected - used), number(cardinality), str(n)]
+            for (split, expected, used, cardinality), n in sorted(counts.items())]
     return table("lrrrrr", ["split", "pictures", "used", "rejected", "labels a picture", "records"], rows)
 
 
 def cost_table(runs: Runs) -> str:
     rows = []
     for run, records in runs.items():
-        cost, environments = records[0].cost, [record.environment for record in records]
-        rows.append([code(run), number(cost.trainable_parameters / 1e6), number(cost.gflops),
-                     spread([e.train_seconds for e in environments], 1),
-                     spread([e.images_per_second for e in environments], 1),
-                     spread([e.peak_memory_mib for e in environments], 0)])
+        measured = {"train_seconds": 1, "images_per_second": 1, "peak_memory_mib": 0}  # decimals
+        rows.append([code(run), number(records[0].cost.trainable_parameters / 1e6), number(records[0].cost.gflops)]
+                    + [spread([getattr(r.environment, name) for r in records], n) for name, n in measured.items()])
     return table("lrrrrr", ["run", "M trained params", "GFLOPs", "train s", "pictures/s", "peak MiB"], rows)
 
 
