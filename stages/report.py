@@ -26,7 +26,8 @@ def compare(layout: Layout) -> None:
     records = current_records(layout)
     searched = {run.run_id: layout.pipeline.search.seeds for run, _ in layout.pipeline.grid()} if layout.pipeline.search else {}
     expected = dict.fromkeys(layout.pipeline.runs, layout.pipeline.seeds) | searched
-    write_comparison(title, intro, records, expected, layout.page, f"dvc repro {layout.dvc_file}", searched)
+    write_comparison(title, intro, records, expected, layout.page, f"dvc repro {layout.dvc_file}", searched,
+                     layout.pipeline.orderings)
 
 
 main(stage, "params.yaml")

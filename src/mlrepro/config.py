@@ -517,6 +517,13 @@ class Search(Strict):
     seeds: list[int] = Field([0], min_length=1)
 
 
+class Ordering(Strict):
+    """What a paper claims, as pairs of runs here: the first of each should have the higher mAP."""
+
+    claim: str
+    pairs: list[tuple[str, str]] = Field(min_length=1)
+
+
 class Pipeline(Strict):
     """A params.yaml: the data sets, and where a pipeline has runs, which runs and seeds."""
 
@@ -530,7 +537,14 @@ class Pipeline(Strict):
     runs: list[str] = []
     seeds: list[int] = [0]
     search: Search | None = None
+    orderings: list[Ordering] = []  # for the report
     checkpoint_pages: list[str] = []  # where a person finds the files that the runs name as `checkpoint`
+
+    @model_validator(mode="after")
+    def _orderings_name_runs(self):
+        if unknown := {run for ordering in self.orderings for pair in ordering.pairs for run in pair} - set(self.runs):
+            raise ValueError(f"orderings: {min(unknown)!r} is none of `runs`; {nearest(min(unknown), self.runs)}")
+        return self
 
     def grid(self) -> list[tuple["Run", int]]:
         """The members of the search, each a run with its learning rate and batch size, and a seed."""

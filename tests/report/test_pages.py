@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 from test_tables import VOC, by_run, cells, made_up_record
 
+from mlrepro.config import Ordering
 from mlrepro.errors import InputError
+from mlrepro.report.orderings import ordering_section
 from mlrepro.report.pages import summary, write_comparison
 from mlrepro.report.tables import ranked
 
@@ -151,3 +153,25 @@ def test_summary_of_little():
     assert words(expected=["a"]) == "No run has been measured yet. Of 1 run, 0 complete, 0 partial, 1 not run."
     assert words(made_up_record(mAP=70.0)).startswith("`linear-bce` is the only run measured so far, with mAP 70.00. ")
     assert words(made_up_record(absent=["mAP"])).startswith("No measured run has an mAP. ")
+
+
+def test_claimed_orderings_are_judged_by_seeds_and_by_test_pictures():
+    def run(loss, values, se):
+        records = [made_up_record(loss, mAP=value, seed=seed, se=se) for seed, value in enumerate(values)]
+        return records[0].run.run_id, records
+
+    (high, first), (low, second) = run("asl", [75, 75.2], 0.3), run("bce", [73, 73.2], 0.3)
+    single, third = run("bce_ls", [70], 0.3)
+    runs = {high: first, low: second, single: third}
+    wider = {**runs, high: run("asl", [75, 75.2], 1.5)[1]}
+    claims = [Ordering(claim="a | b", pairs=[(high, low), (low, high), (high, single), (low, "other")])]
+
+    def verdicts(runs, claims=claims):
+        return [row[1:] for row in cells(ordering_section(runs, claims)[-1])[1:]]
+
+    # noise of seeds: s = 0.141 twice over 2 seeds, 2 sqrt(2 x 0.02 / 2) = 0.28; with SE 0.3 twice: 2 sqrt(0.02 + 0.18) = 0.89
+    assert verdicts(runs)[0] == [f"`{high}`", f"`{low}`", "+2.00", "0.28", "0.89", "holds"]
+    assert [row[-1] for row in verdicts(runs)] == ["holds", "reversed", "one seed", "not run"]
+    assert [row[-1] for row in verdicts(wider)][:2] == ["holds on these pictures", "reversed on these pictures"]
+    near = {**runs, low: run("bce", [74.9, 75.1], 0.3)[1]}
+    assert verdicts(near)[0][-1] == "cannot be told" and ordering_section(runs, []) == []

@@ -1,14 +1,15 @@
 """The page that compares runs on one data set, in markdown."""
 
-import math
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
+from mlrepro.config import Ordering
 from mlrepro.errors import InputError
 from mlrepro.report import figures, tables
 from mlrepro.report.multilabel_figures import label_sections
-from mlrepro.report.tables import REGIMES, Runs, code, mean_map, metric_values
-from mlrepro.results import MINIMUM_TOLERANCE, Record, tolerance
+from mlrepro.report.orderings import ordering_section
+from mlrepro.report.tables import REGIMES, Runs, code, mean_map
+from mlrepro.results import MINIMUM_TOLERANCE
 
 FOLD_AFTER = 30  # table rows beyond which a table by class is folded away
 
@@ -35,13 +36,14 @@ READING_NOTES = f"""\
 
 
 def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, list[int]], path: Path, command: str,
-                     searched: Container[str] = ()) -> None:
+                     searched: Container[str] = (), orderings: Sequence[Ordering] = ()) -> None:
     """Writes the page of one data set's runs to `path` and its figures to `figures/` beside it.
 
     `records`: by run id, as `results.read_records` gives them. `expected`: the seeds of each run that the settings list;
     records of other runs or seeds are named, not shown.
     `command`: what makes this page, such as `dvc repro data.dvc.yaml`; the dvc.yaml that it names (or else `dvc.yaml`)
-    holds the stages. `searched`: runs that its search stage gives. Raises InputError when the runs do not score the same classes.
+    holds the stages. `searched`: runs that its search stage gives. `orderings`: claims to look at.
+    Raises InputError when the runs do not score the same classes.
     """
     runs = tables.ranked({run: group for run, seeds in expected.items()
                           if (group := [r for r in records.get(run, []) if r.seed in seeds])})
@@ -49,10 +51,10 @@ def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, 
               if r.seed not in expected.get(run, [])]
     _check_same_classes(runs)
     parts = [f"# {title}", intro, "## Result", summary(runs, expected), *_warnings(runs)]
-    parts += ["## Ranking", tables.ranking_table(runs, expected, within_noise(runs)),
+    parts += ["## Ranking", tables.ranking_table(runs, expected, tables.within_noise(runs)),
               "`to best`: mAP minus that of the first run, ≈ where the noise hides the difference. `train s`: seconds "
               "of training, mean over seeds."]
-    parts += _incomplete(runs, expected, command, searched)
+    parts += ordering_section(runs, orderings) + _incomplete(runs, expected, command, searched)
     if others:
         parts.append(f"Not shown, because the settings do not list them: {', '.join(others)}.")
     if runs:
@@ -66,19 +68,6 @@ def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, 
 
 
 # --- the result in words ---------------------------------------------------------------------------------------------
-
-
-def noise(first: list[Record], second: list[Record]) -> float:
-    """mAP points by which two runs must differ to be told apart (READING_NOTES has the formula)."""
-    spreads = [tolerance(metric_values(run, "mAP"), tables.standard_error(run), minimum=0.0) for run in (first, second)]
-    return max(MINIMUM_TOLERANCE, math.hypot(*spreads))
-
-
-def within_noise(runs: Runs) -> set[str]:
-    """Runs, apart from the first, that cannot be told apart from it."""
-    scored = [run for run, records in runs.items() if mean_map(records) is not None]
-    return {run for run in scored[1:] if mean_map(runs[scored[0]]) - mean_map(runs[run])
-            <= noise(runs[scored[0]], runs[run])}
 
 
 def summary(runs: Runs, expected: dict[str, list[int]]) -> str:
@@ -100,9 +89,9 @@ def _first_place(runs: Runs) -> str:
     (first, top), *others = means.items()
     if not others:
         return f"{first} is the only run measured so far, with mAP {top:.2f}."
-    (second, mean), ties = others[0], set(map(code, within_noise(runs)))
+    (second, mean), ties = others[0], set(map(code, tables.within_noise(runs)))
     lead = (f"{first} ranks first with mAP {top:.2f}, {top - mean:.2f} points ahead of {second} ({mean:.2f}); the noise is "
-            f"{noise(*list(runs.values())[:2]):.2f} points, so ")
+            f"{tables.noise(*list(runs.values())[:2]):.2f} points, so ")
     if not ties:
         return lead + "the lead is clear."
     if second not in ties:
@@ -116,7 +105,7 @@ def _labels_gap(runs: Runs) -> list[str]:
     if len(best) < 2:
         return []
     full, single = (best[regime] for regime in REGIMES)
-    (top, low), limit = (mean_map(runs[full]), mean_map(runs[single])), noise(runs[full], runs[single])
+    (top, low), limit = (mean_map(runs[full]), mean_map(runs[single])), tables.noise(runs[full], runs[single])
     return [f"The best run with single-positive labels, {code(single)} ({low:.2f}), is {abs(top - low):.2f} points "
             f"{'below' if top >= low else 'above'} the best with full labels, {code(full)} ({top:.2f}): "
             f"{'within' if abs(top - low) <= limit else 'more than'} the noise."]

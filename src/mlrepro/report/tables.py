@@ -1,5 +1,6 @@
 """Markdown tables of result records. An absent value is "-", and no average is taken over one."""
 
+import math
 import re
 import statistics
 from collections import Counter
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from mlrepro.results import Record, mean_and_std
+from mlrepro.results import MINIMUM_TOLERANCE, Record, mean_and_std, tolerance
 
 ABSENT = "-"
 FEW_POSITIVES = 10  # test positives below which one picture moves a class's AP by several points
@@ -86,6 +87,19 @@ def mean_map(records: list[Record]) -> float | None:
 def standard_error(records: list[Record]) -> float:
     """SE of mAP from resampled test pictures, in points, averaged over seeds."""
     return statistics.fmean(record.selected.mAP_se for record in records)
+
+
+def noise(first: list[Record], second: list[Record]) -> float:
+    """mAP points by which two runs must differ to be told apart (pages.READING_NOTES has the formula)."""
+    spreads = [tolerance(metric_values(run, "mAP"), standard_error(run), minimum=0.0) for run in (first, second)]
+    return max(MINIMUM_TOLERANCE, math.hypot(*spreads))
+
+
+def within_noise(runs: Runs) -> set[str]:
+    """Runs, apart from the first, that cannot be told apart from it."""
+    scored = [run for run, records in runs.items() if mean_map(records) is not None]
+    return {run for run in scored[1:] if mean_map(runs[scored[0]]) - mean_map(runs[run])
+            <= noise(runs[scored[0]], runs[run])}
 
 
 def ranked(records: Runs) -> Runs:

@@ -1,0 +1,47 @@
+"""Whether the orderings that a paper claims hold on a comparison's data. No torch."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from mlrepro.config import Ordering
+from mlrepro.report.tables import Runs, code, escape, mean_map, metric_values, noise, number, table
+from mlrepro.results import Record
+
+
+def verdict(difference: float, between_seeds: float, between_samples: float) -> str:
+    """In words. `between_seeds`: noise in points from seeds alone, on these test pictures; `between_samples`: from both."""
+    if abs(difference) <= between_seeds:
+        return "cannot be told"
+    word = "holds" if difference > 0 else "reversed"
+    return word if abs(difference) > between_samples else f"{word} on these pictures"
+
+
+def seed_noise(first: list[Record], second: list[Record]) -> float | None:
+    """Twice the standard error of the difference of mean mAP over seeds, in points; none where a run has one seed alone."""
+    values = [metric_values(records, "mAP") for records in (first, second)]
+    if min(map(len, values)) < 2:
+        return None
+    return 2 * math.sqrt(sum(statistics.variance(mAPs) / len(mAPs) for mAPs in values))
+
+
+def ordering_section(runs: Runs, orderings: Sequence[Ordering]) -> list[str]:
+    """A table with a row a claimed pair; nothing where the settings claim none."""
+    rows = []
+    for ordering in orderings:
+        for index, (higher, lower) in enumerate(ordering.pairs):
+            claim = escape(ordering.claim) if index == 0 else ""
+            pair = [claim, code(higher), code(lower)]
+            if any(run not in runs or mean_map(runs[run]) is None for run in (higher, lower)):
+                rows.append([*pair, "-", "-", "-", "not run"])
+                continue
+            difference = mean_map(runs[higher]) - mean_map(runs[lower])
+            seeds, both = seed_noise(runs[higher], runs[lower]), noise(runs[higher], runs[lower])
+            said = "one seed" if seeds is None else verdict(difference, seeds, both)
+            rows.append([*pair, f"{difference:+.2f}", number(seeds), number(both), said])
+    if not rows:
+        return []
+    return ["## Which orderings hold here", "Each claim as pairs of runs, the one that should be higher first, with the difference "
+            "of their mean test mAP in points. *On these pictures*: by more than twice the standard error over seeds, but not by "
+            "more than the noise (reading notes), so that other test pictures might turn it round.",
+            table("lllrrrl", ["claim", "higher", "lower", "difference", "noise of seeds", "noise", "verdict"], rows)]
