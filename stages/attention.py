@@ -4,13 +4,15 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
-from mlrepro.models.attention import cross_attention
 from mlrepro.models.checkpoints import load_network
+from mlrepro.models.classifier import Classifier
 from mlrepro.report import figures
 from mlrepro.stage import main
 from mlrepro.training.run import create_task
@@ -39,6 +41,20 @@ def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
             path = folder / f"{page}-attention-{run_id}-s{seed}-{row + 1}.png"
             figures.attention(picture, best, path)
             print(f"attention: {name} -> {path}")
+
+
+@torch.no_grad()
+def cross_attention(model: Classifier, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (B, K) of the plain forward pass, and of the last decoder layer the cross-attention of each label (B, K, h, w):
+    mean over the heads, of sum 1 over the map. `model` is put into eval mode, as dropout acts on these weights too."""
+    layer, inputs = model.eval().head.transformer.decoder.layers[-1].multihead_attn, []
+    handle = layer.register_forward_pre_hook(lambda _, arguments: inputs.extend(arguments))
+    try:
+        logits = model(pictures)
+    finally:
+        handle.remove()
+    weights = layer(*inputs, need_weights=True)[1]
+    return logits.float(), weights.float().unflatten(2, model.head.positions.shape[2:])
 
 
 main(stage, "params.yaml", "run", "seed", "picture...")

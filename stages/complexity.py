@@ -4,20 +4,17 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 from mlrepro.errors import InputError
-from mlrepro.models.complexity import Complexity, measure
+from mlrepro.models.backbones import create_published
+from mlrepro.models.complexity import PRODUCTS, build, count, parameters_of
 from mlrepro.report.reported import head_options, load_study, parse_run_id
 from mlrepro.stage import main
 
 CLASSES = {"voc2007": 20, "voc2012": 20, "coco2014": 80, "coco2017": 80, "nuswide": 81, "vg500": 500, "openimages_v6": 601,
            "cub": 312, "mirflickr25k": 14, "comp5329": 18, "comp5329_1000": 18}  # comp5329: ids 1 to 19, 12 unused
-
-
-def entry(cost: Complexity, classes: int) -> dict:
-    tools = {"ptflops": cost.ptflops, "fvcore": cost.fvcore}
-    tools |= {} if cost.fvcore_kkd is None else {"fvcore_kkd": cost.fvcore_kkd}
-    return {"classes": classes, "parameters": cost.parameters, "backbone_parameters": cost.backbone_parameters,
-            "backbone_bytes": cost.backbone_bytes, "macs": cost.macs, "gmacs": cost.gmacs, **tools}
+FVCORE_NORMS = {"batch_norm": 2, "layer_norm": 5}  # what fvcore counts an element of a norm as
 
 
 def stage(folder: str) -> None:
@@ -33,10 +30,38 @@ def stage(folder: str) -> None:
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(f"{Path(folder) / 'reported.csv'}: run {run_id!r} cannot be built with the head options "
                              f"{options} (study.yaml, `models`): {error}") from None
-        runs[run_id] = entry(models[key], classes)
+        runs[run_id] = models[key] | {"classes": classes}
     versions = {name: version(name) for name in ("timm", "torch", "torchvision")}
     path.write_text(json.dumps({"versions": versions, "runs": runs}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(f"complexity: {path}: {len(runs)} runs of {len(models)} models")
+
+
+def measure(head: str, backbone: str, classes: int, resolution: int, options: dict | None = None) -> dict:
+    """Cost of backbone and head for one picture. Raises InputError.
+
+    parameters: all, also frozen ones. backbone_parameters, backbone_bytes: of the plain published network with its own
+    classifier; bytes of parameters and buffers in float32, the size of its file. macs: see models/complexity.py; graph: the
+    products of the label graph's branch, which a trained model has precomputed. gmacs: true GMACs without it. The AAM paper's
+    numbers come from two tools that count differently (spec: aam-and-its-base, section 3), ptflops and fvcore: GMACs by their
+    conventions; fvcore_kkd: fvcore and the dense d to K product a query of AAM's Query2Label.
+    """
+    model = build(head, backbone, classes, resolution, options)
+    everything, graph = count(model, resolution)
+    counts = everything - graph
+    with torch.device("meta"):
+        published = create_published(backbone)
+    macs = {kind: counts[kind] for kind in (*PRODUCTS, "elementwise", "pooling")}
+    macs |= {"graph": sum(graph[kind] for kind in PRODUCTS), "normalisation": counts["batch_norm"] + counts["layer_norm"]}
+    # TResNet's InPlaceABN, which timm replaces by BatchNorm, is unknown to fvcore.
+    norms = {"layer_norm"} if backbone.startswith("tresnet") else FVCORE_NORMS
+    products = sum(counts[kind] for kind in PRODUCTS)
+    fvcore = products + sum(FVCORE_NORMS[kind] * counts[kind] for kind in norms)
+    cost = {"parameters": parameters_of(model), "backbone_parameters": parameters_of(published),
+            "backbone_bytes": sum(t.numel() * t.element_size() for t in (*published.parameters(), *published.buffers())),
+            "macs": macs, "gmacs": products / 1e9, "ptflops": counts["ptflops"] / 1e9, "fvcore": fvcore / 1e9}
+    if head == "query2label":
+        cost["fvcore_kkd"] = (fvcore + classes**2 * model.head.query_embed.embedding_dim) / 1e9
+    return cost
 
 
 main(stage, "studies/<study>")

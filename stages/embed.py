@@ -6,7 +6,7 @@ from itertools import chain
 import torch
 from safetensors.torch import save
 
-from mlrepro.data.captions import captions_path
+from mlrepro.data.features import captions_path
 from mlrepro.data.manifest import read_manifest, write_bytes
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout

@@ -7,7 +7,7 @@ from mlrepro.layout import read_layout
 from mlrepro.report.reported import load_reported
 from mlrepro.results import write_record
 from mlrepro.stage import main
-from mlrepro.tracking import Tracker
+from mlrepro.tracking import open_tracker
 
 
 def stage(settings: str, run_id: str, seed: str) -> None:
@@ -18,7 +18,7 @@ def stage(settings: str, run_id: str, seed: str) -> None:
     write_logits(logits, out / "logits.safetensors")
     write_record(record, path)
     reported = reported_map(layout.folder / "reported.csv", run_id)
-    Tracker(f"{layout.study}/{layout.name}", run, int(seed), {}).record(record, path, reported)
+    open_tracker(layout, run, int(seed), "evaluate").record(record, path, reported)
     metrics = record.selected.metrics
     print(f"evaluate {run_id}, seed {seed}: test mAP {metrics['mAP']:.2f} (SE {record.selected.mAP_se:.2f}), "
           f"CF1 {metrics['CF1']:.2f}, {record.cost.gmacs:.3f} GMACs -> {path}")

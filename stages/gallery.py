@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load_file
 
-from mlrepro.config import nearest
+from mlrepro.config_data import nearest
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout

@@ -17,10 +17,10 @@ from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.evaluation import evaluate_run
 from mlrepro.layout import read_layout
-from mlrepro.results import write_record
+from mlrepro.results import git_state, write_record
 from mlrepro.stage import main
 from mlrepro.training.linear_search import Outcome, search
-from mlrepro.training.run import device, environment, git_state, train_targets
+from mlrepro.training.run import device, environment, train_targets
 
 
 def stage(settings: str) -> None:

@@ -3,9 +3,9 @@
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
 from mlrepro.stage import main
-from mlrepro.tracking import Tracker
+from mlrepro.tracking import open_tracker
 from mlrepro.training.distributed import joined
-from mlrepro.training.run import git_state, train_run
+from mlrepro.training.run import train_run
 
 
 def stage(settings: str, run_id: str, seed: str) -> None:
@@ -16,9 +16,7 @@ def stage(settings: str, run_id: str, seed: str) -> None:
     where = f"extracted {run.inputs}" if run.inputs != "images" else f"pictures at {run.resolution} px"
     print(f"train {run_id}, seed {seed}: {run.head} head, {run.loss.name} loss, {run.labels} labels, "
           f"{run.epochs} epochs on {where}")
-    tags = {"method": f"{run.head}-{run.loss.name}", "backbone": run.backbone, "data_set": layout.name, "labels": run.labels,
-            "study": layout.study, "seed": seed, "commit": git_state()[0], "stage": f"{layout.dvc_file}:train@{run_id}-{seed}"}
-    tracker = Tracker(f"{layout.study}/{layout.name}", run, int(seed), tags)
+    tracker = open_tracker(layout, run, int(seed), "train")
     name = f"{layout.study}-{layout.name}-{run_id}-s{seed}"
     progress = train_run(run, int(seed), layout.data, layout.output(run_id, int(seed)), name, tracker)
     best, last = progress.best, progress.history[-1]

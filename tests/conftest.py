@@ -1,6 +1,7 @@
 """A small repository of its own for each test that runs stages: the real stages and settings, few pictures, few epochs."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,13 @@ def stage(repository: Path, name: str, *arguments: str, check: bool = True, **en
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def stage_functions(name: str) -> dict:
+    """What one stage script defines, without running it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlrepro.stage.main", lambda *_: None)
+        return runpy.run_path(str(ROOT / "stages" / f"{name}.py"))
 
 
 @pytest.fixture(scope="session")

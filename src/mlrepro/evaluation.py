@@ -1,7 +1,6 @@
 """Scores trained weights on validation and test, and makes the result record."""
 
 import csv
-import hashlib
 import json
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from safetensors.torch import save_file
 
 from mlrepro.config import Run
 from mlrepro.data.graph import cooccurrence
-from mlrepro.data.manifest import Manifest, read_manifest
+from mlrepro.data.manifest import Manifest, file_sha256, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.metrics import ratio
 from mlrepro.metrics.average_precision import average_precision, bootstrap_se, mean_average_precision
@@ -20,9 +19,9 @@ from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import tune_global_threshold, tune_thresholds, tune_thresholds_released
 from mlrepro.models.checkpoints import load_network
 from mlrepro.models.complexity import measure_cost
-from mlrepro.results import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record
+from mlrepro.results import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record, git_state
 from mlrepro.training.fit import expected_labels, predict, scored_rows
-from mlrepro.training.run import SELECTIONS, create_task, device, environment, git_state, load_selection, train_targets
+from mlrepro.training.run import SELECTIONS, create_task, device, environment, load_selection, train_targets
 
 GROUPED = ("OP", "OR", "OF1", "CP", "CR", "CF1")
 TUNERS = (("tuned", tune_thresholds, False), ("tuned_released", tune_thresholds_released, True),  # the latter: score > threshold
@@ -33,10 +32,8 @@ F1_AVERAGES = ("micro_F1", "macro_F1", "sample_F1")
 
 def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, data_set: str) -> tuple[Record, dict]:
     """The record of a trained run, and the float32 logits of each selection by `<split>_<selection>`, also of pictures without
-    labels (`unlabelled`), if any.
-
-    Raises InputError if the weights in `out` were trained on another manifest, other captions' vectors or with other settings.
-    """
+    labels (`unlabelled`), if any. Raises InputError if the weights in `out` were trained on another manifest, other captions'
+    vectors or with other settings."""
     manifest = read_manifest(data_folder)
     facts = json.loads((out / "training.json").read_text())
     for key, now in (("manifest_sha256", manifest.digest), ("settings_sha256", run.digest)):
@@ -74,16 +71,14 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
 
 
 def evaluate_checkpoint(run: Run, seed: int, data_folder: Path, out: Path, study: str, data_set: str) -> tuple[Record, dict]:
-    """The record of a checkpoint as it is (`epochs: 0`), and its float32 logits as `test_last`.
-
-    Raises InputError for another network's checkpoint, and for another file than the fetch stage saw.
-    """
+    """The record of a checkpoint as it is (`epochs: 0`), and its float32 logits as `test_last`. Raises InputError for another
+    network's checkpoint, and for another file than the fetch stage saw."""
     manifest, where = read_manifest(data_folder), device()
     labels, rows = manifest.label_matrix(), {"test": scored_rows(run, manifest.rows("test"))}
     task = create_task(run, manifest, data_folder, weights=False)
     task.inputs.batch_size = run.batch_size
-    loaded = load_network(task.model, Path(run.checkpoint))
-    if loaded.sha256 != json.loads((out / "checkpoint.json").read_text())["sha256"]:
+    sha256, note = load_network(task.model, Path(run.checkpoint))
+    if sha256 != json.loads((out / "checkpoint.json").read_text())["sha256"]:
         raise InputError(f"{run.checkpoint}: is not the file that its fetch stage saw; run that stage again (dvc repro -f -s)")
     start = time.perf_counter()
     logits = predict(task.model, task.inputs, rows["test"], where, f"{run.run_id}: test", precision=run.precision)
@@ -92,7 +87,7 @@ def evaluate_checkpoint(run: Run, seed: int, data_folder: Path, out: Path, study
     commit, dirty = git_state()
     provenance = Provenance(
         commit=commit, dirty=dirty, settings_sha256=run.digest, manifest_sha256=manifest.digest, weights_sha256={},
-        pretrained="; ".join(filter(None, (run.checkpoint, loaded.note))), pretrained_sha256=loaded.sha256, mlflow_run_id=None)
+        pretrained="; ".join(filter(None, (run.checkpoint, note))), pretrained_sha256=sha256, mlflow_run_id=None)
     return Record(
         study=study, data_set=data_set, run=run, seed=seed, splits=split_counts(manifest, rows), history=[],
         measurements={"last": measure(run, manifest, labels, rows, labels[:0], -1, {"test": logits})}, provenance=provenance,
@@ -153,10 +148,6 @@ def read_history(path: Path) -> list[Epoch]:
         rows = [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
     return [Epoch.model_validate({"metrics": {key: row.pop(key) for key in [*row] if key not in Epoch.model_fields}, **row})
             for row in rows]
-
-
-def file_sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_logits(logits: dict[str, np.ndarray], path: Path) -> None:

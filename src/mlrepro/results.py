@@ -3,12 +3,14 @@
 import json
 import math
 import statistics
+import subprocess
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
-from mlrepro.config import Run, Strict
+from mlrepro.config import Run
+from mlrepro.config_data import Strict
 from mlrepro.errors import InputError
 
 Status = Literal["not-run", "failed", "partial", "reproduced", "exceeds", "below", "not-comparable"]
@@ -145,6 +147,17 @@ def read_records(folder: Path) -> dict[str, list[Record]]:
     return {run: sorted(group, key=lambda r: r.seed) for run, group in records.items()}
 
 
+def git_state() -> tuple[str, bool]:
+    """The commit, and whether code differs from it (settings have their own digests); ("unknown", True) outside git."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "src", "stages"],
+                                 capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", True
+    return commit, bool(changed)
+
+
 def mean_and_std(values: list[float]) -> tuple[float, float | None]:
     """Mean, and sample standard deviation (n - 1), none for a single value."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
@@ -172,7 +185,6 @@ def judge(records: list[Record], reported: float | None, *, seeds: int, metric: 
         return "failed"
     error = statistics.fmean(record.selected.mAP_se for record in records)
     delta = statistics.fmean(values) - reported
-    allowed = tolerance(values, error, reported_std, minimum)
-    if abs(delta) <= allowed:
+    if abs(delta) <= tolerance(values, error, reported_std, minimum):
         return "reproduced"
     return "exceeds" if delta > 0 else "below"

@@ -4,13 +4,15 @@ fails here becomes one warning. MLREPRO_TRACKING=none turns it off; MLFLOW_TRACK
 import fcntl
 import logging
 import os
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mlrepro.config import Run
-from mlrepro.results import Record
+from mlrepro.layout import Layout
+from mlrepro.results import Record, git_state
 
 STORE = Path("mlflow.db")  # at the repository's root, where plain `mlflow ui` looks
 ARTIFACTS = Path("mlartifacts")
@@ -50,31 +52,28 @@ class Tracker:
     def start(self, run_id: str | None) -> str | None:
         """Opens the MLflow run `run_id` again, or a new one; returns its id (None without a store)."""
         if self.client:
-            self._quietly(self._reopen if run_id else self._create, run_id)
+            self._quietly(self._start, run_id)
         return self.run_id
 
-    def _reopen(self, run_id: str) -> None:
-        self.client.update_run(run_id, status="RUNNING")
-        self.run_id = run_id
-
-    def _create(self, _: None) -> None:
+    def _start(self, run_id: str | None) -> None:
         from mlflow.entities import Param
+        if run_id:
+            self.client.update_run(run_id, status="RUNNING")
+            self.run_id = run_id
+            return
         created = self.client.create_run(self.experiment_id, run_name=f"{self.run.run_id}-s{self.seed}", tags=self.tags)
         self.run_id = created.info.run_id
         settings = _flat({**self.run.model_dump(mode="json"), "seed": self.seed})
         self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in settings.items()])
 
     def epoch(self, entry: dict) -> None:
-        metrics = {key: value for key, value in entry.items() if key != "epoch"}
-        self.metrics(metrics, step=entry["epoch"])
+        self.metrics({key: value for key, value in entry.items() if key != "epoch"}, step=entry["epoch"])
 
     def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
         if self.client and self.run_id:
             self._quietly(self._log, values, step)
 
     def _log(self, values: dict[str, float | None], step: int) -> None:
-        import time
-
         from mlflow.entities import Metric
         now = int(time.time() * 1000)
         self.client.log_batch(self.run_id, [Metric(k, v, now, step) for k, v in values.items() if v is not None])
@@ -84,13 +83,24 @@ class Tracker:
             self._quietly(self.client.set_terminated, self.run_id, status)
 
     def record(self, record: Record, path: Path, reported: float | None = None) -> None:
-        """Adds the record to the run of its training: final metrics, cost, the gap to the reported mAP, and the file."""
-        self.run_id = record.provenance.mlflow_run_id
+        """Adds the record to the run of its training, or to a run of its own where nothing was trained (`epochs: 0`): final
+        metrics, cost, the gap to the reported mAP, and the file."""
+        self.run_id = record.provenance.mlflow_run_id if self.run.epochs else self.start(None)
         if self.client and self.run_id:
             gap = {} if reported is None else {"reported.mAP": reported, "delta.mAP": record.selected.metrics["mAP"] - reported}
             self.metrics({**{f"test.{k}": v for k, v in record.selected.metrics.items()}, "GMACs": record.cost.gmacs, **gap})
         if self.client and self.run_id:
             self._quietly(self.client.log_artifact, self.run_id, str(path))
+        if not self.run.epochs:
+            self.finish()
+
+
+def open_tracker(layout: Layout, run: Run, seed: int, stage: str) -> Tracker:
+    """The tracker of one run and seed in its pipeline's experiment; `stage`: that which asks, for the tag of that name."""
+    tags = {"method": f"{run.head}-{run.loss.name}", "backbone": run.backbone, "data_set": layout.name, "labels": run.labels,
+            "study": layout.study, "seed": str(seed), "commit": git_state()[0],
+            "stage": f"{layout.dvc_file}:{stage}@{run.run_id}-{seed}"}
+    return Tracker(f"{layout.study}/{layout.name}", run, seed, tags)
 
 
 def _flat(values: dict, prefix: str = "") -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 import pytest
 
-from mlrepro.config import Corruption
+from mlrepro.config_data import Corruption
 from mlrepro.data.corruption import hold_out, observe, write_observed
 from mlrepro.data.manifest import Manifest, load_observed
 from mlrepro.errors import InputError

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlrepro.config import DigitsData
+from mlrepro.config_data import DigitsData
 from mlrepro.data.formats import digits
 from mlrepro.data.prepare import download, prepare
 from mlrepro.errors import InputError

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from mlrepro.config import Features
+from mlrepro.config_data import Features
 from mlrepro.data.features import import_published, open_features, read_features
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
@@ -86,7 +86,7 @@ def test_features_of_something_else(tmp_path, arguments, message):
     ("test", np.zeros((4, 5)), "val_features.*: 5 channels, but train_features.* has 4"),
     ("test", np.where(np.arange(4)[:, None] == 3, np.nan, np.zeros((4, 4))), "val_features.*: row 3 holds values"),
     ("test", np.where(np.arange(4)[:, None] == 3, 1e39, np.zeros((4, 4))), "val_features.*: row 3 holds values"),
-    ("train", np.zeros(6), r"expected \(pictures, channels\) of floats"),
+    ("train", np.zeros(6), r"expected 2 dimension\(s\) of numbers"),
     ("train", np.full((6, 4), None), "not a plain .npy array"),
     ("train", None, "no such file; place it there"),
 ])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlrepro.config import VOC_CLASSES, CocoData, CsvData, VocData
+from mlrepro.config_data import VOC_CLASSES, CocoData, CsvData, VocData
 from mlrepro.data import formats
 from mlrepro.data.archives import extract
 from mlrepro.errors import InputError

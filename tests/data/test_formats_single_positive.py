@@ -9,7 +9,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from mlrepro.config import Corruption, CubData, FormattedData, load_pipeline, load_run
+from mlrepro.config import load_pipeline, load_run
+from mlrepro.config_data import Corruption, CubData, FormattedData
 from mlrepro.data import formats
 from mlrepro.data.archives import extract
 from mlrepro.data.corruption import observe

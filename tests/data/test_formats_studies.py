@@ -9,7 +9,8 @@ import yaml
 from PIL import Image
 from pydantic import TypeAdapter
 
-from mlrepro.config import DataSettings, load_pipeline
+from mlrepro.config import load_pipeline
+from mlrepro.config_data import DataSettings
 from mlrepro.data import formats
 from mlrepro.data.corruption import hold_out
 from mlrepro.data.formats import mirflickr

@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mlrepro.config import CocoData, Graph, VocData
+from mlrepro.config import Graph
+from mlrepro.config_data import CocoData, VocData
 from mlrepro.data import formats
 from mlrepro.data.archives import extract
 from mlrepro.data.graph import label_graph, text_embeddings, word_vectors

@@ -16,7 +16,7 @@ import pytest
 from conftest import serving
 from PIL import Image
 
-from mlrepro.config import OpenImagesData
+from mlrepro.config_data import OpenImagesData
 from mlrepro.data import archives
 from mlrepro.data.prepare import download, prepare
 from mlrepro.errors import InputError
@@ -117,7 +117,7 @@ def test_failures_are_listed_and_tried_again(server, settings, tmp_path):
 CHILD = """
 import sys
 from pathlib import Path
-from mlrepro.config import OpenImagesData
+from mlrepro.config_data import OpenImagesData
 from mlrepro.data.prepare import download
 download(OpenImagesData.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 """

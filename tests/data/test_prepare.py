@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlrepro.config import Corruption, CsvData, Features, FormattedData, HoldOut, load_pipeline
+from mlrepro.config import load_pipeline
+from mlrepro.config_data import Corruption, CsvData, Features, FormattedData, HoldOut
 from mlrepro.data.corruption import hold_out, observe, write_observed
 from mlrepro.data.features import import_published, read_features
 from mlrepro.data.manifest import load_observed, read_manifest

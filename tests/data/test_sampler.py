@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlrepro.data.sampler import class_uniform_batches
+from mlrepro.data.images import class_uniform_batches
 from mlrepro.errors import InputError
 
 CLASSES = ["a", "b", "c", "d"]

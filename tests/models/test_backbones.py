@@ -37,7 +37,7 @@ def test_googlenet_is_torchvisions_without_its_classifier(tmp_path):
     with torch.inference_mode():
         logits = whole.fc(backbone.eval()(pictures).mean((2, 3)))
         torch.testing.assert_close(logits, whole(pictures))
-    assert pretrained.source == "googlenet.pth"
+    assert pretrained[0] == "googlenet.pth"
 
 
 def test_alexnet_keeps_its_hidden_layers():

@@ -86,7 +86,7 @@ def test_every_key_of_a_released_model_has_its_place(name, resolution, ffn, tmp_
     model = build("query2label", NETWORKS[name.split("-")[1]], 80, resolution, options)
     assert list(model.head.positions.shape[2:]) == size
     loaded = load_network(model, path)
-    assert loaded.note == "" and loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert loaded == (hashlib.sha256(path.read_bytes()).hexdigest(), "")
 
     for key in ("fc.b", [key for key in state if key.startswith("backbone.0.") and key.endswith(".bias")][-1]):
         left_out = training_file(tmp_path / "less.pkl", {k: v for k, v in state.items() if k != key})
@@ -99,7 +99,7 @@ def test_ffn_size_comes_from_the_checkpoint_unless_the_run_file_says_it(tmp_path
     run = Run(data="voc2007", inputs="images", head="query2label", backbone=SMALL, weights="none", checkpoint=str(path),
               resolution=64, loss={"name": "asl"}, epochs=0, batch_size=2, selection="last")
     model, _ = create_classifier(run, CLASSES)
-    assert load_network(model, path).note == ""
+    assert load_network(model, path)[1] == ""
     assert head_options(run)["keep_self_attention"] == "other"
     assert measure_cost(run, CLASSES).parameters == sum(p.numel() for p in model.parameters())
     assert head_options(run.model_copy(update={"head_options": {"ffn": 8}})) == {"ffn": 8}
@@ -128,7 +128,7 @@ def test_a_network_comes_back_from_its_file(layout, tmp_path):
         save_file(source.state_dict(), path)
     with torch.inference_mode():
         assert not torch.allclose(model(pictures), source(pictures))
-        assert load_network(model, path).note == ""
+        assert load_network(model, path)[1] == ""
         assert torch.equal(model(pictures), source(pictures))
 
 
@@ -138,7 +138,7 @@ def test_what_is_dropped_starts_anew_and_the_rest_does_not(tmp_path):
     path = training_file(tmp_path / "checkpoint.pkl", in_authors_layout(source))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     drop = ["query_embed", "fc", "transformer.decoder.layers.1.self_attn", "transformer.decoder.layers.1.norm1"]
-    assert load_network(model, path, drop).note == f"{' and '.join(drop)} started anew"
+    assert load_network(model, path, drop)[1] == f"{' and '.join(drop)} started anew"
     after, loaded = model.state_dict(), source.state_dict()
     for key, value in after.items():
         anew = any(f"{key}.".startswith(f"head.{prefix}.") for prefix in drop)
@@ -150,7 +150,7 @@ def test_what_is_dropped_starts_anew_and_the_rest_does_not(tmp_path):
 def test_positions_of_another_resolution_are_made_anew_and_it_is_said(tmp_path):
     path = training_file(tmp_path / "checkpoint.pkl", in_authors_layout(small()))
     model = small(resolution=96, seed=1)
-    assert load_network(model, path).note == "positions made anew for maps of [3, 3], the file has [2, 2]"
+    assert load_network(model, path)[1] == "positions made anew for maps of [3, 3], the file has [2, 2]"
     torch.testing.assert_close(model.head.positions, sine_positions(model.backbone.channels, 3, 3))
     learned = in_authors_layout(small()) | {"module.backbone.1.pe": torch.randn(1, model.backbone.channels, 2, 2)}
     with pytest.raises(InputError, match="not Query2Label's fixed sine table"):
@@ -233,7 +233,7 @@ def test_weights_in_the_authors_layout_load_into_timms_network(tmp_path):
              if key.startswith("backbone.0.body.")}
     torch.save({"model": state | {"head.fc.weight": torch.ones(1000, 2432)}}, tmp_path / "tresnet_l_448.pth")
     backbone, pretrained = create_backbone("tresnet_l", str(tmp_path / "tresnet_l_448.pth"), 448)
-    assert pretrained.source == "tresnet_l_448.pth"
+    assert pretrained[0] == "tresnet_l_448.pth"
     loaded = backbone.net.state_dict()
     torch.testing.assert_close(loaded["body.conv1.bn.weight"], state["body.conv1.1.weight"] + 1e-5)
     assert torch.equal(loaded["body.layer4.0.conv1.conv.weight"], state["body.layer4.0.conv1.0.weight"])

@@ -41,7 +41,7 @@ def test_every_head_gives_trainable_logits(name):
     ("query2labels", {}, "did you mean 'query2label'"),
     ("csra", {"head": 4}, "did you mean 'heads'"),
     ("csra", {"heads": 3}, "temperatures"),
-    ("gap", {"pooling": "max"}, "unknown option 'pooling'"),
+    ("gap", {"pooling": "max"}, "'pooling' is none of head 'gap'"),
     ("query2label", {"hidden": 8}, "keep_input_proj"),
     ("query2label", {"keep_self_attention": "first"}, "none, other, both"),
     ("ml_decoder", {"groups": 6}, "number of classes"),

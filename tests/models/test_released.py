@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, stage, write_yaml
+from mlflow import MlflowClient
 from safetensors.numpy import load_file
 from sklearn.metrics import average_precision_score
 from test_checkpoints import in_authors_layout, small, training_file
@@ -54,7 +55,7 @@ def repository(tmp_path_factory) -> Path:
 
 def test_from_a_file_placed_by_hand_to_the_record(repository, monkeypatch, capsys):
     monkeypatch.chdir(repository)
-    monkeypatch.setenv("MLREPRO_TRACKING", "none")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def here(name: str, *more: str) -> None:
         """Runs a stage in this process: importing torch anew each time is what takes long."""
@@ -94,6 +95,11 @@ def test_from_a_file_placed_by_hand_to_the_record(repository, monkeypatch, capsy
     assert record.provenance.pretrained == RUN["checkpoint"] and record.provenance.weights_sha256 == {}
     assert record.environment.train_seconds == 0 < record.environment.images_per_second
     assert record.cost.parameters == sum(p.numel() for p in model.parameters())
+
+    client = MlflowClient(f"sqlite:///{repository / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("query2label/coco2014_val").experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"] and runs[0].data.tags["stage"].endswith(f"evaluate@{RUN_ID}-0")
+    assert runs[0].data.metrics["test.mAP"] == metrics["mAP"] and runs[0].data.params["checkpoint"] == RUN["checkpoint"]
 
     # Settings that a run with epochs: 0 has are heeded: batch size and precision.
     layout, sizes = read_layout(SETTINGS), []

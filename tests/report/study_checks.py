@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from mlrepro.config import Head, LossSettings, nearest
+from mlrepro.config import Head, LossSettings
+from mlrepro.config_data import nearest
 from mlrepro.errors import InputError
 from mlrepro.report.reported import ReportedRow, RunId, StudyText, Table, load_reported, load_study, parse_run_id
 

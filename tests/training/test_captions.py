@@ -15,9 +15,9 @@ from conftest import ROOT, run_settings, write_yaml
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
 
-from mlrepro.config import Captions, CocoData, Plain, Run
-from mlrepro.data.captions import captions_path, read_captions
-from mlrepro.data.features import features_path, open_features
+from mlrepro.config import Plain, Run
+from mlrepro.config_data import Captions, CocoData
+from mlrepro.data.features import captions_path, features_path, open_features, read_captions
 from mlrepro.data.formats import read
 from mlrepro.data.manifest import read_manifest, write_manifest
 from mlrepro.errors import InputError

@@ -17,7 +17,8 @@ from safetensors.numpy import load_file
 from sklearn.metrics import f1_score, jaccard_score, multilabel_confusion_matrix, precision_score, recall_score
 from test_modes import Memory
 
-from mlrepro.config import HoldOut, Run, VocData, load_run
+from mlrepro.config import Run, load_run
+from mlrepro.config_data import HoldOut, VocData
 from mlrepro.data import formats
 from mlrepro.data.archives import extract
 from mlrepro.data.features import features_path, read_features

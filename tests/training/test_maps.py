@@ -9,7 +9,8 @@ import torch
 from conftest import run_settings
 from safetensors.torch import load_file
 
-from mlrepro.config import Features, Run
+from mlrepro.config import Run
+from mlrepro.config_data import Features
 from mlrepro.data.features import features_path
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
+from conftest import LINEAR, PICTURES, run_settings, stage, stage_functions, write_yaml
 from safetensors.torch import load_file
 from test_modes import Memory, Recorder, facts, write_run
 from test_resume import OFF, results, start, wait_for_checkpoint
@@ -24,11 +24,10 @@ from mlrepro.results import read_record
 from mlrepro.training.early_stopping import stopped
 from mlrepro.training.fit import average_of, fit
 from mlrepro.training.inputs import FeatureInputs
-from mlrepro.training.lr_search import suggest
-from mlrepro.training.optimizers import create_optimizer
-from mlrepro.training.sam import sharpness_aware
+from mlrepro.training.optimizers import create_optimizer, sharpness_aware
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+suggest = stage_functions("lr_search")["suggest"]
 SGD = {"name": "sgd", "lr": 0.1}
 EVERYTHING = {"optimizer": SGD | {"decay": "no_bias", "weight_decay": 1e-3, "sam_rho": 0.05, "clip_norm": 1.0,
                                   "schedule": "one_cycle", "div_factor": 100.0, "final_div_factor": 1000.0},

@@ -14,10 +14,9 @@ import tarfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException, HTTPResponse
 from itertools import chain
@@ -41,16 +40,6 @@ _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, 
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip")
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """One verified archive: size in bytes, sha256 in hex, and the mirror it came from (or "present")."""
-
-    name: str
-    size: int
-    sha256: str
-    source: str
-
-
 class _MirrorError(Exception):
     """This mirror cannot give the file; the message says why."""
 
@@ -60,8 +49,8 @@ class _Broken(_MirrorError):
 
 
 def fetch(name: str, urls: Sequence[str], target: Path, *, sha256: str | None = None, md5: str | None = None,
-          size: int | None = None, timeout: float = 30.0) -> Fetched:
-    """Put the verified archive `name` at `target` and describe it.
+          size: int | None = None, timeout: float = 30.0) -> tuple[dict, str]:
+    """Put the verified archive `name` at `target`; return its name, size in bytes and sha256, and its mirror (or "present").
 
     `urls` are tried in order: http, https or file addresses, paths of a file or of a folder that holds `name`. A file
     at `target` is checked and kept, whoever placed it. A download goes on from `<target>.part` after a break or a
@@ -80,15 +69,14 @@ def fetch(name: str, urls: Sequence[str], target: Path, *, sha256: str | None = 
             if not target.exists():
                 measured, source = _fetch_from_mirrors(name, urls, target, wanted, timeout)
     if not measured:
-        with target.open("rb") as file:
-            measured, wrong = _measure(_chunks(file), wanted)
+        measured, wrong = _measure(target, wanted)
         if wrong:
             raise InputError(f"{target}: not the expected {name}: {wrong}. Delete it or move it away, then run again; "
                              "if the file is the right one, correct the settings")
     if not wanted.keys() & {"sha256", "md5"}:
         print(f"warning: {name} has no checksum in the settings and was accepted unchecked; "
               f"add sha256: {measured['sha256']}", file=sys.stderr)
-    return Fetched(name, measured["size"], measured["sha256"], source)
+    return {"name": name, "size": measured["size"], "sha256": measured["sha256"]}, source
 
 
 def _fetch_from_mirrors(name: str, urls: Sequence[str], target: Path, wanted: dict, timeout: float) -> tuple[dict, str]:
@@ -191,17 +179,22 @@ def _receive(name: str, source: BinaryIO, part: Path, offset: int, identity: dic
         raise _MirrorError(f"size {total}, expected {wanted['size']}")
     _check_space(part, (total or 0) - _size(part))
     try:
-        with (part.open("r+b" if offset else "w+b") as file,
+        with (part.open("r+b" if offset else "wb") as file,
               tqdm(desc=name, total=total, initial=offset, unit="B", unit_scale=True, disable=None) as bar):
             if not offset:  # the old content is gone by now, so the new identity never describes it
                 Path(f"{part}.json").write_text(json.dumps(identity))
-            file.truncate(offset)
-            measured, wrong = _measure(chain(_chunks(file), _written(chain([head], chunks), file, bar)), wanted)
+            file.seek(offset)
+            file.truncate()
+            for chunk in chain([head], chunks):
+                file.write(chunk)
+                file.flush()  # a kill loses nothing that has arrived
+                bar.update(len(chunk))
             os.fsync(file.fileno())
     except OSError as error:  # of the disk: _chunks makes those of the network _Broken
         _check_space(part, (total or 0) - _size(part), error)
-    if measured["size"] < (total or 1):
-        raise _Broken(f"the connection closed after {measured['size']} of {total or 'unknown'} bytes")
+    if _size(part) < (total or 1):
+        raise _Broken(f"the connection closed after {_size(part)} of {total or 'unknown'} bytes")
+    measured, wrong = _measure(part, wanted)
     if wrong:
         part.unlink()
         Path(f"{part}.json").unlink()
@@ -217,22 +210,12 @@ def _chunks(source: BinaryIO) -> Iterator[bytes]:
         raise _Broken(f"{error}") from error
 
 
-def _written(chunks: Iterable[bytes], file: BinaryIO, bar: tqdm) -> Iterator[bytes]:
-    for chunk in chunks:
-        file.write(chunk)
-        file.flush()  # a kill loses nothing that has arrived
-        bar.update(len(chunk))
-        yield chunk
-
-
-def _measure(chunks: Iterable[bytes], wanted: dict) -> tuple[dict, str]:
-    """The size and the sums of the chunks, and in words what is not as wanted."""
-    size, sums = 0, {kind: hashlib.new(kind, usedforsecurity=False) for kind in {"sha256", *wanted} - {"size"}}
-    for chunk in chunks:
-        size += len(chunk)
-        for digest in sums.values():
-            digest.update(chunk)
-    measured = {"size": size} | {kind: digest.hexdigest() for kind, digest in sums.items()}
+def _measure(path: Path, wanted: dict) -> tuple[dict, str]:
+    """The size and the sums of a file, and in words what is not as wanted."""
+    measured = {"size": _size(path)}
+    for kind in {"sha256", *wanted} - {"size"}:
+        with path.open("rb") as file:
+            measured[kind] = hashlib.file_digest(file, partial(hashlib.new, kind, usedforsecurity=False)).hexdigest()
     wrong = [f"{key} {measured[key]}, expected {value}" for key, value in wanted.items() if measured[key] != value]
     return measured, "; ".join(wrong)
 
@@ -246,9 +229,9 @@ def fetch_pictures(urls: Mapping[str, str], folder: Path, check: Callable, timeo
     """
     missing = [name for name in urls if not _size(folder / name)]
     folder.mkdir(parents=True, exist_ok=True)
-    failed, received, begun, pool = [], 0, time.monotonic(), ThreadPoolExecutor(PARALLEL)
+    failed, received, pool = [], 0, ThreadPoolExecutor(PARALLEL)
     try:
-        with _locked(folder), tqdm(desc="pictures", total=len(urls), initial=len(urls) - len(missing), disable=None) as bar:
+        with _locked(folder), tqdm(desc="pictures", total=len(urls), initial=len(urls) - len(missing)) as bar:
             for start in range(0, len(missing), SLICE):  # in slices: an interruption waits for what is queued
                 names = missing[start:start + SLICE]
                 fetched = pool.map(lambda name: _fetch_picture(urls[name], folder / name, check, timeout), names)
@@ -256,12 +239,10 @@ def fetch_pictures(urls: Mapping[str, str], folder: Path, check: Callable, timeo
                     failed += [{"image": name, "reason": reason}] if reason else []
                     received += _size(folder / name)
                     bar.update()
-                left = len(missing) - start - len(names)
-                ratio = left / (len(missing) - left)
-                show = print if bar.disable else bar.set_postfix_str
-                show(f"{len(urls) - left} of {len(urls)} pictures tried, about {received * ratio / 1e9:.1f} GB and "
-                     f"{(time.monotonic() - begun) * ratio / 3600:.1f} h to come")
-                _check_space(folder / "pictures", int(received * ratio))
+                tried = start + len(names)
+                expected = received * (len(missing) - tried) // tried  # bytes
+                bar.set_postfix_str(f"about {expected / 1e9:.1f} GB to come")
+                _check_space(folder / "pictures", expected)
     except OSError as error:
         _check_space(folder / "pictures", 0, error)
     finally:
@@ -324,40 +305,56 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def extract(archive: Path, folder: Path) -> int:
-    """Extract a tar (also gz, xz) or zip into `folder`, without modes and times; return its number of files.
+def extract(archive: Path, folder: Path) -> None:
+    """Extract a tar (also gz, xz) or zip into `folder`.
 
-    A stamp `.extracted-<archive name>.json`, written last, makes the next call return at once; delete it to extract
-    again. Of members with the same path the last one wins. Raises InputError before anything is written for a member
-    that is no plain file or folder below `folder`, a truncated archive, a small disk; later, for damaged zip content.
+    A stamp `.extracted-<archive name>.json`, written last, makes the next call return at once; delete it to extract again. Of
+    members with the same path the last one wins. Raises InputError before anything is written for a member that is no plain
+    file or folder below `folder`, a truncated archive, a small disk; later, for damaged zip content.
     """
     if not archive.is_file() or not archive.name.lower().endswith(_SUFFIXES):
         raise InputError(f"{archive}: not an archive file; {', '.join(_SUFFIXES)} can be extracted")
     stamp = folder / f".extracted-{archive.name}.json"
     identity = {"size": archive.stat().st_size, "mtime_ns": archive.stat().st_mtime_ns}
+    zipped, needed = archive.name.lower().endswith(".zip"), 0
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
-        if identity.items() <= _read_json(stamp).items():
-            return _read_json(stamp)["files"]
+        if _read_json(stamp) == identity:
+            return
         try:
-            with (zipfile.ZipFile if archive.name.lower().endswith(".zip") else tarfile.open)(archive) as opened:
-                members = _zip_members(opened) if isinstance(opened, zipfile.ZipFile) else _tar_members(opened)
-                files, folders = _plain_paths(archive, members)
+            with (zipfile.ZipFile if zipped else tarfile.open)(archive) as opened:
+                sizes = _plain_members(archive, _zip_members(opened) if zipped else _tar_members(opened))
+                needed = sum(size - _size(folder / name) for name, size in sizes.items())
+                _check_space(folder / archive.name, needed)
                 stamp.unlink(missing_ok=True)
-                _write_members(archive, folder, files, folders)
+                members = tqdm(opened.infolist() if zipped else opened, desc=archive.name, unit=" files", disable=None)
+                opened.extraction_filter = getattr(tarfile, "data_filter", None)  # of tars; not in Python before 3.11.4
+                opened.extractall(folder, members)
         except _DAMAGED as error:
             raise InputError(f"{archive}: truncated or damaged ({error}); delete it and fetch it again") from error
-        stamp.write_text(json.dumps(identity | {"files": len(files)}))
-    return len(files)
+        except OSError as error:
+            _check_space(folder / archive.name, needed, error)
+        stamp.write_text(json.dumps(identity))
 
 
-def _tar_members(opened: tarfile.TarFile) -> Iterator[tuple]:
-    """Yield (name, kind, bytes, open) of each member."""
+def _plain_members(archive: Path, members: Iterator[tuple]) -> dict[str, int]:
+    """{name: bytes}; InputError for what is no file or folder below the folder. `members`: (name, bytes, whether it is one)."""
+    sizes = {}
+    for name, size, plain in members:
+        path = PurePosixPath(name)
+        if (not plain or path.is_absolute() or ".." in path.parts or re.search(r"^[A-Za-z]:|[\\\0]", name)
+                or path.name.startswith(".extracted-")):
+            raise InputError(f"{archive}: member {name!r} is not a plain file or folder below the folder (or it is encrypted); "
+                             "nothing was extracted, get the archive elsewhere")
+        sizes[name] = size
+    return sizes
+
+
+def _tar_members(opened: tarfile.TarFile) -> Iterator[tuple[str, int, bool]]:
     for info in opened:
         if info.size < 0:  # would send the reader back to an earlier header, for ever
             raise tarfile.ReadError(f"{info.name} has a negative size")
-        kind = "file" if info.isreg() else "folder" if info.isdir() else "a link or a special file"
-        yield info.name, kind, info.size, partial(opened.extractfile, info)
+        yield info.name, info.size, info.isreg() or info.isdir()
     # tarfile takes a damaged header, or the end of the file, for the end of the archive: look for the real one.
     opened.fileobj.seek(opened.offset)
     if opened.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -366,40 +363,7 @@ def _tar_members(opened: tarfile.TarFile) -> Iterator[tuple]:
         pass
 
 
-def _zip_members(opened: zipfile.ZipFile) -> Iterator[tuple]:
+def _zip_members(opened: zipfile.ZipFile) -> Iterator[tuple[str, int, bool]]:
     for info in opened.infolist():
-        regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR) and not info.flag_bits & 1
-        kind = "folder" if info.is_dir() else "file" if regular else "a link, a special file or encrypted"
-        yield info.orig_filename, kind, info.file_size, partial(opened.open, info)
-
-
-def _plain_paths(archive: Path, members: Iterator[tuple]) -> tuple[dict, set]:
-    """{path: (bytes, open)} of the files and the set of folders, all relative; InputError for anything else."""
-    files, folders = {}, {PurePosixPath(".")}
-    for name, kind, size, opener in members:
-        path = PurePosixPath(name)
-        if (kind not in ("file", "folder") or path.is_absolute() or ".." in path.parts
-                or re.search(r"^[A-Za-z]:|[\\\0]", name) or path.name.startswith((".extracted-", ".extracting-"))):
-            raise InputError(f"{archive}: member {name!r} ({kind}) is not a plain path below the folder; "
-                             "nothing was extracted, get the archive elsewhere")
-        folders.update(path.parents if kind == "file" else (path, *path.parents))
-        if kind == "file":
-            files[path] = size, opener
-    if clash := files.keys() & folders:
-        raise InputError(f"{archive}: member {str(min(clash))!r} is both a file and a folder; nothing was extracted")
-    return files, folders
-
-
-def _write_members(archive: Path, folder: Path, files: dict, folders: set) -> None:
-    needed = sum(size - _size(folder / path) for path, (size, _) in files.items())
-    _check_space(folder / archive.name, needed)
-    try:
-        for path in sorted(folders):
-            (folder / path).mkdir(exist_ok=True)
-        for path, (_, opener) in tqdm(files.items(), desc=archive.name, unit=" files", disable=None):
-            temporary = folder / path.with_name(f".extracting-{archive.name}")
-            with opener() as source, temporary.open("wb") as sink:
-                shutil.copyfileobj(source, sink, CHUNK)
-            os.replace(temporary, folder / path)
-    except OSError as error:
-        _check_space(folder / archive.name, needed, error)
+        regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+        yield info.orig_filename, info.file_size, regular and not info.flag_bits & 1  # bit 1: encrypted

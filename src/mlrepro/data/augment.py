@@ -4,6 +4,7 @@ The recipes keep the authors' order and distributions, not their random numbers 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
@@ -16,11 +17,9 @@ JITTER, HUE = 0.2, 0.05  # flip_jitter's strengths: factors 1 +- 0.2, hue +- 0.0
 
 
 def cutout(picture: Picture, length: int, rng: Draws) -> Picture:
-    """SLCutout and ASL's CutoutPIL: a square of one random colour, its centre anywhere, clipped at the borders.
-
-    As released, the rectangle includes both its ends (side 2 (length // 2) + 1, one pixel at length 0), and the sizes of x and
-    y are swapped, which a square picture does not show.
-    """
+    """SLCutout and ASL's CutoutPIL: a square of one random colour, its centre anywhere, clipped at the borders. As released, the
+    rectangle includes both its ends (side 2 (length // 2) + 1, one pixel at length 0), and the sizes of x and y are swapped,
+    which a square picture does not show."""
     tall, wide = picture.size
     y, x = int(rng.integers(tall)), int(rng.integers(wide))
     half, colour = length // 2, tuple(int(rng.integers(256)) for _ in range(3))
@@ -82,10 +81,8 @@ OPERATIONS: dict[str, Callable[[Picture, float, Draws], Picture]] = {
 
 
 def randaugment(picture: Picture, rng: Draws) -> Picture:
-    """Two of the 135 pairs of operation and magnitude, drawn with repetition, each applied with probability 0.5.
-
-    The package's resampling filters are not known to us: shears are bicubic, translations and rotations take the nearest pixel.
-    """
+    """Two of the 135 pairs of operation and magnitude, drawn with repetition, each applied with probability 0.5. The package's
+    resampling filters are not known to us: shears are bicubic, translations and rotations take the nearest pixel."""
     names = list(OPERATIONS)
     for _ in range(2):
         name, magnitude = names[rng.integers(len(names))], rng.integers(1, 10)
@@ -115,12 +112,8 @@ def _flip_jitter(picture: Picture, rng: Draws) -> Picture:
     return picture
 
 
-def _half_cutout(picture: Picture, rng: Draws) -> Picture:
-    return randaugment(cutout(picture, picture.width // 2, rng), rng)
-
-
-def _released_cutout(picture: Picture, rng: Draws) -> Picture:
-    return randaugment(cutout(picture, 0, rng), rng)
+def _cutout_first(picture: Picture, rng: Draws, share: float = 0.5) -> Picture:
+    return randaugment(cutout(picture, int(share * picture.width), rng), rng)
 
 
 def _aam(picture: Picture, rng: Draws) -> Picture:
@@ -134,5 +127,6 @@ def _aam(picture: Picture, rng: Draws) -> Picture:
 # it leaves. ml_decoder cuts half the side out always, as the mended Query2Label does (their code, spec 2.6 and 1.5).
 RECIPES: dict[str, Callable[[Picture, Draws], Picture]] = {
     "none": lambda picture, rng: picture, "flip": _flip, "flip_both": _flip_both, "flip_jitter": _flip_jitter,
-    "query2label": _half_cutout, "query2label_released": _released_cutout, "ml_decoder": _half_cutout, "aam": _aam,
+    "query2label": _cutout_first, "query2label_released": partial(_cutout_first, share=0), "ml_decoder": _cutout_first,
+    "aam": _aam,
 }

@@ -1,13 +1,11 @@
 """Single-positive labels and the hold-out of Cole et al. 2021, bit for bit as their released code draws them."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 
 import numpy as np
 
-from mlrepro.config import Corruption
+from mlrepro.config_data import Corruption
 from mlrepro.data.manifest import OBSERVED, Manifest, write_bytes
 
 
@@ -31,10 +29,8 @@ def observe(labels: np.ndarray, corruption: Corruption) -> np.ndarray:
 
 
 def hold_out(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers to keep and to hold out, each ascending int64; round(fraction * n), half to even, are held out.
-
-    The source then sub-samples both by a share of 1, which changes nothing and is left out.
-    """
+    """Row numbers to keep and to hold out, each ascending int64; round(fraction * n), half to even, are held out. The source then
+    sub-samples both by a share of 1, which changes nothing and is left out."""
     held = int(np.round(fraction * n))
     order = np.random.RandomState(seed).permutation(n).astype(np.int64)
     return np.sort(order[: n - held]), np.sort(order[n - held:])

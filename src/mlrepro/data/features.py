@@ -1,17 +1,18 @@
-"""Extracted features, pooled or whole maps: safetensors whose rows follow the manifest, with a header that proves how they
-were made."""
+"""Extracted features, pooled or whole maps, and captions' vectors: safetensors whose rows follow the manifest, with a header
+that proves how they were made."""
 
-import hashlib
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
-from mlrepro.config import Features
-from mlrepro.data.manifest import Manifest
+from mlrepro.config_data import Captions, Features
+from mlrepro.data.formats import load_array
+from mlrepro.data.manifest import Manifest, file_sha256
 from mlrepro.errors import InputError
 
 
@@ -44,10 +45,8 @@ def read_header(path: Path) -> dict:
 
 
 def read_features(path: Path, manifest: Manifest, backbone: str, resolution: int, maps: bool = False) -> tuple[Tensor, dict]:
-    """Features (rows, channels), or maps (rows, C, h, w), mapped into memory, and their header.
-
-    Raises InputError for those of other pictures, another backbone or resolution, or of the other kind.
-    """
+    """Features (rows, channels), or maps (rows, C, h, w), mapped into memory, and their header. Raises InputError for those of
+    other pictures, another backbone or resolution, or of the other kind."""
     header = read_header(path)
     with safe_open(path, "pt") as file:
         features = file.get_tensor("features")
@@ -60,6 +59,26 @@ def read_features(path: Path, manifest: Manifest, backbone: str, resolution: int
             raise InputError(f"{path}: was extracted with {key} {found!r}, this run needs {wanted!r}; mend `features` (for runs "
                              "on maps, maps: true) and run the extract stage again: dvc repro -f -s <extract stage>")
     return features, header
+
+
+def captions_path(data_folder: Path, settings: Captions) -> Path:
+    return data_folder / "captions" / f"{settings.name}.safetensors"
+
+
+def read_captions(path: Path, manifest: Manifest, settings: Captions) -> tuple[Tensor, dict]:
+    """Vectors (rows, width); and manifest, model, pooling, sha256 of the model's weights, width. Raises InputError for those of
+    other pictures, pooling or text model, also where only the model's weights are others."""
+    if not path.is_file():
+        raise InputError(f"{path}: the caption vectors are not computed; run `dvc repro`, or the embed stage of its pipeline")
+    header = read_header(path)
+    wanted = {"manifest": manifest.digest, "model": settings.model, "pooling": settings.pooling,
+              "sha256": settings.sha256 or header.get("sha256")}
+    for key, value in wanted.items():
+        if header.get(key) != value:
+            raise InputError(f"{path}: holds vectors made with {key} {header.get(key)!r}, this run needs {value!r}; mend "
+                             "`captions` of run or pipeline, and run the embed stage again: dvc repro -f -s <embed stage>")
+    vectors = load_file(path)["captions"]
+    return vectors, header | {"width": vectors.shape[1]}
 
 
 def import_published(settings: Features, manifest: Manifest, archives: Path, path: Path) -> None:
@@ -87,26 +106,13 @@ def import_published(settings: Features, manifest: Manifest, archives: Path, pat
             row = np.flatnonzero(used[of_split])[np.argmin(finite)]
             raise InputError(f"{file}: row {row} holds values that are not finite numbers; fetch the file again")
     header = {"backbone": settings.backbone, "weights": "published", "weights_sha256": None, "manifest": manifest.digest,
-              "published": {file.name: _sha256(file) for file in files.values()}}
+              "published": {file.name: file_sha256(file) for file in files.values()}}
     open_features(path, header, features.shape)[:] = features
 
 
 def _published(file: Path, pictures: int) -> np.ndarray:
-    try:
-        rows = np.load(file, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file; place it there, mend `features.published`, or extract with "
-                         f"`features.weights`") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{file}: not a plain .npy array ({error}); fetch it again") from None
-    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind != "f":
-        raise InputError(f"{file}: expected (pictures, channels) of floats; mend `features.published`")
+    rows = load_array(file, "f", 2, "place it there, mend `features.published`, or extract with `features.weights`")
     if len(rows) != pictures:
         raise InputError(f"{file}: {len(rows)} rows of features, but the data set lists {pictures} pictures in this part; "
                          "take the files that belong together, or extract with `features.weights`")
     return rows
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

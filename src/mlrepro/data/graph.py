@@ -28,7 +28,11 @@ def label_graph(settings: Graph, manifest: Manifest) -> dict[str, np.ndarray]:
                          "text model can represent them (AAM, section 4, on VG500); name the classes or take another head")
     counts, occurrences = cooccurrence(manifest.label_matrix()[manifest.rows("train")])
     if settings.counts == "instances":
-        occurrences = _instances(manifest)
+        instances = manifest.summary["splits"]["train"].get("instances", {})  # objects of each class
+        if instances.keys() != set(manifest.classes):
+            raise InputError("graph.counts: summary.json has no object instances of the training pictures: only COCO has them, "
+                             "and VOC with a readable file in Annotations/ a picture; set `counts: images`, or run prepare again")
+        occurrences = np.array([instances[name] for name in manifest.classes])
     source = settings.words.removeprefix("bert:")
     words = (word_vectors if source == settings.words else text_embeddings)(address(source), manifest.classes)
     if settings.misaligned:
@@ -38,15 +42,6 @@ def label_graph(settings: Graph, manifest: Manifest) -> dict[str, np.ndarray]:
                              "misaligned; set `class_order: category_id` (COCO), or leave `misaligned` out")
         words = words[ranks]
     return {"words": words, "A": correlation_matrix(counts, occurrences, settings.tau, settings.p)}
-
-
-def _instances(manifest: Manifest) -> np.ndarray:
-    """(K,) objects of each class in the training split."""
-    instances = manifest.summary["splits"]["train"].get("instances", {})
-    if instances.keys() != set(manifest.classes):
-        raise InputError("graph.counts: summary.json has no object instances of the training pictures: only COCO has them, and "
-                         "VOC with a readable file in Annotations/ a picture; set `counts: images`, or run prepare again")
-    return np.array([instances[name] for name in manifest.classes])
 
 
 def cooccurrence(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,12 +54,9 @@ def cooccurrence(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def correlation_matrix(counts: np.ndarray, images: np.ndarray, tau: float = 0.4, p: float = 0.25) -> np.ndarray:
-    """A (K, K), float64: edges i to j where P(j | i) >= tau, re-weighted to p by column, plus the identity.
-
-    As in ML-GCN's code (p = 0.25), not as in its eq. 8: p is divided by the column's sum and the diagonal is 1.
-    Other p are deep-object-reid's, where p = 0 means the plain 0/1 edges without self-loops. A class without images
-    has no edges of its own.
-    """
+    """A (K, K), float64: edges i to j where P(j | i) >= tau, re-weighted to p by column, plus the identity. As in ML-GCN's code
+    (p = 0.25), not as in its eq. 8: p is divided by the column's sum and the diagonal is 1. Other p are deep-object-reid's, where
+    p = 0 means the plain 0/1 edges without self-loops. A class without images has no edges of its own."""
     conditional = counts / np.maximum(images, 1)[:, None]
     edges = (conditional >= tau).astype(np.float64)
     if p == 0:

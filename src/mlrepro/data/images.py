@@ -2,7 +2,7 @@
 neither the number of workers nor an interruption changes it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,16 +15,13 @@ from mlrepro.data.augment import RECIPES
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
 
-INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 NORMALISATION = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # mean, std
                  "half": ((0.5,) * 3, (0.5,) * 3), "unit": ((0.0,) * 3, (1.0,) * 3)}
 
 
 def decode(path: os.PathLike, resolution: int, interpolation: str = "bilinear") -> np.ndarray:
     """An RGB picture (S, S, 3) uint8, resized without keeping its aspect ratio (Cole et al. 2021, as Query2Label and AAM).
-
-    interpolation: bilinear or bicubic, both antialiased as Pillow and torchvision do, or cv2 (see `resize_cv2`).
-    """
+    interpolation: bilinear or bicubic, both antialiased as Pillow and torchvision do, or cv2 (see `resize_cv2`)."""
     try:
         with Image.open(path) as image:
             picture = image.convert("RGB")
@@ -32,14 +29,12 @@ def decode(path: os.PathLike, resolution: int, interpolation: str = "bilinear") 
         raise InputError(f"{path}: not readable ({error}); run its prepare stage again (dvc repro -f -s)") from None
     if interpolation == "cv2":
         return resize_cv2(np.array(picture), resolution)
-    return np.asarray(picture.resize((resolution, resolution), INTERPOLATION[interpolation]))
+    return np.asarray(picture.resize((resolution, resolution), Image.Resampling[interpolation.upper()]))
 
 
 def resize_cv2(picture: np.ndarray, resolution: int) -> np.ndarray:
-    """(h, w, 3) to (S, S, 3) uint8 as cv2.resize INTER_LINEAR does: half-pixel centres, edges repeated, no antialiasing.
-
-    cv2 computes in fixed point (11 bits a weight, truncated between the passes) what is float32 here: they differ by 1 at most.
-    """
+    """(h, w, 3) to (S, S, 3) uint8 as cv2.resize INTER_LINEAR does: half-pixel centres, edges repeated, no antialiasing. cv2
+    computes in fixed point (11 bits a weight, truncated between the passes) what is float32 here: they differ by 1 at most."""
     planes = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
     resized = interpolate(planes, size=(resolution, resolution), mode="bilinear", align_corners=False)
     return (resized[0] + 0.5).to(torch.uint8).permute(1, 2, 0).numpy()  # the conversion truncates
@@ -88,6 +83,27 @@ def sequential_batches(n: int, batch_size: int) -> list[np.ndarray]:
 
 def shuffled_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
     """Positions of one training epoch: a permutation from (seed, epoch); an incomplete last batch is left out."""
-    order = np.random.default_rng([seed, epoch]).permutation(n)
-    full = [order[start:start + batch_size] for start in range(0, n - batch_size + 1, batch_size)]
-    return full or [order]
+    return _full_batches(np.random.default_rng([seed, epoch]).permutation(n), batch_size)
+
+
+def class_uniform_batches(labels: np.ndarray, classes: Sequence[str], batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Positions of one training epoch other than a permutation: N times a class, then one of its positives, both uniformly and
+    with replacement (001).
+
+    labels: (N, K), positive above 0. A picture with the classes y is drawn N sum_{c in y} 1 / (K n_c) times on average, n_c
+    being the positives of class c; one without positives never is. All draws follow from (seed, epoch). An incomplete
+    last batch is left out. InputError names a class that has no positive.
+    """
+    columns, pictures = np.nonzero(np.asarray(labels).T > 0)
+    counts = np.bincount(columns, minlength=len(classes))
+    if not counts.all():
+        raise InputError(f"sampler: class_uniform can never draw {classes[int(np.argmin(counts))]!r}, which no training picture "
+                         f"shows; leave the class out of the data set's `classes`, or say `sampler: uniform`")
+    random = np.random.default_rng([seed, epoch])
+    drawn = random.integers(len(classes), size=len(labels))
+    order = pictures[(counts.cumsum() - counts)[drawn] + random.integers(counts[drawn])]
+    return _full_batches(order, batch_size)
+
+
+def _full_batches(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    return [order[start:start + batch_size] for start in range(0, len(order) - batch_size + 1, batch_size)] or [order]

@@ -1,21 +1,19 @@
 """The manifest: one row a usable picture. What `prepare` writes and every later stage reads."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas
+import pyarrow
+from pyarrow import parquet
 
 from mlrepro.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas
 
 MANIFEST, CLASSES, SUMMARY, OBSERVED = "manifest.parquet", "classes.json", "summary.json", "observed.npz"
 
@@ -75,18 +73,18 @@ def write_bytes(path: Path, content: bytes) -> None:
     os.replace(temporary, path)
 
 
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_json(path: Path, value) -> None:
     write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def write_manifest(folder: Path, frame: pandas.DataFrame, classes: list[str], summary: dict) -> Manifest:
-    """Writes manifest.parquet, classes.json and summary.json. The same input gives the same bytes.
-
-    `summary["pictures"]` is the picture root, absolute or relative to `folder`.
-    """
-    import pyarrow
-    from pyarrow import parquet
-
+    """Writes manifest.parquet, classes.json and summary.json. The same input gives the same bytes. `summary["pictures"]` is the
+    picture root, absolute or relative to `folder`."""
     text, indices = pyarrow.string(), pyarrow.list_(pyarrow.int32())
     schema = pyarrow.schema([
         ("image", text), ("part", text), ("split", text), ("labels", indices), ("difficult", indices),
@@ -104,8 +102,6 @@ def write_manifest(folder: Path, frame: pandas.DataFrame, classes: list[str], su
 
 def read_manifest(folder: Path) -> Manifest:
     """Reads what `write_manifest` wrote. Raises InputError where a file is missing or damaged."""
-    import pandas
-
     folder = Path(folder)
     content = {name: _read(folder / name, "prepare") for name in (MANIFEST, CLASSES, SUMMARY)}
     try:
@@ -120,10 +116,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def load_observed(folder: Path, labels: Literal["observed", "iu"] = "observed") -> tuple[np.ndarray, np.ndarray]:
-    """The corrupted labels: manifest row numbers, (n,) int64, and labels in {-1, 0, 1}, (n, classes) int8.
-
-    0 is unobserved. The rows are those of train and of the validation pictures held out of it. iu: with known negatives.
-    """
+    """The corrupted labels: manifest row numbers, (n,) int64, and labels in {-1, 0, 1}, (n, classes) int8. 0 is unobserved. The
+    rows are those of train and of the validation pictures held out of it. iu: with known negatives."""
     path = Path(folder) / OBSERVED
     _read(path, "corrupt")
     with np.load(path) as arrays:

@@ -1,26 +1,23 @@
 """The stages `download` and `prepare`: from the addresses in the settings to a manifest of pictures known to decode."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
 
+from mlrepro.config_data import DataSettings, OpenImagesData
 from mlrepro.data import formats
 from mlrepro.data.archives import extract, fetch, fetch_pictures
 from mlrepro.data.corruption import hold_out
 from mlrepro.data.manifest import Manifest, pairs, write_json, write_manifest
 from mlrepro.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas
-
-    from mlrepro.config import DataSettings, OpenImagesData
 
 PLAIN = (".csv", ".csv.gz", ".json")  # files that are used as they are
 ARRAYS = ".npy"  # read where they were fetched to; every other file is an archive
@@ -28,11 +25,9 @@ CHUNK = 64  # pictures a task
 
 
 def download(settings: DataSettings, folder: Path) -> None:
-    """Fetches the archives into folder/archives/ and lists name, size and sha256 in folder/archives.json.
-
-    A data set that is used in place has its folder listed instead. Pictures that a data set offers one by one are put into
-    folder/pictures/, and those that failed into folder/failed.json; InputError where they are more than `rejected_limit`.
-    """
+    """Fetches the archives into folder/archives/ and lists name, size and sha256 in folder/archives.json. A data set that is used
+    in place has its folder listed instead. Pictures that a data set offers one by one are put into folder/pictures/, and those
+    that failed into folder/failed.json; InputError where they are more than `rejected_limit`."""
     folder.mkdir(parents=True, exist_ok=True)
     if settings.folder:
         if not settings.folder.is_dir():
@@ -41,9 +36,9 @@ def download(settings: DataSettings, folder: Path) -> None:
         return
     listed = []
     for archive in settings.archives:
-        fetched = fetch(archive.name, [address(url) for url in archive.urls], folder / "archives" / archive.name,
-                        sha256=archive.sha256, md5=archive.md5, size=archive.size)
-        listed.append({"name": fetched.name, "size": fetched.size, "sha256": fetched.sha256})
+        fetched, _ = fetch(archive.name, [address(url) for url in archive.urls], folder / "archives" / archive.name,
+                           sha256=archive.sha256, md5=archive.md5, size=archive.size)
+        listed.append(fetched)
     if settings.format == "openimages":
         listed.append(_download_pictures(settings, folder))
     write_json(folder / "archives.json", listed)
@@ -85,23 +80,19 @@ def prepare(settings: DataSettings, folder: Path) -> Manifest:
     for split in (*(() if scored_only else ("train",)), "test", *dict.fromkeys(listed["split"])):
         if not (frame["split"] == split).any():
             raise InputError(f"data set {folder.name}: the split {split!r} is empty; mend its settings or its files")
-    summary = {"pictures": _relative(root, folder), "rejected": rejected,
-               **_counts(listed, frame, classes)}
+    outside = root.is_absolute() and not root.is_relative_to(folder)
+    pictures = root if outside else Path(os.path.relpath(root, folder))  # so that a copy of the repository finds them, too
+    summary = {"pictures": pictures.as_posix(), "rejected": rejected, **_counts(listed, frame, classes)}
     return write_manifest(folder, frame, classes, summary)
 
 
 def check_pictures(frame: pandas.DataFrame, root: Path) -> tuple[pandas.DataFrame, list[dict]]:
     """The rows whose picture decodes, with width, height and bytes; and {image, reason, row, split} of the others."""
-    from tqdm import tqdm
-
     images = frame["image"].tolist()
     chunks = [images[start:start + CHUNK] for start in range(0, len(images), CHUNK)]
-    found = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool, \
-            tqdm(total=len(images), desc="checking", unit=" pictures", disable=None) as bar:
-        for measured in pool.map(lambda chunk: [_measure(root / image) for image in chunk], chunks):
-            found += measured
-            bar.update(len(measured))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        measured = pool.map(lambda chunk: [_measure(root / image) for image in chunk], chunks)
+        found = list(chain(*tqdm(measured, "checking", len(chunks), unit=f"x{CHUNK} pictures", disable=None)))
     rejected = [{"image": image, "reason": reason, "row": row, "split": split} for row, (image, reason, split)
                 in enumerate(zip(images, found, frame["split"], strict=True)) if isinstance(reason, str)]
     good = [not isinstance(measured, str) for measured in found]
@@ -112,8 +103,6 @@ def check_pictures(frame: pandas.DataFrame, root: Path) -> tuple[pandas.DataFram
 
 def _measure(path: Path) -> tuple[int, int, int] | str:
     """Width, height, bytes; or why the picture cannot be used."""
-    from PIL import Image, UnidentifiedImageError
-
     if not path.is_file():
         return "missing"
     if not (size := path.stat().st_size):
@@ -210,9 +199,3 @@ def address(url: str) -> str:
         return str(resources.files(module) / name)
     except ModuleNotFoundError as error:
         raise InputError(f"{url}: {error}; install it, or mend the address") from None
-
-
-def _relative(root: Path, folder: Path) -> str:
-    """From the data set's folder to the pictures, so that a copy of the repository still finds them."""
-    return root.as_posix() if root.is_absolute() and not root.is_relative_to(folder) else \
-        Path(os.path.relpath(root, folder)).as_posix()

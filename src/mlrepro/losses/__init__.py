@@ -23,20 +23,24 @@ def create_loss(settings: LossSettings, targets: Tensor, expected_positives: flo
                 generator: torch.Generator, protocol: str = "corrected") -> Loss:
     """The loss of a run, whose forward is (logits (B, C), targets (B, C), rows (B,)) -> scalar.
 
-    targets (N, C): all training rows, full labels (bce, bce_ls, bce_weighted, asl, aam; -1 is ignored) or observed ones
-    (the others; -1 is a known negative, and for iun every negative is known). rows: the batch's indices in them.
-    expected_positives: labels a picture as measured on validation, read only where the settings say `validation`.
-    generator: draws ROLE's first label estimates. ROLE's are the only parameters; the authors' code trains them at 10
-    times the classifier's learning rate. protocol: see Run.
-    Raises ValueError for targets other than -1, 0, 1, InputError for an expected number of positives that cannot be and
+    targets (N, C): all training rows, full labels (bce, bce_ls, bce_weighted, asl, aam; -1 is ignored) or observed ones (the
+    others; -1 is a known negative, and for iun every negative is known). rows: the batch's indices in them. expected_positives:
+    labels a picture as measured on validation, read only where the settings say `validation`. generator: draws ROLE's first label
+    estimates. ROLE's are the only parameters; the authors' code trains them at 10 times the classifier's learning rate. protocol:
+    see Run. Raises ValueError for targets other than -1, 0, 1, InputError for an expected number of positives that cannot be and
     for iu without known negatives.
     """
-    _check_targets(targets)
+    wrong = targets[(targets != 1) & (targets != 0) & (targets != -1)]
+    if len(wrong):
+        raise ValueError(f"targets may be -1, 0 or 1; {len(wrong)} of {targets.numel()} entries are others, "
+                         f"among them {wrong.unique()[:5].tolist()}")
     options = settings.model_dump(exclude={"name"})
     if "expected_positives" in options:
-        given = options["expected_positives"]
-        options["expected_positives"] = _check_count(expected_positives if given == "validation" else given,
-                                                     targets.shape[1])
+        count, classes = options["expected_positives"], targets.shape[1]
+        options["expected_positives"] = count = expected_positives if count == "validation" else count
+        if count is None or not 0 < count <= classes:
+            raise InputError(f"loss.expected_positives: {count} labels a picture with {classes} classes; give a number "
+                             f"above 0 and up to {classes}, or `validation` with a labelled validation split")
     if settings.name == "role":
         return RoleLoss(targets, options["expected_positives"], generator)
     if settings.name == "bce_weighted":
@@ -51,17 +55,3 @@ def create_loss(settings: LossSettings, targets: Tensor, expected_positives: flo
     if settings.name in ("gr", "splc"):
         return GrLoss(**options) if settings.name == "gr" else SplcLoss()
     return BatchLoss(partial(FUNCTIONS[settings.name], **options))
-
-
-def _check_targets(targets: Tensor) -> None:
-    wrong = targets[(targets != 1) & (targets != 0) & (targets != -1)]
-    if len(wrong):
-        raise ValueError(f"targets may be -1, 0 or 1; {len(wrong)} of {targets.numel()} entries are others, "
-                         f"among them {wrong.unique()[:5].tolist()}")
-
-
-def _check_count(count: float | None, classes: int) -> float:
-    if count is None or not 0 < count <= classes:
-        raise InputError(f"loss.expected_positives: {count} labels a picture with {classes} classes; give a number "
-                         f"above 0 and up to {classes}, or `validation` with a labelled validation split")
-    return count

@@ -7,10 +7,8 @@ from torch import Tensor, nn
 
 
 class Loss(nn.Module):
-    """forward: (logits (B, C), targets (B, C), rows (B,): their indices in the training rows) -> scalar.
-
-    What must survive an interruption is a parameter or a buffer, so that the checkpoint holds it.
-    """
+    """forward: (logits (B, C), targets (B, C), rows (B,): their indices in the training rows) -> scalar. What must survive an
+    interruption is a parameter or a buffer, so that the checkpoint holds it."""
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Before each epoch, 0 to epochs - 1, also before the one that a resumed training begins with."""

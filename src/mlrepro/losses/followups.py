@@ -22,10 +22,8 @@ HILL_LAMBDA = 1.5
 
 
 def em(logits: Tensor, observed: Tensor, alpha: float) -> Tensor:
-    """Entropy maximisation: unobserved entries add -alpha times their entropy. (B, C), (B, C) -> scalar.
-
-    Source: Zhou et al., Acknowledging the Unknown (ECCV 2022).
-    """
+    """Entropy maximisation: unobserved entries add -alpha times their entropy. (B, C), (B, C) -> scalar. Source: Zhou et al.,
+    Acknowledging the Unknown (ECCV 2022)."""
     return em_apl(logits, observed, torch.full_like(logits, -1), alpha, 0.0)
 
 
@@ -38,11 +36,9 @@ def em_apl(logits: Tensor, observed: Tensor, soft: Tensor, alpha: float, beta: f
 
 
 class PseudoLabelLoss(Loss):
-    """`em_apl` with its store of pseudo-labels (N, C); -1 where there is none.
-
-    After epoch `warm_up` (counted from 1) and each later one, every class's APL_SHARE * U / (epochs - warm_up) least
-    probable entries without any label are given their own probability as label; U: its unobserved entries at the start.
-    """
+    """`em_apl` with its store of pseudo-labels (N, C); -1 where there is none. After epoch `warm_up` (counted from 1) and each
+    later one, every class's APL_SHARE * U / (epochs - warm_up) least probable entries without any label are given their own
+    probability as label; U: its unobserved entries at the start."""
 
     def __init__(self, observed: Tensor, alpha: float, beta: float, warm_up: int):
         super().__init__()

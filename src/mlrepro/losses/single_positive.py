@@ -40,10 +40,8 @@ def wan(logits: Tensor, observed: Tensor, negative_weight: float | None = None) 
 
 
 def iu(logits: Tensor, observed: Tensor) -> Tensor:
-    """Ignore unobserved: cross-entropy of the observed entries. (B, C), (B, C) -> scalar.
-
-    With one known negative a picture it is the paper's IU, with all true negatives known IUN.
-    """
+    """Ignore unobserved: cross-entropy of the observed entries. (B, C), (B, C) -> scalar. With one known negative a picture it is
+    the paper's IU, with all true negatives known IUN."""
     return observed_terms(torch.sigmoid(at_least_float32(logits)), observed).mean()
 
 
@@ -72,10 +70,8 @@ def epr(logits: Tensor, observed: Tensor, expected_positives: float) -> Tensor:
 
 
 def role(logits: Tensor, estimates: Tensor, observed: Tensor, expected_positives: float) -> Tensor:
-    """Regularised online label estimation: classifier and label estimator, each fitted to the other and the data.
-
-    logits, estimates (the label estimator's logits), observed: (B, C). Returns a scalar. Cole et al. 2021, L_ROLE.
-    """
+    """Regularised online label estimation: classifier and label estimator, each fitted to the other and the data. logits,
+    estimates (the label estimator's logits), observed: (B, C). Returns a scalar. Cole et al. 2021, L_ROLE."""
     p = torch.sigmoid(at_least_float32(logits))
     q = torch.sigmoid(at_least_float32(estimates))
     return (_fit(p, q.detach(), observed, expected_positives) + _fit(q, p.detach(), observed, expected_positives)) / 2

@@ -17,7 +17,7 @@ def average_precision(scores: np.ndarray, labels: np.ndarray, kind: str = "exact
     11-point      mean of the envelope at recalls 0, 0.1 .. 1, compared exactly, not in floating point (VOC 2007).
     The last two rank picture by picture; of tied pictures the earlier row comes first.
     """
-    kinds = {"exact": _exact, "interpolated": _interpolated, "11-point": _eleven_point}
+    kinds = {"exact": _exact, "interpolated": lambda s, positive: np.mean(_envelope(s, positive)), "11-point": _eleven_point}
     if kind not in kinds:
         raise ValueError(f"kind is {kind!r}; it may be {', '.join(kinds)}")
     function = kinds[kind]
@@ -42,10 +42,8 @@ def mean_average_precision(ap: np.ndarray, empty: str = "zero") -> float:
 
 def bootstrap_se(scores: np.ndarray, labels: np.ndarray, resamples: int = 100, seed: int = 0,
                  empty: str = "skip") -> float:
-    """Standard error of the exact mAP, in points: its deviation over resamples of the pictures with replacement.
-
-    Only the test pictures vary: neither the training nor its seed does. empty: see `mean_average_precision`.
-    """
+    """Standard error of the exact mAP, in points: its deviation over resamples of the pictures with replacement. Only the test
+    pictures vary: neither the training nor its seed does. empty: see `mean_average_precision`."""
     scores, labels = check(scores, labels)
     pictures = len(scores)
     random = np.random.default_rng(seed)
@@ -88,10 +86,6 @@ def _envelope(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     ranks = np.flatnonzero(positive[order]) + 1
     precision = np.arange(1, len(ranks) + 1) / ranks
     return np.maximum.accumulate(precision[::-1])[::-1]
-
-
-def _interpolated(scores: np.ndarray, positive: np.ndarray) -> float:
-    return np.mean(_envelope(scores, positive))
 
 
 def _eleven_point(scores: np.ndarray, positive: np.ndarray) -> float:

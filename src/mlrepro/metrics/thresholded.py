@@ -33,10 +33,14 @@ def thresholded_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float
     predicted = scores > threshold if strict else scores >= threshold
     right = predicted == (labels == 1)
     judged = labels != -1
-    return {**_overall_and_per_class(predicted, labels), **_other_means(predicted, labels),
-            "exact_match": 100 * float((right | ~judged).all(axis=1).mean()),
-            "label_accuracy": 100 * float(right[judged].mean()),
-            "all_negative_accuracy": 100 * float((labels[judged] == 0).mean())}
+    hits, retrieved, positives = _counts(predicted, labels, axis=0)
+    means = {"micro_F1": ratio(2 * hits.sum(), (retrieved + positives).sum()), "macro_F1": ratio(2 * hits, retrieved + positives)}
+    hits, retrieved, positives = _counts(predicted, labels, axis=1)
+    means |= {"sample_precision": ratio(hits, retrieved), "sample_recall": ratio(hits, positives),
+              "sample_F1": ratio(2 * hits, retrieved + positives), "sample_IoU": ratio(hits, retrieved + positives - hits),
+              "exact_match": (right | ~judged).all(axis=1), "label_accuracy": right[judged],
+              "all_negative_accuracy": labels[judged] == 0}
+    return _overall_and_per_class(predicted, labels) | {name: 100 * float(np.mean(values)) for name, values in means.items()}
 
 
 def top_k_metrics(scores: np.ndarray, labels: np.ndarray, k: int = 3,
@@ -92,14 +96,3 @@ def _overall_and_per_class(predicted: np.ndarray, labels: np.ndarray) -> dict[st
     per_class = 100 * float(ratio(hits, retrieved).mean()), 100 * float(ratio(hits, positives).mean())
     return {"OP": overall[0], "OR": overall[1], "OF1": _harmonic(*overall),
             "CP": per_class[0], "CR": per_class[1], "CF1": _harmonic(*per_class)}
-
-
-def _other_means(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    hits, retrieved, positives = _counts(predicted, labels, axis=0)
-    micro, macro = ratio(2 * hits.sum(), (retrieved + positives).sum()), ratio(2 * hits, retrieved + positives)
-    hits, retrieved, positives = _counts(predicted, labels, axis=1)
-    means = {"micro_F1": micro, "macro_F1": macro,
-             "sample_precision": ratio(hits, retrieved), "sample_recall": ratio(hits, positives),
-             "sample_F1": ratio(2 * hits, retrieved + positives),
-             "sample_IoU": ratio(hits, retrieved + positives - hits)}
-    return {name: 100 * float(np.mean(values)) for name, values in means.items()}

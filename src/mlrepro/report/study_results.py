@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from mlrepro.config import load_pipeline, nearest
+from mlrepro.config import load_pipeline
+from mlrepro.config_data import nearest
 from mlrepro.errors import InputError
 from mlrepro.report.figures import Point
 from mlrepro.report.reported import ReportedRow, Study, last_match, load_study, parse_run_id

@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 import mlrepro
+from mlrepro.data.manifest import file_sha256
 from mlrepro.errors import InputError
 
 ROOT = Path(".checkpoints")
@@ -27,7 +28,7 @@ def code_digests() -> dict[str, str]:
     package = Path(mlrepro.__file__).parent
     modules = sorted(path for part in CODE for path in
                      ([package / part] if part.endswith(".py") else (package / part).rglob("*.py")))
-    return {path.relative_to(package).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in modules}
+    return {path.relative_to(package).as_posix(): file_sha256(path) for path in modules}
 
 
 @contextmanager
@@ -43,27 +44,21 @@ def exclusive(name: str) -> Iterator[None]:
 
 
 class Checkpoint:
-    """The state of training `name` (`<run>-s<seed>`), valid for one fingerprint.
-
-    `parts`: whatever determines the result (settings, digests of code and data); a checkpoint with other parts is
-    announced and removed, never resumed.
-    """
+    """The state of training `name` (`<run>-s<seed>`), valid for one fingerprint. `parts`: whatever determines the result
+    (settings, digests of code and data); a checkpoint with other parts is announced and removed, never resumed."""
 
     def __init__(self, name: str, parts: dict):
         self.parts = parts
         text = json.dumps(parts, sort_keys=True)
         self.folder = ROOT / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        self._discard_others(name)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "parts.json").write_text(text)
-
-    def _discard_others(self, name: str) -> None:
         for folder in ROOT.glob(f"{name}-????????????"):
             if folder != self.folder and (folder / "parts.json").is_file():
                 old = json.loads((folder / "parts.json").read_text())
-                changed = sorted(key for key in {*old, *self.parts} if old.get(key) != self.parts.get(key))
+                changed = sorted(key for key in {*old, *parts} if old.get(key) != parts.get(key))
                 tqdm.write(f"{name}: an interrupted training is not resumed, since {', '.join(changed)} changed; starting afresh")
                 shutil.rmtree(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "parts.json").write_text(text)
 
     def load(self) -> dict | None:
         path = self.folder / "state.pt"

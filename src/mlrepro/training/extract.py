@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mlrepro.config import Features
+from mlrepro.config_data import Features
 from mlrepro.data.features import open_features
 from mlrepro.data.images import Pictures, normalise, picture_batches, sequential_batches
-from mlrepro.data.manifest import Manifest
+from mlrepro.data.manifest import Manifest, write_json
 from mlrepro.models.backbones import Backbone, create_backbone, map_size
 from mlrepro.training.checkpoint import Checkpoint, code_digests, exclusive
 from mlrepro.training.fit import autocast
@@ -27,10 +27,10 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
 
     An interrupted extraction goes on where it stopped, if weights, transform, code and manifest are the same.
     """
-    backbone, pretrained = create_backbone(settings.backbone, settings.weights, settings.resolution)
+    backbone, (source, sha256) = create_backbone(settings.backbone, settings.weights, settings.resolution)
     backbone = backbone.to(device, memory_format=torch.channels_last).eval()
     header = {
-        "backbone": settings.backbone, "weights": pretrained.source, "weights_sha256": pretrained.sha256,
+        "backbone": settings.backbone, "weights": source, "weights_sha256": sha256,
         "transform": {"resize": [settings.resolution] * 2, "interpolation": backbone.interpolation,
                       "mean": backbone.mean, "std": backbone.std},
         "pooling": "none" if settings.maps else "average", "precision": "bfloat16" if device.type == "cuda" else "float32",
@@ -61,25 +61,15 @@ def _features(backbone: Backbone, manifest: Manifest, settings: Features, header
     with tqdm(total=n, initial=done, desc=f"extract {settings.backbone} {settings.resolution} px", unit="picture") as bar, \
             torch.inference_mode():
         for i, (batch, batch_rows) in enumerate(batches):
-            features[batch_rows.numpy()] = _output(backbone, batch, device, settings.maps)
+            batch = normalise(batch, backbone.mean, backbone.std).contiguous(memory_format=torch.channels_last)
+            with autocast(device):
+                maps = backbone(batch).float()
+            features[batch_rows.numpy()] = (maps if settings.maps else maps.mean((2, 3))).cpu().numpy()
             bar.update(len(batch_rows))
             if i % FLUSH_EVERY == FLUSH_EVERY - 1:
                 features.flush()
-                _replace(done_file, json.dumps(done + (i + 1) * batch_size))
+                write_json(done_file, done + (i + 1) * batch_size)
     return file
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-def _output(backbone: Backbone, batch: torch.Tensor, device: torch.device, whole: bool) -> np.ndarray:
-    pictures = normalise(batch, backbone.mean, backbone.std).contiguous(memory_format=torch.channels_last)
-    with autocast(device):
-        maps = backbone(pictures).float()
-    return (maps if whole else maps.mean((2, 3))).cpu().numpy()
 
 
 def _fitting_batch(backbone: Backbone, resolution: int, device: torch.device) -> int:

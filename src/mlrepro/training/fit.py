@@ -21,8 +21,7 @@ from mlrepro.training.checkpoint import Checkpoint
 from mlrepro.training.distributed import RANK, WORLD, data_parallel, from_main, gather
 from mlrepro.training.early_stopping import stopped
 from mlrepro.training.inputs import FeatureInputs, PictureInputs
-from mlrepro.training.optimizers import create_optimizer
-from mlrepro.training.sam import sharpness_aware
+from mlrepro.training.optimizers import create_optimizer, sharpness_aware
 
 
 @dataclass
@@ -50,10 +49,8 @@ class Training:
 
 
 def average_of(model: nn.Module, decay: float) -> AveragedModel:
-    """A copy of `model` whose state, buffers too, moves by 1 - decay of the way to the model's at each update; no warm-up.
-
-    The average of an integer buffer (batch norm's count) is truncated, as in the code of ASL, Query2Label and AAM.
-    """
+    """A copy of `model` whose state, buffers too, moves by 1 - decay of the way to the model's at each update; no warm-up. The
+    average of an integer buffer (batch norm's count) is truncated, as in the code of ASL, Query2Label and AAM."""
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
     averaged.n_averaged.fill_(1)  # or the first update would be a copy
     return averaged
@@ -71,10 +68,8 @@ def autocast(device: torch.device, precision: str = "auto"):
 @torch.no_grad()
 def predict(model: nn.Module, inputs: FeatureInputs | PictureInputs, rows: np.ndarray, device: torch.device,
             show: str | None = None, augmented: tuple[int, int] | None = None, precision: str = "auto") -> np.ndarray:
-    """float32 logits (len(rows), K) in the order of `rows`. augmented: see PictureInputs.sequential.
-
-    precision: of the run. Only `bfloat16` is followed: `auto` scores in float32 on a GPU too, for half precision makes ties.
-    """
+    """float32 logits (len(rows), K) in the order of `rows`. augmented: see PictureInputs.sequential. precision: of the run. Only
+    `bfloat16` is followed: `auto` scores in float32 on a GPU too, for half precision makes ties."""
     model.eval()
     for module in model.modules():
         if hasattr(module, "precompute"):
@@ -93,11 +88,10 @@ def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs
         on_start: Callable[[str | None], str | None], on_epoch: Callable[[dict], None]) -> Progress:
     """Trains `model` in place to its last epoch and returns what it reached. A resumed training keeps its first seed.
 
-    With `ema`, `model` has the averaged weights in the end, if the average has begun.
-    targets: (train rows, K) int8 that the loss reads; labels: (rows of the manifest, K) full labels for validation;
-    rows: manifest rows of train and val, and of test with `select_on_test`. on_start gets the tracking id of a resumed
-    training and gives the id to keep. checkpoint: of rank 0, which all processes resume from.
-    Raises InputError at a loss that is not finite; the checkpoint of the last finished epoch stays.
+    With `ema`, `model` has the averaged weights in the end, if the average has begun. targets: (train rows, K) int8 that the loss
+    reads; labels: (rows of the manifest, K) full labels for validation; rows: manifest rows of train and val, and of test with
+    `select_on_test`. on_start gets the tracking id of a resumed training and gives the id to keep. checkpoint: of rank 0, which
+    all processes resume from. Raises InputError at a loss that is not finite; the checkpoint of the last finished epoch stays.
     """
     optimizer, schedule = create_optimizer(run, model, loss, max(1, len(rows["train"]) // run.batch_size))
     training = Training(model, data_parallel(model), average_of(model, run.ema) if run.ema else None, loss, optimizer, schedule)
@@ -129,7 +123,9 @@ def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs
             progress.on_test = _better(progress.on_test, entry, "test_mAP", training)
         progress.seconds += time.perf_counter() - start
         if RANK == 0:
-            _save(checkpoint, progress, training)
+            checkpoint.save({"progress": vars(progress), "random": torch.get_rng_state(),
+                             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+                             **{key: p.state_dict() for key, p in vars(training).items() if hasattr(p, "state_dict")}})
         on_epoch(entry)
         bar.set_postfix(loss=f"{train_loss:.4f}", val_mAP=f"{entry['val_mAP']:.2f}")
     if "val_mAP_ema" in progress.history[-1]:
@@ -152,10 +148,8 @@ def expected_labels(scores: np.ndarray) -> float:
 
 
 def _scores(run: Run, training: Training, inputs, labels, rows, device, epoch: int, answers: list) -> dict[str, float]:
-    """mAP in percent of each split and kind of weights that the run wants: val_mAP, val_mAP_ema, test_mAP, test_mAP_ema.
-
-    And of the plain weights on val: val_positives, and what `epoch_metrics` asks for.
-    """
+    """mAP in percent of each split and kind of weights that the run wants: val_mAP, val_mAP_ema, test_mAP, test_mAP_ema. And of
+    the plain weights on val: val_positives, and what `epoch_metrics` asks for."""
     found, beside = {}, {}
     for split in ("val", "test") if run.select_on_test else ("val",):
         for model, suffix in ((training.model, ""), (training.averaged, "_ema")):
@@ -186,10 +180,8 @@ def _better(best: dict | None, entry: dict, column: str, training: Training) -> 
 
 def train_step(run: Run, training: Training, batch: Tensor, targets: Tensor, rows: Tensor, device: torch.device,
                where: str, answers: list | None = None) -> Tensor:
-    """One step of the optimiser; returns the loss before it. Raises InputError, with `where`, if one is not finite.
-
-    answers: takes the logits and targets of each pass.
-    """
+    """One step of the optimiser; returns the loss before it. Raises InputError, with `where`, if one is not finite. answers:
+    takes the logits and targets of each pass."""
     def backward() -> Tensor:
         with autocast(device, run.precision):
             logits = training.forward(batch)
@@ -213,10 +205,8 @@ def train_step(run: Run, training: Training, batch: Tensor, targets: Tensor, row
 
 
 def _train_epoch(run: Run, training: Training, batches, targets, position, device, epoch: int) -> tuple[float, list]:
-    """The mean loss, and for `epoch_metrics` each batch's logits and targets.
-
-    In each step's order: optimiser, average, schedule (deep-object-reid's).
-    """
+    """The mean loss, and for `epoch_metrics` each batch's logits and targets. In each step's order: optimiser, average, schedule
+    (deep-object-reid's)."""
     model, each_step = training.model, run.optimizer.schedule == "one_cycle"
     model.train()
     if run.ema and epoch == run.ema_start:
@@ -244,13 +234,6 @@ def _epoch_metrics(answers, scores, labels, loss, device) -> dict[str, float]:
     value = loss(torch.from_numpy(scores).to(device), torch.from_numpy(labels).to(device), None).item()
     split_metrics = {"train": thresholded_metrics(logits, targets, 0.0), "val": thresholded_metrics(scores, labels, 0.0)}
     return {"val_loss": value, **{f"{split}_{key}": v for split, metrics in split_metrics.items() for key, v in metrics.items()}}
-
-
-def _save(checkpoint: Checkpoint, progress: Progress, training: Training) -> None:
-    checkpoint.save({
-        "progress": vars(progress), **{key: p.state_dict() for key, p in vars(training).items() if hasattr(p, "state_dict")},
-        "random": torch.get_rng_state(), "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    })
 
 
 def _resume(checkpoint: Checkpoint | None, training: Training) -> Progress | None:

@@ -15,10 +15,8 @@ EVALUATION_BATCH = 64
 
 
 class FeatureInputs:
-    """Batches of features (B, channels) or maps (B, C, h, w); `features`: the same of all rows of the manifest.
-
-    Maps may be larger than any memory: they stay in their file, from which each batch is read.
-    """
+    """Batches of features (B, channels) or maps (B, C, h, w); `features`: the same of all rows of the manifest. Maps may be
+    larger than any memory: they stay in their file, from which each batch is read."""
 
     def __init__(self, features: Tensor, device: torch.device):
         self.maps, self.device, self.draw = features.ndim == 4, device, shuffled_batches  # draw: of an epoch's batches

@@ -75,7 +75,11 @@ def search(members: list[tuple[Run, int]], features: Tensor, targets_by_labels: 
         size = math.ceil(len(group) / math.ceil(len(group) / most))  # parts of about equal length keep all threads busy
         parts += [group[start:start + size] for start in range(0, len(group), size)]
     parts.sort(key=lambda part: (part[0].run.batch_size, part[-1].run.loss.name != "role"))  # the longest first
-    start = {seed: _first_layer(seed, features.shape[1], labels.shape[1]) for _, seed in members}
+    start = {}
+    for seed in {seed for _, seed in members}:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            start[seed] = create_head("linear", features.shape[1], labels.shape[1], None)
     # On a CPU a thread a stack, and not several an operation: its operations are too short to be worth their waiting.
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(1 if features.is_cuda else threads, initializer=lambda: torch.set_num_threads(1)) as pool:
@@ -91,12 +95,6 @@ def _check(run: Run) -> None:
     if run.head != "linear" or run != Run(**plain):
         raise InputError(f"{run.run_id}: the search trains linear layers on features, by adam with a constant lr, to the last "
                          "epoch, under the corrected protocol and with no further setting; train this run with its train stage")
-
-
-def _first_layer(seed: int, channels: int, classes: int) -> torch.nn.Linear:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return create_head("linear", channels, classes, None)
 
 
 def _train(outcomes: list[Outcome], layer: torch.nn.Linear, features: Tensor, targets_by_labels: dict[str, Tensor],
@@ -143,11 +141,9 @@ def _score(outcomes: list[Outcome], weights: list[dict[str, Tensor]], features: 
 
 
 class Stack:
-    """Linear layers of one seed and batch size that step together; those with ROLE come last.
-
-    The weights are one (D, C * M) matrix, class by class, and divided by each member's lr: Adam's step is the lr times
-    something that does not depend on it, so that one call with lr 1 serves all members.
-    """
+    """Linear layers of one seed and batch size that step together; those with ROLE come last. The weights are one (D, C * M)
+    matrix, class by class, and divided by each member's lr: Adam's step is the lr times something that does not depend on it, so
+    that one call with lr 1 serves all members."""
 
     def __init__(self, outcomes: list[Outcome], layer: torch.nn.Linear, features: Tensor, targets_by_labels: dict[str, Tensor],
                  labels: np.ndarray, rows: dict[str, np.ndarray]):
@@ -315,11 +311,9 @@ def coefficients(settings: LossSettings, classes: int) -> Tensor | None:
 
 
 class LazyAdam:
-    """Adam on values (N, C, R) of which a step has gradients for a few rows alone; lr (R,).
-
-    The other rows move, too, through their momentum. That movement is a sum of known terms, and is made up for when a row
-    is read the next time: the values then are those of the dense Adam, to rounding.
-    """
+    """Adam on values (N, C, R) of which a step has gradients for a few rows alone; lr (R,). The other rows move, too, through
+    their momentum. That movement is a sum of known terms, and is made up for when a row is read the next time: the values then
+    are those of the dense Adam, to rounding."""
 
     def __init__(self, start: Tensor, lr: Tensor):
         self.state = torch.stack([start, torch.zeros_like(start), torch.zeros_like(start)], 1)  # value, moments 1 and 2

@@ -1,9 +1,12 @@
 """Optimisers and learning-rate schedules."""
 
+import copy
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR
 
 from mlrepro.config import Run
@@ -14,21 +17,17 @@ WARM_UP = 0.2  # share of OneCycle's steps before its peak (ASL, ML-Decoder, Que
 
 def create_optimizer(run: Run, model: nn.Module, loss: nn.Module,
                      steps: int) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
-    """The optimiser of the model's and the loss's parameters, and its schedule (none: constant) for `steps` an epoch.
-
-    A model without a `backbone` is a head. Frozen parameters are in no group; ROLE's estimates decay whatever `decay` says.
-    `one_cycle` is to be stepped after each step, the others after each epoch.
-    """
+    """The optimiser of the model's and the loss's parameters, and its schedule (none: constant) for `steps` an epoch. A model
+    without a `backbone` is a head. Frozen parameters are in no group; ROLE's estimates decay whatever `decay` says. `one_cycle`
+    is to be stepped after each step, the others after each epoch."""
     settings = run.optimizer
     lr = settings.lr * run.batch_size / 256 if settings.lr_scaling == "batch_256" else settings.lr
     groups = _groups(run, model, lr)
     if parameters := list(loss.parameters()):
         groups.append({"params": parameters, "lr": lr * LOSS_LR_FACTOR})
-    if settings.name == "sgd":
-        optimizer = torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    else:
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.name]
-        optimizer = kind(groups, weight_decay=settings.weight_decay)
+    sgd = partial(torch.optim.SGD, momentum=settings.momentum)
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": sgd}
+    optimizer = kinds[settings.name](groups, weight_decay=settings.weight_decay)
     epochs = settings.planned_epochs or run.epochs
     schedules = {
         "constant": lambda _: None,
@@ -53,3 +52,29 @@ def _groups(run: Run, model: nn.Module, lr: float) -> list[dict]:
     return [{"params": parameters, "lr": lr * (run.optimizer.head_lr_factor if in_head else 1.0) * (2 if doubled else 1),
              "weight_decay": 0.0 if undecayed else run.optimizer.weight_decay}
             for (in_head, doubled, undecayed), parameters in sorted(groups.items(), key=lambda item: item[0])]
+
+
+def sharpness_aware(backward: Callable[[], Tensor], model: nn.Module, loss: nn.Module, rho: float) -> Tensor:
+    """Sharpness-aware minimisation (Foret et al., ICLR 2021) as deep-object-reid runs it for AAM, around any optimiser.
+
+    Leaves in `model` the gradient at w + rho g / (||g|| + 1e-12), where g is that at its weights w, which do not change.
+
+    backward(): the loss of a batch, with new gradients of it. Returns that at w. The norm is over all parameters that have
+    a gradient, without weight decay. Both passes update batch norm's statistics and draw their own dropout. What `loss`
+    remembers of a batch (LargeLoss's corrected labels) is decided at w alone: both passes see its state of before.
+    """
+    before = copy.deepcopy(loss.state_dict())
+    value = backward()
+    after = copy.deepcopy(loss.state_dict())
+    loss.load_state_dict(before)
+    moved = {p: p.detach().clone() for p in model.parameters() if p.grad is not None}
+    scale = rho / (get_total_norm([p.grad for p in moved]) + 1e-12)
+    with torch.no_grad():
+        for p in moved:
+            p.add_(p.grad * scale)
+    backward()
+    with torch.no_grad():
+        for p, w in moved.items():
+            p.copy_(w)
+    loss.load_state_dict(after)
+    return value

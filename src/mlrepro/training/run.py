@@ -6,7 +6,6 @@ import json
 import platform
 import resource
 import secrets
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,16 +17,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mlrepro.config import Run
-from mlrepro.data.captions import captions_path, read_captions
-from mlrepro.data.features import features_path, read_features
+from mlrepro.data.features import captions_path, features_path, read_captions, read_features
 from mlrepro.data.graph import label_graph
+from mlrepro.data.images import class_uniform_batches
 from mlrepro.data.manifest import Manifest, load_observed, read_manifest
-from mlrepro.data.sampler import class_uniform_batches
 from mlrepro.errors import InputError
 from mlrepro.losses import Loss, create_loss
 from mlrepro.models.checkpoints import load_network
 from mlrepro.models.classifier import create_classifier
 from mlrepro.models.heads import create_head
+from mlrepro.results import git_state
 from mlrepro.tracking import Tracker
 from mlrepro.training.checkpoint import Checkpoint, code_digests, exclusive
 from mlrepro.training.distributed import RANK, WORLD, from_main
@@ -74,20 +73,17 @@ def create_task(run: Run, manifest: Manifest, data_folder: Path, weights: bool =
         origin = header["weights"], header["weights_sha256"]
         return Task(model.to(where), FeatureInputs(features, where), origin, json.dumps(header), graph, captions)
     built = run if weights else run.model_copy(update={"weights": "none"})
-    model, pretrained = create_classifier(built, classes, **graph, **({"text_dim": captions["width"]} if captions else {}))
-    origin = pretrained.source, pretrained.sha256
+    model, origin = create_classifier(built, classes, **graph, **({"text_dim": captions["width"]} if captions else {}))
     if weights and run.checkpoint:
-        loaded = load_network(model, Path(run.checkpoint), run.checkpoint_drop)
-        origin = "; ".join(filter(None, (run.checkpoint, loaded.note))), loaded.sha256
+        sha256, note = load_network(model, Path(run.checkpoint), run.checkpoint_drop)
+        origin = "; ".join(filter(None, (run.checkpoint, note))), sha256
     model = model.to(where, memory_format=torch.channels_last)
     return Task(model, PictureInputs(manifest, run, model.backbone, where, vectors), origin, "", graph, captions)
 
 
 def train_targets(run: Run, manifest: Manifest, labels: np.ndarray, data_folder: Path) -> tuple[np.ndarray, str]:
-    """(train rows, K) int8 targets in manifest order, full labels or the observed ones, and a digest of them.
-
-    For iun, all true negatives are observed ones too, or under the released protocol none is (see Run.protocol).
-    """
+    """(train rows, K) int8 targets in manifest order, full labels or the observed ones, and a digest of them. For iun, all true
+    negatives are observed ones too, or under the released protocol none is (see Run.protocol)."""
     rows = manifest.rows("train")
     targets = labels[rows]
     if run.labels == "single":
@@ -127,10 +123,8 @@ def read_labelled(data_folder: Path, validation: str = "val") -> Labelled:
 
 
 def train_run(run: Run, seed: int, data_folder: Path, out: Path, name: str, tracker: Tracker) -> Progress:
-    """Trains and writes best.safetensors, last.safetensors, history.csv and training.json into `out`.
-
-    Killed at any moment and run again, it gives the same bits as an uninterrupted run (on the same machine and threads).
-    """
+    """Trains and writes best.safetensors, last.safetensors, history.csv and training.json into `out`. Killed at any moment and
+    run again, it gives the same bits as an uninterrupted run (on the same machine and threads)."""
     data = read_labelled(data_folder, run.validation)
     if run.select_on_test and not len(data.rows["test"]):
         raise InputError(f"{data_folder}/manifest.parquet: no test rows; {run.run_id} cannot have `select_on_test`")
@@ -234,14 +228,3 @@ def environment(seconds: float, pictures: int, precision: str = "auto") -> dict:
         "train_seconds": round(seconds, 2), "images_per_second": round(pictures / max(seconds, 1e-9), 1),
         "peak_memory_mib": round(peak, 1),
     }
-
-
-def git_state() -> tuple[str, bool]:
-    """The commit, and whether code differs from it (settings have their own digests); ("unknown", True) outside git."""
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "--", "src", "stages"],
-                                 capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown", True
-    return commit, bool(changed)

@@ -1,27 +1,22 @@
 """Readers of the layouts that data sets are published in. Each gives one row a listed picture, pictures unopened."""
 
-from __future__ import annotations
-
 import posixpath
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas
 
 from mlrepro.errors import InputError
 
-if TYPE_CHECKING:
-    import pandas
-
 COLUMNS = ["image", "part", "split", "labels", "difficult", "ignored", "captions"]  # see Manifest
-Listing = tuple["pandas.DataFrame", list[str]]
+Listing = tuple[pandas.DataFrame, list[str]]
 
 
 def read(settings, root: Path) -> Listing:
-    """Reads the annotations below the picture root: a table with COLUMNS in the data set's row order, and the classes.
-
-    Two more columns where the source knows them: `negatives` (see Manifest), and `instances`, a class index an object.
-    Raises InputError for annotations that contradict each other or the settings.
-    """
+    """Reads the annotations below the picture root: a table with COLUMNS in the data set's row order, and the classes. Two more
+    columns where the source knows them: `negatives` (see Manifest), and `instances`, a class index an object. Raises InputError
+    for annotations that contradict each other or the settings."""
     module = {"csv": "csv_table"}.get(settings.format, settings.format)
     frame, classes = import_module(f"{__name__}.{module}").read(settings, Path(root))
     repeated = frame[frame["image"].duplicated(keep=False)]
@@ -34,8 +29,6 @@ def read(settings, root: Path) -> Listing:
 
 
 def table(rows: list[tuple], *more: str) -> pandas.DataFrame:
-    import pandas
-
     return pandas.DataFrame(rows, columns=[*COLUMNS, *more])
 
 
@@ -50,6 +43,21 @@ def picture_path(folder: str, name: str, where: str) -> str:
 def sort_names(names) -> list[str]:
     """By number where every name is one, else by text."""
     return sorted(names, key=lambda name: (int(name), name)) if all(map(str.isdecimal, names)) else sorted(names)
+
+
+def load_array(path: Path, kind: str, dimensions: int, absent: str) -> np.ndarray:
+    """A .npy array, mapped, whose dtype is of one of the kinds in `kind`; nothing that would run code (pickle) is loaded."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {absent}") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path}: not a plain .npy array ({error}); fetch it again, or place the right file by hand") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in kind or array.ndim != dimensions or not len(array):
+        found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise InputError(f"{path}: expected {dimensions} dimension(s) of {'text' if kind == 'U' else 'numbers'} and at "
+                         f"least one row, found {found}; fetch it again, or place the right file by hand")
+    return array
 
 
 def read_text(path: Path, remedy: str) -> str:

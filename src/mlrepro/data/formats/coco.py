@@ -4,7 +4,9 @@ import contextlib
 import io
 from pathlib import Path
 
-from mlrepro.config import CocoData, CocoPart
+from pycocotools.coco import COCO
+
+from mlrepro.config_data import CocoData, CocoPart
 from mlrepro.data.formats import Listing, table
 from mlrepro.errors import InputError
 
@@ -18,7 +20,8 @@ def read(settings: CocoData, root: Path) -> Listing:
     rows, classes = [], None
     for split, part in settings.splits.items():
         instances = _load(root / part.instances)
-        categories = _categories(instances, settings.class_order)
+        by_id = settings.class_order == "category_id"
+        categories = sorted(instances.cats, key=None if by_id else lambda key, cats=instances.cats: cats[key]["name"])
         names = [instances.cats[key]["name"] for key in categories]
         if classes is not None and names != classes:
             raise InputError(f"{root / part.instances}: other categories than in the files before it; all splits of a "
@@ -32,12 +35,15 @@ def _part_rows(settings: CocoData, root: Path, split: str, part: CocoPart, insta
     path = root / part.instances
     index = {key: position for position, key in enumerate(categories)}
     objects = {key: [] for key in instances.imgs}
-    for annotation in _annotations(instances, path, "category_id"):
+    for annotation in _annotations(instances, path, "category_id", instances.imgs):
         if annotation["category_id"] not in index:
             raise InputError(f"{path}: annotation {annotation.get('id')} has category {annotation['category_id']}, "
                              f"which `categories` does not list; fetch the file again")
         objects[annotation["image_id"]].append(index[annotation["category_id"]])
-    captions = _captions(root / part.captions, instances.imgs) if part.captions else {}
+    captions = {}
+    if part.captions:
+        for annotation in _annotations(_load(root / part.captions), root / part.captions, "caption", instances.imgs):
+            captions.setdefault(annotation["image_id"], []).append(annotation["caption"].strip())
     kept = {key for key in objects if objects[key] or settings.unannotated == "keep"}
     keys = sorted(kept if settings.uncaptioned == "keep" else kept & captions.keys(),
                   key=str if settings.row_order == "id_text" else None)
@@ -51,22 +57,8 @@ def _part_rows(settings: CocoData, root: Path, split: str, part: CocoPart, insta
              captions.get(key, []), objects[key]) for key in keys]
 
 
-def _categories(instances, class_order: str) -> list[int]:
-    """Category ids in class order."""
-    return sorted(instances.cats, key=None if class_order == "category_id" else lambda key: instances.cats[key]["name"])
-
-
-def _captions(path: Path, known) -> dict[int, list[str]]:
-    captions = {}
-    sentences = _load(path)
-    for annotation in _annotations(sentences, path, "caption", known):
-        captions.setdefault(annotation["image_id"], []).append(annotation["caption"].strip())
-    return captions
-
-
-def _annotations(file, path: Path, field: str, known=None):
+def _annotations(file, path: Path, field: str, known):
     """The annotations, each checked to have `field` and a listed picture. Not `file.anns`: it loses repeated ids."""
-    known = file.imgs if known is None else known
     for annotation in file.dataset.get("annotations", []):
         if field not in annotation:
             raise InputError(f"{path}: annotation {annotation.get('id')} has no {field!r}; "
@@ -78,8 +70,6 @@ def _annotations(file, path: Path, field: str, known=None):
 
 
 def _load(path: Path):
-    from pycocotools.coco import COCO
-
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its timings
             file = COCO(str(path))

@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from mlrepro.config import CsvData, nearest
+from mlrepro.config_data import CsvData, nearest
 from mlrepro.data.corruption import hold_out
 from mlrepro.data.formats import Listing, picture_path, read_text, sort_names, table
 from mlrepro.errors import InputError
@@ -13,10 +13,8 @@ SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "
 
 
 def read(settings: CsvData, root: Path) -> Listing:
-    """Rows in the order of the table, then those of the unlabelled one, of which every class is ignored.
-
-    An empty label field is a picture without labels, an empty caption is none.
-    """
+    """Rows in the order of the table, then those of the unlabelled one, of which every class is ignored. An empty label field is
+    a picture without labels, an empty caption is none."""
     path = root / settings.table
     records = _records(settings, path, ("image_column", "labels_column", "split_column", "caption_column"))
     splits = _splits(settings, path, records)

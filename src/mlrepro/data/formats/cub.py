@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlrepro.config import CubData
+from mlrepro.config_data import CubData
 from mlrepro.data.formats import Listing, read_text, table
 from mlrepro.errors import InputError
 
@@ -12,17 +12,17 @@ REMEDY = "unpack the archive again"
 
 
 def read(settings: CubData, root: Path) -> Listing:
-    """Rows in the order of images.txt, train and test among each other, as Cole et al. 2021 read them.
-
-    An attribute is positive where `is_present` is 1, however certain the annotator was.
-    """
+    """Rows in the order of images.txt, train and test among each other, as Cole et al. 2021 read them. An attribute is positive
+    where `is_present` is 1, however certain the annotator was."""
     folder = root / settings.root
     images = _pairs(folder / "images.txt")
     parts = _pairs(folder / "train_test_split.txt")
     if parts.keys() != images.keys():
         other = min(parts.keys() ^ images.keys(), key=int)
         raise InputError(f"{folder / 'train_test_split.txt'}: lists other pictures than images.txt, e.g. {other}; {REMEDY}")
-    classes = list(_pairs(_names_file(folder, root)).values())
+    # attributes.txt lies beside the folder in the archive, and in attributes/ where its README says it is.
+    inside = folder / "attributes" / "attributes.txt"
+    classes = list(_pairs(inside if inside.is_file() else root / "attributes.txt").values())
     labels = _attributes(folder / "attributes" / "image_attribute_labels.txt", list(images), len(classes))
     rows = []
     for (key, name), row in zip(images.items(), labels, strict=True):
@@ -31,12 +31,6 @@ def read(settings: CubData, root: Path) -> Listing:
         part = "train" if parts[key] == "1" else "test"
         rows.append((f"{settings.root}/images/{name}", part, part, np.flatnonzero(row).tolist(), [], [], []))
     return table(rows), classes
-
-
-def _names_file(folder: Path, root: Path) -> Path:
-    """attributes.txt lies beside the folder in the archive, and in attributes/ where its README says it is."""
-    inside = folder / "attributes" / "attributes.txt"
-    return inside if inside.is_file() else root / "attributes.txt"
 
 
 def _pairs(path: Path) -> dict[str, str]:

@@ -5,20 +5,15 @@ among the splits, so that no handwriting is in two of them. Small, but with what
 tail of label frequencies, labels that come together, different sizes and places, partial overlap, a textured ground.
 """
 
-from __future__ import annotations
-
 import gzip
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from mlrepro.config import DigitsData
+from mlrepro.config_data import DigitsData
 from mlrepro.data.formats import Listing, table
 from mlrepro.errors import InputError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 CLASSES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 SOURCE = "digits.csv.gz"
@@ -78,8 +73,6 @@ def _labels(random: np.random.RandomState) -> list[int]:
 
 def _compose(digits: list[np.ndarray], random: np.random.RandomState) -> Image.Image:
     """Draws the digits, each with its own size, place, lean and colour, on a textured ground."""
-    from PIL import Image
-
     picture = _ground(random)
     covered = np.zeros((SIZE, SIZE), bool)
     dark = picture.mean() > 128
@@ -99,8 +92,6 @@ def _compose(digits: list[np.ndarray], random: np.random.RandomState) -> Image.I
 
 def _ground(random: np.random.RandomState) -> np.ndarray:
     """(SIZE, SIZE, 3) values in 0..255: colour that changes slowly, with grain."""
-    from PIL import Image
-
     coarse = np.clip(random.choice([60, 195]) + random.randint(-40, 41, (5, 5, 3)), 0, 255).astype(np.uint8)
     smooth = Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     return np.asarray(smooth, np.float64) + random.normal(0, 10, (SIZE, SIZE, 1))

@@ -4,24 +4,23 @@ from pathlib import Path
 
 import numpy as np
 
-from mlrepro.config import Corruption, FormattedData
+from mlrepro.config_data import Corruption, FormattedData
 from mlrepro.data.corruption import observe
-from mlrepro.data.formats import Listing, picture_path, read_text, table
+from mlrepro.data.formats import Listing, load_array, picture_path, read_text, table
 from mlrepro.errors import InputError
 
 REMEDY = "fetch it again, or place the right file by hand"
+ABSENT = "place it there by hand, or mend `archives` and `splits`"
 
 
 def read(settings: FormattedData, root: Path) -> Listing:
-    """Rows in the order of the files. A row without any label stays: an all-zero row, as in the source (NUS-WIDE: 22.3 %).
-
-    The observed labels are only checked: the corruption draws the same ones, and what differs is printed.
-    """
+    """Rows in the order of the files. A row without any label stays: an all-zero row, as in the source (NUS-WIDE: 22.3 %). The
+    observed labels are only checked: the corruption draws the same ones, and what differs is printed."""
     # Files that were fetched are read where they lie: a label matrix has 100 MB, the features beside it a gigabyte.
     arrays = root if settings.folder else root.parent / "archives"
     rows, widths = [], {}
     for split, part in settings.splits.items():
-        images = _load(listed := arrays / f"formatted_{part}_images.npy", "U", 1)
+        images = load_array(listed := arrays / f"formatted_{part}_images.npy", "U", 1, ABSENT)
         path = arrays / f"formatted_{part}_labels.npy"
         labels = _labels(path, len(images), (0, 1))
         widths[path.name] = labels.shape[1]
@@ -35,24 +34,9 @@ def read(settings: FormattedData, root: Path) -> Listing:
     return table(rows), _classes(settings, root, widths.popitem()[1])
 
 
-def _load(path: Path, kind: str, dimensions: int) -> np.ndarray:
-    """An array whose dtype is of one of the kinds in `kind`; nothing that would run code (pickle) is loaded."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; place it there by hand, or mend `archives` and `splits`") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: not a plain .npy array ({error}); {REMEDY}") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in kind or array.ndim != dimensions or not len(array):
-        found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise InputError(f"{path}: expected {dimensions} dimension(s) of {'text' if kind == 'U' else 'numbers'} and at "
-                         f"least one row, found {found}; {REMEDY}")
-    return array
-
-
 def _labels(path: Path, rows: int, valid: tuple[int, ...]) -> np.ndarray:
     """(N, C) int8; the files hold float64 or int64."""
-    labels = _load(path, "fiu", 2)
+    labels = load_array(path, "fiu", 2, ABSENT)
     if len(labels) != rows:
         raise InputError(f"{path}: {len(labels)} rows, but the pictures beside it are {rows}; all files of a part have one "
                          f"row a picture: {REMEDY}")

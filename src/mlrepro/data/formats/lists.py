@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mlrepro.config import ListsData, nearest
+from mlrepro.config_data import ListsData, nearest
 from mlrepro.data.formats import Listing, picture_path, read_text, sort_names, table
 from mlrepro.errors import InputError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlrepro.config import MirflickrData
+from mlrepro.config_data import MirflickrData
 from mlrepro.data.corruption import hold_out
 from mlrepro.data.formats import Listing, read_text, table
 from mlrepro.errors import InputError

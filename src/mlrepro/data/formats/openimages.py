@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from mlrepro.config import OpenImagesData
+import pandas
+
+from mlrepro.config_data import OpenImagesData
 from mlrepro.data.formats import Listing, picture_path, read_text, table
 from mlrepro.errors import InputError
 
@@ -11,10 +13,8 @@ CHUNK = 2_000_000  # lines of a table of up to 60 million
 
 
 def read(settings: OpenImagesData, root: Path) -> Listing:
-    """Pictures with at least one positive, by part and id, at <part>/<first two characters of the id>/<id>.jpg.
-
-    A class that was verified as both is positive. `negatives` holds the verified absent ones.
-    """
+    """Pictures with at least one positive, by part and id, at <part>/<first two characters of the id>/<id>.jpg. A class that was
+    verified as both is positive. `negatives` holds the verified absent ones."""
     tables = root if settings.folder else root.parent / "archives"  # gigabytes: read where they were fetched to
     lines = read_text(tables / settings.class_names, "mend `class_names`").splitlines()
     classes = dict(line.split(",", 1) for line in lines if line.startswith("/m/"))  # a header does not
@@ -29,8 +29,6 @@ def read(settings: OpenImagesData, root: Path) -> Listing:
 
 def _verified(path: Path, classes: list[str]) -> dict[str, tuple[list[int], list[int]]]:
     """Id -> class indices of the positives and of the verified negatives, for pictures with a positive, by id."""
-    import pandas
-
     try:
         chunks = pandas.read_csv(path, usecols=list(KINDS), dtype=KINDS, chunksize=CHUNK)
         found = pandas.concat([chunk[chunk["LabelName"].isin(classes)] for chunk in chunks])

@@ -3,17 +3,15 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from mlrepro.config import VocData, nearest
+from mlrepro.config_data import VocData, nearest
 from mlrepro.data.formats import Listing, read_text, table
 from mlrepro.errors import InputError
 
 
 def read(settings: VocData, root: Path) -> Listing:
-    """Rows sorted by file name within a set, sets in the order of the settings; classes in the order of the settings.
-
-    A list says 1 (positive), -1 (negative) or 0 (difficult: there, but hard to see), and `settings.difficult` says
-    what 0 counts as: published numbers disagree on it.
-    """
+    """Rows sorted by file name within a set, sets in the order of the settings; classes in the order of the settings. A list says
+    1 (positive), -1 (negative) or 0 (difficult: there, but hard to see), and `settings.difficult` says what 0 counts as:
+    published numbers disagree on it."""
     rows = []
     for split, parts in settings.splits.items():
         rule = settings.difficult if isinstance(settings.difficult, str) else settings.difficult.get(split)

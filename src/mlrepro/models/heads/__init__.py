@@ -1,11 +1,11 @@
 """Classification heads: a feature map (B, C, h, w) in, logits (B, K) out. `linear` alone takes vectors (B, C)."""
 
-import inspect
 from functools import partial
 
 from torch import nn
 
-from mlrepro.config import nearest
+from mlrepro.config import check_head_options
+from mlrepro.config_data import nearest
 from mlrepro.errors import InputError
 from mlrepro.models.heads.csra import CSRAHead
 from mlrepro.models.heads.graph import GraphReweightingHead, MLGCNHead
@@ -32,14 +32,7 @@ def create_head(name: str, channels: int, num_classes: int, map_size: tuple[int,
     """The head `name` for maps of C channels and `map_size` (h, w), which only query2label needs."""
     if name not in HEADS:
         raise InputError(f"head: {name!r} is not known; {nearest(name, list(HEADS))}")
-    build = HEADS[name]
-    accepted = set(inspect.signature(build).parameters) - {"channels", "num_classes", "map_size"}
-    if name in ("gap", "gmp", "gapgmp"):
-        accepted -= {"pooling"}  # the name says it
-    for option in options:
-        if option not in accepted:
-            remedy = nearest(option, sorted(accepted)) if accepted else "it has none"
-            raise InputError(f"head {name}: unknown option {option!r}; {remedy}")
+    check_head_options(name, options.keys() - {"words", "A", "text_dim"})  # what the data set gives
     if name == "query2label":
         options["map_size"] = map_size
-    return build(channels, num_classes, **options)
+    return HEADS[name](channels, num_classes, **options)

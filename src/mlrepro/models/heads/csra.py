@@ -18,11 +18,9 @@ TEMPERATURES = {
 
 
 class CSRAHead(nn.Module):
-    """(B, C, h, w) to logits (B, K): mean score plus `lam` times the attended score, summed over the heads.
-
-    The score of a class at a position is the projection of the feature on the class's unit weight vector.
-    heads: 1, 2, 4, 6 or 8; it sets the temperatures.
-    """
+    """(B, C, h, w) to logits (B, K): mean score plus `lam` times the attended score, summed over the heads. The score of a class
+    at a position is the projection of the feature on the class's unit weight vector. heads: 1, 2, 4, 6 or 8; it sets the
+    temperatures."""
 
     def __init__(self, channels: int, num_classes: int, heads: int = 1, lam: float = 0.1):
         super().__init__()

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from mlrepro.errors import InputError
 from mlrepro.models.heads.ml_decoder import MLDecoderHead
-from mlrepro.models.heads.pooling import check_pooling, classifier, pool
+from mlrepro.models.heads.pooling import POOLINGS, classifier, pool
 
 
 def normalize_adjacency(A: Tensor) -> Tensor:
@@ -96,17 +96,17 @@ class GraphReweightingHead(nn.Module):
     def __init__(self, channels: int, num_classes: int, words: np.ndarray, A: np.ndarray, layer: str = "gat",
                  pooling: str = "avg", angular: bool = False, embedding: int = 768, ffn: int = 2048):
         super().__init__()
-        if layer not in LAYERS:
-            raise InputError(f"layer: {layer!r} is not known; valid: {', '.join(LAYERS)}")
+        for name, value, valid in (("layer", layer, LAYERS), ("pooling", pooling, (*POOLINGS, "ml_decoder"))):
+            if value not in valid:
+                raise InputError(f"{name}: {value!r} is not known; valid: {', '.join(valid)}")
         _register_graph(self, words, A, num_classes)
         self.gc1 = LAYERS[layer](self.inp.shape[1], channels)
         self.gc2 = LAYERS[layer](channels, channels)
         if pooling == "ml_decoder":
-            self.pooling = None
             self.head = MLDecoderHead(channels, num_classes, embedding=embedding, ffn=ffn, angular=angular)
         else:
-            self.pooling = check_pooling(pooling)
             self.head = classifier(channels, num_classes, angular)
+        self.pooling = pooling
         self.register_buffer("fixed_gates", None, persistent=False)
 
     def gates(self) -> Tensor:
@@ -128,4 +128,4 @@ class GraphReweightingHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         gates = self.gates() if self.fixed_gates is None else self.fixed_gates
         gated = features * gates[:, None, None]
-        return self.head(pool(gated, self.pooling) if self.pooling else gated)
+        return self.head(gated if self.pooling == "ml_decoder" else pool(gated, self.pooling))

@@ -4,8 +4,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mlrepro.errors import InputError
-
 POOLINGS = ("avg", "max", "avg+max")
 
 
@@ -16,12 +14,6 @@ def pool(features: Tensor, pooling: str) -> Tensor:
     if pooling == "max":
         return features.amax((2, 3))
     return features.mean((2, 3)) + features.amax((2, 3))
-
-
-def check_pooling(pooling: str) -> str:
-    if pooling not in POOLINGS:
-        raise InputError(f"pooling: {pooling!r} is not known; valid: {', '.join(POOLINGS)}")
-    return pooling
 
 
 class AngularLinear(nn.Module):
@@ -44,14 +36,12 @@ def classifier(channels: int, num_classes: int, angular: bool) -> nn.Module:
 
 class PoolingHead(nn.Module):
     """Pooling, then one linear (or angular) layer: (B, C, h, w) to logits (B, K). text_dim: width of `vectors` (B, text_dim) of
-    the captions, which are appended to the pooled features (004).
-
-    Parameter names are those of ASL's `head.fc` and, renamed by checkpoints.py, of SPML's `linear_classifier`.
-    """
+    the captions, which are appended to the pooled features (004). Parameter names are those of ASL's `head.fc` and, renamed by
+    checkpoints.py, of SPML's `linear_classifier`."""
 
     def __init__(self, channels: int, num_classes: int, pooling: str = "avg", angular: bool = False, text_dim: int = 0):
         super().__init__()
-        self.pooling = check_pooling(pooling)
+        self.pooling = pooling
         self.fc = classifier(channels + text_dim, num_classes, angular)
 
     def forward(self, features: Tensor, vectors: Tensor | None = None) -> Tensor:

@@ -13,10 +13,8 @@ KEEP_SELF_ATTENTION = ("none", "other", "both")
 
 
 def sine_positions(channels: int, height: int, width: int) -> Tensor:
-    """The fixed position table (1, channels, height, width): first half of the channels from y, second half from x.
-
-    Coordinates 1..H are scaled to (0, 2 pi]; even channels are sines, odd ones cosines (DETR's table).
-    """
+    """The fixed position table (1, channels, height, width): first half of the channels from y, second half from x. Coordinates
+    1..H are scaled to (0, 2 pi]; even channels are sines, odd ones cosines (DETR's table)."""
     half = channels // 2
     period = 10000 ** (2 * torch.div(torch.arange(half, dtype=torch.float32), 2, rounding_mode="floor") / half)
 
@@ -53,9 +51,7 @@ class EncoderLayer(nn.Module):
 
 class DecoderLayer(nn.Module):
     """Post-norm layer on the content (B, K, D); the label embeddings (K, D) enter as positions of the queries only.
-
-    Self-attention is skipped where `self_attn` was set to None.
-    """
+    Self-attention is skipped where `self_attn` was set to None."""
 
     def __init__(self, dim: int, heads: int, ffn: int, dropout: float):
         super().__init__()
