@@ -287,6 +287,18 @@ def test_number_of_workers_does_not_change_pictures(manifest):
     assert torch.equal(alone, two)
 
 
+def test_a_row_drawn_again_is_augmented_anew(manifest):
+    """As a sampler that repeats pictures needs it: otherwise a class with one picture would show it alike all epoch long."""
+    source = inputs(manifest, augment="aam")
+    source.draw = lambda *_: [np.array([3, 5, 3]), np.array([3, 0])]
+    (first, rows), (second, more) = source.shuffled(ROWS, 3, 5, 1)
+    assert torch.cat([rows, more]).tolist() == [3, 5, 3, 3, 0]
+    drawn = torch.cat([first, second])
+    once = by_row(inputs(manifest, augment="aam").shuffled(ROWS, 4, 5, 1))
+    assert torch.equal(drawn[[0, 1, 4]], once[[3, 5, 0]])
+    assert not torch.equal(drawn[2], drawn[0]) and not torch.equal(drawn[3], drawn[2])
+
+
 def test_normalise_settings(manifest):
     unit = by_row(inputs(manifest, normalise="unit").sequential(ROWS))
     assert 0 <= unit.min() < 0.3 and 0.7 < unit.max() <= 1

@@ -1,10 +1,11 @@
-"""Pictures as tensors: decode, resize, augment. Every picture's augmentation follows from (seed, epoch, row) alone, so that
-neither the number of workers nor an interruption changes it."""
+"""Pictures as tensors: decode, resize, augment. Every picture's augmentation follows from (seed, epoch, row) alone, and from how
+often the epoch drew it before, so that neither the number of workers nor an interruption changes it."""
 
 import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
@@ -41,7 +42,8 @@ def resize_cv2(picture: np.ndarray, resolution: int) -> np.ndarray:
 
 
 class Pictures(Dataset):
-    """Item i: (uint8 (3, S, S), row) of `rows[i]`. `augment`: one of augment.RECIPES, drawn from (seed, epoch, row)."""
+    """Item i: (uint8 (3, S, S), row) of `rows[i]`. `augment`: one of augment.RECIPES, drawn from (seed, epoch, row); of a row that
+    `rows` holds again, another draw each time."""
 
     def __init__(self, manifest: Manifest, rows: np.ndarray, resolution: int, interpolation: str, augment: str = "none",
                  seed: int = 0, epoch: int = 0):
@@ -49,6 +51,7 @@ class Pictures(Dataset):
         self.root, self.rows = manifest.root, rows
         self.resolution, self.interpolation = resolution, interpolation
         self.augment, self.seed, self.epoch = augment, seed, epoch
+        self.repeats = pd.Series(rows).groupby(rows).cumcount().to_numpy()  # how often `rows` held it before
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -57,7 +60,8 @@ class Pictures(Dataset):
         row = int(self.rows[i])
         picture = decode(self.root / self.paths[row], self.resolution, self.interpolation)
         if self.augment != "none":
-            rng = np.random.default_rng([self.seed, self.epoch, row])
+            again = [int(self.repeats[i])] if self.repeats[i] else []
+            rng = np.random.default_rng([self.seed, self.epoch, row, *again])
             picture = np.asarray(RECIPES[self.augment](Image.fromarray(picture), rng))
         return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))), row
 

@@ -51,8 +51,11 @@ class PictureInputs:
             yield batch if self.vectors is None else (batch, self.vectors[rows].to(self.device)), rows
 
     def shuffled(self, rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, self.augment, seed, epoch)
-        return self._batches(pictures, share(self.draw(len(rows), batch_size, seed, epoch)))
+        batches = self.draw(len(rows), batch_size, seed, epoch)
+        drawn = rows[np.concatenate(batches)]
+        pictures = Pictures(self.manifest, drawn, self.resolution, self.interpolation, self.augment, seed, epoch)
+        ends = np.cumsum([len(batch) for batch in batches])[:-1]
+        return self._batches(pictures, share(np.split(np.arange(len(drawn)), ends)))
 
     def sequential(self, rows: np.ndarray, augmented: tuple[int, int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """`augmented`: (seed, epoch) whose training pictures are wanted, the same that `shuffled` gives; none: as they are."""
