@@ -187,6 +187,7 @@ def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[floa
     """A row a name, a marker a series; beyond 40 names in two columns. Values: percent, or counts on a log axis."""
     parts = 1 if len(names) <= 40 else 2
     length = -(-len(names) // parts)
+    largest = max((value for values in series.values() for value in values if value), default=1)
     with _figure(stem, 1.1 + 0.21 * length) as figure:
         panels = figure.subplots(1, parts, sharex=True, squeeze=False)[0]
         for part, axes in enumerate(panels):
@@ -200,7 +201,7 @@ def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[floa
             axes.set_xlabel(xlabel)
             if logarithmic:
                 axes.set_xscale("symlog", linthresh=1, linscale=0.4)
-                axes.set_xlim(left=-0.3)
+                axes.set_xlim(-0.3, largest * 1.3)
                 axes.xaxis.set_major_formatter("{x:.0f}")
             else:
                 axes.set_xlim(-2, 102)
