@@ -14,6 +14,7 @@ from mlrepro.config_data import Captions, Corruption, DataSettings, Features, St
 from mlrepro.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, where it was built
 Head = Literal["linear", "gap", "gmp", "gapgmp", "boostlu", "query2label", "ml_decoder", "csra", "mlgcn", "graph", "mlp"]
 
 
@@ -377,7 +378,7 @@ def _describe(error: dict) -> str:
 
 def read_yaml(path: Path) -> dict:
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), YAML_LOADER)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

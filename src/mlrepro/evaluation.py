@@ -14,7 +14,7 @@ from mlrepro.data.graph import cooccurrence
 from mlrepro.data.manifest import Manifest, file_sha256, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.metrics import ratio
-from mlrepro.metrics.average_precision import average_precision, bootstrap_se, mean_average_precision
+from mlrepro.metrics.average_precision import average_precisions, bootstrap_se, mean_average_precision
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import tune_global_threshold, tune_thresholds, tune_thresholds_released
 from mlrepro.models.checkpoints import load_network
@@ -102,10 +102,10 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
     code makes of it, tuned_global_ is one for all classes. _at_p: at probability p (004, Table 3).
     """
     scores, test = logits["test"], labels[rows["test"]]
-    exact = average_precision(scores, test)
-    metrics = {"mAP": mean_average_precision(exact, run.empty_classes)}
-    for name, kind in (("mAP_interpolated", "interpolated"), ("mAP_11point", "11-point")):
-        metrics[name] = mean_average_precision(average_precision(scores, test, kind), run.empty_classes)
+    aps = average_precisions(scores, test)
+    exact = aps["exact"]
+    metrics = {name: mean_average_precision(aps[kind], run.empty_classes)
+               for name, kind in (("mAP", "exact"), ("mAP_interpolated", "interpolated"), ("mAP_11point", "11-point"))}
     metrics["mAP_nonempty"] = mean_average_precision(exact, "skip")
     metrics |= thresholded_metrics(scores, test, 0.0)  # logit 0 is probability 0.5
     metrics |= {f"top3_{key}": value for key, value in top_k_metrics(scores, test, 3).items() if key in GROUPED}
@@ -116,8 +116,9 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
         tuned = thresholded_metrics(scores, test, tune(logits["val"], labels[rows["val"]]), strict)
         metrics |= {f"{name}_{key}": tuned[key] for key in dict.fromkeys(GROUPED + SAMPLES + F1_AVERAGES)}
     if not (labelled := (test > 0).any(1)).all():  # 000 and Cole et al. leave unlabelled pictures out, Query2Label does not
+        aps = average_precisions(scores[labelled], test[labelled])
         for name, kind in (("mAP_annotated", "exact"), ("mAP_interpolated_annotated", "interpolated")):
-            metrics[name] = mean_average_precision(average_precision(scores[labelled], test[labelled], kind), run.empty_classes)
+            metrics[name] = mean_average_precision(aps[kind], run.empty_classes)
     train = labels[manifest.rows("train")]
     together, positives = cooccurrence(train)
     np.fill_diagonal(together, positives)

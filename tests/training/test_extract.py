@@ -27,7 +27,7 @@ def test_rows_follow_the_manifest_and_the_header_says_how(prepared):
     features, header = read_features(prepared / FILE, manifest, "efficientnet_lite0", 32)
     backbone, origin = create_backbone("efficientnet_lite0", "package", 32)
     row = 100
-    picture = decode(manifest.root / manifest.frame["image"][row], 32, backbone.interpolation)
+    picture = np.asarray(decode(manifest.root / manifest.frame["image"][row], 32, backbone.interpolation))
     x = (picture / 255 - np.array(backbone.mean)) / np.array(backbone.std)
     with torch.inference_mode():
         wanted = backbone.eval()(torch.tensor(x.transpose(2, 0, 1)[None], dtype=torch.float32)).mean((2, 3))[0]

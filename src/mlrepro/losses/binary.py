@@ -17,7 +17,8 @@ def at_least_float32(logits: Tensor) -> Tensor:
 def soft_targets(targets: Tensor, smoothing: float, dtype: torch.dtype) -> Tensor:
     """Targets (B, C) with label smoothing as in deep-object-reid: t becomes t (1 - smoothing), and 0 becomes smoothing. Ignored
     entries, which are negative, become 0; the caller masks them."""
-    return torch.where(targets == 0, smoothing, targets.to(dtype).clamp(min=0) * (1 - smoothing))
+    known = targets.to(dtype).clamp(min=0)
+    return torch.where(targets == 0, smoothing, known * (1 - smoothing)) if smoothing else known
 
 
 def negative_log(p: Tensor) -> Tensor:

@@ -22,8 +22,8 @@ def check(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     wrong = labels[(labels != 1) & (labels != 0) & (labels != -1)]
     if len(wrong):
         raise ValueError(f"labels may be -1, 0 or 1; {len(wrong)} entries are others, among them {wrong[:5].tolist()}")
-    missing = np.isnan(scores).sum()
-    if missing:
+    if np.isnan(scores.min(initial=np.inf)):  # which is NaN where one is
+        missing = np.isnan(scores).sum()
         raise InputError(f"scores: {missing} of {scores.size} are NaN, so they have no order; the training diverged: "
                          "lower optimizer.lr, or look at the loss in the run's history")
     return scores, labels

@@ -1,28 +1,35 @@
 """Average precision: exact, interpolated (VOC 2010 on) and 11-point (VOC 2007), and the standard error of its mean."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from mlrepro.metrics import check, ratio
 
+KINDS = ("exact", "interpolated", "11-point")
+
 
 def average_precision(scores: np.ndarray, labels: np.ndarray, kind: str = "exact") -> np.ndarray:
-    """Average precision of each class as a fraction, (C,) float64; NaN where a class has no positive.
+    """One kind of `average_precisions`."""
+    return average_precisions(scores, labels, (kind,))[kind]
 
-    scores, labels (N, C): see `mlrepro.metrics`. kind:
+
+def average_precisions(scores: np.ndarray, labels: np.ndarray, kinds: tuple[str, ...] = KINDS) -> dict[str, np.ndarray]:
+    """Average precision of each class as a fraction, (C,) float64, by kind; NaN where a class has no positive.
+
+    scores, labels (N, C): see `mlrepro.metrics`. The kinds share one sort of each class:
     exact         sum of (R_n - R_n-1) P_n over the distinct scores, so that tied pictures count as one step:
                   scikit-learn's average_precision_score.
     interpolated  area under the monotone envelope of the curve (VOC 2010 devkit; Query2Label's voc_mAP).
     11-point      mean of the envelope at recalls 0, 0.1 .. 1, compared exactly, not in floating point (VOC 2007).
     The last two rank picture by picture; of tied pictures the earlier row comes first.
     """
-    kinds = {"exact": _exact, "interpolated": lambda s, positive: np.mean(_envelope(s, positive)), "11-point": _eleven_point}
-    if kind not in kinds:
-        raise ValueError(f"kind is {kind!r}; it may be {', '.join(kinds)}")
-    function = kinds[kind]
-    columns = by_class(*check(scores, labels))
-    return np.array([function(s, positive) if positive.any() else np.nan for s, positive in columns])
+    if wrong := set(kinds) - set(KINDS):
+        raise ValueError(f"kind is {wrong.pop()!r}; it may be {', '.join(KINDS)}")
+    rows = per_class(lambda s, positive: _by_kind(s, positive, kinds), *check(scores, labels))
+    return dict(zip(kinds, np.array(rows, dtype=np.float64).reshape(-1, len(kinds)).T, strict=True))
 
 
 def mean_average_precision(ap: np.ndarray, empty: str = "zero") -> float:
@@ -57,46 +64,54 @@ def bootstrap_se(scores: np.ndarray, labels: np.ndarray, resamples: int = 100, s
     return float(np.std([mean_average_precision(row, empty) for row in ap], ddof=1))
 
 
-def by_class(scores: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each class the scores and whether they are positive, (n,) and (n,), of the pictures it does not ignore."""
-    columns = np.ascontiguousarray(scores.T), np.ascontiguousarray(labels.T)
-    for s, y in zip(*columns, strict=True):
-        yield s[y != -1], y[y != -1] == 1
+def per_class(function: Callable, scores: np.ndarray, labels: np.ndarray) -> list:
+    """function(s, positive) of each class: scores and whether they are positive, (n,) and (n,), of the pictures it does not
+    ignore. On all cores, for numpy sorts without holding the interpreter."""
+    def apply(s: np.ndarray, y: np.ndarray):
+        return function(s, y == 1) if y.min(initial=0) == 0 else function(s[y != -1], y[y != -1] == 1)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(apply, np.ascontiguousarray(scores.T), np.ascontiguousarray(labels.T)))
 
 
-def counts_at_positives(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(thresholds, hits, retrieved), each (P,): the positives' scores, ascending, and how many positives and how many
-    pictures score at least as much. One sort of values, which is several times faster than an argsort.
+def counts_at_positives(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(thresholds, hits, retrieved, tied), each (P,): the positives' scores, ascending, how many positives and how many pictures
+    score at least as much, and whether another picture scores the same. One sort of values, several times faster than an argsort.
     """
     thresholds, ranked = np.sort(scores[positive]), np.sort(scores)
+    first = np.searchsorted(ranked, thresholds)
     hits = len(thresholds) - np.searchsorted(thresholds, thresholds)
-    retrieved = len(ranked) - np.searchsorted(ranked, thresholds)
-    return thresholds, hits, retrieved
+    tied = np.append(ranked, np.nan)[first + 1] == thresholds
+    return thresholds, hits, len(ranked) - first, tied
 
 
-def _exact(scores: np.ndarray, positive: np.ndarray) -> float:
+def _by_kind(scores: np.ndarray, positive: np.ndarray, kinds: tuple[str, ...]) -> list[float]:
+    _, hits, retrieved, tied = counts_at_positives(scores, positive)
+    if not len(hits):
+        return [np.nan] * len(kinds)
     # A step of k tied positives raises the recall by k / P at one precision: the mean over positives is the sum.
-    _, hits, retrieved = counts_at_positives(scores, positive)
-    return np.mean(hits / retrieved)
+    values = {"exact": np.mean(hits / retrieved)}
+    if set(kinds) - {"exact"}:
+        ranks = np.flatnonzero(positive[descending(scores)]) + 1 if tied.any() else retrieved[::-1]
+        # The best precision at a recall of at least i / P, for i = 1 .. P. It is attained at a positive.
+        envelope = np.maximum.accumulate((np.arange(1, len(ranks) + 1) / ranks)[::-1])[::-1]
+        needed = np.maximum(-(-np.arange(11) * len(envelope) // 10), 1)  # fewest positives with a recall of k / 10
+        values |= {"interpolated": np.mean(envelope), "11-point": np.mean(envelope[needed - 1])}
+    return [values[kind] for kind in kinds]
 
 
-def _envelope(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """The best precision at a recall of at least i / P, for i = 1 .. P. It is attained at a positive."""
-    order = np.argsort(-scores, kind="stable")
-    ranks = np.flatnonzero(positive[order]) + 1
-    precision = np.arange(1, len(ranks) + 1) / ranks
-    return np.maximum.accumulate(precision[::-1])[::-1]
-
-
-def _eleven_point(scores: np.ndarray, positive: np.ndarray) -> float:
-    envelope = _envelope(scores, positive)
-    needed = np.maximum(-(-np.arange(11) * len(envelope) // 10), 1)  # fewest positives with a recall of k / 10
-    return np.mean(envelope[needed - 1])
+def descending(scores: np.ndarray) -> np.ndarray:
+    """np.argsort(-scores, kind="stable") of (n,) scores that are no NaN; of float32 one sort of integers, 8 times faster."""
+    if scores.dtype != np.float32:
+        return np.argsort(-scores, kind="stable")
+    bits = (np.float32(0) - scores).view(np.int32)  # never -0.0, which as bits would come before 0.0
+    ordered = bits ^ (bits >> 31 & 0x7FFFFFFF)  # integers in the order of the numbers (IEEE 754: sign and magnitude)
+    return np.sort(ordered.astype(np.int64) << 32 | np.arange(len(scores))) & 0xFFFFFFFF
 
 
 def _weighted_exact(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Exact average precision (R,) of scores (n,) in descending order, where picture n occurs weights[r, n] times."""
-    _, hits, retrieved = (counts[::-1] for counts in counts_at_positives(scores, positive))
+    hits, retrieved = (counts[::-1] for counts in counts_at_positives(scores, positive)[1:3])
     steps = weights[:, positive]
     weighted_hits = np.cumsum(steps, axis=1, dtype=np.int32).take(hits - 1, axis=1)
     weighted_retrieved = np.cumsum(weights, axis=1, dtype=np.int32).take(retrieved - 1, axis=1)

@@ -30,17 +30,7 @@ def thresholded_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float
     threshold = np.asarray(threshold)
     if threshold.shape not in ((), labels.shape[1:]) or np.isnan(threshold).any():
         raise ValueError(f"threshold must be a number or ({labels.shape[1]},) numbers, not {threshold}")
-    predicted = scores > threshold if strict else scores >= threshold
-    right = predicted == (labels == 1)
-    judged = labels != -1
-    hits, retrieved, positives = _counts(predicted, labels, axis=0)
-    means = {"micro_F1": ratio(2 * hits.sum(), (retrieved + positives).sum()), "macro_F1": ratio(2 * hits, retrieved + positives)}
-    hits, retrieved, positives = _counts(predicted, labels, axis=1)
-    means |= {"sample_precision": ratio(hits, retrieved), "sample_recall": ratio(hits, positives),
-              "sample_F1": ratio(2 * hits, retrieved + positives), "sample_IoU": ratio(hits, retrieved + positives - hits),
-              "exact_match": (right | ~judged).all(axis=1), "label_accuracy": right[judged],
-              "all_negative_accuracy": labels[judged] == 0}
-    return _overall_and_per_class(predicted, labels) | {name: 100 * float(np.mean(values)) for name, values in means.items()}
+    return _of_decisions(scores > threshold if strict else scores >= threshold, labels)
 
 
 def top_k_metrics(scores: np.ndarray, labels: np.ndarray, k: int = 3,
@@ -55,7 +45,7 @@ def top_k_metrics(scores: np.ndarray, labels: np.ndarray, k: int = 3,
     predicted = _best(scores, k)
     if threshold is not None:
         predicted &= scores >= threshold
-    return _overall_and_per_class(predicted, labels)
+    return _overall_and_per_class(*_counts(predicted, labels)[0])
 
 
 def precision_recall_at_k(scores: np.ndarray, labels: np.ndarray, k: int) -> dict[str, float]:
@@ -74,25 +64,42 @@ def precision_recall_at_k(scores: np.ndarray, labels: np.ndarray, k: int) -> dic
 def _best(scores: np.ndarray, k: int) -> np.ndarray:
     if not 1 <= k <= scores.shape[1]:
         raise ValueError(f"k is {k}; it may be 1 to {scores.shape[1]}, the number of classes")
-    chosen = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    mask = np.zeros(scores.shape, dtype=bool)
-    np.put_along_axis(mask, chosen, True, axis=1)
+    mask = scores >= np.partition(scores, -k, axis=1)[:, -k, None]
+    tied = np.flatnonzero(mask.sum(axis=1) > k)
+    if len(tied):
+        mask[tied] = False
+        mask[tied[:, None], np.argsort(-scores[tied], axis=1, kind="stable")[:, :k]] = True
     return mask
 
 
-def _counts(predicted: np.ndarray, labels: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """True positives, predictions and positives along an axis, ignored entries left out."""
+def _counts(predicted: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True positives, predictions and positives, ignored entries left out: of each class (3, C), and of each picture (3, N)."""
     positive = labels == 1
-    return ((predicted & positive).sum(axis), (predicted & (labels != -1)).sum(axis), positive.sum(axis))
+    parts = [part.view(np.uint8) for part in (predicted & positive, predicted & (labels != -1), positive)]
+    return tuple(np.stack([part.sum(axis, dtype=np.int32) for part in parts]).astype(np.int64) for axis in (0, 1))
 
 
 def _harmonic(precision: float, recall: float) -> float:
     return float(ratio(2 * precision * recall, precision + recall))
 
 
-def _overall_and_per_class(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    hits, retrieved, positives = _counts(predicted, labels, axis=0)
+def _overall_and_per_class(hits: np.ndarray, retrieved: np.ndarray, positives: np.ndarray) -> dict[str, float]:
     overall = 100 * float(ratio(hits.sum(), retrieved.sum())), 100 * float(ratio(hits.sum(), positives.sum()))
     per_class = 100 * float(ratio(hits, retrieved).mean()), 100 * float(ratio(hits, positives).mean())
     return {"OP": overall[0], "OR": overall[1], "OF1": _harmonic(*overall),
             "CP": per_class[0], "CR": per_class[1], "CF1": _harmonic(*per_class)}
+
+
+def _of_decisions(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    of_classes, (hits, retrieved, positives) = _counts(predicted, labels)
+    class_hits, class_retrieved, class_positives = of_classes
+    judged, wrong = np.count_nonzero(labels != -1), retrieved + positives - 2 * hits
+    micro = ratio(2 * hits.sum(), (retrieved + positives).sum())
+    means = {"micro_F1": micro, "macro_F1": ratio(2 * class_hits, class_retrieved + class_positives),
+             "sample_precision": ratio(hits, retrieved), "sample_recall": ratio(hits, positives),
+             "sample_F1": ratio(2 * hits, retrieved + positives),
+             "sample_IoU": ratio(hits, retrieved + positives - hits),
+             "exact_match": wrong == 0,
+             "label_accuracy": np.float64(judged - wrong.sum()) / judged,
+             "all_negative_accuracy": np.float64(judged - positives.sum()) / judged}
+    return _overall_and_per_class(*of_classes) | {name: 100 * float(np.mean(values)) for name, values in means.items()}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mlrepro.metrics import check
-from mlrepro.metrics.average_precision import by_class, counts_at_positives
+from mlrepro.metrics.average_precision import counts_at_positives, per_class
 
 
 def tune_thresholds(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -13,7 +13,7 @@ def tune_thresholds(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     the score of the lowest positive that is still predicted, not the midpoint to the next; of several that are equally
     good it is the lowest. A class without positives gets +inf: it is never predicted.
     """
-    return np.array([_best_threshold(s, positive) for s, positive in by_class(*check(scores, labels))])
+    return np.array(per_class(_best_threshold, *check(scores, labels)))
 
 
 def tune_thresholds_released(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def tune_thresholds_released(scores: np.ndarray, labels: np.ndarray) -> np.ndarr
     takes for the maximum. Where a negative ranks first, it so is the lowest score above all positives', and hardly
     anything is predicted; in a class without positives it is the lowest score, and nearly everything is.
     """
-    return np.array([_released_threshold(s, positive) for s, positive in by_class(*check(scores, labels))])
+    return np.array(per_class(_released_threshold, *check(scores, labels)))
 
 
 def tune_global_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -35,14 +35,14 @@ def tune_global_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def _best_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
     # Only a positive's score can be best: from any other one, moving up to the next positive loses no hit.
-    thresholds, hits, retrieved = counts_at_positives(scores, positive)
+    thresholds, hits, retrieved, _ = counts_at_positives(scores, positive)
     if not len(thresholds):
         return np.inf
     return float(thresholds[np.argmax(2 * hits / (retrieved + len(thresholds)))])
 
 
 def _released_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
-    thresholds, hits, retrieved = counts_at_positives(scores, positive)
+    thresholds, hits, retrieved, _ = counts_at_positives(scores, positive)
     no_hit = scores[scores > thresholds.max(initial=-np.inf)]
     if len(no_hit) or not len(thresholds):
         return float(no_hit.min(initial=np.inf))

@@ -61,7 +61,7 @@ def _features(backbone: Backbone, manifest: Manifest, settings: Features, header
     with tqdm(total=n, initial=done, desc=f"extract {settings.backbone} {settings.resolution} px", unit="picture") as bar, \
             torch.inference_mode():
         for i, (batch, batch_rows) in enumerate(batches):
-            batch = normalise(batch, backbone.mean, backbone.std).contiguous(memory_format=torch.channels_last)
+            batch = normalise(batch, backbone.mean, backbone.std)
             with autocast(device):
                 maps = backbone(batch).float()
             features[batch_rows.numpy()] = (maps if settings.maps else maps.mean((2, 3))).cpu().numpy()

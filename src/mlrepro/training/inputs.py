@@ -47,7 +47,7 @@ class PictureInputs:
 
     def _batches(self, pictures: Pictures, batches: list[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
         for batch, rows in picture_batches(pictures, batches, self.device):
-            batch = normalise(batch, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+            batch = normalise(batch, self.mean, self.std)
             yield batch if self.vectors is None else (batch, self.vectors[rows].to(self.device)), rows
 
     def shuffled(self, rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,0 +1,123 @@
+"""The complete evaluation of a test set against scikit-learn's loop over classes, torchmetrics and timm's evaluator.
+
+    python benchmarks/metrics.py
+
+Ours is everything that a record's table shows: exact and interpolated average precision, precision, recall and F1 over all and by
+class at probability 0.5 and for the three best classes, and at the thresholds that are best for each class on another set of the
+same size. scikit-learn computes the exact average precision alone, class by class; torchmetrics and timm what their evaluators
+do of it. All on the same random float32 logits and labels, in turn; `difference` is the largest between the average precisions.
+
+The other sizes show how it grows. There the same pictures in reverse order are the validation's, and scikit-learn is timed on 8
+classes and scaled. A size whose estimated memory (16 bytes an entry: scores, labels, their transposes, copies and masks) is more
+than what is free is left out.
+"""
+
+import os
+import time
+
+import numpy as np
+from common import alone, compare, installed, parser, timed, write
+from sklearn.metrics import average_precision_score
+
+from mlrepro.metrics.average_precision import average_precision, average_precisions
+from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
+from mlrepro.metrics.thresholds import tune_thresholds
+
+PEER_CLASSES, BYTES = 8, 16
+
+
+def create_data(pictures: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits float32 and labels int8 (N, C): about three labels a picture, as COCO's; a positive scores 2 higher on average."""
+    random = np.random.default_rng(seed)
+    scores, labels = np.empty((pictures, classes), np.float32), np.empty((pictures, classes), np.int8)
+    for start in range(0, pictures, 50_000):
+        part = slice(start, start + 50_000)
+        labels[part] = random.random(labels[part].shape, dtype=np.float32) < 3 / classes
+        scores[part] = random.standard_normal(scores[part].shape, dtype=np.float32) + 2 * labels[part]
+    return scores, labels
+
+
+def complete(scores, labels, val_scores, val_labels) -> dict:
+    found = average_precisions(scores, labels, ("exact", "interpolated"))
+    return {**found, "at 0.5": thresholded_metrics(scores, labels, 0.0), "top-3": top_k_metrics(scores, labels, 3),
+            "tuned": thresholded_metrics(scores, labels, tune_thresholds(val_scores, val_labels))}
+
+
+def scikit_learn(scores, labels) -> np.ndarray:
+    return np.array([average_precision_score(y, s) for s, y in zip(scores.T, labels.T, strict=True)])
+
+
+def timm_evaluator(scores, labels) -> dict:
+    """MultiLabelClassificationEvaluator: loss, exact mAP, micro, macro and per-picture F1, from the whole set as one batch."""
+    import torch
+    from timm.task.evaluator import MultiLabelClassificationEvaluator
+    evaluator = MultiLabelClassificationEvaluator()
+    evaluator.update(torch.from_numpy(scores), torch.from_numpy(labels).float())
+    return evaluator.compute()
+
+
+def torchmetrics_ap(scores, labels) -> np.ndarray:
+    """MultilabelAveragePrecision with exact thresholds: the average precision alone."""
+    import torch
+    from torchmetrics.classification import MultilabelAveragePrecision
+    metric = MultilabelAveragePrecision(scores.shape[1], average="none", thresholds=None)
+    return metric(torch.from_numpy(scores).sigmoid(), torch.from_numpy(labels).long()).double().numpy()
+
+
+def against_peers(pictures: int, classes: int, repeats: int) -> list[dict]:
+    test, val = create_data(pictures, classes), create_data(pictures, classes, seed=1)
+    ap, name = average_precision(*test), f"complete evaluation of {pictures:,} x {classes}"
+
+    def ours():
+        return complete(*test, *val)
+
+    rows = [compare(name, ours, lambda: scikit_learn(*test), repeats, goal=5.0, peer="scikit-learn's AP loop",
+                    difference=float(np.abs(ap - scikit_learn(*test)).max())),
+            compare(name, ours, lambda: timm_evaluator(*test), repeats, goal=1.0, peer="timm's evaluator",
+                    difference=abs(ap.mean() - timm_evaluator(*test)["map"] / 100))]
+    if installed("torchmetrics"):
+        rows.append(compare(name, ours, lambda: torchmetrics_ap(*test), repeats, goal=1.0, peer="torchmetrics' exact AP",
+                            difference=float(np.abs(ap - torchmetrics_ap(*test)).max())))
+    rows.append(compare(f"exact AP of {pictures:,} x {classes}", lambda: average_precision(*test), lambda: scikit_learn(*test),
+                        repeats, peer="scikit-learn's AP loop"))
+    return rows
+
+
+def growth(pictures: int, classes: int) -> dict:
+    """One row: ours once, scikit-learn on a few classes and scaled."""
+    test = create_data(pictures, classes)
+    seconds = timed(lambda: complete(*test, *(part[::-1] for part in test)))[0]
+    few = min(PEER_CLASSES, classes)
+    start = time.perf_counter()
+    peer = scikit_learn(test[0][:, :few], test[1][:, :few])
+    peer_seconds = (time.perf_counter() - start) * classes / few
+    difference = float(np.abs(peer - average_precision(test[0][:, :few], test[1][:, :few])).max())
+    row = alone(f"complete evaluation of {pictures:,} x {classes}", [seconds], peer=f"scikit-learn's AP loop, from {few} classes",
+                peer_s=peer_seconds, ratio=peer_seconds / seconds, difference=difference)
+    return row | {"ns_an_entry": 1e9 * seconds / (pictures * classes)}
+
+
+def free_bytes() -> int:
+    with open("/proc/meminfo", encoding="ascii") as file:
+        facts = dict(line.split(":") for line in file)
+    return int(facts["MemAvailable"].split()[0]) * 1024
+
+
+def main() -> None:
+    options = parser(__doc__, size="40137x80", growth="5000x20,40137x80,100000x300,1000000x601", repeats=7)
+    given = options.parse_args()
+    rows, left_out = against_peers(*map(int, given.size.split("x")), given.repeats), []
+    for size in filter(None, given.growth.split(",")):
+        pictures, classes = map(int, size.split("x"))
+        if pictures * classes * BYTES > free_bytes():
+            left_out.append(f"{pictures:,} x {classes}: {pictures * classes * BYTES / 2**30:.1f} GiB needed")
+            print("left out,", left_out[-1])
+            continue
+        rows.append(growth(pictures, classes))
+    absent = [] if installed("torchmetrics") else ["torchmetrics is not installed: not compared"]
+    write("metrics", rows, __doc__, given.out, difference="of an average precision, as a fraction", left_out=absent + left_out,
+          threads=os.cpu_count())
+
+
+if __name__ == "__main__":
+    main()

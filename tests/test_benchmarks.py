@@ -1,0 +1,123 @@
+"""The benchmarks at a tiny size: their two ways give the same values, and the page says what was not measured."""
+
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mlrepro.results import read_record
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Imports benchmarks/<name>.py under a name of its own: tests/metrics and tests/report are importable, too."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+
+    def load(name: str):
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", ROOT / "benchmarks" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    return load
+
+
+@pytest.mark.parametrize("transform", ["none", "aam"])
+def test_pictures_are_torchvisions(benchmark, tmp_path, transform):
+    pictures = benchmark("pictures")
+    files = pictures.generate(tmp_path, 5, 90, 60)
+    ours = torch.cat(list(pictures.our_batches(files, 48, transform)))
+    assert ours.shape == (5, 3, 48, 48) and ours.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(ours, torch.cat(list(pictures.usual_batches(files, 48, transform))))
+
+
+def test_other_ways_of_pictures_have_their_shape(benchmark, tmp_path):
+    pictures = benchmark("pictures")
+    files = pictures.generate(tmp_path, 2, 90, 60)
+    plain, tensors, augmented = (torch.cat(list(pictures.usual_batches(files, 48, transform)))
+                                 for transform in ("none", "tensors", "randaugment"))
+    assert ((plain - tensors).abs() * 255 * 0.229).max() < 3 and augmented.shape == plain.shape
+    assert pictures.real(tmp_path / "absent", tmp_path, 3) == [] and pictures.real(tmp_path, tmp_path, 1) == files[:1]
+
+
+def test_metrics_are_the_peers(benchmark):
+    metrics = benchmark("metrics")
+    rows = metrics.against_peers(300, 7, repeats=1) + [metrics.growth(200, 9)]
+    found = {row["peer"]: row["difference"] for row in rows if "difference" in row}
+    assert {"scikit-learn's AP loop", "timm's evaluator"} <= set(found) and max(found.values()) < 1e-9
+
+
+def test_heads_and_losses_have_the_loops_values(benchmark):
+    heads = benchmark("heads")
+    rows = heads.heads(2, 16, 3, 5, 1, "cpu") + heads.losses(4, 6, 1, "cpu")
+    assert len(rows) == 5 and max(row["difference"] for row in rows) < 1e-4
+    assert all(row["saved_mib"] > 0 for row in rows)
+
+
+def test_stages_without_torch(benchmark):
+    pipeline = benchmark("pipeline")
+    assert [pipeline.stage(ROOT, name)[1] for name in ("download", "prepare", "corrupt", "report")] == [False] * 4
+    assert pipeline.stage(ROOT, "train")[1] is True  # so the check can see one
+    assert {"params.yaml", "studies/aam/params.yaml"} <= set(pipeline.report_stages(ROOT))
+
+
+def test_no_gpu_is_said(benchmark, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    with pytest.raises(SystemExit) as end:
+        benchmark("gpu").main()
+    assert end.value.code == 2 and "no GPU was found" in capsys.readouterr().err
+
+
+def test_sam_of_the_plain_loop_is_ours(benchmark):
+    gpu, weights = benchmark("gpu"), []
+    batch, targets = torch.randn(8, 3, 64, 64), torch.eye(8, gpu.CLASSES).to(torch.int8)
+    run = gpu.create_run("gap", "test_resnet", 64, 8, sam=True).model_copy(update={"precision": "float32"})
+    for make in (lambda *parts: gpu.our_step(*parts, False), gpu.plain_step):
+        torch.manual_seed(0)
+        model = gpu.create_classifier(run, gpu.CLASSES)[0]
+        make(run, model, gpu.create_loss(run.loss, targets, None, torch.Generator()), batch, targets)()
+        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.allclose(*weights, atol=1e-6)
+
+
+def test_estimate_follows_its_formula(benchmark):
+    estimates = benchmark("estimates")
+    record = read_record(ROOT / "results" / "digits" / "gap-bce-test_resnet-digits-80-s0.json")
+    rate, gmacs = estimates.throughput(record, 1)
+    assert rate > 0 and gmacs == record.cost.gmacs
+    pictures = len(record.history) * (3 * record.splits["train"].used + record.splits["val"].used)
+    assert estimates.predict(record, 1e9, 2.0) == pytest.approx(2 * pictures)
+
+
+def test_page_says_what_was_not_measured_and_what_missed_its_goal(benchmark, tmp_path):
+    common, report = benchmark("common"), benchmark("report")
+    page = report.render(tmp_path)
+    assert page.count("Not measured: `python benchmarks/") == len(report.BENCHMARKS)
+    rows = [{"name": "a", "peer": "b", "ours_s": 2.0, "peer_s": 3.0, "ratio": 1.5, "ratios": [1.4, 1.5, 1.6], "goal": 3.0,
+             "difference": 0.0}, common.alone("c", [0.2, 0.4, 0.3], limit_s=1.0)]
+    common.write("metrics", rows, "What.\n\n    python benchmarks/metrics.py\n\nHow.", tmp_path)
+    shutil.copy(*[(ROOT / "benchmarks" / "results").glob("linear_search-cpu*.json").__next__(), tmp_path])
+    rows = [{"name": "r", "kind": "k", "predicted_s": 2.0, "actual_s": 1.0, "error": 1.0}]
+    common.write("estimates", rows, "How.", tmp_path)
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in report.render(tmp_path).splitlines() if "|" in line]
+    assert ["a", "2.00 s", "b", "3.00 s", "1.50 (1.40 to 1.60)", "—", "at least 3 times", "**no**", "0"] in cells
+    assert ["c", "300 ms", "—", "—", "—", "—", "at most 1 s", "yes", "—"] in cells
+    assert ["k", "1", "0", "+100 %", "+100 % to +100 %", "**no**"] in cells and ["r", "2.0", "1.0", "+100 %"] in cells
+
+
+def test_comparison_is_in_turn_and_its_ratio_a_median(benchmark):
+    called, seconds = [], iter([9, 9, 1, 2, 1, 4, 1, 3])
+
+    def clock(function):
+        called.append(function())
+        return (value := next(seconds), value / 2)
+    row = benchmark("common").compare("x", lambda: "ours", lambda: "peer", 3, clock, peer="p")
+    assert called == ["ours", "peer"] * 4 and row["ratio"] == 3 and row["cpu_ratio"] == 3 and row["ratios"] == [2, 3, 4]
+    assert json.loads(json.dumps(row))["peer"] == "p" and np.isclose(row["ours_s"], 1)
