@@ -13,7 +13,10 @@ def stage(settings: str) -> None:
     layout = read_layout(settings)
     linear = [run for run in map(layout.run, layout.pipeline.runs) if run.inputs == "features"]
     named = dict.fromkeys(Features(backbone=run.backbone, weights=run.weights, resolution=run.resolution) for run in linear)
-    for features in [layout.pipeline.features] if layout.pipeline.features else named:
+    wanted = [chosen] if (chosen := layout.pipeline.features) else [*named]
+    if chosen and chosen.maps and layout.pipeline.search:  # which reads pooled ones
+        wanted.insert(0, chosen.model_copy(update={"maps": False}))
+    for features in wanted:
         path = features_path(layout.data, features.backbone, features.resolution, features.maps)
         if features.published:
             print(f"extract {layout.name}: {features.backbone} features as published, from {layout.data / 'archives'}")

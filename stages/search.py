@@ -15,7 +15,7 @@ from mlrepro.config import Plain
 from mlrepro.data.features import features_path, read_features
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
-from mlrepro.evaluation import evaluate_run
+from mlrepro.evaluation import evaluate_run, write_logits
 from mlrepro.layout import read_layout
 from mlrepro.results import git_state, write_record
 from mlrepro.stage import main
@@ -48,7 +48,8 @@ def stage(settings: str) -> None:
     for (run_id, seed), best in select(outcomes).items():
         out = folder / f"{run_id}-s{seed}"
         write_outcome(best, out, manifest.digest, header, len(rows["train"]))
-        record, _ = evaluate_run(best.run, seed, layout.data, out, layout.study, layout.name)
+        record, logits = evaluate_run(best.run, seed, layout.data, out, layout.study, layout.name)
+        write_logits(logits, out / "logits.safetensors")
         write_record(record, layout.record(run_id, seed))
         print(f"{run_id}, seed {seed}: test mAP {record.selected.metrics['mAP']:.2f} with lr {best.run.optimizer.lr:g}, batch "
               f"size {best.run.batch_size}, epoch {best.best['epoch']} (validation {best.best['val_mAP']:.2f})")

@@ -18,9 +18,6 @@ YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten 
 Head = Literal["linear", "gap", "gmp", "gapgmp", "boostlu", "query2label", "ml_decoder", "csra", "mlgcn", "graph", "mlp"]
 
 
-# --- runs ------------------------------------------------------------------------------------------------------------
-
-
 class Plain(Strict):
     """Losses without settings. bce_weighted: positive terms times negatives / positives of their class in the training labels."""
 
@@ -310,9 +307,6 @@ class Run(Strict):
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-# --- pipelines -------------------------------------------------------------------------------------------------------
-
-
 class Search(Strict):
     """The grid of the linear mode on the pipeline's features, trained together; see stages/search.py."""
 
@@ -330,6 +324,9 @@ class Ordering(Strict):
     pairs: list[tuple[str, str]] = Field(min_length=1)
 
 
+RUNS_OF_BUDGET = {"quick": 2, "standard": 4, "thorough": 9}  # that own data trains beyond the search
+
+
 class Pipeline(Strict):
     """A params.yaml: the data sets, and where a pipeline has runs, which runs and seeds."""
 
@@ -344,12 +341,20 @@ class Pipeline(Strict):
     seeds: list[int] = [0]
     search: Search | None = None
     orderings: list[Ordering] = []  # for the report
+    budget: Literal["quick", "standard", "thorough"] | None = None  # of own data: `mlrepro init-data` writes its runs
     checkpoint_pages: list[str] = []  # where a person finds the files that the runs name as `checkpoint`
 
     @model_validator(mode="after")
     def _orderings_name_runs(self):
         if unknown := {run for ordering in self.orderings for pair in ordering.pairs for run in pair} - set(self.runs):
             raise ValueError(f"orderings: {min(unknown)!r} is none of `runs`; {nearest(min(unknown), self.runs)}")
+        return self
+
+    @model_validator(mode="after")
+    def _within_budget(self):
+        if self.budget and len(self.runs) != RUNS_OF_BUDGET[self.budget]:
+            raise ValueError(f"`budget: {self.budget}` has {RUNS_OF_BUDGET[self.budget]} `runs`, not {len(self.runs)}; run "
+                             f"`mlrepro init-data` with --budget {self.budget}, or remove `budget` to list runs of your own")
         return self
 
     def grid(self) -> list[tuple["Run", int]]:
@@ -360,9 +365,6 @@ class Pipeline(Strict):
                      batch_size=batch_size), seed)
                 for loss in self.search.losses for seed in self.search.seeds for batch_size in self.search.batch_sizes
                 for lr in self.search.learning_rates]
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def _describe(error: dict) -> str:

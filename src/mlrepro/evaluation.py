@@ -18,7 +18,7 @@ from mlrepro.metrics.average_precision import average_precisions, bootstrap_se, 
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import tune_global_threshold, tune_thresholds, tune_thresholds_released
 from mlrepro.models.checkpoints import load_network
-from mlrepro.models.complexity import measure_cost
+from mlrepro.models.complexity import forward_speed, measure_cost
 from mlrepro.results import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record, git_state
 from mlrepro.training.fit import expected_labels, predict, scored_rows
 from mlrepro.training.run import SELECTIONS, create_task, device, environment, load_selection, train_targets
@@ -31,9 +31,9 @@ F1_AVERAGES = ("micro_F1", "macro_F1", "sample_F1")
 
 
 def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, data_set: str) -> tuple[Record, dict]:
-    """The record of a trained run, and the float32 logits of each selection by `<split>_<selection>`, also of pictures without
-    labels (`unlabelled`), if any. Raises InputError if the weights in `out` were trained on another manifest, other captions'
-    vectors or with other settings."""
+    """The record of a trained run, and the float32 logits of each selection by `<split>_<selection>`, those of the run's own
+    selection also of pictures without labels (`unlabelled`), if any, and in own-data of train. Raises InputError if the weights
+    in `out` were trained on another manifest, other captions' vectors or with other settings."""
     manifest = read_manifest(data_folder)
     facts = json.loads((out / "training.json").read_text())
     for key, now in (("manifest_sha256", manifest.digest), ("settings_sha256", run.digest)):
@@ -45,12 +45,13 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
         raise InputError(f"{out}: was trained on captions' vectors of another text model; run its train stage again")
     rows = {split: scored_rows(run, manifest.rows(split)) for split in dict.fromkeys((run.validation, "test"))}
     history = read_history(out / "history.csv")
-    others = {"unlabelled": unlabelled} if len(unlabelled := manifest.rows("unlabelled")) else {}
+    more = ["unlabelled"] + ["train"] * (study == "own-data")  # train: for the labels that its pictures may lack
+    others = {split: found for split in more if len(found := manifest.rows(split))}
     logits, measurements = {}, {}
     observed, _ = train_targets(run, manifest, labels, data_folder)
     for selection, epoch in facts["epochs"].items() if "val" in rows else [("last", facts["epochs"]["last"])]:
         task.model.load_state_dict(load_selection(out, selection))
-        for split, scored in (rows | others).items():
+        for split, scored in (rows | (others if selection == run.selection else {})).items():
             show = f"{run.run_id} seed {seed}: {split} ({selection})"
             logits[f"{split}_{selection}"] = predict(task.model, task.inputs, scored, device(), show,
                                                      precision=run.precision)
@@ -62,10 +63,12 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
         measurements[selection] = measured.model_copy(update={"weights": kind})
     provenance = {key: facts[key] for key in Provenance.model_fields if key in facts}
     weights = {selection: file_sha256(out / f"{selection}.safetensors") for selection in SELECTIONS if selection in measurements}
+    network = run.head, run.backbone, len(manifest.classes), run.resolution, tuple(run.head_options.items()), device()
+    speed = {"forward_per_second": forward_speed(*network)} if study == "own-data" and run.resolution else {}
     record = Record(
         study=study, data_set=data_set, run=run, seed=seed, splits=split_counts(manifest, rows), measurements=measurements,
         history=history, provenance=Provenance(**provenance, weights_sha256=weights),
-        environment=Environment(**facts["environment"]),
+        environment=Environment(**facts["environment"], **speed),
         cost=measure_cost(run, len(manifest.classes), task.captions.get("width", 0), **task.graph))
     return record, logits
 
@@ -108,7 +111,8 @@ def measure(run: Run, manifest: Manifest, labels: np.ndarray, rows: dict[str, np
                for name, kind in (("mAP", "exact"), ("mAP_interpolated", "interpolated"), ("mAP_11point", "11-point"))}
     metrics["mAP_nonempty"] = mean_average_precision(exact, "skip")
     metrics |= thresholded_metrics(scores, test, 0.0)  # logit 0 is probability 0.5
-    metrics |= {f"top3_{key}": value for key, value in top_k_metrics(scores, test, 3).items() if key in GROUPED}
+    best = top_k_metrics(scores, test, min(3, test.shape[1]))
+    metrics |= {f"top3_{key}": best[key] for key in GROUPED}
     for p in (0.1, 0.2, 0.3, 0.4, 0.5):
         found = thresholded_metrics(scores, test, np.log(p / (1 - p)) / getattr(run.loss, "scale", 1.0))
         metrics |= {f"{key}_at_{p}": found[key] for key in F1_AVERAGES}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlrepro.config import Pipeline, Run, load_pipeline, load_run
-from mlrepro.results import Record, read_records
+from mlrepro.results import Record, read_record, read_records
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,30 @@ class Layout:
         return Path("reports") / (f"{self.study}-{self.name}.md" if several else f"{self.study}.md")
 
     @property
+    def review(self) -> Path:
+        return Path("outputs") / self.study / self.name / "review"
+
+    @property
     def dvc_file(self) -> str:
         return self.settings.with_name("dvc.yaml").as_posix()
 
-    def run(self, run_id: str) -> Run:
+    @property
+    def searched(self) -> dict[str, list[int]]:
+        """The runs that the search chooses a learning rate and batch size for, and their seeds."""
+        members = self.pipeline.grid() if self.pipeline.search else []
+        return {run.run_id: self.pipeline.search.seeds for run, _ in members if run.run_id not in self.pipeline.runs}
+
+    @property
+    def expected(self) -> dict[str, list[int]]:
+        return dict.fromkeys(self.pipeline.runs, self.pipeline.seeds) | self.searched
+
+    def run(self, run_id: str, seed: int = 0) -> Run:
+        if run_id in self.searched:
+            return read_record(self.record(run_id, seed)).run
         return load_run(self.settings.parent / "runs" / f"{run_id}.yaml")
 
     def output(self, run_id: str, seed: int) -> Path:
-        return Path("outputs") / self.study / self.name / f"{run_id}-s{seed}"
+        return Path("outputs") / self.study / self.name / ("search" if run_id in self.searched else "") / f"{run_id}-s{seed}"
 
     def record(self, run_id: str, seed: int) -> Path:
         return self.results / f"{run_id}-s{seed}.json"

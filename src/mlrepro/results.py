@@ -85,6 +85,7 @@ class Environment(Strict):
     threads: int
     train_seconds: float
     images_per_second: float  # of training, all epochs; of a run with `epochs: 0`, of scoring the test split
+    forward_per_second: float | None = None  # of own data: pictures, of the whole network's forward pass, decoded before
     peak_memory_mib: float
 
 
@@ -132,6 +133,8 @@ def write_record(record: Record, path: Path) -> None:
 def read_record(path: Path) -> Record:
     try:
         return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such record; run its evaluate stage, or the search stage that gives it") from None
     except (ValidationError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not a result record; run its evaluate stage again: {error}") from None
 

@@ -115,12 +115,9 @@ def test_every_status_is_computed_and_every_printed_row_stands(page):
     assert "2 reproduced, 1 exceeds, 1 below, 1 partial, 1 failed, 3 not-run, 1 not-comparable" in text
 
 
-def test_measured_runs_are_ranked_beside_the_highest_printed_number(page):
+def test_measured_runs_show_their_curves(page):
     folder, text = page
-    header, *rows = section(text, "Ranking on voc2012")[0]
-    assert header == ["#", "run", "reproduced", "printed", "in table", "delta"]
-    assert [row[1].strip("`")[-1] for row in rows] == ["b", "a", "d", "c", "e"]
-    assert rows[0][2:] == ["75.10 ± 0.14 (2)", "70.0", "1", "+5.10"] and rows[-1][2:] == ["-", "70.0", "1", "-"]
+    assert "### On voc2012" in text
     assert "figures/study-curves-voc2012.svg" in text and "Number of labels" not in text
     assert (folder.parent / "reports" / "figures" / "study-curves-voc2012.png").stat().st_size > 10_000
 

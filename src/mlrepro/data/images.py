@@ -21,10 +21,15 @@ NORMALISATION = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # 
 
 
 def decode(path: os.PathLike, resolution: int, interpolation: str = "bilinear") -> Image.Image:
-    """An RGB picture of S x S, resized without keeping its aspect ratio (Cole et al. 2021, as Query2Label and AAM).
-    interpolation: bilinear or bicubic, both antialiased as Pillow and torchvision do, or cv2 (see `resize_cv2`)."""
+    """An RGB picture of S x S, resized without keeping its aspect ratio (Cole et al. 2021, as Query2Label and AAM); path may be
+    an open file. As by their code, EXIF rotation is ignored, and an animation is its first frame. interpolation: bilinear or
+    bicubic, both antialiased as Pillow and torchvision do, or cv2 (see `resize_cv2`)."""
     try:
         with Image.open(path) as image:
+            if image.mode == "F":
+                raise OSError("floating-point pixels, whose range is not known; save it with 8 or 16 bits")
+            if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion turns all values above 255 into white
+                image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
             picture = image.convert("RGB")
     except OSError as error:
         raise InputError(f"{path}: not readable ({error}); run its prepare stage again (dvc repro -f -s)") from None

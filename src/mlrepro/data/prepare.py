@@ -110,6 +110,8 @@ def _measure(path: Path) -> tuple[int, int, int] | str:
     try:
         with Image.open(path) as image:
             width, height = image.size
+            if image.mode == "F":
+                return "floating-point pixels, whose range is not known"
             image.draft("RGB", (1, 1))  # a JPEG is read to its end, but transformed at an eighth of its size
             image.load()
     except UnidentifiedImageError:

@@ -145,9 +145,6 @@ def label_distribution(record: Record, stem: Path) -> None:
     _dots(stem, [c.name for c in classes], "positives", series, logarithmic=True)
 
 
-# --- drawing ---------------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def _figure(stem: Path, height: float):
     """A blank figure, written as PNG and SVG at the end: without dates, versions or random ids."""

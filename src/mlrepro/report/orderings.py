@@ -9,14 +9,6 @@ from mlrepro.report.tables import Runs, code, escape, mean_map, metric_values, n
 from mlrepro.results import Record
 
 
-def verdict(difference: float, between_seeds: float, between_samples: float) -> str:
-    """In words. `between_seeds`: noise in points from seeds alone, on these test pictures; `between_samples`: from both."""
-    if abs(difference) <= between_seeds:
-        return "cannot be told"
-    word = "holds" if difference > 0 else "reversed"
-    return word if abs(difference) > between_samples else f"{word} on these pictures"
-
-
 def seed_noise(first: list[Record], second: list[Record]) -> float | None:
     """Twice the standard error of the difference of mean mAP over seeds, in points; none where a run has one seed alone."""
     values = [metric_values(records, "mAP") for records in (first, second)]
@@ -37,12 +29,13 @@ def ordering_section(runs: Runs, orderings: Sequence[Ordering]) -> list[str]:
                 continue
             difference = mean_map(runs[higher]) - mean_map(runs[lower])
             seeds, both = seed_noise(runs[higher], runs[lower]), noise(runs[higher], runs[lower])
-            said = "one seed" if seeds is None else verdict(difference, seeds, both)
+            said = ("holds" if difference > 0 else "reversed") + " on these pictures" * (abs(difference) <= both)
+            said = "one seed" if seeds is None else "cannot be told" if abs(difference) <= seeds else said
             rows.append([*pair, f"{difference:+.2f}", number(seeds), number(both), said])
     if not rows:
         return []
     return ["## Which orderings hold here",
             "Each claim as pairs of runs, the one that should be higher first, with the difference of their mean test mAP in "
             "points. *On these pictures*: by more than twice the standard error over seeds, but not by more than the noise "
-            "(reading notes), so that other test pictures might turn it round.",
+            "(docs/reading-reports.md), so that other test pictures might turn it round.",
             table("lllrrrl", ["claim", "higher", "lower", "difference", "noise of seeds", "noise", "verdict"], rows)]

@@ -9,41 +9,19 @@ from mlrepro.report import figures, tables
 from mlrepro.report.multilabel_figures import label_sections
 from mlrepro.report.orderings import ordering_section
 from mlrepro.report.tables import REGIMES, Runs, code, mean_map
-from mlrepro.results import MINIMUM_TOLERANCE
 
 FOLD_AFTER = 30  # table rows beyond which a table by class is folded away
 
-READING_NOTES = f"""\
-- **mAP** is the mean over classes of the average precision (AP) on the test split, in percent. *Exact* AP is the
-  step-wise area under the precision-recall curve (scikit-learn's); it is what the ranking uses. *Interpolated* AP
-  first makes precision non-increasing in recall (PASCAL VOC 2010 and later), so it is never lower; *11-point* AP
-  averages the interpolated precision at recall 0, 0.1, ..., 1 (PASCAL VOC 2007). Compare numbers of the same kind only.
-- **mean ± std (n)** is over n seeds; without ± there is one seed, so its spread is not known. **SE** is the standard
-  error of mAP from resampling the test pictures, in points.
-- **Noise**: two runs are told apart when their mAP differs by more than
-  max({MINIMUM_TOLERANCE}, 2 sqrt(s1²/n1 + SE1² + s2²/n2 + SE2²)) points, with s over seeds. Runs share their test
-  pictures, so this is on the careful side. **≈** marks the runs that cannot be told apart from the first.
-- **Weights** `best` are those of the epoch with the highest validation mAP, `last` those of the final epoch. Every
-  table shows what the run's own settings select unless it names both. No choice is made on the test split.
-- **CF1** = 2 CP CR / (CP + CR) of the class-averaged precision and recall, and OF1 the same of the overall ones; macro
-  F1 averages the F1 of each class instead.
-- **Single-positive labels**: of each training picture one positive label is known, nothing else. Validation and test
-  labels are complete. `observed` counts the positives that training saw.
-- **GMACs** are for one picture at the run's resolution, backbone and head, without the text model of captions; GFLOPs
-  = 2 x GMACs.
-- A class without test positives counts as each run's setting `empty_classes` says: AP 0 unless it is changed.
-- **-** means not measured."""
-
-
 def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, list[int]], path: Path, command: str,
-                     searched: Container[str] = (), orderings: Sequence[Ordering] = ()) -> None:
+                     searched: Container[str] = (), orderings: Sequence[Ordering] = (),
+                     advise: Callable[[Runs, set[str], Path], list[str]] | None = None) -> None:
     """Writes the page of one data set's runs to `path` and its figures to `figures/` beside it.
 
-    `records`: by run id, as `results.read_records` gives them. `expected`: the seeds of each run that the settings list;
-    records of other runs or seeds are named, not shown.
-    `command`: what makes this page, such as `dvc repro data.dvc.yaml`; the dvc.yaml that it names (or else `dvc.yaml`)
-    holds the stages. `searched`: runs that its search stage gives. `orderings`: claims to look at.
-    Raises InputError when the runs do not score the same classes.
+    `records`: by run id, as `results.read_records` gives them. `expected`: the seeds of each run that the settings list; records
+    of other runs or seeds are named, not shown. `command`: what makes this page, such as `dvc repro data.dvc.yaml`; the dvc.yaml
+    that it names (or else `dvc.yaml`) holds the stages. `searched`: runs that its search stage gives. `orderings`: claims to look
+    at. advise(runs, those that noise hides from the first, path): sections before the ranking. Raises InputError when the runs
+    do not score the same classes.
     """
     runs = tables.ranked({run: group for run, seeds in expected.items()
                           if (group := [r for r in records.get(run, []) if r.seed in seeds])})
@@ -51,7 +29,9 @@ def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, 
               if r.seed not in expected.get(run, [])]
     _check_same_classes(runs)
     parts = [f"# {title}", intro, "## Result", summary(runs, expected), *_warnings(runs)]
-    parts += ["## Ranking", tables.ranking_table(runs, expected, tables.within_noise(runs)),
+    ties = tables.within_noise(runs)
+    parts += advise(runs, ties, path) if advise else []
+    parts += ["## Ranking", tables.ranking_table(runs, expected, ties),
               "`to best`: mAP minus that of the first run, ≈ where the noise hides the difference. `train s`: seconds "
               "of training, mean over seeds."]
     parts += ordering_section(runs, orderings) + _incomplete(runs, expected, command, searched)
@@ -61,13 +41,10 @@ def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, 
         parts += _labels_sections(runs, path) + counts_section("## Number of labels", runs, path)
         parts += _metric_sections(runs) + _data_sections(runs, path) + attention_section(path)
         parts += label_sections(runs, lambda *figure: figure_link(path, *figure))
-    parts += ["## How this page was made", f"```sh\n{command}\n```", "From result records alone; runs whose inputs did "
-              "not change are not trained again.", "## Reading notes", READING_NOTES]
+    parts += ["## How this page was made", f"```sh\n{command}\n```", "From result records alone; runs whose inputs did not "
+              "change are not trained again. What its words mean: [reading the reports](../docs/reading-reports.md)."]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-
-
-# --- the result in words ---------------------------------------------------------------------------------------------
 
 
 def summary(runs: Runs, expected: dict[str, list[int]]) -> str:
@@ -109,9 +86,6 @@ def _labels_gap(runs: Runs) -> list[str]:
     return [f"The best run with single-positive labels, {code(single)} ({low:.2f}), is {abs(top - low):.2f} points "
             f"{'below' if top >= low else 'above'} the best with full labels, {code(full)} ({top:.2f}): "
             f"{'within' if abs(top - low) <= limit else 'more than'} the noise."]
-
-
-# --- sections --------------------------------------------------------------------------------------------------------
 
 
 def _check_same_classes(runs: Runs) -> None:

@@ -9,10 +9,10 @@ from mlrepro.report import figures
 from mlrepro.report.multilabel_figures import label_sections
 from mlrepro.report.pages import attention_section, counts_section, figure_link, folded
 from mlrepro.report.reported import Study, Table, last_match, parse_run_id
-from mlrepro.report.study_results import BACKWARD, THROUGHPUT, Result, StudyResults, cost_points, gpu_hours
-from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, compare, cost_table, kept, printed_text, render, study_tables
+from mlrepro.report.study_results import BACKWARD, THROUGHPUT, StudyResults, cost_points, gpu_hours
+from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, cost_table, kept, render, study_tables
 from mlrepro.report.sweeps import missing_runs, sweep_sections
-from mlrepro.report.tables import ABSENT, code, escape, ranked, table
+from mlrepro.report.tables import ABSENT, Runs, code, escape, ranked, table
 from mlrepro.results import MINIMUM_TOLERANCE, Status
 
 ORDER: tuple[Status, ...] = ("reproduced", "exceeds", "below", "partial", "failed", "not-run", "not-comparable")
@@ -119,27 +119,19 @@ def _findings(study: Study) -> str:
 
 
 def _measured_section(results: StudyResults, path: Path) -> list[str]:
-    """Our records by data set, ranked, each beside the highest mAP that a table prints for its run."""
-    by_set: dict[str, dict[str, Result]] = {}
+    """Our records by data set: what the tables above do not show of them."""
+    by_set: dict[str, Runs] = {}
     for result in results.all:
         if result.records and result.metric == "mAP":
-            best = by_set.setdefault(result.row.data_set, {})
-            best[result.row.run] = max(best.get(result.row.run, result), result, key=lambda r: r.cells["mAP"].number)
-    parts = ["## What is measured", "By data set the runs with records, and the highest mAP printed for each."] if by_set else []
-    for name, best in sorted(by_set.items()):
-        runs = ranked({run: result.records for run, result in best.items()})
-        rows = []
-        for rank, run in enumerate(runs, 1):
-            reproduced, delta = compare(best[run], "mAP")
-            rows.append([str(rank), code(run), reproduced, printed_text(best[run].cells["mAP"]), best[run].row.table, delta])
-        parts += [f"### Ranking on {name}", table("rlrrlr", ["#", "run", "reproduced", "printed", "in table", "delta"], rows),
+            by_set.setdefault(result.row.data_set, {})[result.row.run] = result.records
+    parts = ["## What is measured", "By data set the runs with records."] if by_set else []
+    for name, measured in sorted(by_set.items()):
+        runs = ranked(measured)
+        parts += [f"### On {name}",
                   figure_link(path, f"curves-{name}", "Validation mAP by epoch, a line a run",
                               lambda stem, runs=runs: figures.training_curves(runs, stem)),
                   *counts_section(f"### Number of labels on {name}", runs, path, f"-{name}")]
     return parts
-
-
-# --- what is not run -------------------------------------------------------------------------------------------------
 
 
 def _not_run_section(results: StudyResults) -> list[str]:

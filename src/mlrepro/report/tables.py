@@ -36,9 +36,6 @@ AVERAGE_PRECISIONS = {"exact": "mAP", "interpolated": "mAP_interpolated", "11-po
                       "exact, classes with test positives": "mAP_nonempty"}
 
 
-# --- cells -----------------------------------------------------------------------------------------------------------
-
-
 def number(value: float | None, decimals: int = 2) -> str:
     return ABSENT if value is None else f"{value:.{decimals}f}"
 
@@ -66,9 +63,6 @@ def table(align: str, headers: list[str], rows: list[list[str]]) -> str:
     return tabulate(rows, headers, tablefmt="pipe", colalign=sides, disable_numparse=True)
 
 
-# --- what the records say --------------------------------------------------------------------------------------------
-
-
 def metric_values(records: list[Record], metric: str, selection: str | None = None) -> list[float | None]:
     """One value a record, in percent: of the weights `best` or `last`, or of those that each run selects."""
     chosen = [record.measurements.get(selection or record.run.selection) for record in records]
@@ -90,7 +84,7 @@ def standard_error(records: list[Record]) -> float:
 
 
 def noise(first: list[Record], second: list[Record]) -> float:
-    """mAP points by which two runs must differ to be told apart (pages.READING_NOTES has the formula)."""
+    """mAP points by which two runs must differ to be told apart (formula: docs/reading-reports.md)."""
     spreads = [tolerance(metric_values(run, "mAP"), standard_error(run), minimum=0.0) for run in (first, second)]
     return max(MINIMUM_TOLERANCE, math.hypot(*spreads))
 
@@ -144,9 +138,6 @@ def class_ap(records: list[Record]) -> list[list[float | None]]:
 def positives(records: list[Record]) -> list[float | None]:
     """Mean number of labels that a test picture's probabilities add up to, one value a record."""
     return [record.selected.predicted_positives for record in records]
-
-
-# --- tables ----------------------------------------------------------------------------------------------------------
 
 
 def ranking_table(runs: Runs, expected: dict[str, list[int]], in_noise: set[str]) -> str:

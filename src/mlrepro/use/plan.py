@@ -1,0 +1,31 @@
+"""`mlrepro plan`: what a pipeline, or a study with all its pipelines, would train and fetch, and what is done. No torch."""
+
+import shutil
+from pathlib import Path
+
+from mlrepro.config import load_pipeline
+from mlrepro.layout import current_records, read_layout
+from mlrepro.report.study_results import gpu_hours, read_study
+
+
+def plan(settings: Path) -> None:
+    """Prints it. GPU hours are estimated as on the study's page, for one H200-class card; none for own data and the demo."""
+    layouts = [read_layout(settings)]
+    results = read_study(layouts[0].folder) if (layouts[0].folder / "study.yaml").is_file() else None
+    if results and settings.parent == layouts[0].folder:  # a study's page, which has pipelines in the folders below
+        layouts += map(read_layout, sorted(settings.parent.glob("*/params.yaml")))
+    for layout in layouts:
+        done = {(run, record.seed) for run, group in current_records(layout).items() for record in group}
+        asked = {(run, seed) for run, seeds in layout.expected.items() for seed in seeds}
+        hours = [gpu_hours(results, run) for run, _ in asked - done] if results else []
+        print(f"{layout.settings}: {len(asked)} trainings, {len(asked & done)} done"
+              + f", about {sum(filter(None, hours)):.1f} GPU hours left" * bool(hours)
+              + f" and {hours.count(None)} trainings of unknown cost" * (None in hours)
+              + f"; next: dvc repro {layout.dvc_file}" * (not asked <= done))
+    known = load_pipeline(Path("data/params.yaml")).data
+    for name, data in {one.name: one.pipeline.data.get(one.name) or known.get(one.name) for one in layouts}.items():
+        lacking = [one for one in (data.archives if data else []) if not (Path("data") / name / "archives" / one.name).exists()]
+        sizes = ", ".join(f"{one.name} ({f'{one.size / 1e9:.2f} GB' if one.size else 'size not stated'})" for one in lacking)
+        place = f"used in place in {data.folder}" if data and data.folder else f"to download {sizes or 'nothing'}"
+        print(f"data {name}: {place}" + "; unpacked, pictures take about as much again" * bool(sizes))
+    print(f"disk: {shutil.disk_usage('.').free / 1e9:.1f} GB are free")
