@@ -170,8 +170,8 @@ def test_claimed_orderings_are_judged_by_seeds_and_by_test_pictures():
         return [row[1:] for row in cells(ordering_section(runs, claims)[-1])[1:]]
 
     # noise of seeds: s = 0.141 twice over 2 seeds, 2 sqrt(2 x 0.02 / 2) = 0.28; with SE 0.3 twice: 2 sqrt(0.02 + 0.18) = 0.89
-    assert verdicts(runs)[0] == [f"`{high}`", f"`{low}`", "+2.00", "0.28", "0.89", "holds"]
-    assert [row[-1] for row in verdicts(runs)] == ["holds", "reversed", "one seed", "not run"]
-    assert [row[-1] for row in verdicts(wider)][:2] == ["holds on these pictures", "reversed on these pictures"]
+    assert verdicts(runs)[0] == ["holds", "+2.00", "0.28", "0.89", f"`{high}`", f"`{low}`"]
+    assert [row[0] for row in verdicts(runs)] == ["holds", "reversed", "one seed", "not run"]
+    assert [row[0] for row in verdicts(wider)][:2] == ["holds on these pictures", "reversed on these pictures"]
     near = {**runs, low: run("bce", [74.9, 75.1], 0.3)[1]}
-    assert verdicts(near)[0][-1] == "cannot be told" and ordering_section(runs, []) == []
+    assert verdicts(near)[0][0] == "cannot be told" and ordering_section(runs, []) == []

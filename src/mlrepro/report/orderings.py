@@ -23,19 +23,19 @@ def ordering_section(runs: Runs, orderings: Sequence[Ordering]) -> list[str]:
     for ordering in orderings:
         for index, (higher, lower) in enumerate(ordering.pairs):
             claim = escape(ordering.claim) if index == 0 else ""
-            pair = [claim, code(higher), code(lower)]
+            pair = [code(higher), code(lower)]
             if any(run not in runs or mean_map(runs[run]) is None for run in (higher, lower)):
-                rows.append([*pair, "-", "-", "-", "not run"])
+                rows.append([claim, "not run", "-", "-", "-", *pair])
                 continue
             difference = mean_map(runs[higher]) - mean_map(runs[lower])
             seeds, both = seed_noise(runs[higher], runs[lower]), noise(runs[higher], runs[lower])
             said = ("holds" if difference > 0 else "reversed") + " on these pictures" * (abs(difference) <= both)
             said = "one seed" if seeds is None else "cannot be told" if abs(difference) <= seeds else said
-            rows.append([*pair, f"{difference:+.2f}", number(seeds), number(both), said])
+            rows.append([claim, said, f"{difference:+.2f}", number(seeds), number(both), *pair])
     if not rows:
         return []
     return ["## Which orderings hold here",
             "Each claim as pairs of runs, the one that should be higher first, with the difference of their mean test mAP in "
             "points. *On these pictures*: by more than twice the standard error over seeds, but not by more than the noise "
             "(docs/reading-reports.md), so that other test pictures might turn it round.",
-            table("lllrrrl", ["claim", "higher", "lower", "difference", "noise of seeds", "noise", "verdict"], rows)]
+            table("llrrrll", ["claim", "verdict", "difference", "noise of seeds", "noise", "should be higher", "than"], rows)]
