@@ -8,7 +8,7 @@ from mlrepro.config_data import nearest
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
-from mlrepro.report.figures import _figure
+from mlrepro.report.figures import blank_figure
 from mlrepro.results import read_record
 from mlrepro.stage import main
 
@@ -25,7 +25,7 @@ def stage(settings: str, run_id: str, seed: str, name: str) -> None:
     rows = manifest.rows("test")[:len(logits)]
     truth, said, scale = manifest.label_matrix()[rows], logits >= 0, getattr(record.run.loss, "scale", 1)
     wrong = np.flatnonzero((said & (truth == 0) | ~said & (truth == 1))[:, k])
-    with _figure(out / f"misclassified-{name.replace('/', '_')}", 6.0) as figure:
+    with blank_figure(out / f"misclassified-{name.replace('/', '_')}", 6.0) as figure:
         for place, i in enumerate(wrong[np.argsort(-abs(logits[wrong, k]), kind="stable")][:8], 1):
             axes = figure.add_subplot(2, 4, place)
             axes.imshow(Image.open(manifest.root / manifest.frame["image"].iloc[rows[i]]).convert("RGB"))

@@ -47,7 +47,7 @@ def training_curves(runs: Runs, stem: Path, column: str = "val_mAP", label: str 
     columns = 3 - len(lines)  # of each legend
     legend = 0.2 * max(-(-len(group) // columns) for group in lines.values()) + 0.7  # inches
     height = 3.4 + legend
-    with _figure(stem, height) as figure:
+    with blank_figure(stem, height) as figure:
         panels = figure.subplots(1, len(lines), sharey=True, squeeze=False)[0]
         for axes, (regime, group) in zip(panels, lines.items(), strict=True):
             for i, run in enumerate(group):
@@ -87,7 +87,7 @@ def map_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
     styles = {name: (MARKERS[i % len(MARKERS)], COLOURS[i % len(COLOURS)]) for i, name in enumerate(series)}
     heights = [0.6 + max(1.8, 0.2 * len(points)) for points in panels.values()]
     total = sum(heights) + 0.6
-    with _figure(stem, total) as figure:
+    with blank_figure(stem, total) as figure:
         figure.subplots_adjust(left=0.09, right=0.57, top=1 - 0.7 / total, bottom=0.55 / total, hspace=0.3)
         rows = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
         for axes, (title, points) in zip(rows, panels.items(), strict=True):
@@ -115,7 +115,7 @@ def map_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
 
 def map_against_setting(curves: dict[str, list[tuple[float, float, float]]], setting: str, stem: Path) -> None:
     """A panel a series of (value of the setting, test mAP, SE), each with an axis of its own; bar: +- 2 SE."""
-    with _figure(stem, 3.0) as figure:
+    with blank_figure(stem, 3.0) as figure:
         panels = figure.subplots(1, len(curves), squeeze=False)[0]
         for axes, (name, points) in zip(panels, curves.items(), strict=True):
             values, means, errors = zip(*points, strict=True)
@@ -146,7 +146,7 @@ def label_distribution(record: Record, stem: Path) -> None:
 
 
 @contextmanager
-def _figure(stem: Path, height: float):
+def blank_figure(stem: Path, height: float):
     """A blank figure, written as PNG and SVG at the end: without dates, versions or random ids."""
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(WIDTH, height), facecolor="white")
@@ -185,7 +185,7 @@ def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[floa
     parts = 1 if len(names) <= 40 else 2
     length = -(-len(names) // parts)
     largest = max((value for values in series.values() for value in values if value), default=1)
-    with _figure(stem, 1.1 + 0.21 * length) as figure:
+    with blank_figure(stem, 1.1 + 0.21 * length) as figure:
         panels = figure.subplots(1, parts, sharex=True, squeeze=False)[0]
         for part, axes in enumerate(panels):
             rows = range(part * length, min((part + 1) * length, len(names)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlrepro.report.figures import COLOURS, LINES, _dots, _figure
+from mlrepro.report.figures import COLOURS, LINES, _dots, blank_figure
 from mlrepro.report.tables import Runs, code
 from mlrepro.results import ClassResult, Record
 
@@ -31,7 +31,7 @@ def label_sections(runs: Runs, link: Callable[[str, str, Callable[[Path], None]]
 
 def epoch_curves(records: list[Record], stem: Path) -> None:
     """Loss, IoU, precision, recall and F1 an epoch on train and validation, mean over seeds: 003's figures (slides 13 to 15)."""
-    with _figure(stem, 5.2) as figure:
+    with blank_figure(stem, 5.2) as figure:
         panels = figure.subplots(2, 3).flat
         for axes, (panel, names) in zip(panels, PANELS.items(), strict=False):
             for name, kind, line in zip(names, ("mean over pictures", "micro", "macro"), LINES, strict=False):
@@ -59,7 +59,7 @@ def confusion_matrices(classes: list[ClassResult], stem: Path) -> None:
     """Counts by label, shaded by their share of the row, in sklearn's order: 001's Figure 7."""
     worst = sorted(classes, key=lambda c: -sum(c.confusion[1:3]))[:42]  # a figure's worth
     rows = -(-len(worst) // 6)
-    with _figure(stem, 0.3 + 1.75 * rows) as figure:
+    with blank_figure(stem, 0.3 + 1.75 * rows) as figure:
         for place, c in enumerate(worst, 1):
             axes, counts = figure.add_subplot(rows, 6, place), np.reshape(c.confusion, (2, 2))
             axes.imshow(counts / np.maximum(1, counts.sum(1, keepdims=True)), cmap="Blues", vmin=0, vmax=1.6)

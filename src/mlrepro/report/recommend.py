@@ -5,13 +5,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 from scipy.special import expit
-from sklearn.calibration import calibration_curve
-from sklearn.metrics import precision_recall_curve
 
 from mlrepro.data.manifest import MANIFEST, Manifest, read_manifest
 from mlrepro.layout import Layout
 from mlrepro.metrics.average_precision import per_class
-from mlrepro.report.figures import COLOURS, _figure
+from mlrepro.report.figures import COLOURS, blank_figure
 from mlrepro.report.pages import figure_link
 from mlrepro.report.tables import FEW_POSITIVES, Runs, code, escape, mean_map, metric_values, number, spread, table
 from mlrepro.results import Record
@@ -83,7 +81,9 @@ def mistakes(p: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def draw_scores(p: np.ndarray, y: np.ndarray, stem: Path) -> None:
     """Precision-recall curves of every label and of all decisions, and their reliability diagram; p and y (N, C)."""
-    with _figure(stem, 4.2) as figure:
+    from sklearn.calibration import calibration_curve  # here and not above: every report stage would wait for scikit-learn
+    from sklearn.metrics import precision_recall_curve
+    with blank_figure(stem, 4.2) as figure:
         left, right = figure.subplots(1, 2)
         lines = [(scores, positive, "0.7", 0.6) for scores, positive in per_class(lambda *one: one, p, y) if positive.any()]
         for scores, positive, colour, width in [*lines, (p[y >= 0], y[y >= 0] == 1, COLOURS[0], 2)]:
