@@ -3,6 +3,7 @@ study has a pipeline a data set, in studies/<study>/<data set>/."""
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mlrepro.config import Pipeline, Run, load_pipeline, load_run
@@ -51,7 +52,7 @@ class Layout:
     def dvc_file(self) -> str:
         return self.settings.with_name("dvc.yaml").as_posix()
 
-    @property
+    @cached_property
     def searched(self) -> dict[str, list[int]]:
         """The runs that the search chooses a learning rate and batch size for, and their seeds."""
         members = self.pipeline.grid() if self.pipeline.search else []
