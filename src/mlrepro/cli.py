@@ -3,6 +3,7 @@
   mlrepro init-data ~/holiday                                          look at the pictures and labels, write the settings
   mlrepro plan studies/own-data/params.yaml                            what that would train
   dvc repro studies/own-data/dvc.yaml                                  train and compare: reports/own-data-my-holiday.md
+  mlrepro launch studies/own-data/params.yaml --jobs 2                 the same, two trainings at a time
   mlrepro export studies/own-data/params.yaml RUN --to my-model        make the run that the report recommends a folder
   mlrepro predict my-model more/ 'scans/**/*.png' one.jpg              label pictures with it
   mlflow models serve -m my-model/mlflow --env-manager local           label pictures that are posted to it
@@ -44,6 +45,30 @@ def plan(verb: argparse.ArgumentParser) -> str:
     return "mlrepro.use.plan:plan"
 
 
+def launch(verb: argparse.ArgumentParser) -> str:
+    """Train and evaluate what is stale of a study, many runs at a time: every such stage becomes a job. Engines: local (this
+    machine's GPUs, or --jobs processes on its CPU), ray (a running cluster), slurm (sbatch). Jobs on a cluster share the git
+    repository and the DVC remote, nothing else. What is finished is never trained again; failed jobs have a row that says so.
+    Example: mlrepro launch studies/aam/params.yaml --engine slurm --set slurm_partition=gpu --set timeout_min=600"""
+    verb.add_argument("settings", type=Path, metavar="STUDY_PARAMS", help="params.yaml of a study or of one of its pipelines")
+    verb.add_argument("--engine", choices=("local", "ray", "slurm"), default="local", help="default: local")
+    verb.add_argument("--jobs", type=_positive, metavar="N", help="at a time (default: local: as many as GPUs, or one; else 64)")
+    verb.add_argument("--gpus", type=int, metavar="N", help="a job (default: 1; local without a GPU: 0)")
+    verb.add_argument("--attempts", type=_positive, default=3, metavar="N", help="at a job whose worker is lost (default: 3)")
+    verb.add_argument("--repository", metavar="URL",
+                      help="that jobs clone (default: origin, or this folder if it lacks the commit)")
+    verb.add_argument("--take-over", action="store_true", help="from a head that is gone")
+    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="options",
+                      help="of the engine: ray: address, num_cpus; slurm: submitit's, such as slurm_partition, timeout_min")
+    return "mlrepro.launch.head:launch"
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
 def export(verb: argparse.ArgumentParser) -> str:
     """Make a trained run a folder of its own: model.safetensors and config.json (the network, its classes and thresholds),
     model.onnx, and mlflow/, which answers to {"dataframe_split": {"columns": ["image"], "data": [["<base64 of a file>"]]}}.
@@ -73,7 +98,7 @@ def main() -> int:
     """Runs a verb: its function above names the module and function that do it. A user's error is told without a traceback."""
     parser = argparse.ArgumentParser("mlrepro", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in (init_data, plan, export, predict):
+    for verb in (init_data, plan, launch, export, predict):
         added = verbs.add_parser(verb.__name__.replace("_", "-"), help=verb.__doc__.partition(":")[0], description=verb.__doc__)
         added.set_defaults(runs=verb(added))
     options = vars(parser.parse_args())

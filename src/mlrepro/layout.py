@@ -88,3 +88,10 @@ def current_records(layout: Layout) -> dict[str, list[Record]]:
 def read_layout(settings: str | os.PathLike) -> Layout:
     """The layout of the pipeline whose params.yaml is `settings`, a path relative to the repository's root."""
     return Layout(Path(settings), load_pipeline(Path(settings)))
+
+
+def read_layouts(settings: str | os.PathLike) -> list[Layout]:
+    """That pipeline's, and where it is a study's page alone, also those of the pipelines in the folders below."""
+    first = read_layout(settings)
+    alone = not (first.folder / "study.yaml").is_file() or first.settings.parent != first.folder
+    return [first, *([] if alone else map(read_layout, sorted(first.folder.glob("*/params.yaml"))))]

@@ -125,9 +125,35 @@ class Record(Strict):
         return trained and self.splits["test"].used == self.run.scored(self.splits["test"].expected)
 
 
+class Failure(Strict):
+    """Why the last launch has no record of a run and seed: the stage that failed, where, and the file of what it printed."""
+
+    stage: str
+    error: str
+    host: str
+    log: str
+
+
 def write_record(record: Record, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".failed").unlink(missing_ok=True)
+
+
+def write_failure(failure: Failure, path: Path) -> None:
+    """Beside the record `path` that is missing; the record's own writing removes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".failed").write_text(failure.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read_failures(folder: Path) -> dict[str, dict[int, Failure]]:
+    """Those of a folder without a record, by run id and seed."""
+    failures: dict[str, dict[int, Failure]] = {}
+    for path in sorted(folder.glob("*.failed")):
+        run_id, _, seed = path.stem.rpartition("-s")
+        if not path.with_suffix(".json").exists():
+            failures.setdefault(run_id, {})[int(seed)] = Failure.model_validate_json(path.read_text(encoding="utf-8"))
+    return failures
 
 
 def read_record(path: Path) -> Record:

@@ -1,0 +1,210 @@
+"""The head of a launch: what is stale becomes jobs, jobs become attempts, and what they made becomes a report."""
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from dvc.repo import Repo
+
+from mlrepro.config import read_yaml
+from mlrepro.errors import InputError
+from mlrepro.launch import engines
+from mlrepro.launch.study import remote_of, stale_jobs, upstream
+from mlrepro.launch.worker import Job, Outcome, Source
+from mlrepro.layout import Layout, read_layouts
+from mlrepro.results import Failure, write_failure
+from mlrepro.training.checkpoint import exclusive
+
+PAUSE = 5  # seconds before a second attempt at a job, twice that before the third
+GENERATED = re.compile(r"(^|/)(results|reports)/|\.lock$")  # what stages write into git; jobs do not read the head's
+
+
+def launch(settings: Path, engine: str, jobs: int | None, gpus: int | None, attempts: int, repository: str | None,
+           take_over: bool, options: list[str]) -> int:
+    """Runs every stale training and evaluation of a study as a job, then renders its pages. Returns 1 if a job failed.
+
+    settings: params.yaml of one pipeline, or of a study whose pipelines lie in the folders below. jobs: at a time. gpus: a job.
+    attempts: at each job, where the worker was lost or the remote away; a stage's own error is final. options: KEY=VALUE for the
+    engine. Raises InputError before any job is started where the checkout, the remote or the engine is not fit for it.
+    """
+    layouts = [one for one in read_layouts(settings) if Path(one.dvc_file).is_file()]
+    study, files = layouts[0].study, [one.dvc_file for one in layouts]
+    parameters = dict(option.partition("=")[::2] for option in options)
+    log = Path("outputs") / "launch" / study
+    log.mkdir(parents=True, exist_ok=True)
+    with exclusive(f"launch-{study}"):
+        if engine == "local":
+            if parameters or repository:
+                raise InputError("--set and --repository are for the engines ray and slurm; local runs in this checkout")
+            return _run(layouts, files, log, attempts, None, engines.local(jobs, gpus))
+        source = Source(*_commit(repository), remote_of(), 1 if gpus is None else gpus)
+        made = (engines.ray(source, jobs, parameters) if engine == "ray" else
+                engines.slurm(source, jobs, parameters, log / "submitit"))
+        print(f"jobs check out {source.commit[:12]} of {source.repository}; outputs go through the DVC remote {source.remote[1]}")
+        with _claimed(study, take_over):
+            return _run(layouts, files, log, attempts, source, made)
+
+
+def _run(layouts: list[Layout], files: list[str], log: Path, attempts: int, source: Source | None, made) -> int:
+    with made as (engine, slots):  # before anything is run: is there such an engine?
+        shared = upstream(files)
+        _dvc("repro", *["--pull"] * bool(source), "-s", *shared)
+        if source:
+            _dvc("push", "-q", "--run-cache", *shared)
+        stale = [job if _reads_pictures(layouts, job) else replace(job, pictures=()) for job in _restore(files, source)]
+        print(f"{len(stale)} jobs")
+        ends = run_jobs(stale, engine, slots, attempts, log)
+    failed = {stage: outcome for stage, outcome in ends.items() if outcome.error}
+    if source and (lost := [job.stage for job in _restore(files, source) if job.stage not in failed]):
+        raise InputError(f"{', '.join(lost)}: done, but not to be had from the DVC remote; see that it can be reached and launch "
+                         "again: what is in it is not trained again")
+    upstream_of = {job.stage: job.upstream for job in stale}
+    for stage, outcome in failed.items():
+        if not failed.keys() & upstream_of[stage]:  # else the training says why there is no record
+            layout, run_id, seed = _parse(layouts, stage)
+            write_failure(Failure(stage=stage, error=outcome.error, host=outcome.host, log=_log(log, stage).as_posix()),
+                          layout.record(run_id, seed))
+    page = (layouts[0].folder / "dvc.yaml").as_posix()  # of a pipeline without one, its study's
+    pages = [file for file in dict.fromkeys([*files, page]) if "report" in read_yaml(Path(file))["stages"]]
+    if not failed:
+        _dvc("repro", *dict.fromkeys([*files, *pages]))
+        return 0
+    _dvc("repro", "-s", *(f"{file}:report" for file in pages))
+    print(f"{len(failed)} jobs failed; their rows say so, and the next launch tries them again:", file=sys.stderr)
+    for stage, outcome in failed.items():
+        print(f"  {stage}: {outcome.error}", file=sys.stderr)
+    return 1
+
+
+def _restore(files: list[str], source: Source | None) -> list[Job]:
+    """What is stale and in no run cache; the rest is restored from one."""
+    restored, stale = stale_jobs(files, bool(source))
+    if restored:
+        print(f"{len(restored)} stages are restored from the run cache")
+        _dvc("repro", "-q", "-s", *restored)
+    return stale
+
+
+def run_jobs(jobs: list[Job], engine: engines.Engine, slots: int, attempts: int, log: Path) -> dict[str, Outcome]:
+    """By stage how its last attempt ended. A job starts when those that it needs are done, and fails with them. What happens is
+    printed, and appended to jobs.jsonl in `log`, beside what each stage printed."""
+    waiting, running, ends = {job.stage: job for job in jobs}, {}, {}
+
+    def attempted(job: Job) -> Outcome:
+        for n in range(1, attempts + 1):
+            _note(log, job.stage, attempt=n, state="started")
+            outcome = engine(job)
+            _log(log, job.stage).write_text(outcome.output, encoding="utf-8")
+            state = "failed" if outcome.error else "done"
+            others = [stage for stage in outcome.ran if stage != job.stage]
+            _note(log, job.stage, attempt=n, state=state, error=outcome.error, host=outcome.host,
+                  seconds=round(outcome.seconds, 1), also_ran=others)
+            how = outcome.error or ("trained or scored" if job.stage in outcome.ran else "restored from the run cache, not run")
+            again = "; trying again" if outcome.error and outcome.again and n < attempts else ""
+            print(f"{job.stage}: attempt {n} {state} on {outcome.host or 'an unknown host'}: {how}{again}"
+                  + f"; had to run {', '.join(others)} again" * bool(others), flush=True)
+            if not again:
+                return outcome
+            time.sleep(PAUSE * n)
+
+    with ThreadPoolExecutor(slots) as pool:
+        while waiting or running:
+            for stage, job in list(waiting.items()):
+                if lacking := [need for need in job.upstream if need in ends and ends[need].error]:
+                    ends[stage] = Outcome(f"not started, since {lacking[0]} failed")
+                    del waiting[stage]
+                elif not any(need in waiting or need in running.values() for need in job.upstream):
+                    running[pool.submit(attempted, waiting.pop(stage))] = stage
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                ends[running.pop(future)] = future.result()
+    return ends
+
+
+def _commit(repository: str | None) -> tuple[str, str]:
+    """(repository, commit) that jobs check out. What they would read must be committed, and where it is asked for, pushed."""
+    changed = [line[3:] for line in _git("status", "--porcelain").splitlines() if not GENERATED.search(line[3:])]
+    if changed:
+        raise InputError(f"jobs check out a commit, and {', '.join(changed[:5])}{' ...' * (len(changed) > 5)} differ from it; "
+                         "commit them, or use --engine local")
+    commit, pushed = _git("rev-parse", "HEAD").strip(), _git("branch", "-r", "--contains", "HEAD").strip()
+    if not repository:
+        repository = _git("remote", "get-url", "origin").strip() if pushed.startswith("origin/") else str(Path.cwd())
+    return repository, commit
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"git {' '.join(words)}: {done.stderr.strip()}; launch from the root of a git checkout")
+    return done.stdout
+
+
+@contextmanager
+def _claimed(study: str, take_over: bool) -> Iterator[None]:
+    """One head a study and remote: a small file in the remote says whose, without any clock. A head that died in this very
+    checkout holds it no more, since that had the launch's lock."""
+    own = {"host": socket.gethostname(), "folder": str(Path.cwd()), "pid": os.getpid(), "token": secrets.token_hex(8)}
+    with Repo() as repo:
+        remote = repo.cloud.get_remote()
+        fs, path = remote.fs, remote.fs.join(remote.path, "mlrepro-launch", f"{study}.json")
+    try:
+        fs.makedirs(fs.parent(path), exist_ok=True)
+        if fs.exists(path):
+            other = json.loads(fs.cat_file(path))
+            same = (other["host"], other["folder"]) == (own["host"], own["folder"])
+            if not (same or take_over):
+                raise InputError(f"{study}: process {other['pid']} on {other['host']} in {other['folder']} is launching it to "
+                                 "the same DVC remote; wait for it, or if it is gone, launch with --take-over")
+            print(f"{study}: taking over from process {other['pid']} on {other['host']}; jobs that it left on the cluster go on, "
+                  "and unless you cancel them, what they are training is trained twice")
+            fs.rm_file(path)
+        fs.pipe_file(path, json.dumps(own).encode(), mode="create")
+        if json.loads(fs.cat_file(path))["token"] != own["token"]:
+            raise FileExistsError(path)
+    except FileExistsError:
+        raise InputError(f"{study}: another head began to launch it at this moment; wait for it") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: the DVC remote cannot be used ({error}); see `dvc remote list` and its room") from None
+    try:
+        yield
+    finally:
+        fs.rm_file(path)
+
+
+def _dvc(*words: str) -> None:
+    """In this checkout, its output as it comes."""
+    command = [str(Path(sys.executable).with_name("dvc")), "--wait-for-lock", *words]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    if subprocess.run(command, env=os.environ | {"PATH": path}).returncode:
+        raise InputError(f"`dvc {' '.join(words[:3])} ...` failed, see above")
+
+
+def _parse(layouts: list[Layout], stage: str) -> tuple[Layout, str, int]:
+    """Layout, run and seed of `<dvc.yaml>:train@<run>-<seed>`; the root's stages have no file in their address."""
+    file, _, name = stage.rpartition(":")
+    run_id, _, seed = name.partition("@")[2].rpartition("-")
+    return next(one for one in layouts if one.dvc_file == (file or "dvc.yaml")), run_id, int(seed)
+
+
+def _reads_pictures(layouts: list[Layout], job: Job) -> bool:
+    layout, run_id, seed = _parse(layouts, job.stage)
+    return layout.run(run_id, seed).inputs == "images"
+
+
+def _log(folder: Path, stage: str) -> Path:
+    return folder / f"{re.sub('[^A-Za-z0-9_-]+', '-', stage)}.log"
+
+
+def _note(folder: Path, stage: str, **facts) -> None:
+    with (folder / "jobs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"stage": stage, **facts}) + "\n")

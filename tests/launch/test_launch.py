@@ -1,0 +1,334 @@
+"""Launching: real DVC repositories whose stages are small scripts, a remote in a folder, submitit's local executor and a Ray
+cluster of two nodes of which one is killed."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import LINEAR, PICTURES, ROLE, ROOT, run_settings, write_yaml
+
+from mlrepro.errors import InputError
+from mlrepro.launch import engines, head, worker
+from mlrepro.launch.worker import Job, Outcome, Source, attempt, reason, repro, work
+from mlrepro.results import Failure, read_failures, write_failure
+from mlrepro.training.checkpoint import exclusive
+
+TRAIN, EVALUATE = f"train@{LINEAR}-0", f"evaluate@{LINEAR}-0"
+WRITE = "import sys, pathlib\nfor name in sys.argv[2:]: pathlib.Path(name).write_text(sys.argv[1])\n"
+# Says that it ran; does as a file named after its run says, which the test puts there.
+TRAINS = """
+import os, pathlib, signal, sys, time
+run, log = sys.argv[1], pathlib.Path(os.environ["LOG"])
+with (log / "trained").open("a") as file: file.write(f"{run} {os.environ.get('MLREPRO_WORK')} {os.getpid()}\\n")
+how = (log / run).read_text() if (log / run).exists() else ""
+if how == "fail": sys.exit("error: labels.csv: no such column")
+if how == "killed": os.kill(os.getpid(), signal.SIGKILL)
+if how == "wait":
+    (log / run).unlink()
+    time.sleep(200)
+out = pathlib.Path("outputs") / run
+out.mkdir(parents=True, exist_ok=True)
+(out / "last").write_text(run)
+"""
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *words], cwd=folder, check=True, capture_output=True)
+
+
+def dvc(folder: Path, *words: str) -> str:
+    done = subprocess.run([Path(sys.executable).with_name("dvc"), *words], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def with_runs(folder: Path, *runs: str) -> None:
+    write_yaml(folder / "params.yaml", yaml.safe_load((ROOT / "params.yaml").read_text()) | {"runs": list(runs)})
+    for run_id in runs:
+        write_yaml(folder / "runs" / f"{run_id}.yaml", run_settings(run_id))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory) -> Path:
+    """A committed repository with one run, whose stages bear the pipeline's names; a remote beside it."""
+    folder = tmp_path_factory.mktemp("launch") / "repository"
+    with_runs(folder, LINEAR)
+    (folder / "write.py").write_text(WRITE)
+    (folder / "train.py").write_text(TRAINS)
+    (folder / "src").mkdir()
+    (folder / ".gitignore").write_text("/outputs/\n/manifest.parquet\n/.checkpoints/\n")
+    matrix = {"run": "${runs}", "seed": "${seeds}"}
+    stages = {
+        "prepare": {"cmd": "python write.py data manifest.parquet", "deps": ["write.py"], "outs": ["manifest.parquet"]},
+        "train": {"matrix": matrix, "cmd": "python train.py ${item.run}", "deps": ["train.py", "manifest.parquet"],
+                  "params": [{"runs/${item.run}.yaml": None}], "outs": ["outputs/${item.run}/last"]},
+        "evaluate": {"matrix": matrix, "deps": ["write.py", "outputs/${item.run}/last"],
+                     "cmd": "python write.py {} outputs/${item.run}/logits results/digits/${item.run}-s${item.seed}.json",
+                     "outs": ["outputs/${item.run}/logits",
+                              {"results/digits/${item.run}-s${item.seed}.json": {"cache": False}}]},
+        "report": {"cmd": "python write.py page report.md", "deps": ["write.py", "results/digits"],
+                   "outs": [{"report.md": {"cache": False}}]}}
+    write_yaml(folder / "dvc.yaml", {"stages": stages})
+    (folder / "results" / "digits").mkdir(parents=True)
+    (folder / "results" / "digits" / ".gitignore").touch()
+    git(folder, "init", "-q")
+    dvc(folder, "init", "-q")
+    dvc(folder, "config", "core.analytics", "false")
+    dvc(folder, "remote", "add", "-q", "-d", "storage", str(folder.with_name("remote")))
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "state")
+    return folder
+
+
+@pytest.fixture
+def repository(template, tmp_path, monkeypatch) -> Path:
+    """A copy to change, with a remote and a log of its own; the tests work in it."""
+    folder = tmp_path / "repository"
+    shutil.copytree(template, folder)
+    dvc(folder, "remote", "add", "-q", "-f", "-d", "storage", str(tmp_path / "remote"))
+    git(folder, "commit", "-qam", "remote")
+    (tmp_path / "log").mkdir()
+    for name, value in {"LOG": str(tmp_path / "log"), "MLREPRO_WORK": str(tmp_path / "node"), "DVC_NO_ANALYTICS": "1",
+                        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(worker, "BACKOFF", 0.0)
+    monkeypatch.setattr(head, "PAUSE", 0)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def trained(folder: Path) -> list[str]:
+    """The run of every training that began, in order."""
+    path = folder.with_name("log") / "trained"
+    return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def launch(engine: str, gpus: int = 0, **changes) -> int:
+    return head.launch(**{"settings": Path("params.yaml"), "engine": engine, "jobs": 2, "gpus": gpus, "attempts": 2,
+                          "repository": None, "take_over": False, "options": []} | changes)
+
+
+@pytest.fixture
+def submitit_local(monkeypatch):
+    """Called, it puts submitit's own executor in Slurm's place."""
+    slurm = engines.slurm
+    return lambda: monkeypatch.setattr(engines, "slurm", lambda *arguments: slurm(*arguments, cluster="local"))
+
+
+def source(folder: Path, gpus: int = 0) -> Source:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True).stdout.strip()
+    return Source(str(folder), commit, ("storage", str(folder.with_name("remote"))), gpus)
+
+
+def test_a_failed_job_leaves_a_row_and_loses_nothing(repository, capsys):
+    with_runs(repository, LINEAR, ROLE)
+    (repository.with_name("log") / ROLE).write_text("fail")
+    assert launch("local") == 1
+    assert sorted(trained(repository)) == sorted([LINEAR, ROLE]), "an error of the stage's own is final"
+    assert (repository / "results" / "digits" / f"{LINEAR}-s0.json").exists() and (repository / "report.md").exists()
+    failure = read_failures(repository / "results" / "digits")[ROLE][0]
+    assert failure.stage == f"train@{ROLE}-0" and "no such column" in failure.error
+    assert "no such column" in capsys.readouterr().err
+
+    (repository.with_name("log") / ROLE).unlink()
+    assert launch("local") == 0
+    assert sorted(trained(repository)) == sorted([LINEAR, ROLE, ROLE])
+    assert not read_failures(repository / "results" / "digits")
+    assert "up to date" in dvc(repository, "repro")
+
+
+def test_jobs_share_the_repository_and_the_remote_alone(repository, submitit_local, capsys):
+    submitit_local()
+    assert launch("slurm") == 0
+    assert trained(repository) == [LINEAR]
+    assert "Data and pipelines are up to date" in dvc(repository, "repro")
+    assert not list((repository.with_name("node") / "checkouts").glob("*/")), "a pushed stage's checkout is gone"
+    assert not list(repository.with_name("remote").glob("mlrepro-launch/*")), "the claim is gone"
+
+    # A clone with nothing but git and the remote finds all of it done.
+    git(repository.parent, "clone", "-q", str(repository), "second")
+    os.chdir(repository.with_name("second"))
+    capsys.readouterr()
+    assert launch("slurm") == 0
+    assert "0 jobs" in capsys.readouterr().out and len(trained(repository)) == 1
+    assert (repository.with_name("second") / "results" / "digits" / f"{LINEAR}-s0.json").exists()
+
+
+def test_what_is_trained_but_not_pushed_is_not_trained_again(repository, monkeypatch):
+    dvc(repository, "repro", "-s", "prepare")
+    dvc(repository, "push", "--run-cache", "prepare")
+    job, remote = Job(TRAIN, ("prepare",)), repository.with_name("remote")
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "PUSH", "raise OSError(28, 'No space left on device')")
+        full = work(job, source(repository))
+    assert full.again and "not pushed" in full.error and "No space left" in full.error
+    remote.rename(remote.with_name("away"))
+    remote.write_text("no folder")
+    away = work(job, source(repository))
+    assert away.again and "not pushed" in away.error
+    with monkeypatch.context() as patch:
+        patch.setenv("MLREPRO_WORK", str(repository.with_name("another machine")))
+        other = work(Job(EVALUATE, ("prepare", TRAIN)), source(repository))
+    assert other.again and f"{TRAIN} is done and not in the DVC remote" in other.error, "it does not train instead"
+
+    remote.unlink()
+    remote.with_name("away").rename(remote)
+    outcome = work(job, source(repository))
+    assert (outcome.error, outcome.ran, trained(repository)) == (None, [], [LINEAR])
+
+
+def test_a_stage_killed_under_dvc_is_no_error_of_its_own(repository):
+    log = repository.with_name("log")
+    outcome = {}
+    dvc(repository, "repro", "-s", "prepare")
+    for how in ("killed", "fail"):
+        (log / LINEAR).write_text(how)
+        outcome[how] = attempt(lambda one: repro(one, repository, dict(os.environ), TRAIN), TRAIN)
+    assert outcome["killed"].again and outcome["killed"].ran == [TRAIN]
+    assert not outcome["fail"].again and outcome["fail"].error.endswith("error: labels.csv: no such column")
+
+
+def test_a_killed_stage_is_tried_again_and_its_dependents_wait(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(head, "PAUSE", 0)
+    tries = {"train": [Outcome("killed", again=True, host="a"), Outcome(host="b", ran=["train"])],
+             "evaluate": [Outcome(host="b", ran=["evaluate", "train"])], "lone": [Outcome("bad", host="a")]}
+    order = []
+
+    def engine(job: Job) -> Outcome:
+        order.append(job.stage)
+        return tries[job.stage].pop(0)
+    jobs = [Job("train"), Job("evaluate", ("prepare", "train")), Job("lone"), Job("after", ("lone",))]
+    ends = head.run_jobs(jobs, engine, 1, 3, tmp_path)
+    assert [stage for stage, end in ends.items() if not end.error] == ["train", "evaluate"]
+    assert "after" not in order and ends["after"].error == "not started, since lone failed"
+    assert order.count("train") == 2 and order.count("lone") == 1 and order.index("evaluate") > order.index("train") + 1
+    notes = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
+    assert [note["state"] for note in notes if note["stage"] == "train"] == ["started", "failed", "started", "done"]
+    said = capsys.readouterr().out
+    assert "trying again" in said and "had to run train again" in said
+
+
+def test_a_second_head_is_refused(repository, capsys):
+    with head._claimed("demo", False):
+        claim = next(repository.with_name("remote").glob("mlrepro-launch/*"))
+        other = json.loads(claim.read_text())
+        claim.write_text(json.dumps(other | {"host": "elsewhere"}))
+        with pytest.raises(InputError, match="on elsewhere .* --take-over"), head._claimed("demo", False):
+            pass
+        with head._claimed("demo", True):
+            assert json.loads(claim.read_text())["host"] == other["host"]
+        assert "trained twice" in capsys.readouterr().out
+        claim.write_text(json.dumps(other))  # of a head that died in this very folder
+        with head._claimed("demo", False):
+            pass
+        claim.write_text("{}")  # so that the first head has something to remove
+    with exclusive("launch-demo"), pytest.raises(InputError, match="another process is at work"):
+        launch("local")
+
+
+def test_what_a_launch_needs_is_asked_for_before_any_job(repository, submitit_local):
+    with pytest.raises(InputError, match="--gpus 99: this machine has"):
+        launch("local", gpus=99)
+    outcome = work(Job(TRAIN), source(repository, gpus=99))
+    assert outcome.again and re.search("this worker sees \\d+ GPUs and the launch asked for 99", outcome.error)
+    (repository / "runs" / f"{LINEAR}.yaml").write_text("changed: 1\n")
+    with pytest.raises(InputError, match=f"jobs check out a commit, and runs/{LINEAR}.yaml differ"):
+        launch("slurm")
+    git(repository, "checkout", "-q", ".")
+    with pytest.raises(InputError, match="--engine slurm: .*; launch where sbatch is"):
+        launch("slurm")
+    submitit_local()
+    with pytest.raises(InputError, match="(?s)partitio.*; .*submitit's parameters"):
+        launch("slurm", options=["partitio=gpu"])
+    dvc(repository, "remote", "modify", "storage", "url", "https://example.invalid")
+    git(repository, "commit", "-qam", "http")
+    with pytest.raises(InputError, match="keeps no run cache over http"):
+        launch("slurm")
+    dvc(repository, "remote", "remove", "storage")
+    git(repository, "commit", "-qam", "none")
+    with pytest.raises(InputError, match="dvc remote add -d storage"):
+        launch("slurm")
+    assert trained(repository) == []
+
+
+def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch):
+    """The real stages: a restored manifest comes without pictures; two trainings on one machine make them once."""
+    folder, remote = tmp_path / "repository", tmp_path / "remote"
+    folder.mkdir()
+    for name in ("stages", "src"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, folder / name)
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    stages["train"]["deps"] = ["data/${name}/manifest.parquet"]
+    write_yaml(folder / "dvc.yaml", {"stages": {name: stages[name] for name in ("download", "prepare", "train")}})
+    settings = yaml.safe_load((prepared / "params.yaml").read_text()) | {"runs": [PICTURES], "seeds": [0, 1]}
+    write_yaml(folder / "params.yaml", settings)
+    write_yaml(folder / "runs" / f"{PICTURES}.yaml", run_settings(PICTURES, epochs=1))
+    git(folder, "init", "-q")
+    dvc(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "state")
+    dvc(folder, "remote", "add", "-q", "-d", "storage", str(remote))
+    shared = ("download", "prepare")
+    dvc(folder, "repro", "-q", "-s", *shared)
+    dvc(folder, "push", "-q", "--run-cache", *shared)
+    monkeypatch.setenv("MLREPRO_WORK", str(tmp_path / "node"))
+    outcomes = [work(Job(f"train@{PICTURES}-{seed}", shared, shared, "data/digits"), source(folder)) for seed in (0, 1)]
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    assert [outcome.ran for outcome in outcomes] == [["download", "prepare", f"train@{PICTURES}-0"], [f"train@{PICTURES}-1"]]
+
+
+def test_what_a_failed_command_said():
+    assert reason("a\nerror: b.csv: no column\nERROR: failed to reproduce\n") == "error: b.csv: no column"
+    assert reason("x\ndvc.exceptions.UploadError: 1 file\n") == "dvc.exceptions.UploadError: 1 file" and reason("x\ny\n") == "y"
+    assert reason("") == "it printed nothing"
+
+
+def test_failures_are_of_runs_without_a_record(tmp_path):
+    for seed in (0, 1):
+        write_failure(Failure(stage=TRAIN, error="bad", host="a", log="x.log"), tmp_path / "digits" / f"{LINEAR}-s{seed}.json")
+    (tmp_path / "digits" / f"{LINEAR}-s1.json").write_text("{}")
+    assert list(read_failures(tmp_path / "digits")[LINEAR]) == [0] and read_failures(tmp_path / "absent") == {}
+
+
+def test_a_lost_node_of_a_ray_cluster(repository, monkeypatch, capsys):
+    """Two nodes; the one at work is killed; its job is done on the other."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    (repository.with_name("log") / LINEAR).write_text("wait")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = {name: cluster.add_node(num_cpus=1, env_vars={"MLREPRO_WORK": str(repository.with_name(name))}) for name in "ab"}
+    at_work = threading.Thread(target=kill_the_waiting, args=(repository.with_name("log"), cluster, nodes))
+    try:
+        at_work.start()
+        assert launch("ray", jobs=1, options=[f"address={cluster.address}"]) == 0
+    finally:
+        at_work.join()
+        cluster.shutdown()
+    began = [line.split()[:2] for line in (repository.with_name("log") / "trained").read_text().splitlines()]
+    assert len(began) == 2 and began[0][1] != began[1][1], "done on the other node"
+    said = capsys.readouterr().out
+    assert f"{TRAIN}: attempt 1 failed" in said and "its worker was lost" in said and f"{TRAIN}: attempt 2 done" in said
+    assert "Data and pipelines are up to date" in dvc(repository, "repro")
+
+
+def kill_the_waiting(log: Path, cluster, nodes: dict) -> None:
+    """Kills the node on which the first training waits, and that training."""
+    for _ in range(3000):
+        if (log / "trained").exists() and (log / "trained").read_text().endswith("\n"):
+            _, work_folder, pid = (log / "trained").read_text().split()
+            cluster.remove_node(nodes[Path(work_folder).name], allow_graceful=False)
+            os.kill(int(pid), signal.SIGKILL)
+            return
+        time.sleep(0.1)
