@@ -60,7 +60,7 @@ def launch(verb: argparse.ArgumentParser) -> str:
     verb.add_argument("--take-over", action="store_true", help="from a head that is gone")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="options",
                       help="of the engine: ray: address, num_cpus; slurm: submitit's, such as slurm_partition, timeout_min")
-    return "mlrepro.launch.head:launch"
+    return "mlrepro_launch.head:launch"
 
 
 def _positive(text: str) -> int:

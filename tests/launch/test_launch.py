@@ -17,10 +17,11 @@ import yaml
 from conftest import LINEAR, PICTURES, ROLE, ROOT, run_settings, write_yaml
 
 from mlrepro.errors import InputError
-from mlrepro.launch import engines, head, worker
-from mlrepro.launch.worker import Job, Outcome, Source, attempt, reason, repro, work
 from mlrepro.results import Failure, read_failures, write_failure
 from mlrepro.training.checkpoint import exclusive
+from mlrepro_launch import engines, head
+from mlrepro_launch.engines import AGAIN, SCRIPT, Outcome, Source, attempt, variables_of
+from mlrepro_launch.pipeline import Job
 
 TRAIN, EVALUATE = f"train@{LINEAR}-0", f"evaluate@{LINEAR}-0"
 WRITE = "import sys, pathlib\nfor name in sys.argv[2:]: pathlib.Path(name).write_text(sys.argv[1])\n"
@@ -100,7 +101,6 @@ def repository(template, tmp_path, monkeypatch) -> Path:
     for name, value in {"LOG": str(tmp_path / "log"), "MLREPRO_WORK": str(tmp_path / "node"), "DVC_NO_ANALYTICS": "1",
                         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(worker, "BACKOFF", 0.0)
     monkeypatch.setattr(head, "PAUSE", 0)
     monkeypatch.chdir(folder)
     return folder
@@ -127,6 +127,10 @@ def submitit_local(monkeypatch):
 def source(folder: Path, gpus: int = 0) -> Source:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True).stdout.strip()
     return Source(str(folder), commit, ("storage", str(folder.with_name("remote"))), gpus)
+
+
+def work(job: Job, where: Source) -> Outcome:
+    return Outcome(*attempt(SCRIPT.replace("in 0 2 4 8 16", "in 0 0"), variables_of(job, where)))
 
 
 def test_a_failed_job_leaves_a_row_and_loses_nothing(repository, capsys):
@@ -167,54 +171,52 @@ def test_what_is_trained_but_not_pushed_is_not_trained_again(repository, monkeyp
     dvc(repository, "repro", "-s", "prepare")
     dvc(repository, "push", "--run-cache", "prepare")
     job, remote = Job(TRAIN, ("prepare",)), repository.with_name("remote")
-    with monkeypatch.context() as patch:
-        patch.setattr(worker, "PUSH", "raise OSError(28, 'No space left on device')")
-        full = work(job, source(repository))
-    assert full.again and "not pushed" in full.error and "No space left" in full.error
     remote.rename(remote.with_name("away"))
     remote.write_text("no folder")
     away = work(job, source(repository))
-    assert away.again and "not pushed" in away.error
+    assert away.status == AGAIN and "done, but not pushed" in away.error and TRAIN in away.ran
     with monkeypatch.context() as patch:
         patch.setenv("MLREPRO_WORK", str(repository.with_name("another machine")))
-        other = work(Job(EVALUATE, ("prepare", TRAIN)), source(repository))
-    assert other.again and f"{TRAIN} is done and not in the DVC remote" in other.error, "it does not train instead"
+        other = work(Job(EVALUATE, ("prepare",), (TRAIN,)), source(repository))
+    assert other.status == AGAIN and f"{TRAIN} is done and not in the DVC remote" in other.error, "it does not train instead"
 
     remote.unlink()
     remote.with_name("away").rename(remote)
+    push = "python -m mlrepro_launch.pipeline push"
+    small = SCRIPT.replace("in 0 2 4 8 16", "in 0").replace(push, f"ulimit -f 0; {push}")  # no file may grow: a full disk
+    full = Outcome(*attempt(small, variables_of(job, source(repository))))
+    assert full.status == AGAIN and "see that it can be reached and has room" in full.error and full.ran == []
     outcome = work(job, source(repository))
     assert (outcome.error, outcome.ran, trained(repository)) == (None, [], [LINEAR])
 
 
 def test_a_stage_killed_under_dvc_is_no_error_of_its_own(repository):
-    log = repository.with_name("log")
     outcome = {}
     dvc(repository, "repro", "-s", "prepare")
     for how in ("killed", "fail"):
-        (log / LINEAR).write_text(how)
-        outcome[how] = attempt(lambda one: repro(one, repository, dict(os.environ), TRAIN), TRAIN)
-    assert outcome["killed"].again and outcome["killed"].ran == [TRAIN]
-    assert not outcome["fail"].again and outcome["fail"].error.endswith("error: labels.csv: no such column")
+        (repository.with_name("log") / LINEAR).write_text(how)
+        outcome[how] = Outcome(*attempt(SCRIPT, {"STAGE": TRAIN}))
+    assert outcome["killed"].status == AGAIN and outcome["killed"].ran == [TRAIN]
+    assert outcome["fail"].status == 1 and outcome["fail"].error == "error: labels.csv: no such column"
 
 
 def test_a_killed_stage_is_tried_again_and_its_dependents_wait(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(head, "PAUSE", 0)
-    tries = {"train": [Outcome("killed", again=True, host="a"), Outcome(host="b", ran=["train"])],
-             "evaluate": [Outcome(host="b", ran=["evaluate", "train"])], "lone": [Outcome("bad", host="a")]}
+    ran = "Running stage '{}':\n".format
+    tries = {"train": [Outcome(AGAIN, "killed", "a"), Outcome(0, ran("train"), "b")],
+             "evaluate": [Outcome(0, ran("evaluate") + ran("extract"), "b")], "lone": [Outcome(1, "bad", "a")]}
     order = []
 
     def engine(job: Job) -> Outcome:
         order.append(job.stage)
         return tries[job.stage].pop(0)
-    jobs = [Job("train"), Job("evaluate", ("prepare", "train")), Job("lone"), Job("after", ("lone",))]
+    jobs = [Job("train"), Job("evaluate", ("prepare",), ("train",)), Job("lone"), Job("after", (), ("lone",))]
     ends = head.run_jobs(jobs, engine, 1, 3, tmp_path)
     assert [stage for stage, end in ends.items() if not end.error] == ["train", "evaluate"]
-    assert "after" not in order and ends["after"].error == "not started, since lone failed"
+    assert "after" not in order and ends["after"].error == "error: not started, since lone failed"
     assert order.count("train") == 2 and order.count("lone") == 1 and order.index("evaluate") > order.index("train") + 1
-    notes = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
-    assert [note["state"] for note in notes if note["stage"] == "train"] == ["started", "failed", "started", "done"]
     said = capsys.readouterr().out
-    assert "trying again" in said and "had to run train again" in said
+    assert "trying again" in said and "it had to run extract" in said
 
 
 def test_a_second_head_is_refused(repository, capsys):
@@ -236,15 +238,15 @@ def test_a_second_head_is_refused(repository, capsys):
 
 
 def test_what_a_launch_needs_is_asked_for_before_any_job(repository, submitit_local):
-    with pytest.raises(InputError, match="--gpus 99: this machine has"):
+    with pytest.raises(InputError, match="--gpus 99 --jobs 2: this machine has"):
         launch("local", gpus=99)
     outcome = work(Job(TRAIN), source(repository, gpus=99))
-    assert outcome.again and re.search("this worker sees \\d+ GPUs and the launch asked for 99", outcome.error)
+    assert outcome.status == AGAIN and re.search("this worker sees \\d+ GPUs and the launch asked for 99", outcome.error)
     (repository / "runs" / f"{LINEAR}.yaml").write_text("changed: 1\n")
     with pytest.raises(InputError, match=f"jobs check out a commit, and runs/{LINEAR}.yaml differ"):
         launch("slurm")
     git(repository, "checkout", "-q", ".")
-    with pytest.raises(InputError, match="--engine slurm: .*; launch where sbatch is"):
+    with pytest.raises(InputError, match="--engine slurm: .*launch where sbatch is"):
         launch("slurm")
     submitit_local()
     with pytest.raises(InputError, match="(?s)partitio.*; .*submitit's parameters"):
@@ -283,15 +285,18 @@ def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch):
     dvc(folder, "repro", "-q", "-s", *shared)
     dvc(folder, "push", "-q", "--run-cache", *shared)
     monkeypatch.setenv("MLREPRO_WORK", str(tmp_path / "node"))
-    outcomes = [work(Job(f"train@{PICTURES}-{seed}", shared, shared, "data/digits"), source(folder)) for seed in (0, 1)]
+    jobs = [Job(f"train@{PICTURES}-{seed}", shared, pictures=shared, data="data/digits") for seed in (0, 1)]
+    outcomes = [work(job, source(folder)) for job in jobs]
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert [outcome.ran for outcome in outcomes] == [["download", "prepare", f"train@{PICTURES}-0"], [f"train@{PICTURES}-1"]]
 
 
-def test_what_a_failed_command_said():
-    assert reason("a\nerror: b.csv: no column\nERROR: failed to reproduce\n") == "error: b.csv: no column"
-    assert reason("x\ndvc.exceptions.UploadError: 1 file\n") == "dvc.exceptions.UploadError: 1 file" and reason("x\ny\n") == "y"
-    assert reason("") == "it printed nothing"
+@pytest.mark.parametrize("status, output, said", [
+    (1, "a\nerror: b.csv: no column\nERROR: failed to reproduce\n", "error: b.csv: no column"),
+    (AGAIN, "x\ndvc.exceptions.UploadError: 1 file\nerror: not pushed\n", "error: not pushed"),
+    (1, "x\ny\n", "y"), (1, "", "it printed nothing"), (0, "error: of no account\n", None)])
+def test_what_a_failed_attempt_said(status, output, said):
+    assert Outcome(status, output, "a").error == said
 
 
 def test_failures_are_of_runs_without_a_record(tmp_path):
@@ -319,7 +324,8 @@ def test_a_lost_node_of_a_ray_cluster(repository, monkeypatch, capsys):
     began = [line.split()[:2] for line in (repository.with_name("log") / "trained").read_text().splitlines()]
     assert len(began) == 2 and began[0][1] != began[1][1], "done on the other node"
     said = capsys.readouterr().out
-    assert f"{TRAIN}: attempt 1 failed" in said and "its worker was lost" in said and f"{TRAIN}: attempt 2 done" in said
+    assert re.search(f"{TRAIN}: attempt 1 on a lost host.*its worker was lost.*trying again", said)
+    assert re.search(f"{TRAIN}: attempt 2 on .* s: done", said)
     assert "Data and pipelines are up to date" in dvc(repository, "repro")
 
 

@@ -1,4 +1,4 @@
-"""The head of a launch: what is stale becomes jobs, jobs become attempts, and what they made becomes a report."""
+"""The head of a launch: what is stale becomes jobs, and what they made becomes a report."""
 
 import json
 import os
@@ -14,16 +14,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from mlrepro.config import read_yaml
 from mlrepro.errors import InputError
-from mlrepro.launch import engines
-from mlrepro.launch.study import remote_of, stale_jobs, upstream
-from mlrepro.launch.worker import Job, Outcome, Source
 from mlrepro.layout import Layout, read_layouts
 from mlrepro.results import Failure, write_failure
 from mlrepro.training.checkpoint import exclusive
+from mlrepro_launch import engines
+from mlrepro_launch.engines import AGAIN, Engine, Outcome, Source
+from mlrepro_launch.pipeline import Job, default_remote, stale_jobs, upstream
 
 PAUSE = 5  # seconds before a second attempt at a job, twice that before the third
 GENERATED = re.compile(r"(^|/)(results|reports)/|\.lock$")  # what stages write into git; jobs do not read the head's
@@ -31,88 +32,85 @@ GENERATED = re.compile(r"(^|/)(results|reports)/|\.lock$")  # what stages write 
 
 def launch(settings: Path, engine: str, jobs: int | None, gpus: int | None, attempts: int, repository: str | None,
            take_over: bool, options: list[str]) -> int:
-    """Runs every stale training and evaluation of a study as a job, then renders its pages. Returns 1 if a job failed.
+    """Runs every stale training and evaluation of a study as a job, then renders its page. Returns 1 if a job failed.
 
     settings: params.yaml of one pipeline, or of a study whose pipelines lie in the folders below. jobs: at a time. gpus: a job.
     attempts: at each job, where the worker was lost or the remote away; a stage's own error is final. options: KEY=VALUE for the
     engine. Raises InputError before any job is started where the checkout, the remote or the engine is not fit for it.
     """
     layouts = [one for one in read_layouts(settings) if Path(one.dvc_file).is_file()]
-    study, files = layouts[0].study, [one.dvc_file for one in layouts]
-    parameters = dict(option.partition("=")[::2] for option in options)
+    study, parameters = layouts[0].study, dict(option.partition("=")[::2] for option in options)
     log = Path("outputs") / "launch" / study
     log.mkdir(parents=True, exist_ok=True)
     with exclusive(f"launch-{study}"):
         if engine == "local":
-            if parameters or repository:
-                raise InputError("--set and --repository are for the engines ray and slurm; local runs in this checkout")
-            return _run(layouts, files, log, attempts, None, engines.local(jobs, gpus))
-        source = Source(*_commit(repository), remote_of(), 1 if gpus is None else gpus)
+            return _launch(layouts, log, attempts, False, engines.local(jobs, gpus))
+        source = Source(*_commit(repository), default_remote(), 1 if gpus is None else gpus)
         made = (engines.ray(source, jobs, parameters) if engine == "ray" else
                 engines.slurm(source, jobs, parameters, log / "submitit"))
-        print(f"jobs check out {source.commit[:12]} of {source.repository}; outputs go through the DVC remote {source.remote[1]}")
+        print(f"jobs check out {source.commit[:12]} of {source.repository}; the DVC remote is {source.remote[1]}", flush=True)
         with _claimed(study, take_over):
-            return _run(layouts, files, log, attempts, source, made)
+            return _launch(layouts, log, attempts, True, made)
 
 
-def _run(layouts: list[Layout], files: list[str], log: Path, attempts: int, source: Source | None, made) -> int:
+def _launch(layouts: list[Layout], log: Path, attempts: int, remote: bool, made) -> int:
+    files = [one.dvc_file for one in layouts]
     with made as (engine, slots):  # before anything is run: is there such an engine?
         shared = upstream(files)
-        _dvc("repro", *["--pull"] * bool(source), "-s", *shared)
-        if source:
+        _dvc("repro", *["--pull"] * remote, "-s", *shared)
+        if remote:
             _dvc("push", "-q", "--run-cache", *shared)
-        stale = [job if _reads_pictures(layouts, job) else replace(job, pictures=()) for job in _restore(files, source)]
-        print(f"{len(stale)} jobs")
-        ends = run_jobs(stale, engine, slots, attempts, log)
+        jobs = [job if _reads_pictures(layouts, job) else replace(job, pictures=()) for job in _restore(files, remote)]
+        print(f"{len(jobs)} jobs", flush=True)
+        ends = run_jobs(jobs, engine, slots, attempts, log)
     failed = {stage: outcome for stage, outcome in ends.items() if outcome.error}
-    if source and (lost := [job.stage for job in _restore(files, source) if job.stage not in failed]):
+    if remote and (lost := [job.stage for job in _restore(files, remote) if job.stage not in failed]):
         raise InputError(f"{', '.join(lost)}: done, but not to be had from the DVC remote; see that it can be reached and launch "
                          "again: what is in it is not trained again")
-    upstream_of = {job.stage: job.upstream for job in stale}
-    for stage, outcome in failed.items():
-        if not failed.keys() & upstream_of[stage]:  # else the training says why there is no record
-            layout, run_id, seed = _parse(layouts, stage)
-            write_failure(Failure(stage=stage, error=outcome.error, host=outcome.host, log=_log(log, stage).as_posix()),
+    for job in jobs:
+        if job.stage in failed and not failed.keys() & set(job.trained):  # else its training says why there is no record
+            layout, run_id, seed = _parse(layouts, job.stage)
+            outcome = failed[job.stage]
+            write_failure(Failure(stage=job.stage, error=outcome.error, host=outcome.host, log=_log(log, job.stage).as_posix()),
                           layout.record(run_id, seed))
     page = (layouts[0].folder / "dvc.yaml").as_posix()  # of a pipeline without one, its study's
-    pages = [file for file in dict.fromkeys([*files, page]) if "report" in read_yaml(Path(file))["stages"]]
+    files = list(dict.fromkeys([*files, page]))
     if not failed:
-        _dvc("repro", *dict.fromkeys([*files, *pages]))
+        _dvc("repro", *files)
         return 0
-    _dvc("repro", "-s", *(f"{file}:report" for file in pages))
-    print(f"{len(failed)} jobs failed; their rows say so, and the next launch tries them again:", file=sys.stderr)
-    for stage, outcome in failed.items():
-        print(f"  {stage}: {outcome.error}", file=sys.stderr)
+    _dvc("repro", "-s", *(f"{file}:report" for file in files if "report" in read_yaml(Path(file))["stages"]))
+    lines = [f"  {stage}: {outcome.error}" for stage, outcome in failed.items()]
+    print("\n".join([f"{len(failed)} jobs failed; their rows say so, and the next launch tries them again:", *lines]),
+          file=sys.stderr)
     return 1
 
 
-def _restore(files: list[str], source: Source | None) -> list[Job]:
+def _restore(files: list[str], remote: bool) -> list[Job]:
     """What is stale and in no run cache; the rest is restored from one."""
-    restored, stale = stale_jobs(files, bool(source))
+    try:
+        restored, stale = stale_jobs(files, remote)
+    except (DvcException, OSError) as error:
+        raise InputError(f"the DVC remote's run cache cannot be read ({error}); see `dvc remote list`") from None
     if restored:
-        print(f"{len(restored)} stages are restored from the run cache")
+        print(f"{len(restored)} stages are restored from the run cache", flush=True)
         _dvc("repro", "-q", "-s", *restored)
     return stale
 
 
-def run_jobs(jobs: list[Job], engine: engines.Engine, slots: int, attempts: int, log: Path) -> dict[str, Outcome]:
-    """By stage how its last attempt ended. A job starts when those that it needs are done, and fails with them. What happens is
-    printed, and appended to jobs.jsonl in `log`, beside what each stage printed."""
+def run_jobs(jobs: list[Job], engine: Engine, slots: int, attempts: int, log: Path) -> dict[str, Outcome]:
+    """By stage how its last attempt ended. A job starts when those that it needs are done, and fails with them. `log`: the folder
+    for what each stage printed."""
     waiting, running, ends = {job.stage: job for job in jobs}, {}, {}
 
     def attempted(job: Job) -> Outcome:
         for n in range(1, attempts + 1):
-            _note(log, job.stage, attempt=n, state="started")
-            outcome = engine(job)
+            start, outcome = time.monotonic(), engine(job)
             _log(log, job.stage).write_text(outcome.output, encoding="utf-8")
-            state = "failed" if outcome.error else "done"
+            again = outcome.status == AGAIN and n < attempts
+            how = outcome.error or ("done" if job.stage in outcome.ran else "restored from the run cache, not run")
             others = [stage for stage in outcome.ran if stage != job.stage]
-            _note(log, job.stage, attempt=n, state=state, error=outcome.error, host=outcome.host,
-                  seconds=round(outcome.seconds, 1), also_ran=others)
-            how = outcome.error or ("trained or scored" if job.stage in outcome.ran else "restored from the run cache, not run")
-            again = "; trying again" if outcome.error and outcome.again and n < attempts else ""
-            print(f"{job.stage}: attempt {n} {state} on {outcome.host or 'an unknown host'}: {how}{again}"
-                  + f"; had to run {', '.join(others)} again" * bool(others), flush=True)
+            print(f"{job.stage}: attempt {n} on {outcome.host or 'a lost host'}, {time.monotonic() - start:.0f} s: {how}"
+                  + "; trying again" * again + f"; there, it had to run {', '.join(others)}" * bool(others), flush=True)
             if not again:
                 return outcome
             time.sleep(PAUSE * n)
@@ -120,10 +118,10 @@ def run_jobs(jobs: list[Job], engine: engines.Engine, slots: int, attempts: int,
     with ThreadPoolExecutor(slots) as pool:
         while waiting or running:
             for stage, job in list(waiting.items()):
-                if lacking := [need for need in job.upstream if need in ends and ends[need].error]:
-                    ends[stage] = Outcome(f"not started, since {lacking[0]} failed")
+                if lacking := [need for need in job.trained if need in ends and ends[need].error]:
+                    ends[stage] = Outcome(1, f"error: not started, since {lacking[0]} failed", "")
                     del waiting[stage]
-                elif not any(need in waiting or need in running.values() for need in job.upstream):
+                elif not any(need in waiting or need in running.values() for need in job.trained):
                     running[pool.submit(attempted, waiting.pop(stage))] = stage
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 ends[running.pop(future)] = future.result()
@@ -131,15 +129,14 @@ def run_jobs(jobs: list[Job], engine: engines.Engine, slots: int, attempts: int,
 
 
 def _commit(repository: str | None) -> tuple[str, str]:
-    """(repository, commit) that jobs check out. What they would read must be committed, and where it is asked for, pushed."""
+    """(repository, commit) that jobs check out: what they would read must be committed."""
     changed = [line[3:] for line in _git("status", "--porcelain").splitlines() if not GENERATED.search(line[3:])]
     if changed:
         raise InputError(f"jobs check out a commit, and {', '.join(changed[:5])}{' ...' * (len(changed) > 5)} differ from it; "
                          "commit them, or use --engine local")
-    commit, pushed = _git("rev-parse", "HEAD").strip(), _git("branch", "-r", "--contains", "HEAD").strip()
-    if not repository:
-        repository = _git("remote", "get-url", "origin").strip() if pushed.startswith("origin/") else str(Path.cwd())
-    return repository, commit
+    pushed = _git("branch", "-r", "--contains", "HEAD").strip().startswith("origin/")
+    return repository or (_git("remote", "get-url", "origin").strip() if pushed else str(Path.cwd())), \
+        _git("rev-parse", "HEAD").strip()
 
 
 def _git(*words: str) -> str:
@@ -161,19 +158,18 @@ def _claimed(study: str, take_over: bool) -> Iterator[None]:
         fs.makedirs(fs.parent(path), exist_ok=True)
         if fs.exists(path):
             other = json.loads(fs.cat_file(path))
-            same = (other["host"], other["folder"]) == (own["host"], own["folder"])
-            if not (same or take_over):
+            if not take_over and any(other[key] != own[key] for key in ("host", "folder")):
                 raise InputError(f"{study}: process {other['pid']} on {other['host']} in {other['folder']} is launching it to "
                                  "the same DVC remote; wait for it, or if it is gone, launch with --take-over")
-            print(f"{study}: taking over from process {other['pid']} on {other['host']}; jobs that it left on the cluster go on, "
-                  "and unless you cancel them, what they are training is trained twice")
+            print(f"{study}: taking over from process {other['pid']} on {other['host']}; jobs that it left on a cluster go on, "
+                  "and unless you cancel them, what they train is trained twice", flush=True)
             fs.rm_file(path)
         fs.pipe_file(path, json.dumps(own).encode(), mode="create")
-        if json.loads(fs.cat_file(path))["token"] != own["token"]:
-            raise FileExistsError(path)
+        if json.loads(fs.cat_file(path)) != own:  # where a file system knows no mode
+            raise FileExistsError
     except FileExistsError:
         raise InputError(f"{study}: another head began to launch it at this moment; wait for it") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise InputError(f"{path}: the DVC remote cannot be used ({error}); see `dvc remote list` and its room") from None
     try:
         yield
@@ -183,9 +179,9 @@ def _claimed(study: str, take_over: bool) -> Iterator[None]:
 
 def _dvc(*words: str) -> None:
     """In this checkout, its output as it comes."""
-    command = [str(Path(sys.executable).with_name("dvc")), "--wait-for-lock", *words]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    if subprocess.run(command, env=os.environ | {"PATH": path}).returncode:
+    folder = Path(sys.executable).parent
+    environment = os.environ | {"PATH": os.pathsep.join([str(folder), os.environ.get("PATH", "")])}
+    if subprocess.run([folder / "dvc", "--wait-for-lock", *words], env=environment).returncode:
         raise InputError(f"`dvc {' '.join(words[:3])} ...` failed, see above")
 
 
@@ -203,8 +199,3 @@ def _reads_pictures(layouts: list[Layout], job: Job) -> bool:
 
 def _log(folder: Path, stage: str) -> Path:
     return folder / f"{re.sub('[^A-Za-z0-9_-]+', '-', stage)}.log"
-
-
-def _note(folder: Path, stage: str, **facts) -> None:
-    with (folder / "jobs.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"stage": stage, **facts}) + "\n")
