@@ -340,13 +340,9 @@ class Pipeline(Strict):
     checkpoint_pages: list[str] = []  # where a person finds the files that the runs name as `checkpoint`
 
     @model_validator(mode="after")
-    def _orderings_name_runs(self):
+    def _consistent(self):
         if unknown := {run for ordering in self.orderings for pair in ordering.pairs for run in pair} - set(self.runs):
             raise ValueError(f"orderings: {min(unknown)!r} is none of `runs`; {nearest(min(unknown), self.runs)}")
-        return self
-
-    @model_validator(mode="after")
-    def _within_budget(self):
         if self.budget and len(self.runs) != RUNS_OF_BUDGET[self.budget]:
             raise ValueError(f"`budget: {self.budget}` has {RUNS_OF_BUDGET[self.budget]} `runs`, not {len(self.runs)}; run "
                              f"`mlrepro init-data` with --budget {self.budget}, or remove `budget` to list runs of your own")

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas
+
 from mlrepro.config import Run
 from mlrepro.layout import Layout
 from mlrepro.results import Record, git_state
@@ -59,7 +61,7 @@ class Tracker:
                 from mlflow.entities import Param
                 created = self.client.create_run(self.experiment_id, run_name=f"{self.run.run_id}-s{self.seed}", tags=self.tags)
                 self.run_id = created.info.run_id
-                settings = _flat({**self.run.model_dump(mode="json"), "seed": self.seed})
+                settings = pandas.json_normalize(self.run.model_dump(mode="json") | {"seed": self.seed}).iloc[0]
                 self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in settings.items()])
         return self.run_id
 
@@ -98,10 +100,3 @@ def open_tracker(layout: Layout, run: Run, seed: int, stage: str) -> Tracker:
             "study": layout.study, "seed": str(seed), "commit": git_state()[0],
             "stage": f"{layout.dvc_file}:{stage}@{run.run_id}-{seed}"}
     return Tracker(f"{layout.study}/{layout.name}", run, seed, tags)
-
-
-def _flat(values: dict, prefix: str = "") -> dict:
-    flat = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
