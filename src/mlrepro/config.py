@@ -283,8 +283,7 @@ class Run(Strict):
 
     def linear_stage(self) -> "Run":
         """The first stage of a `linear_init` run as a run of its own."""
-        stage = {name: getattr(self.linear_init, name) for name in LinearStage.model_fields}
-        return self.model_copy(update={**stage, "inputs": "features", "head": "linear", "augment": "none",
+        return self.model_copy(update={**dict(self.linear_init), "inputs": "features", "head": "linear", "augment": "none",
                                        "linear_init": None, "stop_below": None, "ema": None, "ema_start": 0, "early_stop": None,
                                        "select_on_test": False, "freeze": "none"})
 
