@@ -219,49 +219,44 @@ class Run(Strict):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if (self.inputs in ("features", "captions")) != (self.head == "linear"):
-            raise ValueError("`head: linear` and `inputs: features` belong together, or `captions`: the linear head reads "
-                             "vectors, every other head reads pictures or maps")
-        if (self.inputs == "captions") != (self.resolution is None):
-            raise ValueError("`resolution` is missing; with `inputs: captions` alone there is none")
-        captions = self.captions
-        if self.inputs == "captions" and (not captions or (self.backbone, self.weights) != (captions.name, captions.model)):
-            raise ValueError("`inputs: captions` needs `captions`, with its name as `backbone` and its model as `weights`")
-        if captions and self.inputs != "captions":
-            if self.inputs == "maps" or self.head not in ("linear", "gap", "gmp", "gapgmp"):
-                raise ValueError("`captions` are joined to pooled outputs: set `inputs: features`, or images and a pooling head")
-            if captions.name not in (self.variant or ""):
-                raise ValueError(f"`variant` must hold the captions' name, {captions.name!r}: the run id shows it")
-        for name in ("augment", "resize", "normalise", "checkpoint", "freeze"):
-            if self.inputs != "images" and getattr(self, name) != Run.model_fields[name].default:
-                raise ValueError(f"`{name}` needs `inputs: images`; features and maps were extracted without it")
-        check_head_options(self.head, self.head_options)
-        if (self.graph is None) == (self.head in ("graph", "mlgcn")):
-            raise ValueError("`graph` and `head: graph` or `mlgcn` belong together")
-        if self.graph and self.labels != "full":
-            raise ValueError("`graph` is made from the full labels of train; set `labels: full`")
-        if self.loss.name == "aam" and not self.head_options.get("angular"):
-            raise ValueError("loss 'aam' reads cosines; set `head_options: {angular: true}` (gap, ml_decoder or graph)")
-        trained = [name for name in TRAINING if getattr(self, name) != type(self).model_fields[name].default]
-        as_it_is = not trained and self.checkpoint and (self.inputs, self.selection) == ("images", "last")
-        if not (self.optimizer if self.epochs else as_it_is):
-            raise ValueError("a run needs `optimizer`; or with `epochs: 0`, which scores a checkpoint as it is, `checkpoint`, "
-                             f"`inputs: images`, `selection: last` and none of {', '.join(TRAINING)}")
-        if self.optimizer and self.optimizer.sam_rho and self.loss.name == "role":
-            raise ValueError("optimizer.sam_rho: ROLE's label estimates cannot be perturbed; leave it out")
-        for loss in [self.loss] + ([self.linear_init.loss] if self.linear_init else []):
-            if loss.name not in FULL_LABEL_LOSSES and self.labels == "full":
-                raise ValueError(f"loss {loss.name!r} reads observed labels; set `labels: single`, or use bce or bce_ls")
-        if self.epoch_metrics and self.labels != "full":
-            raise ValueError("`epoch_metrics` needs `labels: full`: others' losses have no value on validation pictures")
-        chosen = (self.selection == "best" or self.select_on_test or self.early_stop or self.linear_init
-                  or self.stop_below is not None)
-        if self.validation == "test" and (chosen or getattr(self.loss, "expected_positives", 0) == "validation"):
-            raise ValueError("`validation: test` needs `selection: last`, nothing else that reads it: it is the test")
-        if self.loss.name == "em_apl" and self.loss.warm_up >= self.epochs:
-            raise ValueError(f"loss.warm_up must be below epochs ({self.epochs}), or no pseudo-label is ever made")
+        captions, alone = self.captions, self.inputs == "captions"
+        changed = {name for name, field in Run.model_fields.items() if getattr(self, name) != field.default}
+        of_pictures = changed & {"augment", "resize", "normalise", "checkpoint", "freeze"}
+        as_it_is = not changed & {*TRAINING} and self.checkpoint and (self.inputs, self.selection) == ("images", "last")
         optimizer = self.optimizer or Optimizer(lr=1)  # none: nothing is trained
+        observed = [stage.loss.name for stage in (self, self.linear_init) if stage and stage.loss.name not in FULL_LABEL_LOSSES]
+        chosen = self.selection == "best" or changed & {"select_on_test", "early_stop", "linear_init", "stop_below"}
+        check_head_options(self.head, self.head_options)
         for wrong, message in (
+            ((self.inputs in ("features", "captions")) != (self.head == "linear"),
+             "`head: linear` and `inputs: features` belong together, or `captions`: the linear head reads vectors, every other "
+             "head reads pictures or maps"),
+            (alone != (self.resolution is None), "`resolution` is missing; with `inputs: captions` alone there is none"),
+            (alone and (not captions or (self.backbone, self.weights) != (captions.name, captions.model)),
+             "`inputs: captions` needs `captions`, with its name as `backbone` and its model as `weights`"),
+            (captions and (self.inputs == "maps" or self.head not in ("linear", "gap", "gmp", "gapgmp")),
+             "`captions` are joined to pooled outputs: set `inputs: features`, or images and a pooling head"),
+            (captions and not alone and captions.name not in (self.variant or ""),
+             f"`variant` must hold the captions' name, {captions and captions.name!r}: the run id shows it"),
+            (of_pictures and self.inputs != "images",
+             f"`{'`, `'.join(sorted(of_pictures))}` needs `inputs: images`; features and maps were extracted without it"),
+            ((self.graph is None) == (self.head in ("graph", "mlgcn")), "`graph` and `head: graph` or `mlgcn` belong together"),
+            (self.graph and self.labels != "full", "`graph` is made from the full labels of train; set `labels: full`"),
+            (self.loss.name == "aam" and not self.head_options.get("angular"),
+             "loss 'aam' reads cosines; set `head_options: {angular: true}` (gap, ml_decoder or graph)"),
+            (not (self.optimizer if self.epochs else as_it_is),
+             "a run needs `optimizer`; or with `epochs: 0`, which scores a checkpoint as it is, `checkpoint`, `inputs: images`, "
+             f"`selection: last` and none of {', '.join(TRAINING)}"),
+            (optimizer.sam_rho and self.loss.name == "role",
+             "optimizer.sam_rho: ROLE's label estimates cannot be perturbed; leave it out"),
+            (observed and self.labels == "full",
+             f"loss {' and '.join(observed)!r} reads observed labels; set `labels: single`, or use bce or bce_ls"),
+            (self.epoch_metrics and self.labels != "full",
+             "`epoch_metrics` needs `labels: full`: others' losses have no value on validation pictures"),
+            (self.validation == "test" and (chosen or getattr(self.loss, "expected_positives", 0) == "validation"),
+             "`validation: test` needs `selection: last`, nothing else that reads it: it is the test"),
+            (self.loss.name == "em_apl" and self.loss.warm_up >= self.epochs,
+             f"loss.warm_up must be below epochs ({self.epochs}), or no pseudo-label is ever made"),
             (self.ema_start and (not self.ema or self.ema_start >= self.epochs),
              "ema_start needs `ema`, and must be below epochs"),
             (self.early_stop and self.early_stop.rule == "query2label" and not self.ema,
@@ -273,13 +268,13 @@ class Run(Strict):
              "optimizer.div_factor and final_div_factor need schedule one_cycle"),
             (self.checkpoint_drop and not self.checkpoint, "checkpoint_drop needs `checkpoint`"),
             (self.checkpoint and self.linear_init, "checkpoint and linear_init exclude each other: both are the start"),
+            (self.linear_init and (self.head, self.inputs) != ("gap", "images"),
+             "`linear_init` needs `head: gap` and `inputs: images`, whose linear layer it starts from"),
+            (bool(self.linear_init) != (self.variant or "").startswith("linear_init"),
+             "`linear_init` and a `variant` that starts with linear_init belong together: the run id shows it"),
         ):
             if wrong:
                 raise ValueError(message)
-        if self.linear_init and (self.head != "gap" or self.inputs != "images"):
-            raise ValueError("`linear_init` needs `head: gap` and `inputs: images`, whose linear layer it starts from")
-        if bool(self.linear_init) != (self.variant or "").startswith("linear_init"):
-            raise ValueError("`linear_init` and a `variant` that starts with linear_init belong together: the run id shows it")
         return self
 
     def scored(self, pictures: int) -> int:
@@ -288,8 +283,7 @@ class Run(Strict):
 
     def linear_stage(self) -> "Run":
         """The first stage of a `linear_init` run as a run of its own."""
-        stage = {name: getattr(self.linear_init, name) for name in LinearStage.model_fields}
-        return self.model_copy(update={**stage, "inputs": "features", "head": "linear", "augment": "none",
+        return self.model_copy(update={**dict(self.linear_init), "inputs": "features", "head": "linear", "augment": "none",
                                        "linear_init": None, "stop_below": None, "ema": None, "ema_start": 0, "early_stop": None,
                                        "select_on_test": False, "freeze": "none"})
 
@@ -345,13 +339,9 @@ class Pipeline(Strict):
     checkpoint_pages: list[str] = []  # where a person finds the files that the runs name as `checkpoint`
 
     @model_validator(mode="after")
-    def _orderings_name_runs(self):
+    def _consistent(self):
         if unknown := {run for ordering in self.orderings for pair in ordering.pairs for run in pair} - set(self.runs):
             raise ValueError(f"orderings: {min(unknown)!r} is none of `runs`; {nearest(min(unknown), self.runs)}")
-        return self
-
-    @model_validator(mode="after")
-    def _within_budget(self):
         if self.budget and len(self.runs) != RUNS_OF_BUDGET[self.budget]:
             raise ValueError(f"`budget: {self.budget}` has {RUNS_OF_BUDGET[self.budget]} `runs`, not {len(self.runs)}; run "
                              f"`mlrepro init-data` with --budget {self.budget}, or remove `budget` to list runs of your own")

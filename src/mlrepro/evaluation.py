@@ -17,7 +17,6 @@ from mlrepro.metrics import ratio
 from mlrepro.metrics.average_precision import average_precisions, bootstrap_se, mean_average_precision
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import tune_global_threshold, tune_thresholds, tune_thresholds_released
-from mlrepro.models.checkpoints import load_network
 from mlrepro.models.complexity import forward_speed, measure_cost
 from mlrepro.results import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record, git_state
 from mlrepro.training.fit import expected_labels, predict, scored_rows
@@ -78,10 +77,9 @@ def evaluate_checkpoint(run: Run, seed: int, data_folder: Path, out: Path, study
     network's checkpoint, and for another file than the fetch stage saw."""
     manifest, where = read_manifest(data_folder), device()
     labels, rows = manifest.label_matrix(), {"test": scored_rows(run, manifest.rows("test"))}
-    task = create_task(run, manifest, data_folder, weights=False)
+    task = create_task(run.model_copy(update={"weights": "none"}), manifest, data_folder)  # the checkpoint has them all
     task.inputs.batch_size = run.batch_size
-    sha256, note = load_network(task.model, Path(run.checkpoint))
-    if sha256 != json.loads((out / "checkpoint.json").read_text())["sha256"]:
+    if task.origin[1] != json.loads((out / "checkpoint.json").read_text())["sha256"]:
         raise InputError(f"{run.checkpoint}: is not the file that its fetch stage saw; run that stage again (dvc repro -f -s)")
     start = time.perf_counter()
     logits = predict(task.model, task.inputs, rows["test"], where, f"{run.run_id}: test", precision=run.precision)
@@ -90,7 +88,7 @@ def evaluate_checkpoint(run: Run, seed: int, data_folder: Path, out: Path, study
     commit, dirty = git_state()
     provenance = Provenance(
         commit=commit, dirty=dirty, settings_sha256=run.digest, manifest_sha256=manifest.digest, weights_sha256={},
-        pretrained="; ".join(filter(None, (run.checkpoint, note))), pretrained_sha256=sha256, mlflow_run_id=None)
+        pretrained=task.origin[0], pretrained_sha256=task.origin[1], mlflow_run_id=None)
     return Record(
         study=study, data_set=data_set, run=run, seed=seed, splits=split_counts(manifest, rows), history=[],
         measurements={"last": measure(run, manifest, labels, rows, labels[:0], -1, {"test": logits})}, provenance=provenance,

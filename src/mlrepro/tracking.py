@@ -6,9 +6,11 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+import pandas
 
 from mlrepro.config import Run
 from mlrepro.layout import Layout
@@ -24,19 +26,19 @@ class Tracker:
     def __init__(self, experiment: str, run: Run, seed: int, tags: dict[str, str]):
         self.experiment, self.run, self.seed, self.tags = experiment, run, seed, tags
         self.run_id: str | None = None
-        self.client = None
-        if os.environ.get("MLREPRO_TRACKING") != "none":
-            self._quietly(self._open)
+        with self._quietly():
+            self.client = None if os.environ.get("MLREPRO_TRACKING") == "none" else self._open()
 
-    def _quietly(self, action: Callable, *arguments: Any) -> None:
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
         try:
-            action(*arguments)
+            yield
         except Exception as error:  # the store may be locked, broken, away or not installed: none of it may stop a run
             self.client = None
             warnings.warn(f"MLflow tracking stopped for {self.run.run_id} seed {self.seed}: {type(error).__name__}: {error}. "
-                          "The run goes on; history.csv and the record hold its results.", stacklevel=2)
+                          "The run goes on; history.csv and the record hold its results.", stacklevel=3)
 
-    def _open(self) -> None:
+    def _open(self):
         from mlflow import MlflowClient
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         Path(".checkpoints").mkdir(exist_ok=True)
@@ -47,50 +49,47 @@ class Tracker:
             experiment = client.get_experiment_by_name(self.experiment)
             self.experiment_id = experiment.experiment_id if experiment else client.create_experiment(
                 self.experiment, artifact_location=(ARTIFACTS / self.experiment).absolute().as_uri())
-        self.client = client
+        return client
 
     def start(self, run_id: str | None) -> str | None:
         """Opens the MLflow run `run_id` again, or a new one; returns its id (None without a store)."""
-        if self.client:
-            self._quietly(self._start, run_id)
+        with self._quietly():
+            if self.client and run_id:
+                self.client.update_run(run_id, status="RUNNING")
+                self.run_id = run_id
+            elif self.client:
+                from mlflow.entities import Param
+                created = self.client.create_run(self.experiment_id, run_name=f"{self.run.run_id}-s{self.seed}", tags=self.tags)
+                self.run_id = created.info.run_id
+                settings = pandas.json_normalize(self.run.model_dump(mode="json") | {"seed": self.seed}).iloc[0]
+                self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in settings.items()])
         return self.run_id
-
-    def _start(self, run_id: str | None) -> None:
-        from mlflow.entities import Param
-        if run_id:
-            self.client.update_run(run_id, status="RUNNING")
-            self.run_id = run_id
-            return
-        created = self.client.create_run(self.experiment_id, run_name=f"{self.run.run_id}-s{self.seed}", tags=self.tags)
-        self.run_id = created.info.run_id
-        settings = _flat({**self.run.model_dump(mode="json"), "seed": self.seed})
-        self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in settings.items()])
 
     def epoch(self, entry: dict) -> None:
         self.metrics({key: value for key, value in entry.items() if key != "epoch"}, step=entry["epoch"])
 
     def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
-        if self.client and self.run_id:
-            self._quietly(self._log, values, step)
-
-    def _log(self, values: dict[str, float | None], step: int) -> None:
-        from mlflow.entities import Metric
-        now = int(time.time() * 1000)
-        self.client.log_batch(self.run_id, [Metric(k, v, now, step) for k, v in values.items() if v is not None])
+        with self._quietly():
+            if self.client and self.run_id:
+                from mlflow.entities import Metric
+                now = int(time.time() * 1000)
+                self.client.log_batch(self.run_id, [Metric(k, v, now, step) for k, v in values.items() if v is not None])
 
     def finish(self, status: str = "FINISHED") -> None:
-        if self.client and self.run_id:
-            self._quietly(self.client.set_terminated, self.run_id, status)
+        with self._quietly():
+            if self.client and self.run_id:
+                self.client.set_terminated(self.run_id, status)
 
     def record(self, record: Record, path: Path, reported: float | None = None) -> None:
         """Adds the record to the run of its training, or to a run of its own where nothing was trained (`epochs: 0`): final
         metrics, cost, the gap to the reported mAP, and the file."""
         self.run_id = record.provenance.mlflow_run_id if self.run.epochs else self.start(None)
-        if self.client and self.run_id:
-            gap = {} if reported is None else {"reported.mAP": reported, "delta.mAP": record.selected.metrics["mAP"] - reported}
-            self.metrics({**{f"test.{k}": v for k, v in record.selected.metrics.items()}, "GMACs": record.cost.gmacs, **gap})
-        if self.client and self.run_id:
-            self._quietly(self.client.log_artifact, self.run_id, str(path))
+        with self._quietly():
+            if self.client and self.run_id:
+                self.client.log_artifact(self.run_id, str(path))
+                mAP = record.selected.metrics["mAP"]
+                gap = {} if reported is None else {"reported.mAP": reported, "delta.mAP": mAP - reported}
+                self.metrics({f"test.{k}": v for k, v in record.selected.metrics.items()} | {"GMACs": record.cost.gmacs} | gap)
         if not self.run.epochs:
             self.finish()
 
@@ -101,10 +100,3 @@ def open_tracker(layout: Layout, run: Run, seed: int, stage: str) -> Tracker:
             "study": layout.study, "seed": str(seed), "commit": git_state()[0],
             "stage": f"{layout.dvc_file}:{stage}@{run.run_id}-{seed}"}
     return Tracker(f"{layout.study}/{layout.name}", run, seed, tags)
-
-
-def _flat(values: dict, prefix: str = "") -> dict:
-    flat = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

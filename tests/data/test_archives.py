@@ -65,6 +65,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
+    monkeypatch.setattr(archives, "TIMEOUT", 5)
     with serving(Handler, monkeypatch) as server:
         server.body, server.etag, server.script, server.ranges, server.sent = BODY, '"one"', [], [], 0
         server.held = lambda: None
@@ -73,7 +74,7 @@ def server(monkeypatch):
 
 
 def get(server, target, *urls, **wanted):
-    return fetch("images.tar", urls or [server.url], target, **({"sha256": SHA256} | wanted), timeout=5)
+    return fetch("images.tar", urls or [server.url], target, **({"sha256": SHA256} | wanted))
 
 
 def leave_part(folder, content, etag='"one"'):
@@ -197,9 +198,10 @@ def test_all_mirrors_fail(server, tmp_path):
 
 def test_silent_server_and_closed_port_do_not_hang(server, tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "ATTEMPTS", 2)
+    monkeypatch.setattr(archives, "TIMEOUT", 0.1)
     server.script = ["silent", "silent"]
     with pytest.raises(InputError, match=r"timed out \(2 attempts\)\n.*refused"):
-        fetch("images.tar", [server.url, "http://127.0.0.1:1/"], tmp_path / "images.tar", timeout=0.1)
+        fetch("images.tar", [server.url, "http://127.0.0.1:1/"], tmp_path / "images.tar")
 
 
 def test_short_or_unexpected_size(server, tmp_path):

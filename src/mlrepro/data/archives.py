@@ -32,6 +32,7 @@ from mlrepro.errors import InputError
 CHUNK = 1 << 20  # bytes
 ATTEMPTS = 4  # requests in a row to one mirror that bring nothing new
 BACKOFF = 0.5  # seconds, doubled with each failure in a row
+TIMEOUT = 30.0  # seconds, of each wait on a socket
 PARALLEL = 32  # pictures fetched at a time
 SLICE = 2048  # pictures queued at a time, which an interruption waits for
 
@@ -49,12 +50,12 @@ class _Broken(_MirrorError):
 
 
 def fetch(name: str, urls: Sequence[str], target: Path, *, sha256: str | None = None, md5: str | None = None,
-          size: int | None = None, timeout: float = 30.0) -> tuple[dict, str]:
+          size: int | None = None) -> tuple[dict, str]:
     """Put the verified archive `name` at `target`; return its name, size in bytes and sha256, and its mirror (or "present").
 
     `urls` are tried in order: http, https or file addresses, paths of a file or of a folder that holds `name`. A file
     at `target` is checked and kept, whoever placed it. A download goes on from `<target>.part` after a break or a
-    kill; `timeout` (seconds) is for each wait on a socket. Without a checksum a warning names the sha256 found.
+    kill. Without a checksum a warning names the sha256 found.
 
     Raises InputError for a wrong file at `target`, a disk that is too small, or when every mirror fails (lists why).
     """
@@ -67,7 +68,7 @@ def fetch(name: str, urls: Sequence[str], target: Path, *, sha256: str | None = 
         lock.touch()
         with _locked(lock):
             if not target.exists():
-                measured, source = _fetch_from_mirrors(name, urls, target, wanted, timeout)
+                measured, source = _fetch_from_mirrors(name, urls, target, wanted)
     if not measured:
         measured, wrong = _measure(target, wanted)
         if wrong:
@@ -79,17 +80,14 @@ def fetch(name: str, urls: Sequence[str], target: Path, *, sha256: str | None = 
     return {"name": name, "size": measured["size"], "sha256": measured["sha256"]}, source
 
 
-def _fetch_from_mirrors(name: str, urls: Sequence[str], target: Path, wanted: dict, timeout: float) -> tuple[dict, str]:
+def _fetch_from_mirrors(name: str, urls: Sequence[str], target: Path, wanted: dict) -> tuple[dict, str]:
     part, reasons = target.with_name(target.name + ".part"), ""
     for url in urls:
         scheme = url.partition("://")[0].lower() if "://" in url else "file"
         try:
-            if scheme == "file":
-                measured = _copy(name, url, part, wanted)
-            elif scheme in ("http", "https"):
-                measured = _download(name, url, part, wanted, timeout)
-            else:
+            if scheme not in ("file", "http", "https"):
                 raise _MirrorError(f"{scheme}:// is not supported")
+            measured = (_copy if scheme == "file" else _download)(name, url, part, wanted)
         except _MirrorError as error:
             print(f"{name}: {url}: {error}", file=sys.stderr)
             reasons += f"\n  {url}: {error}"
@@ -110,11 +108,11 @@ def _copy(name: str, url: str, part: Path, wanted: dict) -> dict:
         return _receive(name, source, part, 0, {"size": _size(path)}, wanted)
 
 
-def _download(name: str, url: str, part: Path, wanted: dict, timeout: float) -> dict:
+def _download(name: str, url: str, part: Path, wanted: dict) -> dict:
     failures, reached = 0, _size(part)
     while True:
         try:
-            return _attempt(name, url, part, wanted, timeout)
+            return _attempt(name, url, part, wanted)
         except (_Broken, OSError, HTTPException) as error:  # disk errors are InputErrors by now
             # A long download may break often: only the attempts that brought nothing new are counted.
             failures = 0 if _size(part) >= reached + CHUNK else failures + 1
@@ -124,16 +122,16 @@ def _download(name: str, url: str, part: Path, wanted: dict, timeout: float) -> 
             time.sleep(BACKOFF * 2**failures)
 
 
-def _attempt(name: str, url: str, part: Path, wanted: dict, timeout: float) -> dict:
+def _attempt(name: str, url: str, part: Path, wanted: dict) -> dict:
     known, offset = _read_json(Path(f"{part}.json")), 0
     # Without a validator and without a checksum nothing would notice that the rest belongs to another file.
     checkable = known.get("etag") or known.get("last_modified") or wanted.keys() & {"sha256", "md5"}
     if checkable and _size(part) <= (known.get("size") or -1):
         offset = min(_size(part), known["size"] - 1)  # a complete part asks for its last byte: no empty range
-    response = _request(url, offset, timeout)
+    response = _request(url, offset)
     if offset and response.status in (206, 416) and _identity(response, offset) != known:
         response.close()
-        offset, response = 0, _request(url, 0, timeout)
+        offset, response = 0, _request(url)
     with response:
         if response.status == 200:  # also the answer of a server that ignores Range
             offset = 0
@@ -144,12 +142,12 @@ def _attempt(name: str, url: str, part: Path, wanted: dict, timeout: float) -> d
         return _receive(name, response, part, offset, _identity(response, offset), wanted)
 
 
-def _request(url: str, offset: int, timeout: float) -> HTTPResponse | HTTPError:
+def _request(url: str, offset: int = 0) -> HTTPResponse | HTTPError:
     headers = {"User-Agent": "mlrepro", "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
     try:
-        return urlopen(Request(url, headers=headers), timeout=timeout)
+        return urlopen(Request(url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         if error.code == 416 and offset:
             return error
@@ -220,7 +218,7 @@ def _measure(path: Path, wanted: dict) -> tuple[dict, str]:
     return measured, "; ".join(wrong)
 
 
-def fetch_pictures(urls: Mapping[str, str], folder: Path, check: Callable, timeout: float = 30.0) -> list[dict]:
+def fetch_pictures(urls: Mapping[str, str], folder: Path, check: Callable) -> list[dict]:
     """Fetch pictures (path below `folder` -> address), many at a time; return {image, reason} of those that failed.
 
     A picture gets its name when it is whole and `check` of its path is not a text, which says what is wrong. It is kept
@@ -234,7 +232,7 @@ def fetch_pictures(urls: Mapping[str, str], folder: Path, check: Callable, timeo
         with _locked(folder), tqdm(desc="pictures", total=len(urls), initial=len(urls) - len(missing)) as bar:
             for start in range(0, len(missing), SLICE):  # in slices: an interruption waits for what is queued
                 names = missing[start:start + SLICE]
-                fetched = pool.map(lambda name: _fetch_picture(urls[name], folder / name, check, timeout), names)
+                fetched = pool.map(lambda name: _fetch_picture(urls[name], folder / name, check), names)
                 for name, reason in zip(names, fetched, strict=True):
                     failed += [{"image": name, "reason": reason}] if reason else []
                     received += _size(folder / name)
@@ -250,13 +248,13 @@ def fetch_pictures(urls: Mapping[str, str], folder: Path, check: Callable, timeo
     return failed
 
 
-def _fetch_picture(url: str, target: Path, check: Callable, timeout: float) -> str | None:
+def _fetch_picture(url: str, target: Path, check: Callable) -> str | None:
     """Put the picture at `target`, or say why not."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     for attempt in range(ATTEMPTS):
         try:
-            with _request(url, 0, timeout) as response:
+            with _request(url) as response:
                 content = response.read()
         except (_Broken, OSError, HTTPException) as error:
             reason = f"{error} ({ATTEMPTS} attempts)"

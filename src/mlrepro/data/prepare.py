@@ -34,11 +34,8 @@ def download(settings: DataSettings, folder: Path) -> None:
             raise InputError(f"{settings.folder}: no such folder; mend `folder` of the data set {folder.name}")
         write_json(folder / "archives.json", {"folder": settings.folder.as_posix()})
         return
-    listed = []
-    for archive in settings.archives:
-        fetched, _ = fetch(archive.name, [address(url) for url in archive.urls], folder / "archives" / archive.name,
-                           sha256=archive.sha256, md5=archive.md5, size=archive.size)
-        listed.append(fetched)
+    listed = [fetch(archive.name, [address(url) for url in archive.urls], folder / "archives" / archive.name,
+                    sha256=archive.sha256, md5=archive.md5, size=archive.size)[0] for archive in settings.archives]
     if settings.format == "openimages":
         listed.append(_download_pictures(settings, folder))
     write_json(folder / "archives.json", listed)

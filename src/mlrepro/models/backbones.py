@@ -88,14 +88,7 @@ def _without_classifier(name: str) -> tuple[nn.Module, int]:
 
 def create_published(name: str) -> nn.Module:
     """The plain network with the classifier it was published with (CvT-w24: that of ImageNet-1k), random weights."""
-    check_name(name)
     return OTHERS[name]() if name in OTHERS else timm.create_model(TIMM_NAMES.get(name, name))
-
-
-def check_name(name: str) -> None:
-    if name not in OTHERS and name not in TIMM_NAMES and not timm.is_model(name):
-        raise InputError(f"backbone {name!r} is not known (timm {timm.__version__}, {', '.join(OTHERS)}); "
-                         f"{nearest(name, [*timm.list_models(), *OTHERS, *TIMM_NAMES])}")
 
 
 def _map_size(name: str, resolution: int) -> tuple[int, int]:
@@ -107,7 +100,9 @@ def _map_size(name: str, resolution: int) -> tuple[int, int]:
 def map_size(name: str, resolution: int) -> tuple[int, int]:
     """Height and width of the feature map for square pictures, found without computing it. Raises InputError for an unknown name,
     and for a resolution that the network cannot take, with those it can."""
-    check_name(name)
+    if name not in OTHERS and name not in TIMM_NAMES and not timm.is_model(name):
+        raise InputError(f"backbone {name!r} is not known (timm {timm.__version__}, {', '.join(OTHERS)}); "
+                         f"{nearest(name, [*timm.list_models(), *OTHERS, *TIMM_NAMES])}")
     try:
         return _map_size(name, resolution)
     except (AssertionError, RuntimeError, ValueError) as error:
@@ -146,23 +141,17 @@ def load_weights(net: nn.Module, name: str, weights: str) -> Origin:
         state, source = _torchvision_state(name), f"torchvision {name} IMAGENET1K_V1"
         sha256 = tensors_sha256(state)
     else:
-        path = weights_path(name, weights)
-        state, sha256 = official_to_timm(read_state(path)), file_sha256(path)
-        source = PACKAGED[name] if weights == "package" else weights if weights.startswith("package://") else path.name
-    _load_matching(net, state, in_order=name in PACKAGED, where=f"weights {source!r} for backbone {name!r}")
-    return source, sha256
-
-
-def weights_path(name: str, weights: str) -> Path:
-    if weights == "package":
-        if name not in PACKAGED:
+        if weights == "package" and name not in PACKAGED:
             raise InputError(f"no package holds weights of {name!r} (only of {', '.join(PACKAGED)}); "
                              "use `weights: timm`, a file, or `none`")
-        weights = PACKAGED[name]
-    path = Path(address(weights))
-    if not path.is_file():
-        raise InputError(f"weights {weights!r}: no such file; valid: timm, torchvision, package, none, or a file's path")
-    return path
+        weights = PACKAGED[name] if weights == "package" else weights
+        path = Path(address(weights))
+        if not path.is_file():
+            raise InputError(f"weights {weights!r}: no such file; valid: timm, torchvision, package, none, or a file's path")
+        state, sha256 = official_to_timm(read_state(path)), file_sha256(path)
+        source = weights if weights.startswith("package://") else path.name
+    _load_matching(net, state, in_order=name in PACKAGED, where=f"weights {source!r} for backbone {name!r}")
+    return source, sha256
 
 
 def _load_matching(net: nn.Module, state: dict[str, Tensor], in_order: bool, where: str) -> None:

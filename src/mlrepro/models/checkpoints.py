@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from timm.models import tresnet
+from timm.models.swin_transformer import get_relative_position_index
 from torch import Tensor, nn
 
 from mlrepro.config import Run
@@ -170,17 +172,7 @@ def official_to_timm_tresnet(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """TResNet (v1 and v2) of its authors to timm's `tresnet_*`. Keys start with `body.`. InPlaceABN scales by |weight| + 1e-5
     where batch norm scales by the weight, so the weights are converted. `num_batches_tracked` is there or not, depending on the
     library's version; torch accepts both in a plain dictionary."""
-    converted = {}
-    for key, value in state.items():
-        # conv1.0.weight, or conv1.0.0.weight where a blur follows; the second index is 0 for conv and 1 for norm.
-        match = re.fullmatch(r"(.*\.(?:conv\d|downsample\.\d))(?:\.0)?\.([01])\.(\w+)", key)
-        if match:
-            block, index, leaf = match.groups()
-            if index == "1" and leaf == "weight":
-                value = value.abs() + 1e-5
-            key = f"{block}.{'bn' if index == '1' else 'conv'}.{leaf}"
-        converted[key] = value
-    return converted
+    return tresnet.checkpoint_filter_fn(state, None)
 
 
 def official_to_timm_swin(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -189,17 +181,10 @@ def official_to_timm_swin(state: dict[str, Tensor]) -> dict[str, Tensor]:
     converted = {}
     for key, value in state.items():
         if key.endswith("relative_position_index"):
-            expected = _relative_position_index(round(len(value) ** 0.5))
+            expected = get_relative_position_index(*[round(len(value) ** 0.5)] * 2)
             if value.shape != expected.shape or not torch.equal(value.to(expected), expected):
                 raise InputError(f"checkpoint: {key} is not Swin's index of relative positions; give a Swin v1 file")
         elif not key.endswith("attn_mask"):
             key = re.sub(r"(?<=layers\.)\d+(?=\.downsample)", lambda match: str(int(match[0]) + 1), key)
             converted[key] = value
     return converted
-
-
-def _relative_position_index(window: int) -> Tensor:
-    """(w^2, w^2): the row of the bias table for query and key position, dy + w - 1 major and dx + w - 1 minor."""
-    y, x = torch.arange(window).repeat_interleave(window), torch.arange(window).repeat(window)
-    dy, dx = y[:, None] - y + window - 1, x[:, None] - x + window - 1
-    return dy * (2 * window - 1) + dx

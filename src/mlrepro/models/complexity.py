@@ -28,12 +28,9 @@ REDUCTIONS = ("mean", "sum", "amax", "linalg_vector_norm", "avg_pool2d", "max_po
 COPIES = ("clone", "copy_", "_to_copy", "fill_")  # tagged as pointwise, but they compute nothing
 WORD_VECTOR = 300  # GloVe's width, of the label graph's nodes
 
-# TResNet's LeakyReLUs are part of its InPlaceABN, which ptflops does not know either.
-PTFLOPS_ELEMENTWISE = (nn.ReLU, nn.ReLU6, nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
-
 
 class Operations(TorchDispatchMode):
-    """Counts by kind what `model` computes while this mode is on, and in `counts["ptflops"]` what ptflops would."""
+    """Counts by kind what `model` computes while this mode is on."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -43,9 +40,8 @@ class Operations(TorchDispatchMode):
             module.register_forward_pre_hook(lambda module, _: self.running.append(module))
             module.register_forward_hook(self._leave)
 
-    def _leave(self, module: nn.Module, inputs: tuple, output) -> None:
+    def _leave(self, *_) -> None:
         self.running.pop()
-        self.counts["ptflops"] += ptflops_macs(module, inputs, output)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -71,22 +67,6 @@ class Operations(TorchDispatchMode):
         if "Attention" in type(innermost).__name__:
             return "attention" if name == "bmm" else "linear"  # nn.MultiheadAttention projects without nn.Linear
         return "matmul_other"
-
-
-def ptflops_macs(module: nn.Module, inputs: tuple, output) -> int:
-    """What ptflops 0.6 counts: modules of exactly these types, hence no timm Conv2dSame and no function outside a module."""
-    kind = type(module)
-    if kind is nn.Conv2d:
-        return output.numel() * (module.weight[0].numel() + (module.bias is not None))
-    if kind is nn.Linear:
-        return output.numel() * module.in_features + (module.out_features if module.bias is not None else 0)
-    if kind is nn.BatchNorm2d:
-        return 2 * output.numel()
-    if kind is nn.MultiheadAttention:
-        (batch, queries, width), keys = inputs[0].shape, inputs[1].shape[1]
-        projections = (2 * queries + 2 * keys) * width**2
-        return batch * (projections + 2 * queries * keys * width + queries * keys * module.num_heads)
-    return inputs[0].numel() if kind in PTFLOPS_ELEMENTWISE else 0
 
 
 def build(head: str, backbone: str, num_classes: int, resolution: int, options: dict | None = None) -> Classifier:

@@ -1,7 +1,9 @@
 """CvT-w24 (Wu et al., ICCV 2021), the backbone of Query2Label's best model; timm has none. Names are the authors'."""
 
+from collections import OrderedDict
+
 import torch
-from timm.layers import DropPath, Mlp, QuickGELU
+from timm.layers import DropPath, LayerNorm2d, Mlp, QuickGELU
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,29 +18,16 @@ def to_tokens(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)
 
 
-class ConvEmbed(nn.Module):
+def conv_embed(in_channels: int, dim: int, kernel: int, stride: int, padding: int) -> nn.Sequential:
     """Overlapping patches: strided convolution, then LayerNorm over the channels."""
-
-    def __init__(self, in_channels: int, dim: int, kernel: int, stride: int, padding: int):
-        super().__init__()
-        self.proj = nn.Conv2d(in_channels, dim, kernel, stride, padding)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.proj(x)
-        return to_map(self.norm(to_tokens(x)), *x.shape[2:])
+    proj = nn.Conv2d(in_channels, dim, kernel, stride, padding)
+    return nn.Sequential(OrderedDict(proj=proj, norm=LayerNorm2d(dim, eps=1e-5)))
 
 
-class ConvProjection(nn.Module):
-    """Depth-wise 3x3 convolution and batch norm: the token map of query (stride 1), key or value (stride 2)."""
-
-    def __init__(self, dim: int, stride: int):
-        super().__init__()
-        self.conv = nn.Conv2d(dim, dim, 3, stride, padding=1, groups=dim, bias=False)
-        self.bn = nn.BatchNorm2d(dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return to_tokens(self.bn(self.conv(x)))
+def conv_projection(dim: int, stride: int) -> nn.Sequential:
+    """Depth-wise 3x3 convolution and batch norm: the map of query (stride 1), key or value (stride 2)."""
+    conv = nn.Conv2d(dim, dim, 3, stride, padding=1, groups=dim, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(dim)))
 
 
 class Attention(nn.Module):
@@ -46,9 +35,9 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.scale = dim**-0.5  # of the whole width and not of one head: the authors' choice
-        self.conv_proj_q = ConvProjection(dim, stride=1)
-        self.conv_proj_k = ConvProjection(dim, stride=2)
-        self.conv_proj_v = ConvProjection(dim, stride=2)
+        self.conv_proj_q = conv_projection(dim, stride=1)
+        self.conv_proj_k = conv_projection(dim, stride=2)
+        self.conv_proj_v = conv_projection(dim, stride=2)
         self.proj_q = nn.Linear(dim, dim)
         self.proj_k = nn.Linear(dim, dim)
         self.proj_v = nn.Linear(dim, dim)
@@ -60,7 +49,7 @@ class Attention(nn.Module):
         x = to_map(spatial, height, width)
 
         def project(conv: nn.Module, linear: nn.Module) -> Tensor:
-            return linear(torch.cat([cls, conv(x)], 1)).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            return linear(torch.cat([cls, to_tokens(conv(x))], 1)).unflatten(2, (self.heads, -1)).transpose(1, 2)
 
         query = project(self.conv_proj_q, self.proj_q)
         key = project(self.conv_proj_k, self.proj_k)
@@ -86,7 +75,7 @@ class Block(nn.Module):
 class Stage(nn.Module):
     """(B, C, h, w) to (B, dim, h', w'); the class token, where there is one, lives inside the stage only."""
 
-    def __init__(self, embed: ConvEmbed, depth: int, heads: int, cls_token: bool, drop_path: float):
+    def __init__(self, embed: nn.Sequential, depth: int, heads: int, cls_token: bool, drop_path: float):
         super().__init__()
         dim = embed.proj.out_channels
         self.patch_embed = embed
@@ -114,15 +103,14 @@ class CvTW24(nn.Module):
 
     def __init__(self, drop_path: float = 0.3):
         super().__init__()
-        self.stage0 = Stage(ConvEmbed(3, 192, 7, 4, 2), depth=2, heads=3, cls_token=False, drop_path=0.0)
-        self.stage1 = Stage(ConvEmbed(192, 768, 3, 2, 1), depth=2, heads=12, cls_token=False, drop_path=0.0)
-        self.stage2 = Stage(ConvEmbed(768, 1024, 3, 2, 1), depth=20, heads=16, cls_token=True, drop_path=drop_path)
-        self.norm = nn.LayerNorm(1024)
+        self.stage0 = Stage(conv_embed(3, 192, 7, 4, 2), depth=2, heads=3, cls_token=False, drop_path=0.0)
+        self.stage1 = Stage(conv_embed(192, 768, 3, 2, 1), depth=2, heads=12, cls_token=False, drop_path=0.0)
+        self.stage2 = Stage(conv_embed(768, 1024, 3, 2, 1), depth=20, heads=16, cls_token=True, drop_path=drop_path)
+        self.norm = LayerNorm2d(1024, eps=1e-5)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stage2(self.stage1(self.stage0(images)))
-        return to_map(self.norm(to_tokens(x)), *x.shape[2:])
+        return self.norm(self.stage2(self.stage1(self.stage0(images))))

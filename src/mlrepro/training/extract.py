@@ -21,12 +21,9 @@ FLUSH_EVERY = 50  # batches between two points from which an interrupted extract
 
 
 def extract(settings: Features, manifest: Manifest, path: Path, device: torch.device) -> None:
-    """Writes (rows, channels) float32 of all pictures to `path`: global average pooling of the backbone's feature map.
-
-    `settings.maps`: the maps themselves, (rows, C, h, w).
-
-    An interrupted extraction goes on where it stopped, if weights, transform, code and manifest are the same.
-    """
+    """Writes (rows, channels) float32 of all pictures to `path`: global average pooling of the backbone's feature map; with
+    `settings.maps` the maps themselves, (rows, C, h, w). An interrupted extraction goes on where it stopped, if weights,
+    transform, code and manifest are the same."""
     backbone, (source, sha256) = create_backbone(settings.backbone, settings.weights, settings.resolution)
     backbone = backbone.to(device, memory_format=torch.channels_last).eval()
     header = {
