@@ -1,11 +1,13 @@
 """MS-COCO instance annotations as picture labels, with captions."""
 
-import json
-from collections.abc import Iterator
+import contextlib
+import io
 from pathlib import Path
 
+from pycocotools.coco import COCO
+
 from mlrepro.config_data import CocoData, CocoPart
-from mlrepro.data.formats import Listing, read_text, table
+from mlrepro.data.formats import Listing, table
 from mlrepro.errors import InputError
 
 
@@ -17,30 +19,30 @@ def read(settings: CocoData, root: Path) -> Listing:
     """
     rows, classes = [], None
     for split, part in settings.splits.items():
-        images, categories, annotations = _load(root / part.instances)
-        keys = sorted(categories, key=None if settings.class_order == "category_id" else categories.get)
-        names = [categories[key] for key in keys]
+        instances = _load(root / part.instances)
+        by_id = settings.class_order == "category_id"
+        categories = sorted(instances.cats, key=None if by_id else lambda key, cats=instances.cats: cats[key]["name"])
+        names = [instances.cats[key]["name"] for key in categories]
         if classes is not None and names != classes:
             raise InputError(f"{root / part.instances}: other categories than in the files before it; all splits of a "
                              f"data set share their classes: mend `splits`")
         classes = names
-        rows += _part_rows(settings, root, split, part, images, annotations, keys)
+        rows += _part_rows(settings, root, split, part, instances, categories)
     return table(rows, "instances"), classes
 
 
-def _part_rows(settings: CocoData, root: Path, split: str, part: CocoPart, images: dict[int, str], annotations: list[dict],
-               categories: list[int]) -> list[tuple]:
+def _part_rows(settings: CocoData, root: Path, split: str, part: CocoPart, instances, categories: list[int]):
     path = root / part.instances
     index = {key: position for position, key in enumerate(categories)}
-    objects = {key: [] for key in images}
-    for annotation in _checked(annotations, path, "category_id", images):
+    objects = {key: [] for key in instances.imgs}
+    for annotation in _annotations(instances, path, "category_id", instances.imgs):
         if annotation["category_id"] not in index:
             raise InputError(f"{path}: annotation {annotation.get('id')} has category {annotation['category_id']}, "
                              f"which `categories` does not list; fetch the file again")
         objects[annotation["image_id"]].append(index[annotation["category_id"]])
     captions = {}
     if part.captions:
-        for annotation in _checked(_load(root / part.captions)[2], root / part.captions, "caption", images):
+        for annotation in _annotations(_load(root / part.captions), root / part.captions, "caption", instances.imgs):
             captions.setdefault(annotation["image_id"], []).append(annotation["caption"].strip())
     kept = {key for key in objects if objects[key] or settings.unannotated == "keep"}
     keys = sorted(kept if settings.uncaptioned == "keep" else kept & captions.keys(),
@@ -51,29 +53,31 @@ def _part_rows(settings: CocoData, root: Path, split: str, part: CocoPart, image
         lacks = "annotation" + " or no caption" * (settings.uncaptioned == "drop")
         print(f"{path.name}: {len(objects) - len(keys)} of {len(objects)} pictures have no {lacks} and are left out "
               f"(unannotated: {settings.unannotated})")
-    return [(f"{part.images}/{images[key]}", part.images, split, sorted(set(objects[key])), [], [],
+    return [(f"{part.images}/{instances.imgs[key]['file_name']}", part.images, split, sorted(set(objects[key])), [], [],
              captions.get(key, []), objects[key]) for key in keys]
 
 
-def _checked(annotations: list[dict], path: Path, field: str, known: dict[int, str]) -> Iterator[dict]:
-    """The annotations, each checked to have `field` and a listed picture. Their own ids may repeat."""
-    for annotation in annotations:
+def _annotations(file, path: Path, field: str, known):
+    """The annotations, each checked to have `field` and a listed picture. Not `file.anns`: it loses repeated ids."""
+    for annotation in file.dataset.get("annotations", []):
         if field not in annotation:
             raise InputError(f"{path}: annotation {annotation.get('id')} has no {field!r}; "
                              f"are `instances` and `captions` exchanged?")
-        if annotation.get("image_id") not in known:
-            raise InputError(f"{path}: annotation {annotation.get('id')} is of picture {annotation.get('image_id')}, "
+        if annotation["image_id"] not in known:
+            raise InputError(f"{path}: annotation {annotation.get('id')} is of picture {annotation['image_id']}, "
                              f"which `images` does not list; fetch the annotations again")
         yield annotation
 
 
-def _load(path: Path) -> tuple[dict[int, str], dict[int, str], list[dict]]:
-    """Picture id -> file name, category id -> name, and the annotations as they are."""
-    text = read_text(path, "mend `splits`, or fetch and unpack the archives again")
+def _load(path: Path):
     try:
-        content = json.loads(text)
-        images = {entry["id"]: entry["file_name"] for entry in content.get("images", [])}
-        categories = {entry["id"]: entry["name"] for entry in content.get("categories", [])}
-        return images, categories, content.get("annotations", [])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints its timings
+            file = COCO(str(path))
+        for key, entries in (("file_name", file.imgs), ("name", file.cats)):
+            if any(key not in entry for entry in entries.values()):
+                raise KeyError(key)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; mend `splits`, or fetch and unpack the archives again") from None
+    except (ValueError, AssertionError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a COCO annotation file ({error!r}); fetch it again") from None
+    return file
