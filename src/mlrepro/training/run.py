@@ -1,5 +1,6 @@
 """One run with one seed: from manifest, observed labels and features to weights, history and what is needed to prove them."""
 
+import csv
 import hashlib
 import json
 import platform
@@ -11,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pandas
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -187,7 +187,11 @@ def _write(out: Path, task: Task, progress: Progress, run: Run, manifest: Manife
     on_test = {} if progress.on_test is None else {ON_TEST + key: value for key, value in progress.on_test["weights"].items()}
     for selection, weights in zip(SELECTIONS, (progress.best["weights"] | on_test, task.model.state_dict()), strict=True):
         save_file({key: value.contiguous().cpu() for key, value in weights.items()}, out / f"{selection}.safetensors")
-    pandas.DataFrame(progress.history).to_csv(out / "history.csv", index=False)
+    with (out / "history.csv").open("w", newline="", encoding="utf-8") as file:
+        columns = dict.fromkeys(key for entry in progress.history for key in entry)  # val_mAP_ema may come later
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(progress.history)
     commit, dirty = git_state()
     stages = [linear, progress] if linear else [progress]
     epochs = sum(len(stage.history) for stage in stages)
