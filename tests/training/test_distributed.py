@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -73,8 +74,11 @@ def outcome(changes: dict) -> dict:
             "one": one, "history": progress.history, "scored": inputs.scored[-2], "val": rows["val"]}
 
 
-def torchrun(repository: Path, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.Popen:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *options, *arguments]
+ONE_MACHINE = ("--standalone", "--nproc-per-node", "2")
+
+
+def torchrun(repository: Path, *arguments: str, options: tuple[str, ...] = ONE_MACHINE) -> subprocess.Popen:
+    command = [sys.executable, "-m", "torch.distributed.run", *options, *arguments]
     environment = os.environ | OFF | {"PYTHONPATH": os.pathsep.join(sys.path)}  # the folders of the tests too
     return subprocess.Popen(command, cwd=repository, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -125,11 +129,11 @@ def test_batch_that_cannot_be_divided(monkeypatch):
         distributed.share([np.arange(4), np.arange(5)])
 
 
-def worker(parent: int, rank: int) -> int:
-    """The process id of the worker of `rank` that torchrun, process `parent`, has started."""
+def worker(parents: list[int], rank: int) -> int:
+    """The process id of the worker of `rank` that torchrun, one of the processes `parents`, has started."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            started = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) == parent
+            started = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) in parents
             if started and f"\0RANK={rank}\0" in (folder / "environ").read_text():
                 return int(folder.name)
         except (OSError, IndexError):  # has ended meanwhile
@@ -137,8 +141,9 @@ def worker(parent: int, rank: int) -> int:
     raise AssertionError(f"torchrun has no worker of rank {rank}")
 
 
-def test_pictures_like_in_one_process_and_the_same_after_a_worker_was_killed(repository, monkeypatch):
-    """Its backbone is frozen: batch norm that learns would see shares on a CPU."""
+def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_lost_its_worker(repository, monkeypatch):
+    """The machines: two agents of torchrun, which meet on loopback. The backbone is frozen: batch norm that learns would see
+    shares on a CPU."""
     settings = run_settings(FROZEN, freeze="backbone", epochs=8, optimizer=SGD)
     write_yaml(repository / "runs" / f"{FROZEN}.yaml", settings)
     finished(torchrun(repository, "stages/train.py", "params.yaml", FROZEN, "0"))
@@ -148,10 +153,13 @@ def test_pictures_like_in_one_process_and_the_same_after_a_worker_was_killed(rep
     assert facts["environment"]["device"].startswith("2 x CPU")
     for path in folder.iterdir():
         path.unlink()
-    process = torchrun(repository, "stages/train.py", "params.yaml", FROZEN, "0", options=("--max-restarts", "1"))
-    wait_for_checkpoint(repository, process)
-    os.kill(worker(process.pid, 1), signal.SIGKILL)
-    output = finished(process)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    machines = ("--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--max-restarts", "1")
+    agents = [torchrun(repository, "stages/train.py", "params.yaml", FROZEN, "0", options=machines) for _ in range(2)]
+    wait_for_checkpoint(repository, agents[0])
+    os.kill(worker([agent.pid for agent in agents], 1), signal.SIGKILL)
+    output = "".join(map(finished, agents))
     assert (output.count("resumed after epoch"), output.count("best validation mAP")) == (1, 1), output
     assert results(repository, FROZEN) == wanted
     assert not list((repository / ".checkpoints").glob("*/state.pt"))
