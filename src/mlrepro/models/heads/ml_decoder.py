@@ -5,27 +5,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mlrepro.errors import InputError
+from mlrepro.models.heads.query2label import DecoderLayer
 
 
-class DecoderLayer(nn.Module):
-    """One post-norm cross-attention layer without self-attention. queries (B, G, D), memory (B, N, D) to (B, G, D)."""
-
-    def __init__(self, dim: int, heads: int, ffn: int, dropout: float):
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
-        self.multihead_attn = nn.MultiheadAttention(dim, heads, dropout=dropout, batch_first=True)
-        self.linear1 = nn.Linear(dim, ffn)
-        self.linear2 = nn.Linear(ffn, dim)
-        self.norm2 = nn.LayerNorm(dim)
-        self.norm3 = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+class QueryLayer(DecoderLayer):
+    """Query2Label's layer without self-attention and positions. queries (B, G, D), memory (B, N, D) to (B, G, D)."""
 
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
         # What is left of the removed self-attention is its residual: the query is added to itself.
         t = self.norm1(queries + self.dropout(queries))
-        t = self.norm2(t + self.dropout(self.multihead_attn(t, memory, memory, need_weights=False)[0]))
-        hidden = self.dropout(F.relu(self.linear1(t)))
-        return self.norm3(t + self.dropout(self.linear2(hidden)))
+        return self.attend(t, t, memory, memory)
 
 
 class MLDecoderHead(nn.Module):
@@ -50,7 +39,7 @@ class MLDecoderHead(nn.Module):
         self.angular = angular
         self.embed_standart = nn.Linear(channels, embedding)
         self.query_embed = nn.Embedding(groups, embedding).requires_grad_(False)
-        self.layers = nn.ModuleList([DecoderLayer(embedding, heads, ffn, dropout)])
+        self.layers = nn.ModuleList([QueryLayer(embedding, heads, ffn, dropout, self_attention=False)])
         classes_per_group = -(-num_classes // groups)
         self.duplicate_pooling = nn.Parameter(
             nn.init.xavier_normal_(torch.empty(groups, embedding, classes_per_group)))

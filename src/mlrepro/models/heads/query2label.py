@@ -51,11 +51,11 @@ class EncoderLayer(nn.Module):
 
 class DecoderLayer(nn.Module):
     """Post-norm layer on the content (B, K, D); the label embeddings (K, D) enter as positions of the queries only.
-    Self-attention is skipped where `self_attn` was set to None."""
+    Self-attention is skipped where `self_attn` is None."""
 
-    def __init__(self, dim: int, heads: int, ffn: int, dropout: float):
+    def __init__(self, dim: int, heads: int, ffn: int, dropout: float, self_attention: bool = True):
         super().__init__()
-        self.self_attn = nn.MultiheadAttention(dim, heads, dropout=dropout, batch_first=True)
+        self.self_attn = nn.MultiheadAttention(dim, heads, dropout=dropout, batch_first=True) if self_attention else None
         self.norm1 = nn.LayerNorm(dim)
         self.multihead_attn = nn.MultiheadAttention(dim, heads, dropout=dropout, batch_first=True)
         self.linear1 = nn.Linear(dim, ffn)
@@ -68,7 +68,11 @@ class DecoderLayer(nn.Module):
         if self.self_attn is not None:
             query = t + labels
             t = self.norm1(t + self.dropout(self.self_attn(query, query, t, need_weights=False)[0]))
-        t = self.norm2(t + self.dropout(self.multihead_attn(t + labels, key, memory, need_weights=False)[0]))
+        return self.attend(t, t + labels, key, memory)
+
+    def attend(self, t: Tensor, query: Tensor, key: Tensor, memory: Tensor) -> Tensor:
+        """What follows the self-attention: t and query (B, K, D), key and memory (B, N, D) to (B, K, D)."""
+        t = self.norm2(t + self.dropout(self.multihead_attn(query, key, memory, need_weights=False)[0]))
         hidden = self.dropout(F.relu(self.linear1(t)))
         return self.norm3(t + self.dropout(self.linear2(hidden)))
 
