@@ -112,21 +112,14 @@ def _by_kind(scores: np.ndarray, positive: np.ndarray, kinds: tuple[str, ...]) -
     # A step of k tied positives raises the recall by k / P at one precision: the mean over positives is the sum.
     values = {"exact": np.mean(hits / retrieved)}
     if set(kinds) - {"exact"}:
-        ranks = np.flatnonzero(positive[descending(scores)]) + 1 + beyond[::-1] if tied.any() else retrieved[::-1]
+        ranks = retrieved[::-1]
+        if tied.any():  # the earlier of tied pictures comes first
+            ranks = np.flatnonzero(positive[np.argsort(-scores, kind="stable")]) + 1 + beyond[::-1]
         # The best precision at a recall of at least i / P, for i = 1 .. P. It is attained at a positive.
         envelope = np.maximum.accumulate((np.arange(1, len(ranks) + 1) / ranks)[::-1])[::-1]
         needed = np.maximum(-(-np.arange(11) * len(envelope) // 10), 1)  # fewest positives with a recall of k / 10
         values |= {"interpolated": np.mean(envelope), "11-point": np.mean(envelope[needed - 1])}
     return [values[kind] for kind in kinds]
-
-
-def descending(scores: np.ndarray) -> np.ndarray:
-    """np.argsort(-scores, kind="stable") of (n,) scores that are no NaN; of float32 one sort of integers, 8 times faster."""
-    if scores.dtype != np.float32:
-        return np.argsort(-scores, kind="stable")
-    bits = (np.float32(0) - scores).view(np.int32)  # never -0.0, which as bits would come before 0.0
-    ordered = bits ^ (bits >> 31 & 0x7FFFFFFF)  # integers in the order of the numbers (IEEE 754: sign and magnitude)
-    return np.sort(ordered.astype(np.int64) << 32 | np.arange(len(scores))) & 0xFFFFFFFF
 
 
 def _weighted_exact(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
