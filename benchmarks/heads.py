@@ -70,13 +70,13 @@ def aam_loop(logits: Tensor, y: Tensor, scale: float = 23.0, k: float = 0.7, gam
     return -(weight * (positive + negative)).sum() / scale
 
 
-def saved_mib(function) -> float:
-    """MiB of the tensors that one forward pass keeps for its backward pass; parameters and inputs are not counted."""
-    kept = {}
+def saved_mib(function, given: list[Tensor]) -> float:
+    """MiB of the tensors that one forward pass keeps for its backward pass, without those given: parameters and inputs."""
+    kept, known = {}, {tensor.untyped_storage().data_ptr() for tensor in given}
 
     def pack(tensor: Tensor) -> Tensor:
-        if not tensor.is_leaf:
-            storage = tensor.untyped_storage()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
@@ -85,7 +85,7 @@ def saved_mib(function) -> float:
     return sum(kept.values()) / 2**20
 
 
-def pair(name: str, ours, usual, parameters: list[Tensor], repeats: int, device: str, **facts) -> dict:
+def pair(name: str, ours, usual, parameters: list[Tensor], inputs: list[Tensor], repeats: int, device: str, **facts) -> dict:
     """A row of two functions that return a tensor to be summed and differentiated. difference: of values and gradients."""
     def clock(function) -> tuple[float, float]:
         def step():
@@ -103,7 +103,8 @@ def pair(name: str, ours, usual, parameters: list[Tensor], repeats: int, device:
     # Of the gradients together: one that is 0 but for rounding (attention's key bias) has no relative difference of its own.
     worst = [max((a - b).abs().max() for a, b in part) / max(b.abs().max() for _, b in part)
              for part in (list(zip(*found, strict=True))[:1], list(zip(*found, strict=True))[1:])]
-    facts |= {"difference": max(worst).item(), "saved_mib": saved_mib(ours), "peer_saved_mib": saved_mib(usual)}
+    facts |= {"difference": max(worst).item(), "saved_mib": saved_mib(ours, parameters + inputs),
+              "peer_saved_mib": saved_mib(usual, parameters + inputs)}
     if device == "cuda":
         for key, function in (("peak_mib", ours), ("peer_peak_mib", usual)):
             torch.cuda.reset_peak_memory_stats()
@@ -125,7 +126,7 @@ def heads(batch: int, channels: int, size: int, classes: int, repeats: int, devi
         way = (lambda head=usual: ml_decoder_loop(head, features)) if name == "ml_decoder" else lambda head=usual: head(features)
         shared = [p for p in head.parameters() if p.requires_grad]
         rows.append(pair(f"{title}, {batch} maps of {channels} x {size} x {size}, {classes} classes",
-                         lambda head=head: head(features), way, shared, repeats, device,
+                         lambda head=head: head(features), way, shared, [features, *head.buffers()], repeats, device,
                          peer="attention with weights" + ", loop over queries" * (name == "ml_decoder")))
     return rows
 
@@ -136,9 +137,9 @@ def losses(batch: int, classes: int, repeats: int, device: str) -> list[dict]:
     logits = torch.randn(batch, classes, generator=random, device=device).requires_grad_()
     cosines = torch.empty(batch, classes, device=device).uniform_(-0.2, 0.2, generator=random).requires_grad_()
     return [pair(f"ASL of {batch} x {classes} logits", lambda: asl(logits, targets), lambda: asl_loop(logits, targets), [logits],
-                 repeats, device, peer="a pass a term"),
+                 [targets], repeats, device, peer="a pass a term"),
             pair(f"AAM of {batch} x {classes} cosines", lambda: aam(cosines, targets), lambda: aam_loop(cosines, targets),
-                 [cosines], repeats, device, peer="a pass a term")]
+                 [cosines], [targets], repeats, device, peer="a pass a term")]
 
 
 def main() -> None:

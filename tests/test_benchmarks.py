@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -50,7 +51,19 @@ def test_metrics_are_the_peers(benchmark):
     metrics = benchmark("metrics")
     rows = metrics.against_peers(300, 7, repeats=1) + [metrics.growth(200, 9)]
     found = {row["peer"]: row["difference"] for row in rows if "difference" in row}
+    assert ("torchmetrics' exact AP" in found) == bool(metrics.installed("torchmetrics"))
+    assert found.pop("torchmetrics' exact AP", 0) < 1e-6  # it computes in float32
     assert {"scikit-learn's AP loop", "timm's evaluator"} <= set(found) and max(found.values()) < 1e-9
+    assert rows[-1]["peak_gib"] > 0 and "scores and labels are 0.00" in rows[-1]["note"]
+
+
+def test_memory_of_the_evaluation_is_a_small_multiple_of_the_scores():
+    code = ("import metrics as m, os; os.cpu_count = lambda: 2; d = m.create_data(60_000, 300);"
+            "open('/proc/self/clear_refs', 'w').write('5');"  # the peak so far is forgotten
+            "start = m.kibibytes('/proc/self/status', 'VmHWM'); m.complete(*d, *(part[::-1] for part in d));"
+            "print(1024 * (m.kibibytes('/proc/self/status', 'VmHWM') - start) / sum(part.nbytes for part in d))")
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True)
+    assert 0 < float(run.stdout) < 0.6
 
 
 def test_heads_and_losses_have_the_loops_values(benchmark):

@@ -10,7 +10,13 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score
 
 from mlrepro.errors import InputError
-from mlrepro.metrics.average_precision import average_precision, bootstrap_se, mean_average_precision
+from mlrepro.metrics.average_precision import (
+    average_precision,
+    average_precisions,
+    bootstrap_se,
+    contenders,
+    mean_average_precision,
+)
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "metrics"
 SCORES = np.array([[0.9], [0.8], [0.8], [0.3], [0.1]])
@@ -91,6 +97,23 @@ def test_interpolated_and_eleven_point_follow_their_definitions(case):
         points = [precision[10 * hits >= k * hits[-1]].max() for k in range(11)]
         assert interpolated[c] == pytest.approx(area, abs=1e-12)
         assert eleven[c] == pytest.approx(np.mean(points), abs=1e-12)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e30, np.inf, 0.0])
+def test_pictures_far_from_the_positives_are_counted_not_sorted(spread):
+    random = np.random.default_rng(5)
+    scores = random.standard_normal((4000, 3)).astype(np.float32)
+    scores[:, 1] = np.round(scores[:, 1], 1)  # many ties
+    scores[0], scores[1:, 2] = np.float32(spread), scores[1:, 2] * np.float32(min(spread, 1))  # an outlier, equal scores
+    labels = (random.random((4000, 3)) < 0.02).astype(np.int8)
+    found = average_precisions(scores, labels)
+    for c, (s, y) in enumerate(zip(scores.T, labels.T, strict=True)):
+        assert len(contenders(s, y == 1)[0]) == (y == 1).sum() + (contenders(s, y == 1)[1] == 0).sum()
+        assert found["exact"][c] == pytest.approx(average_precision_score(y, np.clip(s, -1e38, 1e38)), abs=1e-12)
+        ranks = np.flatnonzero(y[np.argsort(-s, kind="stable")]) + 1
+        envelope = [max(j / ranks[j - 1] for j in range(i, len(ranks) + 1)) for i in range(1, len(ranks) + 1)]
+        assert found["interpolated"][c] == pytest.approx(np.mean(envelope), abs=1e-12)
+    assert len(contenders(scores[1:, 0], labels[1:, 0] == 1)[0]) < 1000
 
 
 def test_by_hand():

@@ -4,9 +4,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn import functional as F
 
-from mlrepro.losses.binary import at_least_float32, soft_targets
+from mlrepro.losses.binary import at_least_float32, power, soft_targets
 
 LOG_EPSILON = math.log(1e-8)  # lower bound of the logarithms of version otx
 
@@ -30,19 +30,22 @@ def aam_elements(logits: Tensor, targets: Tensor, scale: float = 23.0, k: float 
     Returns (B, C). Source: eq. 1 with its exponents as in the code and in Table 7; the printed one has them swapped.
     """
     logits = at_least_float32(logits)
-    y = soft_targets(targets, label_smoothing, logits.dtype)
+    y, known = soft_targets(targets, label_smoothing, logits.dtype)
     otx = version == "otx"
-    z_p, z_n = scale * (logits - margin), -scale * (logits + margin)
-    p, n, log_p, log_n = torch.sigmoid(z_p), torch.sigmoid(z_n), logsigmoid(z_p), logsigmoid(z_n)
+    z_p = scale * (logits - margin)
+    z_n = z_p + 2 * scale * margin if margin else z_p
+    p = torch.sigmoid(z_p)
     if clip and (otx or gamma_pos or gamma_neg):
-        n = (n + clip).clamp(max=1)
+        n = 1 - F.relu((torch.sigmoid(z_n) if margin else p) - clip)
         log_n = torch.log(n)
-    wrong = (n * y + p * (1 - y)).clamp(min=torch.finfo(p.dtype).tiny)  # not quite 0: see asl
-    weight = wrong ** (gamma_pos * y + gamma_neg * (1 - y))
+    else:
+        n, log_n = torch.sigmoid(-z_n), F.logsigmoid(-z_n)
+    log_p = F.logsigmoid(z_p)
     if otx:
         log_p, log_n = log_p.clamp(min=LOG_EPSILON), log_n.clamp(min=LOG_EPSILON)
-    losses = -weight * (k * y * log_p + (1 - k) * (1 - y) * log_n) / (1 if otx else scale)
-    return torch.where(targets < 0, 0.0, losses)
+    weight = power(torch.lerp(p, n, y), gamma_neg + (gamma_pos - gamma_neg) * y)
+    share = -1 if otx else -1 / scale
+    return weight * torch.lerp((1 - k) * share * log_n, k * share * log_p, y) * known
 
 
 def scale_for(classes: int) -> float:

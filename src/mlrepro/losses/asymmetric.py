@@ -2,8 +2,9 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from mlrepro.losses.binary import at_least_float32, soft_targets
+from mlrepro.losses.binary import at_least_float32, power, soft_targets
 
 EPSILON = {"sum": 1e-8, "batch_mean": 1e-8, "query2label": 1e-5}  # by reduction: lower bound inside the logarithm
 
@@ -19,12 +20,10 @@ def asl(logits: Tensor, targets: Tensor, gamma_neg: float = 4.0, gamma_pos: floa
     Returns a scalar. Source: Ridnik et al. 2021 and their code; Query2Label's code (Liu et al. 2021) for its reduction.
     """
     p = torch.sigmoid(at_least_float32(logits))
-    y = soft_targets(targets, label_smoothing, p.dtype)
-    not_p = (1 - p + clip).clamp(max=1)
+    y, known = soft_targets(targets, label_smoothing, p.dtype)
+    wrong_n = F.relu(p - clip)
     with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_gradient):
-        # Not quite 0: the derivative of 0^gamma is infinite for gamma < 1, and times sigmoid's 0 it would be NaN.
-        wrong = (1 - p * y - not_p * (1 - y)).clamp(min=torch.finfo(p.dtype).tiny)
-        focus = wrong ** (gamma_pos * y + gamma_neg * (1 - y))
-    log_p, log_not_p = (torch.log(right.clamp(min=EPSILON[reduction])) for right in (p, not_p))
-    total = torch.where(targets < 0, 0.0, -focus * (y * log_p + (1 - y) * log_not_p)).sum()
+        focus = known * power(torch.lerp(wrong_n, 1 - p, y), gamma_neg + (gamma_pos - gamma_neg) * y)
+    log_p, log_n = (torch.log(F.threshold(right, EPSILON[reduction], EPSILON[reduction])) for right in (p, 1 - wrong_n))
+    total = -(focus * torch.lerp(log_n, log_p, y)).sum()
     return total / {"sum": 1, "batch_mean": len(p), "query2label": p.numel() / 1000}[reduction]

@@ -5,9 +5,13 @@ is never predicted (also 0 in ML-GCN's meter), the recall of a class without pos
 a picture without positives (also 0 in deep-object-reid).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from mlrepro.metrics import check, ratio
+from mlrepro.metrics import check, in_parallel, ratio
+
+BLOCK = 1 << 18  # entries that are decided at a time, so that what is made of them stays in a core's cache
 
 
 def thresholded_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float | np.ndarray,
@@ -30,7 +34,8 @@ def thresholded_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float
     threshold = np.asarray(threshold)
     if threshold.shape not in ((), labels.shape[1:]) or np.isnan(threshold).any():
         raise ValueError(f"threshold must be a number or ({labels.shape[1]},) numbers, not {threshold}")
-    return _of_decisions(scores > threshold if strict else scores >= threshold, labels)
+    compare = np.greater if strict else np.greater_equal
+    return _of_decisions(*_counts(lambda some: compare(some, threshold), scores, labels), np.count_nonzero(labels != -1))
 
 
 def top_k_metrics(scores: np.ndarray, labels: np.ndarray, k: int = 3,
@@ -42,10 +47,8 @@ def top_k_metrics(scores: np.ndarray, labels: np.ndarray, k: int = 3,
     the earlier one is taken.
     """
     scores, labels = check(scores, labels)
-    predicted = _best(scores, k)
-    if threshold is not None:
-        predicted &= scores >= threshold
-    return _overall_and_per_class(*_counts(predicted, labels)[0])
+    least = -np.inf if threshold is None else threshold
+    return _overall_and_per_class(*_counts(lambda some: _best(some, k) & (some >= least), scores, labels)[0])
 
 
 def precision_recall_at_k(scores: np.ndarray, labels: np.ndarray, k: int) -> dict[str, float]:
@@ -72,11 +75,18 @@ def _best(scores: np.ndarray, k: int) -> np.ndarray:
     return mask
 
 
-def _counts(predicted: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True positives, predictions and positives, ignored entries left out: of each class (3, C), and of each picture (3, N)."""
-    positive = labels == 1
-    parts = [part.view(np.uint8) for part in (predicted & positive, predicted & (labels != -1), positive)]
-    return tuple(np.stack([part.sum(axis, dtype=np.int32) for part in parts]).astype(np.int64) for axis in (0, 1))
+def _counts(decide: Callable, scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True positives, predictions and positives, ignored entries left out: of each class (3, C), and of each picture (3, N).
+    decide: scores of some pictures to whether each class is predicted."""
+    def of_block(block: slice) -> tuple[np.ndarray, np.ndarray]:
+        predicted, positive, judged = decide(scores[block]), labels[block] == 1, labels[block] != -1
+        # Counts below 2^24 are exact in float32, and a matrix product adds several times faster than a sum of booleans.
+        parts = np.stack([predicted & positive, predicted & judged, positive]).astype(np.float32)
+        return np.ones(parts.shape[1], np.float32) @ parts, parts @ np.ones(parts.shape[2], np.float32)
+
+    blocks = in_parallel(of_block, len(labels), max(1, BLOCK // max(1, labels.shape[1])))
+    of_classes, of_pictures = zip(*blocks, strict=True)
+    return np.sum(of_classes, axis=0, dtype=np.int64), np.concatenate(of_pictures, axis=1).astype(np.int64)
 
 
 def _harmonic(precision: float, recall: float) -> float:
@@ -90,10 +100,9 @@ def _overall_and_per_class(hits: np.ndarray, retrieved: np.ndarray, positives: n
             "CP": per_class[0], "CR": per_class[1], "CF1": _harmonic(*per_class)}
 
 
-def _of_decisions(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    of_classes, (hits, retrieved, positives) = _counts(predicted, labels)
-    class_hits, class_retrieved, class_positives = of_classes
-    judged, wrong = np.count_nonzero(labels != -1), retrieved + positives - 2 * hits
+def _of_decisions(of_classes: np.ndarray, of_pictures: np.ndarray, judged: int) -> dict[str, float]:
+    (class_hits, class_retrieved, class_positives), (hits, retrieved, positives) = of_classes, of_pictures
+    wrong = retrieved + positives - 2 * hits
     micro = ratio(2 * hits.sum(), (retrieved + positives).sum())
     means = {"micro_F1": micro, "macro_F1": ratio(2 * class_hits, class_retrieved + class_positives),
              "sample_precision": ratio(hits, retrieved), "sample_recall": ratio(hits, positives),

@@ -5,11 +5,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mlrepro.errors import InputError
-from mlrepro.models.heads import query2label
+from mlrepro.models.heads.query2label import DecoderLayer
 
 
-class DecoderLayer(query2label.DecoderLayer):
-    """One post-norm cross-attention layer without self-attention. queries (B, G, D), memory (B, N, D) to (B, G, D)."""
+class QueryLayer(DecoderLayer):
+    """Query2Label's layer without self-attention and positions. queries (B, G, D), memory (B, N, D) to (B, G, D)."""
 
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
         # What is left of the removed self-attention is its residual: the query is added to itself.
@@ -39,7 +39,7 @@ class MLDecoderHead(nn.Module):
         self.angular = angular
         self.embed_standart = nn.Linear(channels, embedding)
         self.query_embed = nn.Embedding(groups, embedding).requires_grad_(False)
-        self.layers = nn.ModuleList([DecoderLayer(embedding, heads, ffn, dropout, self_attention=False)])
+        self.layers = nn.ModuleList([QueryLayer(embedding, heads, ffn, dropout, self_attention=False)])
         classes_per_group = -(-num_classes // groups)
         self.duplicate_pooling = nn.Parameter(
             nn.init.xavier_normal_(torch.empty(groups, embedding, classes_per_group)))

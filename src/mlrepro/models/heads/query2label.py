@@ -71,7 +71,7 @@ class DecoderLayer(nn.Module):
         return self.attend(t, t + labels, key, memory)
 
     def attend(self, t: Tensor, query: Tensor, key: Tensor, memory: Tensor) -> Tensor:
-        """Cross-attention and feed-forward network, each added to its input and normalised."""
+        """What follows the self-attention: t and query (B, K, D), key and memory (B, N, D) to (B, K, D)."""
         t = self.norm2(t + self.dropout(self.multihead_attn(query, key, memory, need_weights=False)[0]))
         hidden = self.dropout(F.relu(self.linear1(t)))
         return self.norm3(t + self.dropout(self.linear2(hidden)))
