@@ -4,7 +4,8 @@ The recipes keep the authors' order and distributions, not their random numbers 
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from types import ModuleType
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
@@ -14,6 +15,19 @@ Picture, Draws = Image.Image, np.random.Generator
 FILL, CUTOUT_FILL = (128, 128, 128), (125, 122, 113)  # what RandAugment puts where a picture was moved away, or cut out
 TRANSLATE = 150 / 331  # of the picture's side: RandAugment's largest translation
 JITTER, HUE = 0.2, 0.05  # flip_jitter's strengths: factors 1 +- 0.2, hue +- 0.05 of the circle
+
+
+@cache
+def kernels(side: int) -> ModuleType | None:
+    """data.kernels, which makes the same pixels faster. None for small pictures, which do not repay the import (0.5 s), and
+    where it cannot be: numba or simplejpeg not installed, no folder to keep what is compiled, another Pillow."""
+    if side < 128:
+        return None
+    try:
+        from mlrepro.data import kernels
+    except (ImportError, RuntimeError):
+        return None
+    return kernels
 
 
 def cutout(picture: Picture, length: int, rng: Draws) -> Picture:
@@ -49,6 +63,10 @@ def _moved(picture: Picture, matrix: tuple[float, ...], filter_: Image.Resamplin
 
 
 def _shear(picture: Picture, x: float, y: float) -> Picture:
+    if fast := kernels(min(picture.size)):
+        if y:
+            return _shear(picture.transpose(Image.Transpose.TRANSPOSE), y, 0).transpose(Image.Transpose.TRANSPOSE)
+        return Image.fromarray(fast.shear(np.array(picture), x, np.array(FILL, np.uint8)))
     return _moved(picture, (1, x, 0, y, 1, 0), Image.Resampling.BICUBIC)
 
 
