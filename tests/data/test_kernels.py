@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFilter
 from torch.utils.data import DataLoader
 
 from mlrepro.data import augment
@@ -126,6 +126,13 @@ def test_shears_are_pillows(size, amount):
     for picture in (noise(*size), photo(80, 80).resize(size)):
         wanted = picture.transform(size, Image.Transform.AFFINE, (1, amount, 0, 0, 1, 0), BICUBIC, fillcolor=FILL)
         assert np.array_equal(kernels.shear(np.array(picture), amount, np.array(FILL, np.uint8)), wanted)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (3, 3), (40, 31)])
+def test_smoothing_is_pillows(size):
+    for picture in (noise(*size), photo(80, 80).resize(size)):
+        found = kernels.smooth(np.array(picture).reshape(size[1], -1)).reshape(size[1], size[0], 3)
+        assert np.array_equal(found, picture.filter(ImageFilter.SMOOTH))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -78,11 +78,18 @@ def _enhance(kind: type) -> Callable[[Picture, float, Draws], Picture]:
     return lambda picture, level, rng: kind(picture).enhance(1 + 0.9 * level * _sign(rng))
 
 
+def _sharpness(picture: Picture, level: float, rng: Draws) -> Picture:
+    if not (fast := kernels(min(picture.size))):
+        return _enhance(ImageEnhance.Sharpness)(picture, level, rng)
+    smooth = fast.smooth(np.array(picture).reshape(picture.height, -1)).reshape(picture.height, -1, 3)
+    return Image.blend(Image.fromarray(smooth), picture, 1 + 0.9 * level * _sign(rng))
+
+
 # (picture, level, rng), level = magnitude / 9 for the magnitudes 1 to 9; ranges of the PyPI package randaugment 1.0.2.
 OPERATIONS: dict[str, Callable[[Picture, float, Draws], Picture]] = {
     "invert": lambda picture, level, rng: ImageOps.invert(picture),
     "cutout": lambda picture, level, rng: hole(picture, round(20 * level), rng, CUTOUT_FILL),
-    "sharpness": _enhance(ImageEnhance.Sharpness),
+    "sharpness": _sharpness,
     "auto_contrast": lambda picture, level, rng: ImageOps.autocontrast(picture),
     "posterize": lambda picture, level, rng: ImageOps.posterize(picture, round(8 - 4 * level)),
     "shear_x": lambda picture, level, rng: _shear(picture, 0.3 * level * _sign(rng), 0),

@@ -64,6 +64,20 @@ def shear(pixels, amount, fill):
     return out
 
 
+@njit("u1[:, ::1](u1[:, ::1])", cache=True, nogil=True)
+def smooth(rows):
+    """ImageFilter.SMOOTH of (h, 3 w), whose border stays: 5 times the middle and the 8 around, over 13 (never a tie)."""
+    out, column = rows.copy(), np.empty(rows.shape[1], np.int32)
+    for y in range(1, len(rows) - 1):
+        above, row, below, done = rows[y - 1], rows[y], rows[y + 1], out[y]
+        for x in range(len(row)):
+            column[x] = np.int32(above[x]) + np.int32(row[x]) + np.int32(below[x])
+        for x in range(3, len(row) - 3):
+            total = column[x - 3] + column[x] + column[x + 3] + 4 * np.int32(row[x])
+            done[x] = np.uint32(2 * total + 13) // np.uint32(26)
+    return out
+
+
 @lru_cache(1024)
 def windows(size: int, side: int, method: Image.Resampling) -> tuple[np.ndarray, np.ndarray]:
     """From `size` pixels to `side`: the first that each new one sees (S,), and its weights (S, taps) in fixed point. They are
