@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "torchmetrics", "dvc")
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "numba", "simplejpeg", "scikit-learn", "torchmetrics", "dvc")
 
 
 def parser(description: str, **defaults) -> argparse.ArgumentParser:

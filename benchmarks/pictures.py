@@ -4,16 +4,19 @@
 
 Both deliver batches of 32 float32 tensors through a DataLoader without workers, each in a process of its own with one thread,
 in turn. The usual way is torchvision's Resize (antialiased), ToTensor and Normalize on PIL pictures with the default collate.
-The package decodes and resizes with Pillow, too, so that the pixels are the same; it collates bytes and normalises in the
-processor's cache. Pictures: a VOC2012 archive or folder if there is one, and generated ones of VOC's true size.
+The package decodes with libjpeg-turbo and resizes by compiled code with Pillow's arithmetic, so that the pixels are the same;
+it collates bytes and normalises in the processor's cache. Pictures: a VOC2012 archive or folder if there is one, and generated
+ones of VOC's true size.
 
 With augmentation (AAM's RandAugment and cutout), the usual way runs the same recipe with the same draws between Resize and
-ToTensor (equal pixels), and once torchvision's own RandAugment and a square hole (other pixels, so no difference is stated).
+ToTensor, all by Pillow (equal pixels), and once torchvision's own RandAugment and a square hole (other pixels, so no difference
+is stated).
 `torchvision's tensors` is what its JPEG decoder and its resize of uint8 tensors would give: faster, but not the same pixels.
 """
 
 import multiprocessing
 import os
+import sys
 import tarfile
 import tempfile
 import time
@@ -98,6 +101,8 @@ def our_batches(files: list[str], resolution: int, transform: str):
 def serve(pipe, way: str, files: list[str], resolution: int, transform: str) -> None:
     """A process: for each message, `first`: the first batch; `pass`: (wall, CPU) seconds of all batches; none: the end."""
     torch.set_num_threads(1)
+    if way != "ours":
+        sys.modules["numba"] = None  # as if not installed: the recipe by Pillow alone
     batches = our_batches if way == "ours" else usual_batches
     while message := pipe.recv():
         wall, cpu = time.perf_counter(), time.process_time()
@@ -111,9 +116,10 @@ def serve(pipe, way: str, files: list[str], resolution: int, transform: str) -> 
 
 
 def start(way: str, *arguments):
-    """(process, pipe) of `serve`. The package asks torch for large pages; the usual way does not."""
+    """(process, pipe) of `serve`. The package asks torch for large pages and Pillow to keep memory; the usual way does not."""
     here, there = multiprocessing.Pipe()
-    os.environ["THP_MEM_ALLOC_ENABLE"] = "1" if way == "ours" else "0"
+    os.environ |= {"THP_MEM_ALLOC_ENABLE": "1", "PILLOW_BLOCKS_MAX": "8"} if way == "ours" else {
+        "THP_MEM_ALLOC_ENABLE": "0", "PILLOW_BLOCKS_MAX": "0"}
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, way, *arguments), daemon=True)
     process.start()
     return process, here

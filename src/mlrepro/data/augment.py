@@ -4,7 +4,8 @@ The recipes keep the authors' order and distributions, not their random numbers 
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from types import ModuleType
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
@@ -14,6 +15,19 @@ Picture, Draws = Image.Image, np.random.Generator
 FILL, CUTOUT_FILL = (128, 128, 128), (125, 122, 113)  # what RandAugment puts where a picture was moved away, or cut out
 TRANSLATE = 150 / 331  # of the picture's side: RandAugment's largest translation
 JITTER, HUE = 0.2, 0.05  # flip_jitter's strengths: factors 1 +- 0.2, hue +- 0.05 of the circle
+
+
+@cache
+def kernels(side: int) -> ModuleType | None:
+    """data.kernels, which makes the same pixels faster. None for small pictures, which do not repay the import (0.5 s), and
+    where it cannot be: numba or simplejpeg not installed, no folder to keep what is compiled, another Pillow."""
+    if side < 128:
+        return None
+    try:
+        from mlrepro.data import kernels
+    except (ImportError, RuntimeError):
+        return None
+    return kernels
 
 
 def cutout(picture: Picture, length: int, rng: Draws) -> Picture:
@@ -49,6 +63,10 @@ def _moved(picture: Picture, matrix: tuple[float, ...], filter_: Image.Resamplin
 
 
 def _shear(picture: Picture, x: float, y: float) -> Picture:
+    if fast := kernels(min(picture.size)):
+        if y:
+            return _shear(picture.transpose(Image.Transpose.TRANSPOSE), y, 0).transpose(Image.Transpose.TRANSPOSE)
+        return Image.fromarray(fast.shear(np.array(picture), x, np.array(FILL, np.uint8)))
     return _moved(picture, (1, x, 0, y, 1, 0), Image.Resampling.BICUBIC)
 
 
@@ -60,11 +78,18 @@ def _enhance(kind: type) -> Callable[[Picture, float, Draws], Picture]:
     return lambda picture, level, rng: kind(picture).enhance(1 + 0.9 * level * _sign(rng))
 
 
+def _sharpness(picture: Picture, level: float, rng: Draws) -> Picture:
+    if not (fast := kernels(min(picture.size))):
+        return _enhance(ImageEnhance.Sharpness)(picture, level, rng)
+    smooth = fast.smooth(np.array(picture).reshape(picture.height, -1)).reshape(picture.height, -1, 3)
+    return Image.blend(Image.fromarray(smooth), picture, 1 + 0.9 * level * _sign(rng))
+
+
 # (picture, level, rng), level = magnitude / 9 for the magnitudes 1 to 9; ranges of the PyPI package randaugment 1.0.2.
 OPERATIONS: dict[str, Callable[[Picture, float, Draws], Picture]] = {
     "invert": lambda picture, level, rng: ImageOps.invert(picture),
     "cutout": lambda picture, level, rng: hole(picture, round(20 * level), rng, CUTOUT_FILL),
-    "sharpness": _enhance(ImageEnhance.Sharpness),
+    "sharpness": _sharpness,
     "auto_contrast": lambda picture, level, rng: ImageOps.autocontrast(picture),
     "posterize": lambda picture, level, rng: ImageOps.posterize(picture, round(8 - 4 * level)),
     "shear_x": lambda picture, level, rng: _shear(picture, 0.3 * level * _sign(rng), 0),

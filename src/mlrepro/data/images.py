@@ -3,6 +3,7 @@ often the epoch drew it before, so that neither the number of workers nor an int
 
 import os
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset
 
-from mlrepro.data.augment import RECIPES
+from mlrepro.data.augment import RECIPES, kernels
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
 
@@ -20,22 +21,23 @@ NORMALISATION = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # 
                  "half": ((0.5,) * 3, (0.5,) * 3), "unit": ((0.0,) * 3, (1.0,) * 3)}
 
 
-def decode(path: os.PathLike, resolution: int, interpolation: str = "bilinear") -> Image.Image:
-    """An RGB picture of S x S, resized without keeping its aspect ratio (Cole et al. 2021, as Query2Label and AAM); path may be
+def decode(path: os.PathLike, resolution: int, interpolation: str = "bilinear", fast: ModuleType | None = None) -> np.ndarray:
+    """RGB uint8 (S, S, 3), resized without keeping its aspect ratio (Cole et al. 2021, as Query2Label and AAM); path may be
     an open file. As by their code, EXIF rotation is ignored, and an animation is its first frame. interpolation: bilinear or
-    bicubic, both antialiased as Pillow and torchvision do, or cv2 (see `resize_cv2`)."""
+    bicubic, both antialiased as Pillow and torchvision do, or cv2 (see `resize_cv2`). fast: `kernels`, of the same pixels."""
+    method = None if interpolation == "cv2" else Image.Resampling[interpolation.upper()]
     try:
         with Image.open(path) as image:
             if image.mode == "F":
                 raise OSError("floating-point pixels, whose range is not known; save it with 8 or 16 bits")
             if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion turns all values above 255 into white
                 image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+            if fast and method:
+                return fast.resize(fast.read(image), resolution, method)
             picture = image.convert("RGB")
     except OSError as error:
         raise InputError(f"{path}: not readable ({error}); run its prepare stage again (dvc repro -f -s)") from None
-    if interpolation == "cv2":
-        return Image.fromarray(resize_cv2(np.array(picture), resolution))
-    return picture.resize((resolution, resolution), Image.Resampling[interpolation.upper()])
+    return np.array(picture.resize((resolution, resolution), method)) if method else resize_cv2(np.array(picture), resolution)
 
 
 def resize_cv2(picture: np.ndarray, resolution: int) -> np.ndarray:
@@ -56,6 +58,7 @@ class Pictures(Dataset):
         self.root, self.rows = manifest.root, rows
         self.resolution, self.interpolation = resolution, interpolation
         self.augment, self.seed, self.epoch = augment, seed, epoch
+        kernels(resolution)  # before the workers are forked, which so share them
         self.repeats = pd.Series(rows).groupby(rows).cumcount().to_numpy()  # how often `rows` held it before
 
     def __len__(self) -> int:
@@ -63,12 +66,12 @@ class Pictures(Dataset):
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
         row = int(self.rows[i])
-        picture = decode(self.root / self.paths[row], self.resolution, self.interpolation)
+        pixels = decode(self.root / self.paths[row], self.resolution, self.interpolation, kernels(self.resolution))
         if self.augment != "none":
             again = [int(self.repeats[i])] if self.repeats[i] else []
             rng = np.random.default_rng([self.seed, self.epoch, row, *again])
-            picture = RECIPES[self.augment](picture, rng)
-        return torch.from_numpy(np.array(picture)), row
+            pixels = np.array(RECIPES[self.augment](Image.fromarray(pixels), rng))
+        return torch.from_numpy(pixels), row
 
 
 def picture_batches(pictures: Pictures, batches: list[np.ndarray], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -74,7 +73,7 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
     return 0
 
 
-def _check(config: dict, network, pictures: list[Image.Image], wanted: np.ndarray, failed: str, tolerance=TOLERANCE) -> float:
+def _check(config: dict, network, pictures: list[np.ndarray], wanted: np.ndarray, failed: str, tolerance=TOLERANCE) -> float:
     """The largest difference of a network's logits to those wanted, in batches of one and of the others."""
     found = np.concatenate([logits(config, network, part) for part in (pictures[:1], pictures[1:])])
     if not (difference := float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))) <= tolerance:
@@ -82,7 +81,7 @@ def _check(config: dict, network, pictures: list[Image.Image], wanted: np.ndarra
     return difference
 
 
-def _write(work: Path, config: dict, network: nn.Module, pictures: list[Image.Image]) -> None:
+def _write(work: Path, config: dict, network: nn.Module, pictures: list[np.ndarray]) -> None:
     """Writes work/model: config.json, model.safetensors (as timm's, where timm has the network), model.onnx, mlflow/."""
     import mlflow.pyfunc
     import onnxruntime
@@ -111,7 +110,7 @@ def _write(work: Path, config: dict, network: nn.Module, pictures: list[Image.Im
     (work / "mlflow").rename(model / "mlflow")
 
 
-def _write_timm(folder: Path, config: dict, network: nn.Module, pictures: list[Image.Image], wanted: np.ndarray) -> dict:
+def _write_timm(folder: Path, config: dict, network: nn.Module, pictures: list[np.ndarray], wanted: np.ndarray) -> dict:
     """Writes the weights as timm's and returns the config with what timm reads; raises where timm has no such network."""
     if config["head"] != "gap" or config["head_options"]:
         raise InputError(f"it has no head like {config['head']} {config['head_options'] or ''}".rstrip())

@@ -17,7 +17,6 @@ from types import SimpleNamespace
 import numpy as np
 import timm
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -62,7 +61,7 @@ def load_model(folder: Path) -> tuple[dict, nn.Module]:
 
 
 @torch.inference_mode()
-def logits(config: dict, network: Callable[[Tensor], Tensor], pictures: Sequence[Image.Image], device="cpu") -> np.ndarray:
+def logits(config: dict, network: Callable[[Tensor], Tensor], pictures: Sequence[np.ndarray], device="cpu") -> np.ndarray:
     """(B, K) float32 of decoded pictures of S x S; computed in float32 whatever the precision of the training."""
     batch = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2)
     return network(normalise(batch, config["mean"], config["std"])).cpu().numpy()
@@ -85,7 +84,7 @@ def find_pictures(paths: Sequence[str]) -> list[str]:
 def predict(config: dict, network: nn.Module, names: Sequence, read: Callable = Path, batch: int = 32) -> Iterator[dict]:
     """Yields {image, labels, scores} or {image, error} of each of `names`, in their order; read: a name to a path or a file.
     labels: the classes whose logit reaches their tuned threshold, best first."""
-    def picture(name) -> Image.Image | str:
+    def picture(name) -> np.ndarray | str:
         try:
             return decode(read(name), config["resolution"], config["resize"])
         except Exception as error:  # decoders raise whatever their damaged input led them to; decode() wraps some of it
