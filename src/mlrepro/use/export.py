@@ -51,7 +51,7 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
     if run.inputs != "images":  # only the head was trained
         state = {f"head.{'fc.' * (run.head == 'linear')}{key}": value for key, value in state.items()}
         state |= {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
-    tuned = tune_thresholds(evaluated, manifest.label_matrix()[rows])
+    tuned = tune_thresholds(evaluated, manifest.label_matrix(rows))
     inputs = PictureInputs(manifest, run, backbone, torch.device("cpu"))
     config = {  # a class is predicted where logit >= threshold (null: never); its score is sigmoid(logit_scale * logit)
         "classes": manifest.classes, "thresholds": [value if np.isfinite(value) else None for value in tuned.tolist()],
