@@ -195,8 +195,7 @@ class Run(Strict):
     ema: float | None = Field(None, gt=0, lt=1)  # decay of averaged weights, which are validated beside the plain ones
     ema_start: int = Field(0, ge=0)  # first epoch of the average
     early_stop: EarlyStop | None = None
-    # class_uniform: a class, then one of its pictures. shards: shard after shard in random order, 16 of them mixed.
-    sampler: Literal["uniform", "class_uniform", "shards"] = "uniform"
+    sampler: Literal["uniform", "class_uniform", "shards"] = "uniform"  # a class, then one of its pictures; shard after shard
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU, float32 elsewhere
     augment: Literal["none", "flip", "flip_both", "flip_jitter", "query2label", "query2label_released", "ml_decoder",
                      "aam"] = "none"  # see data/augment.py

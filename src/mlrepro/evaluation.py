@@ -93,8 +93,7 @@ def evaluate_checkpoint(run: Run, seed: int, data_folder: Path, out: Path, study
         pretrained="; ".join(filter(None, (run.checkpoint, note))), pretrained_sha256=sha256, mlflow_run_id=None)
     return Record(
         study=study, data_set=data_set, run=run, seed=seed, splits=split_counts(manifest, rows), history=[],
-        measurements={"last": measure(run, manifest, labels, rows, labels[rows["test"][:0]], -1, {"test": logits})},
-        provenance=provenance,
+        measurements={"last": measure(run, manifest, labels, rows, labels[:0], -1, {"test": logits})}, provenance=provenance,
         environment=Environment(**facts), cost=measure_cost(run, len(manifest.classes))), {"test_last": logits}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from mlrepro.config import Graph
-from mlrepro.data.manifest import Manifest, find_positives
+from mlrepro.data.manifest import Manifest
 from mlrepro.data.prepare import address
 from mlrepro.errors import InputError
 
@@ -47,8 +47,7 @@ def label_graph(settings: Graph, manifest: Manifest) -> dict[str, np.ndarray]:
 
 def cooccurrence(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels (N, K) to the counts (K, K) of images that hold both classes, diagonal 0, and (K,) that hold each."""
-    positives, columns = find_positives(labels)
-    present = csr_array((np.ones(len(columns), np.int64), (positives, columns)), labels.shape)
+    present = csr_array(labels > 0, dtype=np.int64)
     counts = (present.T @ present).toarray()
     images = counts.diagonal().copy()
     np.fill_diagonal(counts, 0)

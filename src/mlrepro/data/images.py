@@ -105,10 +105,10 @@ def shuffled_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[np.
 
 def shard_batches(n: int, batch_size: int, seed: int, epoch: int, *, shards: np.ndarray) -> list[np.ndarray]:
     """Positions of one training epoch that wants shard after shard: these in an order, and their pictures mixed with those of the
-    MIXED - 1 before and after, that follow from (seed, epoch). shards: (N,) from 0 on, of each position. An incomplete last batch
-    is left out."""
-    random = np.random.default_rng([seed, epoch])
-    place = random.permutation(shards.max() + 1)[shards]
+    MIXED - 1 before and after, that follow from (seed, epoch). shards: (N,) the number of each position's, consecutive ones. An
+    incomplete last batch is left out."""
+    random, first = np.random.default_rng([seed, epoch]), shards.min()
+    place = random.permutation(shards.max() - first + 1)[shards - first]
     return _full_batches(np.argsort(place + random.uniform(0, MIXED, n), kind="stable"), batch_size)
 
 

@@ -15,7 +15,6 @@ from pyarrow import compute, parquet
 from mlrepro.errors import InputError
 
 MANIFEST, CLASSES, SUMMARY, OBSERVED = "manifest.parquet", "classes.json", "summary.json", "observed.npz"
-BLOCK = 1 << 16  # rows of a label matrix that are compared in one go
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class Manifest:
         """Row numbers of a split, int64, ascending."""
         return np.flatnonzero(self.frame["split"] == split).astype(np.int64)
 
-    def label_matrix(self, rows: np.ndarray | None = None) -> np.ndarray:
+    def label_matrix(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """(pictures, classes) int8 of all rows or of those asked for: 1 positive, 0 negative, -1 ignored."""
-        frame = self.frame if rows is None else self.frame.filter(["labels", "ignored", "negatives"]).iloc[rows]
+        frame = self.frame.filter(["labels", "ignored", "negatives"]).iloc[rows]
         matrix = np.zeros((len(frame), len(self.classes)), np.int8)
         if "negatives" in frame:
             matrix[frame["negatives"].notna()] = -1
@@ -65,11 +64,8 @@ class Labels:
 
     manifest: Manifest
 
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
         return self.manifest.label_matrix(rows)
-
-    def __len__(self) -> int:
-        return len(self.manifest.frame)
 
 
 def pairs(lists: pandas.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -77,13 +73,6 @@ def pairs(lists: pandas.Series) -> tuple[np.ndarray, np.ndarray]:
     column = pyarrow.array(lists, pyarrow.list_(pyarrow.int32()))
     counts = compute.list_value_length(column).fill_null(0).to_numpy()
     return np.repeat(np.arange(len(counts)), counts), compute.list_flatten(column).to_numpy()
-
-
-def find_positives(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """np.nonzero(labels > 0) of (N, K), a block at a time: of millions of pictures the comparison alone would fill the memory."""
-    blocks = range(0, max(1, len(labels)), BLOCK)
-    found = [(start + rows, columns) for start in blocks for rows, columns in [np.nonzero(labels[start:start + BLOCK] > 0)]]
-    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -110,7 +99,7 @@ def write_manifest(folder: Path, frame: pandas.DataFrame, classes: list[str], su
         ("image", text), ("part", text), ("split", text), ("labels", indices), ("difficult", indices),
         ("ignored", indices), ("captions", pyarrow.list_(text)), ("width", pyarrow.int32()),
         ("height", pyarrow.int32()), ("bytes", pyarrow.int64()), *[("negatives", indices)] * ("negatives" in frame)])
-    table = pyarrow.Table.from_pydict({name: frame[name].tolist() for name in schema.names}, schema)
+    table = pyarrow.Table.from_pydict({name: frame[name] for name in schema.names}, schema).combine_chunks()
     sink = pyarrow.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")
     folder.mkdir(parents=True, exist_ok=True)

@@ -99,7 +99,7 @@ def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs
     progress = _resume(checkpoint, training) or Progress(seed)
     seed = progress.seed
     progress.tracking_id = on_start(progress.tracking_id)
-    position = torch.full((len(labels),), -1, dtype=torch.int64)
+    position = torch.full((int(rows["train"].max()) + 1,), -1, dtype=torch.int64)
     position[torch.from_numpy(rows["train"])] = torch.arange(len(rows["train"]))
     first = len(progress.history)
     bar = tqdm(range(first, run.epochs), f"{run.run_id} seed {seed}", run.epochs, initial=first, unit="epoch", disable=RANK > 0)

@@ -60,7 +60,6 @@ class PictureInputs:
 
     def sequential(self, rows: np.ndarray, augmented: tuple[int, int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """`augmented`: (seed, epoch) whose training pictures are wanted, the same that `shuffled` gives; none: as they are."""
-        augment = self.augment if augmented else "none"
-        seed, epoch = augmented or (0, 0)
-        pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, augment, seed, epoch, self.shards)
+        recipe = self.augment if augmented else "none"
+        pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, recipe, *(augmented or (0, 0)), self.shards)
         return self._batches(pictures, sequential_batches(len(rows), self.batch_size))

@@ -21,7 +21,7 @@ from mlrepro.config import Run
 from mlrepro.data.features import captions_path, features_path, read_captions, read_features
 from mlrepro.data.graph import label_graph
 from mlrepro.data.images import class_uniform_batches, shard_batches
-from mlrepro.data.manifest import Labels, Manifest, find_positives, load_observed, read_manifest
+from mlrepro.data.manifest import Labels, Manifest, load_observed, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.losses import Loss, create_loss
 from mlrepro.models.checkpoints import load_network
@@ -89,7 +89,7 @@ def train_targets(run: Run, manifest: Manifest, labels: Labels | np.ndarray, dat
     targets = labels[rows]
     if run.labels == "single":
         observed_rows, observed = load_observed(data_folder, "iu" if run.loss.name == "iu" else "observed")
-        place = np.full(len(labels), -1)
+        place = np.full(len(manifest.frame), -1)
         place[observed_rows] = np.arange(len(observed_rows))
         targets = observed[place[rows]]
         targets[place[rows] < 0] = 2  # a value that create_loss refuses
@@ -156,12 +156,11 @@ def prepare(run: Run, seed: int, data: Labelled) -> tuple[Task, Loss, Tensor, st
     torch.manual_seed(seed)
     task = create_task(run, data.manifest, data.folder)
     if run.sampler == "class_uniform":
-        task.inputs.draw = partial(class_uniform_batches, positives=find_positives(targets), classes=data.manifest.classes)
+        task.inputs.draw = partial(class_uniform_batches, positives=np.nonzero(targets > 0), classes=data.manifest.classes)
     if run.sampler == "shards":
         if not task.inputs.shards:
             raise InputError(f"{run.run_id}: `sampler: shards`, but {run.data} has none; set `shards` in the data set's settings")
-        numbers = np.unique(task.inputs.shards.shard[data.rows["train"]], return_inverse=True)[1]
-        task.inputs.draw = partial(shard_batches, shards=numbers)
+        task.inputs.draw = partial(shard_batches, shards=task.inputs.shards.shard[data.rows["train"]])
     targets = torch.from_numpy(targets)
     k = expected_positives(run, data.labels, data.rows["val"])
     loss = create_loss(run.loss, targets, k, torch.Generator().manual_seed(seed), run.protocol).to(device())
