@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from conftest import serving
 from test_prepare import _pictures, _settings
+from torch.utils.data import DataLoader
 
-from mlrepro.data.images import MIXED, shard_batches
+from mlrepro.data.images import MIXED, Pictures, shard_batches
 from mlrepro.data.prepare import prepare
 from mlrepro.data.shards import Shards
 from mlrepro.errors import InputError
@@ -89,6 +90,9 @@ def test_rows_are_read_from_where_the_shards_lie(tmp_path, monkeypatch):
             for row, image in enumerate(manifest.frame["image"]):
                 assert limited.read(row).read() == (manifest.root / image).read_bytes()
                 assert 0 < len(list(limited.folder.glob("*.tar"))) <= 2
+        rows = np.random.default_rng(0).permutation(PICTURES)  # workers that remove each other's shards
+        loader = DataLoader(Pictures(manifest, rows, 8, "bilinear", shards=limited), batch_size=3, num_workers=3)
+        assert np.concatenate([found for _, found in loader]).tolist() == rows.tolist()
     with pytest.raises(InputError, match=r"(?s)`shards.address`, http.*could not be fetched.*127.0.0.1"):
         for row in range(PICTURES):  # the server is gone
             limited.read(row)

@@ -28,9 +28,8 @@ FOLDER, INDEX = "shards", "shards.json"
 
 def write_shards(folder: Path, frame: pandas.DataFrame, classes: list[str], root: Path, settings: config_data.Shards) -> dict:
     """Writes folder/shards/<split>-<number>.tar and their index, and returns what summary.json says of them. The same pictures
-    give the same bytes. A picture is two members: <row>.<suffix>, its file as it is, and <row>.json: image and labels (names). The
-    index lists name, bytes and sha256 of each shard, and of its pictures row, offset of the file and its CRC-32.
-    """
+    give the same bytes. A picture is two members: <row>.<suffix>, its file as it is, and <row>.json: image and labels (names).
+    The index lists name, bytes and sha256 of each shard, and of its pictures row, offset of the file and its CRC-32."""
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     n, splits = settings.pictures, frame.groupby("split", sort=False).indices
     shards = {folder / FOLDER / f"{split}-{start // n:06d}.tar": rows[start:start + n]
@@ -62,8 +61,8 @@ def _write_shard(path: Path, rows: np.ndarray, frame: pandas.DataFrame, classes:
 
 
 class Shards:
-    """The shards of a manifest; `shard`: (pictures,) the number of each row's. Reads at the offsets: nothing is unpacked. Holds no
-    open file, so that DataLoader's workers can share it. Raises InputError for what is not as it was written."""
+    """The shards of a manifest; `shard`: (pictures,) the number of each row's. Reads at the offsets: nothing is unpacked. Holds
+    no open file, so that DataLoader's workers can share it. Raises InputError for what is not as it was written."""
 
     def __init__(self, manifest: Manifest):
         told = manifest.summary["shards"]

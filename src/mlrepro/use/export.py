@@ -61,7 +61,8 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
         "input": "RGB, EXIF rotation ignored, resized to resolution x resolution, (value / 255 - mean) / std",
         "versions": VERSIONS}
     network, some = build(config, state), np.linspace(0, len(rows) - 1, 8).astype(int)
-    pictures = [decode(manifest.root / manifest.frame["image"][row], run.resolution, inputs.interpolation) for row in rows[some]]
+    pictures = [decode(inputs.shards.read(row) if inputs.shards else manifest.root / manifest.frame["image"][row],
+                       run.resolution, inputs.interpolation) for row in rows[some]]
     exact = facts["environment"]["device"].startswith("CPU") and facts["environment"]["precision"] == "float32"  # or bfloat16
     config["checked"] = {"evaluate": _check(
         config, network, pictures, evaluated[some], f"{out}: not from the pictures and `features` of now, run dvc repro -f "
