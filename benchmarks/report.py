@@ -18,6 +18,7 @@ ABSENT = "—"
 # what, device, title, options of its command
 BENCHMARKS = [("pictures", "cpu", "Pictures in", ""), ("metrics", "cpu", "Metrics", ""), ("heads", "cpu", "Heads and losses", ""),
               ("heads", "cuda", "Heads and losses, GPU", " --device cuda"), ("pipeline", "cpu", "The pipeline itself", ""),
+              ("large", "cpu", "Large data", ""),
               ("gpu", "cuda", "Training on a GPU", ""), ("estimates", "cpu", "Estimates of wall time", ""),
               ("linear_search", "cpu", "The grid of the linear mode", ""),
               ("linear_search", "cuda", "The grid of the linear mode, GPU", "")]
@@ -48,6 +49,8 @@ def goal(row: dict) -> tuple[str, str]:
     """What was to be reached, and whether it was."""
     if "goal" in row:
         return f"at least {row['goal']:g} times", "yes" if row["ratio"] >= row["goal"] else "**no**"
+    if "limit_mib" in row:
+        return f"within {row['limit_mib']:,.0f} MiB", "yes" if row["peak_mib"] <= row["limit_mib"] else "**no**"
     if "limit_s" in row:
         reached = row["ours_s"] <= row["limit_s"] and not row.get("torch_imported")
         return f"at most {row['limit_s']:g} s", "yes" if reached else "**no**"

@@ -32,7 +32,7 @@ def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
     page = layout.page.stem if layout.study == "own-data" else layout.study  # the page that shows them
     if pictures:
         frame, root, folder = frame.iloc[:0].reindex(range(len(pictures))).assign(image=pictures), Path(), out / "attention"
-    task.inputs.manifest = dataclasses.replace(manifest, frame=frame, root=root)
+    task.inputs.manifest, task.inputs.shards = dataclasses.replace(manifest, frame=frame, root=root), None
     for batch, rows in task.inputs.sequential(np.arange(len(frame))):
         logits, maps = (values.cpu().numpy() for values in cross_attention(task.model, batch))
         for name, scores, attended, row in zip(frame["image"].iloc[rows], logits, maps, rows, strict=True):

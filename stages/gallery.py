@@ -23,7 +23,7 @@ def stage(settings: str, run_id: str, seed: str, name: str) -> None:
         raise InputError(f"class {name!r}: {layout.data}/classes.json has none; {nearest(name, manifest.classes)}")
     logits, names, k = load_file(path)[f"test_{record.run.selection}"], manifest.classes, manifest.classes.index(name)
     rows = manifest.rows("test")[:len(logits)]
-    truth, said, scale = manifest.label_matrix()[rows], logits >= 0, getattr(record.run.loss, "scale", 1)
+    truth, said, scale = manifest.label_matrix(rows), logits >= 0, getattr(record.run.loss, "scale", 1)
     wrong = np.flatnonzero((said & (truth == 0) | ~said & (truth == 1))[:, k])
     with blank_figure(out / f"misclassified-{name.replace('/', '_')}", 6.0) as figure:
         for place, i in enumerate(wrong[np.argsort(-abs(logits[wrong, k]), kind="stable")][:8], 1):

@@ -24,7 +24,7 @@ def stage(settings: str, run_id: str, seed: str) -> None:
     if record.provenance.manifest_sha256 != manifest.digest or scores is None:
         raise InputError(f"{out}: its logits are of other data, or of no unlabelled pictures; name their table as `unlabelled` "
                          "in the data set's settings, and run the evaluate stage again")
-    chosen = scores >= tune_global_threshold(val, manifest.label_matrix()[manifest.rows("val")[:len(val)]])
+    chosen = scores >= tune_global_threshold(val, manifest.label_matrix(manifest.rows("val")[:len(val)]))
     names, images = np.array(manifest.classes), manifest.frame["image"].iloc[manifest.rows("unlabelled")]
     with (out / "submission.csv").open("w", newline="", encoding="utf-8") as file:
         rows = [(image.rpartition("/")[2], " ".join(names[said])) for image, said in zip(images, chosen, strict=True)]

@@ -115,6 +115,7 @@ def test_page_says_what_was_not_measured_and_what_missed_its_goal(benchmark, tmp
     assert page.count("Not measured: `python benchmarks/") == len(report.BENCHMARKS)
     rows = [{"name": "a", "peer": "b", "ours_s": 2.0, "peer_s": 3.0, "ratio": 1.5, "ratios": [1.4, 1.5, 1.6], "goal": 3.0,
              "difference": 0.0}, common.alone("c", [0.2, 0.4, 0.3], limit_s=1.0)]
+    rows += [common.alone("m", [1.0], limit_mib=1907.3, peak_mib=peak, peer_peak_mib=3000.0) for peak in (1907.0, 1908.0)]
     common.write("metrics", rows, "What.\n\n    python benchmarks/metrics.py\n\nHow.", tmp_path)
     shutil.copy(*[(ROOT / "benchmarks" / "results").glob("linear_search-cpu*.json").__next__(), tmp_path])
     rows = [{"name": "r", "kind": "k", "predicted_s": 2.0, "actual_s": 1.0, "error": 1.0}]
@@ -122,6 +123,7 @@ def test_page_says_what_was_not_measured_and_what_missed_its_goal(benchmark, tmp
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in report.render(tmp_path).splitlines() if "|" in line]
     assert ["a", "2.00 s", "b", "3.00 s", "1.50 (1.40 to 1.60)", "—", "at least 3 times", "**no**", "0"] in cells
     assert ["c", "300 ms", "—", "—", "—", "—", "at most 1 s", "yes", "—"] in cells
+    assert [row[-2] for row in cells if row[-3] == "within 1,907 MiB"] == ["yes", "**no**"]
     assert ["k", "1", "0", "+100 %", "+100 % to +100 %", "**no**"] in cells and ["r", "2.0", "1.0", "+100 %"] in cells
 
 
@@ -134,3 +136,16 @@ def test_comparison_is_in_turn_and_its_ratio_a_median(benchmark):
     row = benchmark("common").compare("x", lambda: "ours", lambda: "peer", 3, clock, peer="p")
     assert called == ["ours", "peer"] * 4 and row["ratio"] == 3 and row["cpu_ratio"] == 3 and row["ratios"] == [2, 3, 4]
     assert json.loads(json.dumps(row))["peer"] == "p" and np.isclose(row["ours_s"], 1)
+
+
+def test_large_manifests_are_read_and_drawn_as_by_the_loop(benchmark, tmp_path):
+    large = benchmark("large")
+    large.generate(tmp_path, 500, 7)
+    found = {way: large.child(way, "all", tmp_path) for way in ("ours", "usual")}
+    assert found["ours"]["digest"] == found["usual"]["digest"] and found["ours"]["peak_mib"] > 0
+    held = {}
+    steps = large.ours(tmp_path, held)
+    for step in (*large.before("write"), "write"):
+        steps[step]()
+    again = (tmp_path / "again" / "manifest.parquet").read_bytes()
+    assert again == (tmp_path / "manifest.parquet").read_bytes() and len(held["frame"]) == 500

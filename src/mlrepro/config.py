@@ -195,7 +195,7 @@ class Run(Strict):
     ema: float | None = Field(None, gt=0, lt=1)  # decay of averaged weights, which are validated beside the plain ones
     ema_start: int = Field(0, ge=0)  # first epoch of the average
     early_stop: EarlyStop | None = None
-    sampler: Literal["uniform", "class_uniform"] = "uniform"  # class_uniform: a class, then one of its pictures
+    sampler: Literal["uniform", "class_uniform", "shards"] = "uniform"  # a class, then one of its pictures; shard after shard
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU, float32 elsewhere
     augment: Literal["none", "flip", "flip_both", "flip_jitter", "query2label", "query2label_released", "ml_decoder",
                      "aam"] = "none"  # see data/augment.py
@@ -267,6 +267,7 @@ class Run(Strict):
             (optimizer.schedule != "one_cycle" and (optimizer.div_factor, optimizer.final_div_factor) != (25.0, 1e4),
              "optimizer.div_factor and final_div_factor need schedule one_cycle"),
             (self.checkpoint_drop and not self.checkpoint, "checkpoint_drop needs `checkpoint`"),
+            (self.sampler == "shards" and self.inputs != "images", "`sampler: shards` needs `inputs: images`"),
             (self.checkpoint and self.linear_init, "checkpoint and linear_init exclude each other: both are the start"),
             (self.linear_init and (self.head, self.inputs) != ("gap", "images"),
              "`linear_init` needs `head: gap` and `inputs: images`, whose linear layer it starts from"),

@@ -51,11 +51,20 @@ class HoldOut(Strict):
     split: Literal["val", "test"] = "val"
 
 
+class Shards(Strict):
+    """WebDataset tar files that prepare writes into data/<set>/shards, and that pictures are then read from (data/shards.py)."""
+
+    pictures: int = Field(1000, ge=1)  # a shard
+    address: str | None = None  # http(s):// prefix, or folder (below data/<set>), that they were copied to; none: not copied
+    kept: int | None = Field(None, ge=32)  # so many of those behind http(s):// stay on a machine's disk, the latest; none: all
+
+
 class _Data(Strict):
     archives: list[Archive] = []
     folder: Path | None = None  # a data set that is already unpacked, used in place
     hold_out: HoldOut | None = None
     rejected_limit: float = Field(0.001, ge=0, le=1)  # share of unreadable pictures above which prepare stops
+    shards: Shards | None = None  # none: pictures are read from their files
 
     @model_validator(mode="after")
     def _one_source(self):

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from mlrepro.config import Run
 from mlrepro.data.graph import cooccurrence
-from mlrepro.data.manifest import Manifest, file_sha256, read_manifest
+from mlrepro.data.manifest import Labels, Manifest, file_sha256, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.metrics import ratio
 from mlrepro.metrics.average_precision import average_precisions, bootstrap_se, mean_average_precision
@@ -38,7 +38,7 @@ def evaluate_run(run: Run, seed: int, data_folder: Path, out: Path, study: str, 
     for key, now in (("manifest_sha256", manifest.digest), ("settings_sha256", run.digest)):
         if facts[key] != now:
             raise InputError(f"{out}: {key} is not that of the present data and run file; run its train stage again")
-    labels = manifest.label_matrix()
+    labels = Labels(manifest)
     task = create_task(run, manifest, data_folder, weights=False)
     if facts.get("captions_sha256") != task.captions.get("sha256"):
         raise InputError(f"{out}: was trained on captions' vectors of another text model; run its train stage again")
@@ -76,7 +76,7 @@ def evaluate_checkpoint(run: Run, seed: int, data_folder: Path, out: Path, study
     """The record of a checkpoint as it is (`epochs: 0`), and its float32 logits as `test_last`. Raises InputError for another
     network's checkpoint, and for another file than the fetch stage saw."""
     manifest, where = read_manifest(data_folder), device()
-    labels, rows = manifest.label_matrix(), {"test": scored_rows(run, manifest.rows("test"))}
+    labels, rows = Labels(manifest), {"test": scored_rows(run, manifest.rows("test"))}
     task = create_task(run.model_copy(update={"weights": "none"}), manifest, data_folder)  # the checkpoint has them all
     task.inputs.batch_size = run.batch_size
     if task.origin[1] != json.loads((out / "checkpoint.json").read_text())["sha256"]:

@@ -9,6 +9,10 @@ from mlrepro.errors import InputError
 CLASSES = ["a", "b", "c", "d"]
 
 
+def draw(labels, batch_size, seed, epoch):
+    return class_uniform_batches(len(labels), batch_size, seed, epoch, positives=np.nonzero(labels > 0), classes=CLASSES)
+
+
 def tail(n=400):
     """A long tail with pictures of several labels, of none, and ignored entries."""
     random = np.random.RandomState(0)
@@ -21,7 +25,7 @@ def test_draws_follow_the_formula():
     labels, epochs = tail(), 500
     positive = labels == 1
     expected = (positive / (4 * positive.sum(0))).sum(1)
-    drawn = np.concatenate([np.concatenate(class_uniform_batches(labels, CLASSES, 8, 5, epoch)) for epoch in range(epochs)])
+    drawn = np.concatenate([np.concatenate(draw(labels, 8, 5, epoch)) for epoch in range(epochs)])
     counts = np.bincount(drawn, minlength=len(labels))
     assert len(drawn) == epochs * len(labels) and expected.sum() == pytest.approx(1)
     assert (~positive.any(1)).sum() > 50 and not counts[~positive.any(1)].any()
@@ -35,12 +39,12 @@ def test_draws_follow_the_formula():
 
 def test_seed_and_epoch():
     labels = tail()
-    first = class_uniform_batches(labels, CLASSES, 48, 1, 2)
+    first = draw(labels, 48, 1, 2)
     assert [len(batch) for batch in first] == [48] * 8
-    np.testing.assert_array_equal(first, class_uniform_batches(labels, CLASSES, 48, 1, 2))
-    assert not np.array_equal(first, class_uniform_batches(labels, CLASSES, 48, 1, 3))
-    assert not np.array_equal(first, class_uniform_batches(labels, CLASSES, 48, 2, 2))
-    assert [len(batch) for batch in class_uniform_batches(labels, CLASSES, 1000, 1, 2)] == [400]
+    np.testing.assert_array_equal(first, draw(labels, 48, 1, 2))
+    assert not np.array_equal(first, draw(labels, 48, 1, 3))
+    assert not np.array_equal(first, draw(labels, 48, 2, 2))
+    assert [len(batch) for batch in draw(labels, 1000, 1, 2)] == [400]
 
 
 def test_class_that_can_never_be_drawn():
@@ -48,4 +52,4 @@ def test_class_that_can_never_be_drawn():
     labels[:, 2] = np.minimum(labels[:, 2], 0)
     labels[3, 2] = -1
     with pytest.raises(InputError, match="can never draw 'c', which no training picture shows"):
-        class_uniform_batches(labels, CLASSES, 8, 0, 0)
+        draw(labels, 8, 0, 0)

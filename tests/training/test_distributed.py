@@ -176,7 +176,8 @@ def test_class_uniform_draws_what_the_run_sees(repository, monkeypatch, run_id):
     run = Run.model_validate(run_settings(run_id, sampler="class_uniform"))
     task, _, targets, _ = prepare(run, 0, data)
     seen = [rows.numpy() for _, rows in task.inputs.shuffled(data.rows["train"], 16, 3, 1)]
-    drawn = class_uniform_batches(targets.numpy(), read_manifest(folder).classes, 16, 3, 1)
+    drawn = class_uniform_batches(len(targets), 16, 3, 1, positives=np.nonzero(targets.numpy() > 0),
+                                  classes=read_manifest(folder).classes)
     np.testing.assert_array_equal(seen, [data.rows["train"][batch] for batch in drawn])
     assert len(np.unique(np.concatenate(seen))) < 16 * len(seen)  # with replacement, unlike a permutation
 

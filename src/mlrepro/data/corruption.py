@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mlrepro.config_data import Corruption
-from mlrepro.data.manifest import OBSERVED, Manifest, write_bytes
+from mlrepro.data.manifest import OBSERVED, Labels, Manifest, write_bytes
 
 
 def observe(labels: np.ndarray, corruption: Corruption) -> np.ndarray:
@@ -44,15 +44,15 @@ def write_observed(manifest: Manifest, corruption: Corruption, folder: Path) -> 
     Ignored labels count as negative, and are printed. IU's labels have a known negative a picture, or as many as `negatives`
     says; the code of Cole et al. shuffles the negatives in any case, so that the positives are the same.
     """
-    matrix = manifest.label_matrix()
+    labels = Labels(manifest)
     part, split = (manifest.frame[name].to_numpy() for name in ("part", "split"))
     parts = dict.fromkeys(part[split == "train"])
     rows = [np.flatnonzero((part == name) & (split != "test")) for name in parts]
     for_iu = corruption.model_copy(update={"negatives": corruption.negatives or 1})
-    iu = np.concatenate([observe(matrix[of_part], for_iu) for of_part in rows])
-    rows = np.concatenate(rows).astype(np.int64)
-    if ignored := int((matrix[rows] == -1).sum()):
+    iu = np.concatenate([observe(labels[of_part], for_iu) for of_part in rows])
+    if ignored := sum(int((labels[of_part] == -1).sum()) for of_part in rows):
         print(f"{ignored} ignored labels count as negative in the corruption")
+    rows = np.concatenate(rows).astype(np.int64)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, rows=rows, observed=iu if corruption.negatives else np.maximum(iu, 0), iu=iu)
     folder.mkdir(parents=True, exist_ok=True)

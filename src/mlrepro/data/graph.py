@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from mlrepro.config import Graph
 from mlrepro.data.manifest import Manifest
@@ -26,7 +27,7 @@ def label_graph(settings: Graph, manifest: Manifest) -> dict[str, np.ndarray]:
     if numbers := [name for name in manifest.classes if name.isdecimal()]:
         raise InputError(f"graph: the classes {', '.join(numbers[:3])}{', ...' * (len(numbers) > 3)} have no names, so that no "
                          "text model can represent them (AAM, section 4, on VG500); name the classes or take another head")
-    counts, occurrences = cooccurrence(manifest.label_matrix()[manifest.rows("train")])
+    counts, occurrences = cooccurrence(manifest.label_matrix(manifest.rows("train")))
     if settings.counts == "instances":
         instances = manifest.summary["splits"]["train"].get("instances", {})  # objects of each class
         if instances.keys() != set(manifest.classes):
@@ -46,8 +47,8 @@ def label_graph(settings: Graph, manifest: Manifest) -> dict[str, np.ndarray]:
 
 def cooccurrence(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels (N, K) to the counts (K, K) of images that hold both classes, diagonal 0, and (K,) that hold each."""
-    present = (labels > 0).astype(np.int64)
-    counts = present.T @ present
+    present = csr_array(labels > 0, dtype=np.int64)
+    counts = (present.T @ present).toarray()
     images = counts.diagonal().copy()
     np.fill_diagonal(counts, 0)
     return counts, images

@@ -15,10 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from mlrepro.data.augment import RECIPES, kernels
 from mlrepro.data.manifest import Manifest
+from mlrepro.data.shards import Shards
 from mlrepro.errors import InputError
 
 NORMALISATION = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # mean, std
                  "half": ((0.5,) * 3, (0.5,) * 3), "unit": ((0.0,) * 3, (1.0,) * 3)}
+MIXED = 16  # shards whose pictures one stretch of an epoch is drawn from
 
 
 def decode(path: os.PathLike, resolution: int, interpolation: str = "bilinear", fast: ModuleType | None = None) -> np.ndarray:
@@ -50,12 +52,11 @@ def resize_cv2(picture: np.ndarray, resolution: int) -> np.ndarray:
 
 class Pictures(Dataset):
     """Item i: (uint8 (S, S, 3), row) of `rows[i]`. `augment`: one of augment.RECIPES, drawn from (seed, epoch, row); of a row
-    that `rows` holds again, another draw each time."""
+    that `rows` holds again, another draw each time. `shards`: where the pictures are read from; none: from their files."""
 
     def __init__(self, manifest: Manifest, rows: np.ndarray, resolution: int, interpolation: str, augment: str = "none",
-                 seed: int = 0, epoch: int = 0):
-        self.paths = manifest.frame["image"].to_numpy()
-        self.root, self.rows = manifest.root, rows
+                 seed: int = 0, epoch: int = 0, shards: Shards | None = None):
+        self.images, self.root, self.rows, self.shards = manifest.frame["image"].array, manifest.root, rows, shards
         self.resolution, self.interpolation = resolution, interpolation
         self.augment, self.seed, self.epoch = augment, seed, epoch
         kernels(resolution)  # before the workers are forked, which so share them
@@ -66,7 +67,8 @@ class Pictures(Dataset):
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
         row = int(self.rows[i])
-        pixels = decode(self.root / self.paths[row], self.resolution, self.interpolation, kernels(self.resolution))
+        source = self.shards.read(row) if self.shards else self.root / self.images[row]
+        pixels = decode(source, self.resolution, self.interpolation, kernels(self.resolution))
         if self.augment != "none":
             again = [int(self.repeats[i])] if self.repeats[i] else []
             rng = np.random.default_rng([self.seed, self.epoch, row, *again])
@@ -104,22 +106,33 @@ def shuffled_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[np.
     return _full_batches(np.random.default_rng([seed, epoch]).permutation(n), batch_size)
 
 
-def class_uniform_batches(labels: np.ndarray, classes: Sequence[str], batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+def shard_batches(n: int, batch_size: int, seed: int, epoch: int, *, shards: np.ndarray) -> list[np.ndarray]:
+    """Positions of one training epoch that wants shard after shard: these in an order, and their pictures mixed with those of the
+    MIXED - 1 before and after, that follow from (seed, epoch). shards: (N,) the number of each position's, consecutive ones. An
+    incomplete last batch is left out."""
+    random, first = np.random.default_rng([seed, epoch]), shards.min()
+    place = random.permutation(shards.max() - first + 1)[shards - first]
+    return _full_batches(np.argsort(place + random.uniform(0, MIXED, n), kind="stable"), batch_size)
+
+
+def class_uniform_batches(n: int, batch_size: int, seed: int, epoch: int, *, positives: tuple[np.ndarray, np.ndarray],
+                          classes: Sequence[str]) -> list[np.ndarray]:
     """Positions of one training epoch other than a permutation: N times a class, then one of its positives, both uniformly and
     with replacement (001).
 
-    labels: (N, K), positive above 0. A picture with the classes y is drawn N sum_{c in y} 1 / (K n_c) times on average, n_c
-    being the positives of class c; one without positives never is. All draws follow from (seed, epoch). An incomplete
-    last batch is left out. InputError names a class that has no positive.
+    positives: position and class index of each label, by position, as np.nonzero gives them. A picture with the classes y is
+    drawn N sum_{c in y} 1 / (K n_c) times on average, n_c being the positives of class c; one without positives never is. All
+    draws follow from (seed, epoch). An incomplete last batch is left out. InputError names a class that has no positive.
     """
-    columns, pictures = np.nonzero(np.asarray(labels).T > 0)
+    pictures, columns = positives
     counts = np.bincount(columns, minlength=len(classes))
     if not counts.all():
         raise InputError(f"sampler: class_uniform can never draw {classes[int(np.argmin(counts))]!r}, which no training picture "
                          f"shows; leave the class out of the data set's `classes`, or say `sampler: uniform`")
+    by_class = np.argsort(columns.astype(np.min_scalar_type(len(classes))), kind="stable")  # linear in 16 bits
     random = np.random.default_rng([seed, epoch])
-    drawn = random.integers(len(classes), size=len(labels))
-    order = pictures[(counts.cumsum() - counts)[drawn] + random.integers(counts[drawn])]
+    drawn = random.integers(len(classes), size=n)
+    order = pictures[by_class[(counts.cumsum() - counts)[drawn] + random.integers(counts[drawn])]]
     return _full_batches(order, batch_size)
 
 

@@ -4,14 +4,13 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas
 import pyarrow
-from pyarrow import parquet
+from pyarrow import compute, parquet
 
 from mlrepro.errors import InputError
 
@@ -22,7 +21,7 @@ MANIFEST, CLASSES, SUMMARY, OBSERVED = "manifest.parquet", "classes.json", "summ
 class Manifest:
     """One data set, ready to train on.
 
-    frame: one row a picture, with the columns
+    frame: one row a picture, with the columns (lists stay in Arrow: as Python objects, millions of them fill the memory)
         image      posix path below `root`
         part       the data set's own name of its split, e.g. trainval; a hold-out leaves it as it was
         split      train, val or test
@@ -33,7 +32,7 @@ class Manifest:
         width, height (pixels), bytes (of the file); 0 where a data set is used without its pictures
         negatives  in some data sets: class indices that are known to be negative, so that all other classes are ignored; or none
     classes: names, in index order. root: folder of the pictures. summary: the content of summary.json.
-    digest: sha256 of the bytes of manifest.parquet followed by those of classes.json.
+    digest: sha256 of the bytes of manifest.parquet followed by those of classes.json. folder: that it was read from.
     """
 
     frame: pandas.DataFrame
@@ -41,29 +40,39 @@ class Manifest:
     root: Path
     summary: dict
     digest: str
+    folder: Path | None = None
 
     def rows(self, split: str) -> np.ndarray:
         """Row numbers of a split, int64, ascending."""
-        return np.flatnonzero(self.frame["split"].to_numpy() == split).astype(np.int64)
+        return np.flatnonzero(self.frame["split"] == split).astype(np.int64)
 
-    def label_matrix(self) -> np.ndarray:
-        """(pictures, classes) int8: 1 positive, 0 negative, -1 ignored."""
-        matrix = np.zeros((len(self.frame), len(self.classes)), np.int8)
-        if "negatives" in self.frame:
-            known = np.flatnonzero(self.frame["negatives"].notna())
-            matrix[known] = -1
-            rows, classes = pairs(self.frame["negatives"].iloc[known])
-            matrix[known[rows], classes] = 0
-        for column, value in (("ignored", -1), ("labels", 1)):
-            matrix[pairs(self.frame[column])] = value
+    def label_matrix(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(pictures, classes) int8 of all rows or of those asked for: 1 positive, 0 negative, -1 ignored."""
+        frame = self.frame.filter(["labels", "ignored", "negatives"]).iloc[rows]
+        matrix = np.zeros((len(frame), len(self.classes)), np.int8)
+        if "negatives" in frame:
+            matrix[frame["negatives"].notna()] = -1
+        for column, value in (("negatives", 0), ("ignored", -1), ("labels", 1)):
+            if column in frame:
+                matrix[pairs(frame[column])] = value
         return matrix
 
 
-def pairs(lists) -> tuple[np.ndarray, np.ndarray]:
-    """Row number and class index of every entry of a column of lists: two int64 arrays of equal length."""
-    counts = np.fromiter(map(len, lists), np.int64, len(lists))
-    indices = np.fromiter(chain.from_iterable(lists), np.int64, counts.sum())
-    return np.repeat(np.arange(len(counts)), counts), indices
+@dataclass(frozen=True)
+class Labels:
+    """The label matrix of a manifest, of which `labels[rows]` makes the rows asked for: of millions it would not fit."""
+
+    manifest: Manifest
+
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        return self.manifest.label_matrix(rows)
+
+
+def pairs(lists: pandas.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Row number and class index of every entry of a column of lists, or of none: an int64 and an int32 array of equal length."""
+    column = pyarrow.array(lists, pyarrow.list_(pyarrow.int32()))
+    counts = compute.list_value_length(column).fill_null(0).to_numpy()
+    return np.repeat(np.arange(len(counts)), counts), compute.list_flatten(column).to_numpy()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -90,7 +99,7 @@ def write_manifest(folder: Path, frame: pandas.DataFrame, classes: list[str], su
         ("image", text), ("part", text), ("split", text), ("labels", indices), ("difficult", indices),
         ("ignored", indices), ("captions", pyarrow.list_(text)), ("width", pyarrow.int32()),
         ("height", pyarrow.int32()), ("bytes", pyarrow.int64()), *[("negatives", indices)] * ("negatives" in frame)])
-    table = pyarrow.Table.from_pydict({name: frame[name].tolist() for name in schema.names}, schema)
+    table = pyarrow.Table.from_pydict({name: frame[name] for name in schema.names}, schema).combine_chunks()
     sink = pyarrow.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,14 +114,15 @@ def read_manifest(folder: Path) -> Manifest:
     folder = Path(folder)
     content = {name: _read(folder / name, "prepare") for name in (MANIFEST, CLASSES, SUMMARY)}
     try:
-        frame = pandas.read_parquet(folder / MANIFEST)
+        table = parquet.read_table(pyarrow.BufferReader(content[MANIFEST]))
+        frame = table.to_pandas(types_mapper=lambda kind: pandas.ArrowDtype(kind) if pyarrow.types.is_list(kind) else None)
         classes, summary = json.loads(content[CLASSES]), json.loads(content[SUMMARY])
     except (ValueError, OSError) as error:
         raise InputError(f"{folder}: damaged manifest ({error}); run `dvc repro -f` on the prepare stage of "
                          f"{folder.name}") from None
     root = Path(os.path.normpath(folder / summary["pictures"]))
     digest = hashlib.sha256(content[MANIFEST] + content[CLASSES]).hexdigest()
-    return Manifest(frame, classes, root, summary, digest)
+    return Manifest(frame, classes, root, summary, digest, folder)
 
 
 def load_observed(folder: Path, labels: Literal["observed", "iu"] = "observed") -> tuple[np.ndarray, np.ndarray]:

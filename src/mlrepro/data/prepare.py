@@ -17,6 +17,7 @@ from mlrepro.data import formats
 from mlrepro.data.archives import extract, fetch, fetch_pictures
 from mlrepro.data.corruption import hold_out
 from mlrepro.data.manifest import Manifest, pairs, write_json, write_manifest
+from mlrepro.data.shards import write_shards
 from mlrepro.errors import InputError
 
 PLAIN = (".csv", ".csv.gz", ".json")  # files that are used as they are
@@ -51,7 +52,7 @@ def _download_pictures(settings: OpenImagesData, folder: Path) -> dict:
 
 
 def prepare(settings: DataSettings, folder: Path) -> Manifest:
-    """Extracts into folder/pictures, reads the annotations, decodes every picture, writes the manifest.
+    """Extracts into folder/pictures, reads the annotations, decodes every picture, writes shards if asked to, and the manifest.
 
     Validation or test pictures are held out of train where the settings say so, in row order and before any picture is rejected,
     so that an unreadable one does not move the others.
@@ -80,6 +81,8 @@ def prepare(settings: DataSettings, folder: Path) -> Manifest:
     outside = root.is_absolute() and not root.is_relative_to(folder)
     pictures = root if outside else Path(os.path.relpath(root, folder))  # so that a copy of the repository finds them, too
     summary = {"pictures": pictures.as_posix(), "rejected": rejected, **_counts(listed, frame, classes)}
+    if settings.shards:
+        summary["shards"] = write_shards(folder, frame, classes, root, settings.shards)
     return write_manifest(folder, frame, classes, summary)
 
 

@@ -30,7 +30,7 @@ def create_loss(settings: LossSettings, targets: Tensor, expected_positives: flo
     see Run. Raises ValueError for targets other than -1, 0, 1, InputError for an expected number of positives that cannot be and
     for iu without known negatives.
     """
-    wrong = targets[(targets != 1) & (targets != 0) & (targets != -1)]
+    wrong = torch.cat([part[(part != 1) & (part != 0) & (part != -1)] for part in targets.split(1 << 16)])
     if len(wrong):
         raise ValueError(f"targets may be -1, 0 or 1; {len(wrong)} of {targets.numel()} entries are others, "
                          f"among them {wrong.unique()[:5].tolist()}")

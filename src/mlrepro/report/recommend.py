@@ -47,7 +47,7 @@ def advice(runs: Runs, ties: set[str], path: Path, layout: Layout) -> list[str]:
     if not (found := read_scores(layout, record)):
         return parts
     manifest, scores = found
-    p, y = scores["test"], manifest.label_matrix()[manifest.rows("test")]
+    p, y = scores["test"], manifest.label_matrix(manifest.rows("test"))
     bins = np.minimum((p * BINS).astype(int), BINS - 1)
     error = 100 * np.abs(np.bincount(bins.ravel(), ((p - y) * (y >= 0)).ravel())).sum() / (y >= 0).sum()
     images, wrong = manifest.frame["image"].iloc[manifest.rows("test")].to_numpy(), mistakes(p, y)

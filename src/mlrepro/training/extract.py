@@ -13,6 +13,7 @@ from mlrepro.config_data import Features
 from mlrepro.data.features import open_features
 from mlrepro.data.images import Pictures, normalise, picture_batches, sequential_batches
 from mlrepro.data.manifest import Manifest, write_json
+from mlrepro.data.shards import Shards
 from mlrepro.models.backbones import Backbone, create_backbone, map_size
 from mlrepro.training.checkpoint import Checkpoint, code_digests, exclusive
 from mlrepro.training.fit import autocast
@@ -52,8 +53,8 @@ def _features(backbone: Backbone, manifest: Manifest, settings: Features, header
     if done:
         tqdm.write(f"resumed at picture {done} of {n}")
     batch_size = settings.batch_size or _fitting_batch(backbone, settings.resolution, device)
-    rows = np.arange(done, n)
-    pictures = Pictures(manifest, rows, settings.resolution, backbone.interpolation)
+    rows, shards = np.arange(done, n), Shards(manifest) if "shards" in manifest.summary else None
+    pictures = Pictures(manifest, rows, settings.resolution, backbone.interpolation, shards=shards)
     batches = picture_batches(pictures, sequential_batches(len(rows), batch_size), device)
     with tqdm(total=n, initial=done, desc=f"extract {settings.backbone} {settings.resolution} px", unit="picture") as bar, \
             torch.inference_mode():

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from mlrepro.config import Run
+from mlrepro.data.manifest import Labels
 from mlrepro.errors import InputError
 from mlrepro.losses import Loss
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
@@ -84,7 +85,7 @@ def predict(model: nn.Module, inputs: FeatureInputs | PictureInputs, rows: np.nd
 
 
 def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs | PictureInputs, targets: Tensor,
-        labels: np.ndarray, rows: dict[str, np.ndarray], checkpoint: Checkpoint | None, device: torch.device,
+        labels: Labels | np.ndarray, rows: dict[str, np.ndarray], checkpoint: Checkpoint | None, device: torch.device,
         on_start: Callable[[str | None], str | None], on_epoch: Callable[[dict], None]) -> Progress:
     """Trains `model` in place to its last epoch and returns what it reached. A resumed training keeps its first seed.
 
@@ -98,7 +99,7 @@ def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs
     progress = _resume(checkpoint, training) or Progress(seed)
     seed = progress.seed
     progress.tracking_id = on_start(progress.tracking_id)
-    position = torch.full((len(labels),), -1, dtype=torch.int64)
+    position = torch.full((int(rows["train"].max()) + 1,), -1, dtype=torch.int64)
     position[torch.from_numpy(rows["train"])] = torch.arange(len(rows["train"]))
     first = len(progress.history)
     bar = tqdm(range(first, run.epochs), f"{run.run_id} seed {seed}", run.epochs, initial=first, unit="epoch", disable=RANK > 0)
@@ -116,7 +117,7 @@ def fit(run: Run, seed: int, model: nn.Module, loss: Loss, inputs: FeatureInputs
             predict(model, inputs, rows["train"], device, augmented=(seed, epoch), precision=run.precision)).to(device))
         entry = {"epoch": epoch, "lr": lr, "train_loss": train_loss,
                  **_scores(run, training, inputs, labels, rows, device, epoch, answers),
-                 **loss.diagnostics(labels[rows["train"]])}
+                 **(loss.diagnostics(labels[rows["train"]]) if run.labels == "single" else {})}  # full labels are the targets
         progress.history.append(entry)
         progress.best = _better(progress.best, entry, "val_mAP", training)
         if run.select_on_test:

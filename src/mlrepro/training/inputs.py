@@ -1,4 +1,4 @@
-"""What a network is fed: rows of extracted features, or pictures read from disk. Both have one interface."""
+"""What a network is fed: rows of extracted features, or pictures read from files or shards. Both have one interface."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from mlrepro.config import Run
 from mlrepro.data.images import NORMALISATION, Pictures, normalise, picture_batches, sequential_batches, shuffled_batches
 from mlrepro.data.manifest import Manifest
+from mlrepro.data.shards import Shards
 from mlrepro.training.distributed import share
 
 EVALUATION_BATCH = 64
@@ -43,7 +44,7 @@ class PictureInputs:
         self.interpolation = backbone.interpolation if run.resize == "backbone" else run.resize
         self.mean, self.std = NORMALISATION.get(run.normalise, (backbone.mean, backbone.std))
         self.batch_size, self.draw = EVALUATION_BATCH, shuffled_batches  # of `sequential`; of an epoch's batches
-        self.vectors = vectors
+        self.vectors, self.shards = vectors, Shards(manifest) if "shards" in manifest.summary else None
 
     def _batches(self, pictures: Pictures, batches: list[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
         for batch, rows in picture_batches(pictures, batches, self.device):
@@ -53,12 +54,12 @@ class PictureInputs:
     def shuffled(self, rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         batches = self.draw(len(rows), batch_size, seed, epoch)
         drawn = rows[np.concatenate(batches)]
-        pictures = Pictures(self.manifest, drawn, self.resolution, self.interpolation, self.augment, seed, epoch)
+        pictures = Pictures(self.manifest, drawn, self.resolution, self.interpolation, self.augment, seed, epoch, self.shards)
         ends = np.cumsum([len(batch) for batch in batches])[:-1]
         return self._batches(pictures, share(np.split(np.arange(len(drawn)), ends)))
 
     def sequential(self, rows: np.ndarray, augmented: tuple[int, int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """`augmented`: (seed, epoch) whose training pictures are wanted, the same that `shuffled` gives; none: as they are."""
-        augment = self.augment if augmented else "none"
-        pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, augment, *(augmented or (0, 0)))
+        recipe = self.augment if augmented else "none"
+        pictures = Pictures(self.manifest, rows, self.resolution, self.interpolation, recipe, *(augmented or (0, 0)), self.shards)
         return self._batches(pictures, sequential_batches(len(rows), self.batch_size))

@@ -8,6 +8,7 @@ import resource
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from torch import Tensor, nn
 from mlrepro.config import Run
 from mlrepro.data.features import captions_path, features_path, read_captions, read_features
 from mlrepro.data.graph import label_graph
-from mlrepro.data.images import class_uniform_batches
-from mlrepro.data.manifest import Manifest, load_observed, read_manifest
+from mlrepro.data.images import class_uniform_batches, shard_batches
+from mlrepro.data.manifest import Labels, Manifest, load_observed, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.losses import Loss, create_loss
 from mlrepro.models.checkpoints import load_network
@@ -81,23 +82,24 @@ def create_task(run: Run, manifest: Manifest, data_folder: Path, weights: bool =
     return Task(model, PictureInputs(manifest, run, model.backbone, where, vectors), origin, "", graph, captions)
 
 
-def train_targets(run: Run, manifest: Manifest, labels: np.ndarray, data_folder: Path) -> tuple[np.ndarray, str]:
+def train_targets(run: Run, manifest: Manifest, labels: Labels | np.ndarray, data_folder: Path) -> tuple[np.ndarray, str]:
     """(train rows, K) int8 targets in manifest order, full labels or the observed ones, and a digest of them. For iun, all true
     negatives are observed ones too, or under the released protocol none is (see Run.protocol)."""
     rows = manifest.rows("train")
     targets = labels[rows]
     if run.labels == "single":
         observed_rows, observed = load_observed(data_folder, "iu" if run.loss.name == "iu" else "observed")
-        known = np.full_like(labels, 2)  # a value that create_loss refuses
-        known[observed_rows] = observed
-        targets = known[rows]
+        place = np.full(len(manifest.frame), -1)
+        place[observed_rows] = np.arange(len(observed_rows))
+        targets = observed[place[rows]]
+        targets[place[rows] < 0] = 2  # a value that create_loss refuses
     if run.loss.name == "iun":
         true_negative = (targets == 0) & (labels[rows] == 0)
         targets = np.maximum(targets, 0) if run.protocol == "released" else np.where(true_negative, np.int8(-1), targets)
-    return targets, hashlib.sha256(targets.tobytes()).hexdigest()
+    return targets, hashlib.sha256(np.ascontiguousarray(targets)).hexdigest()
 
 
-def expected_positives(run: Run, labels: np.ndarray, val_rows: np.ndarray) -> float | None:
+def expected_positives(run: Run, labels: Labels, val_rows: np.ndarray) -> float | None:
     """EPR's and ROLE's k: as the run says, or the mean number of labels of the validation pictures."""
     value = getattr(run.loss, "expected_positives", None)
     return float((labels[val_rows] > 0).sum(1).mean()) if value == "validation" else value
@@ -105,12 +107,12 @@ def expected_positives(run: Run, labels: np.ndarray, val_rows: np.ndarray) -> fl
 
 @dataclass
 class Labelled:
-    """A data set with what a run reads of it: rows of train, val and test, full labels of all rows."""
+    """A data set with what a run reads of it: rows of train, val and test, full labels of any rows."""
 
     manifest: Manifest
     folder: Path
     rows: dict[str, np.ndarray]
-    labels: np.ndarray
+    labels: Labels
 
 
 def read_labelled(data_folder: Path, validation: str = "val") -> Labelled:
@@ -119,7 +121,7 @@ def read_labelled(data_folder: Path, validation: str = "val") -> Labelled:
     rows = {"train": manifest.rows("train"), "val": manifest.rows(validation), "test": manifest.rows("test")}
     if not len(rows["val"]):
         raise InputError(f"{data_folder}/manifest.parquet: no validation rows; set hold_out in the data set's settings")
-    return Labelled(manifest, data_folder, rows, manifest.label_matrix())
+    return Labelled(manifest, data_folder, rows, Labels(manifest))
 
 
 def train_run(run: Run, seed: int, data_folder: Path, out: Path, name: str, tracker: Tracker) -> Progress:
@@ -154,7 +156,11 @@ def prepare(run: Run, seed: int, data: Labelled) -> tuple[Task, Loss, Tensor, st
     torch.manual_seed(seed)
     task = create_task(run, data.manifest, data.folder)
     if run.sampler == "class_uniform":
-        task.inputs.draw = lambda n, *drawn, shown=targets: class_uniform_batches(shown, data.manifest.classes, *drawn)
+        task.inputs.draw = partial(class_uniform_batches, positives=np.nonzero(targets > 0), classes=data.manifest.classes)
+    if run.sampler == "shards":
+        if not task.inputs.shards:
+            raise InputError(f"{run.run_id}: `sampler: shards`, but {run.data} has none; set `shards` in the data set's settings")
+        task.inputs.draw = partial(shard_batches, shards=task.inputs.shards.shard[data.rows["train"]])
     targets = torch.from_numpy(targets)
     k = expected_positives(run, data.labels, data.rows["val"])
     loss = create_loss(run.loss, targets, k, torch.Generator().manual_seed(seed), run.protocol).to(device())
@@ -174,7 +180,8 @@ def _train(run: Run, seed: int, data: Labelled, name: str, parts: dict, linear: 
     parts = {"settings": run.model_dump(mode="json"), **parts, "manifest": data.manifest.digest, "labels": origin,
              "features": task.digest, "pretrained": task.origin[1],
              "graph": [hashlib.sha256(value.tobytes()).hexdigest() for value in task.graph.values()],
-             "captions": task.captions, "code": code_digests(), "torch": torch.__version__, "processes": WORLD}
+             "captions": task.captions, "shards": data.manifest.summary.get("shards", {}).get("sha256"), "code": code_digests(),
+             "torch": torch.__version__, "processes": WORLD}
     checkpoint = None if RANK else Checkpoint(name, parts)
     progress = fit(run, seed, task.model, loss, task.inputs, targets, data.labels, rows, checkpoint, device(), on_start,
                    on_epoch)

@@ -50,7 +50,7 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
     if run.inputs != "images":  # only the head was trained
         state = {f"head.{'fc.' * (run.head == 'linear')}{key}": value for key, value in state.items()}
         state |= {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
-    tuned = tune_thresholds(evaluated, manifest.label_matrix()[rows])
+    tuned = tune_thresholds(evaluated, manifest.label_matrix(rows))
     inputs = PictureInputs(manifest, run, backbone, torch.device("cpu"))
     config = {  # a class is predicted where logit >= threshold (null: never); its score is sigmoid(logit_scale * logit)
         "classes": manifest.classes, "thresholds": [value if np.isfinite(value) else None for value in tuned.tolist()],
@@ -60,7 +60,8 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
         "input": "RGB, EXIF rotation ignored, resized to resolution x resolution, (value / 255 - mean) / std",
         "versions": VERSIONS}
     network, some = build(config, state), np.linspace(0, len(rows) - 1, 8).astype(int)
-    pictures = [decode(manifest.root / manifest.frame["image"][row], run.resolution, inputs.interpolation) for row in rows[some]]
+    pictures = [decode(inputs.shards.read(row) if inputs.shards else manifest.root / manifest.frame["image"][row],
+                       run.resolution, inputs.interpolation) for row in rows[some]]
     exact = facts["environment"]["device"].startswith("CPU") and facts["environment"]["precision"] == "float32"  # or bfloat16
     config["checked"] = {"evaluate": _check(
         config, network, pictures, evaluated[some], f"{out}: not from the pictures and `features` of now, run dvc repro -f "
