@@ -407,7 +407,7 @@ def test_speed_is_that_of_the_later_epochs(trained, monkeypatch, run_id, gmacs):
             on_epoch({})
     monkeypatch.chdir(trained)
     monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    monkeypatch.setattr(throughput, "stage_start", lambda: 4.0)
+    monkeypatch.setattr(throughput, "stage_start", lambda: clock.__setitem__(0, clock[0] + 4) or 4.0)
     monkeypatch.setattr(throughput, "fit", fit)
     layout = read_layout("params.yaml")
     run = layout.run(run_id)
