@@ -430,13 +430,14 @@ def test_plan_measures_the_trainings_that_are_left(trained, monkeypatch, capsys)
     monkeypatch.chdir(trained)
     shutil.copy(ROOT / "data" / "params.yaml", trained / "data")
     monkeypatch.setattr(throughput, "SECONDS", 0.01)
+    monkeypatch.setattr(throughput, "stage_start", lambda: 60.0)
     assert run_here(monkeypatch, "plan", "params.yaml") == 0
-    assert "3 trainings, 0 done; time on this machine: mlrepro plan params.yaml --measure; next: dvc" in capsys.readouterr().out
+    assert "0 done; next: dvc repro dvc.yaml; time on this machine: mlrepro plan params.yaml --measure" in capsys.readouterr().out
     before = sorted(path for path in trained.rglob("*") if path.is_file())
     assert run_here(monkeypatch, "plan", "params.yaml", "--measure") == 0
     out = capsys.readouterr().out
     assert all(re.search(rf"^{run_id}: \d+ s a seed, \S+ GMACs a picture, \S+ a s$", out, re.MULTILINE) for run_id in RUNS)
-    assert re.search(r"0 done; about \d+\.\d minutes of training on this machine; next: dvc", out)
+    assert re.search(r"0 done; next: dvc repro dvc.yaml; about \d+\.\d minutes of train stages on this machine", out)
     assert sorted(path for path in trained.rglob("*") if path.is_file()) == before  # nothing is kept
     (trained / "data" / "digits" / "manifest.parquet").rename(trained / "manifest")
     try:

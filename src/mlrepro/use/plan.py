@@ -22,7 +22,7 @@ def plan(settings: Path, measure: bool = False) -> None:
         print(f"{layout.settings}: {len(asked)} trainings, {len(asked & done)} done"
               + f", about {sum(filter(None, hours)):.1f} GPU hours left" * bool(hours)
               + f" and {hours.count(None)} trainings of unknown cost" * (None in hours)
-              + f"; {here}; next: dvc repro {layout.dvc_file}" * (not asked <= done))
+              + f"; next: dvc repro {layout.dvc_file}; {here}" * (not asked <= done))
     known = load_pipeline(Path("data/params.yaml")).data
     for name, data in {one.name: one.pipeline.data.get(one.name) or known.get(one.name) for one in layouts}.items():
         lacking = [one for one in (data.archives if data else []) if not (Path("data") / name / "archives" / one.name).exists()]
@@ -40,4 +40,4 @@ def time_here(layout: Layout, left: set[tuple[str, int]]) -> str:
         speed = measure(run, layout.data)
         seconds[run.run_id] = predict(run, **speed)
         print(f"{run.run_id}: {seconds[run.run_id]:.0f} s a seed, {speed['gmacs']:.3g} GMACs a picture, {speed['train']:.3g} a s")
-    return f"about {sum(seconds.get(run_id, 0) for run_id, _ in left) / 60:.1f} minutes of training on this machine"
+    return f"about {sum(seconds.get(run_id, 0) for run_id, _ in left) / 60:.1f} minutes of train stages on this machine"
