@@ -67,11 +67,11 @@ def stage_start() -> float:
 
 
 def timed(batches: Iterator, passes: list[np.ndarray], limit: float = np.inf) -> Iterator:
-    """Passes `batches` on for `limit` seconds, and adds to `passes` their (seconds, pictures), waiting for each included."""
-    begin, laps = (last := time.perf_counter()), []
+    """Passes `batches` on for `limit` seconds; adds to `passes` the (seconds, pictures) of each, waiting for it included."""
+    begin, ends = time.perf_counter(), [(0.0, 0)]
     for batch, rows in batches:
         yield batch, rows
-        laps.append((-last + (last := time.perf_counter()), len(rows)))
-        if last - begin > limit:
+        ends.append((time.perf_counter() - begin, ends[-1][1] + len(rows)))
+        if ends[-1][0] > limit:
             break
-    passes.append(np.array(laps))
+    passes.append(np.diff(ends, axis=0))
