@@ -15,6 +15,7 @@ from tabulate import tabulate
 
 PAGE = Path(__file__).resolve().parents[1] / "reports" / "benchmarks.md"
 ABSENT = "—"
+WITHIN = 0.3  # of the time that a training took: the goal of its estimate
 # what, device, title, options of its command
 BENCHMARKS = [("pictures", "cpu", "Pictures in", ""), ("metrics", "cpu", "Metrics", ""), ("heads", "cpu", "Heads and losses", ""),
               ("heads", "cuda", "Heads and losses, GPU", " --device cuda"), ("pipeline", "cpu", "The pipeline itself", ""),
@@ -81,22 +82,12 @@ def compared(result: dict) -> list[str]:
 
 
 def estimated(result: dict) -> list[str]:
-    """A row a kind of training, and every training beyond 30 % by name."""
-    table, beyond = [], []
-    for kind in dict.fromkeys(row["kind"] for row in result["rows"]):
-        rows = [row for row in result["rows"] if row["kind"] == kind]
-        errors = sorted(row["error"] for row in rows)
-        within = sum(abs(error) <= 0.3 for error in errors)
-        table.append([kind, len(rows), within, f"{100 * statistics.median(errors):+.0f} %",
-                      f"{100 * errors[0]:+.0f} % to {100 * errors[-1]:+.0f} %", "yes" if within == len(rows) else "**no**"])
-        beyond += [[row["name"], f"{row['predicted_s']:.1f}", f"{row['actual_s']:.1f}", f"{100 * row['error']:+.0f} %"]
-                   for row in rows if abs(row["error"]) > 0.3]
-    head = ["kind of training", "trainings", "within 30 %", "median error", "range", "reached"]
-    parts = [tabulate(table, head, "github", disable_numparse=True)]
-    if beyond:
-        listed = tabulate(beyond, ["record", "predicted s", "took s", "error"], "github", disable_numparse=True)
-        parts.append(f"<details><summary>The {len(beyond)} beyond 30 %</summary>\n\n{listed}\n\n</details>")
-    return parts
+    """A row a training."""
+    table = [[row["name"], row["epochs"], f"{row['gmacs']:.3g}", seconds(row["predicted_s"]), seconds(row["actual_s"]),
+              f"{100 * row['error']:+.0f} %", "yes" if abs(row["error"]) <= WITHIN else "**no**"] for row in result["rows"]]
+    head = ["training", "epochs", "GMACs a picture", "predicted", "took", "error", "within 30 %"]
+    within = sum(row[-1] == "yes" for row in table)
+    return [tabulate(table, head, "github", disable_numparse=True), f"{within} of {len(table)} within 30 %."]
 
 
 def searched(result: dict) -> list[str]:

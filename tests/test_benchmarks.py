@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import PICTURES
 
-from mlrepro.results import read_record
+from mlrepro.config import Run
+from mlrepro.layout import read_layout
+from mlrepro.models.complexity import measure_cost
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -100,13 +103,21 @@ def test_sam_of_the_plain_loop_is_ours(benchmark):
     assert torch.allclose(*weights, atol=1e-6)
 
 
-def test_estimate_follows_its_formula(benchmark):
+def test_estimate_is_made_before_the_stage_runs(benchmark, repository, monkeypatch):
     estimates = benchmark("estimates")
-    record = read_record(ROOT / "results" / "digits" / "gap-bce-test_resnet-digits-80-s0.json")
-    rate, gmacs = estimates.throughput(record, 1)
-    assert rate > 0 and gmacs == record.cost.gmacs
-    pictures = len(record.history) * (3 * record.splits["train"].used + record.splits["val"].used)
-    assert estimates.predict(record, 1e9, 2.0) == pytest.approx(2 * pictures)
+    runs = [Run(data="digits", **settings) for settings in estimates.TRAININGS.values()]
+    assert len({run.run_id for run in runs}) == len(runs)
+    assert all(measure_cost(run, 10).gmacs > 0 for run in runs)  # each can be built
+    assert {run.inputs for run in runs} == {"features", "maps", "images"} and any(run.optimizer.sam_rho for run in runs)
+    monkeypatch.chdir(repository)
+    monkeypatch.setenv("MLREPRO_TRACKING", "none")
+    layout, trained = read_layout("params.yaml"), []
+    weights = layout.output(PICTURES, 0) / "best.safetensors"
+    predict = estimates.predict
+    monkeypatch.setattr(estimates, "predict", lambda *run, **speed: trained.append(weights.is_file()) or predict(*run, **speed))
+    row = estimates.compare(layout, "x", layout.run(PICTURES))
+    assert trained == [False] and weights.is_file()
+    assert row["error"] == row["predicted_s"] / row["actual_s"] - 1 and row["pictures"] == {"train": 96, "val": 48, "test": 48}
 
 
 def test_page_says_what_was_not_measured_and_what_missed_its_goal(benchmark, tmp_path):
@@ -118,13 +129,16 @@ def test_page_says_what_was_not_measured_and_what_missed_its_goal(benchmark, tmp
     rows += [common.alone("m", [1.0], limit_mib=1907.3, peak_mib=peak, peer_peak_mib=3000.0) for peak in (1907.0, 1908.0)]
     common.write("metrics", rows, "What.\n\n    python benchmarks/metrics.py\n\nHow.", tmp_path)
     shutil.copy(*[(ROOT / "benchmarks" / "results").glob("linear_search-cpu*.json").__next__(), tmp_path])
-    rows = [{"name": "r", "kind": "k", "predicted_s": 2.0, "actual_s": 1.0, "error": 1.0}]
+    rows = [{"name": "r", "epochs": 4, "gmacs": 0.5, "predicted_s": predicted, "actual_s": 10.0, "error": predicted / 10 - 1}
+            for predicted in (12.0, 15.0)]
     common.write("estimates", rows, "How.", tmp_path)
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in report.render(tmp_path).splitlines() if "|" in line]
     assert ["a", "2.00 s", "b", "3.00 s", "1.50 (1.40 to 1.60)", "—", "at least 3 times", "**no**", "0"] in cells
     assert ["c", "300 ms", "—", "—", "—", "—", "at most 1 s", "yes", "—"] in cells
     assert [row[-2] for row in cells if row[-3] == "within 1,907 MiB"] == ["yes", "**no**"]
-    assert ["k", "1", "0", "+100 %", "+100 % to +100 %", "**no**"] in cells and ["r", "2.0", "1.0", "+100 %"] in cells
+    assert ["r", "4", "0.5", "12.0 s", "10.0 s", "+20 %", "yes"] in cells
+    assert ["r", "4", "0.5", "15.0 s", "10.0 s", "+50 %", "**no**"] in cells
+    assert "1 of 2 within 30 %." in report.render(tmp_path)
 
 
 def test_comparison_is_in_turn_and_its_ratio_a_median(benchmark):

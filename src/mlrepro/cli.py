@@ -38,10 +38,11 @@ def init_data(verb: argparse.ArgumentParser) -> str:
 
 
 def plan(verb: argparse.ArgumentParser) -> str:
-    """Print what a study would train and fetch, and what is done: trainings, GPU hours, downloads, disk.
-    Example: mlrepro plan studies/single-positive/params.yaml"""
+    """Print what a study would train and fetch, and what is done: trainings, GPU hours, time on this machine, downloads, disk.
+    Example: mlrepro plan studies/single-positive/params.yaml --measure"""
     verb.add_argument("settings", type=Path, metavar="STUDY_PARAMS", nargs="?", default=OWN / "params.yaml",
                       help="params.yaml of a study or of one of its pipelines (default: %(default)s)")
+    verb.add_argument("--measure", action="store_true", help="time of train stages on this machine, from each run's first steps")
     return "mlrepro.use.plan:plan"
 
 

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -18,24 +19,27 @@ import pytest
 import timm
 import torch
 import yaml
-from conftest import LINEAR, PICTURES, run_settings, write_yaml
+from conftest import LINEAR, PICTURES, ROOT, run_settings, write_yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from test_init_data import bomb
 
 from mlrepro import cli
+from mlrepro.config import PseudoLabels, load_run
 from mlrepro.data.images import decode
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.evaluation import evaluate_run, write_logits
 from mlrepro.layout import read_layout
 from mlrepro.metrics.thresholds import tune_thresholds
+from mlrepro.models.complexity import measure_cost
 from mlrepro.tracking import Tracker
 from mlrepro.training.run import train_run
-from mlrepro.use import export, predict
+from mlrepro.use import export, predict, throughput
 
 CSRA = "csra-bce-test_resnet-digits-32"
 RUNS = [LINEAR, PICTURES, CSRA]
+DEMO = "gap-bce-test_resnet-digits-80"
 
 
 @pytest.fixture(scope="session")
@@ -366,3 +370,78 @@ def ask(port: int, body: dict) -> list[dict]:
                                      {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)["predictions"]
+
+
+def test_estimate_follows_its_formula():
+    run = load_run(ROOT / "runs" / f"{DEMO}.yaml")  # 15 epochs, batches of 32
+    known = {"gmacs": 0.5, "train": 10.0, "score": 20.0, "epoch": 3.0, "start": 7.0}
+    pictures = {"train": 100, "val": 40, "test": 60}
+
+    def estimate(pictures=pictures, **changes) -> float:
+        return throughput.predict(run.model_copy(update=changes), pictures, **known)
+    scored = 0.5 * 40 / 20
+    epoch = 3 + 0.5 * 96 / 10 + scored  # the last four pictures are left out
+    assert estimate() == pytest.approx(7 + 15 * epoch) and estimate(epochs=30) == pytest.approx(7 + 30 * epoch)
+    assert estimate(ema=0.9) == pytest.approx(7 + 15 * (epoch + scored))
+    assert estimate(ema=0.9, ema_start=10) == pytest.approx(7 + 15 * epoch + 5 * scored)
+    assert estimate(select_on_test=True) == pytest.approx(7 + 15 * (epoch + scored * 60 / 40))
+    assert estimate(protocol="released") == pytest.approx(7 + 15 * (epoch - scored * 8 / 40))  # whole batches
+    assert estimate(pictures | {"train": 20}) == pytest.approx(7 + 15 * (3 + 0.5 * 20 / 10 + scored))  # less than one
+    loss = PseudoLabels(name="em_apl", alpha=1, beta=1, warm_up=5)
+    assert estimate(loss=loss) == pytest.approx(7 + 15 * epoch + 10 * scored * 100 / 40)
+
+
+@pytest.mark.parametrize(("run_id", "gmacs"), [
+    (LINEAR, 1280 * 10 / 1e9), (PICTURES, None)])  # the head's alone, and the whole network's
+def test_speed_is_that_of_the_later_epochs(trained, monkeypatch, run_id, gmacs):
+    clock = [0.0]
+
+    def fit(run, seed, model, loss, inputs, targets, labels, rows, checkpoint, device, on_start, on_epoch):
+        for epoch in range(run.epochs):
+            slow = 10 if epoch == 0 else 1
+            for _ in inputs.shuffled(rows["train"], run.batch_size, seed, epoch):
+                clock[0] += 0.16 * slow
+            for _, batch in inputs.sequential(rows["val"]):
+                clock[0] += 0.01 * len(batch) * slow
+            clock[0] += 5
+            on_epoch({})
+    monkeypatch.chdir(trained)
+    monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(throughput, "stage_start", lambda: clock.__setitem__(0, clock[0] + 4) or 4.0)
+    monkeypatch.setattr(throughput, "fit", fit)
+    layout = read_layout("params.yaml")
+    run = layout.run(run_id)
+    speed = throughput.measure(run, layout.data)
+    expected = gmacs or measure_cost(run, 10).gmacs
+    assert speed.pop("pictures") == {"train": 96, "val": 48, "test": 48}
+    assert speed == pytest.approx({"gmacs": expected, "train": expected * 16 / 0.16, "score": expected / 0.01, "epoch": 5,
+                                   "start": 4})
+
+
+def test_steps_end_after_a_while(monkeypatch):
+    clock, passes = iter([0.0, 0.5, 1.0, 2.0]), []
+    monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    batches = [("batch", [1, 2])] * 9
+    assert list(throughput.timed(batches, passes, 1.0)) == batches[:3]
+    np.testing.assert_array_equal(passes, [[[0.5, 2], [0.5, 2], [1.0, 2]]])
+
+
+def test_plan_measures_the_trainings_that_are_left(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    shutil.copy(ROOT / "data" / "params.yaml", trained / "data")
+    monkeypatch.setattr(throughput, "SECONDS", 0.01)
+    monkeypatch.setattr(throughput, "stage_start", lambda: 60.0)
+    assert run_here(monkeypatch, "plan", "params.yaml") == 0
+    assert "0 done; next: dvc repro dvc.yaml; time on this machine: mlrepro plan params.yaml --measure" in capsys.readouterr().out
+    before = sorted(path for path in trained.rglob("*") if path.is_file())
+    assert run_here(monkeypatch, "plan", "params.yaml", "--measure") == 0
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^{run_id}: \d+ s a seed, \S+ GMACs a picture, \S+ a s$", out, re.MULTILINE) for run_id in RUNS)
+    assert re.search(r"0 done; next: dvc repro dvc.yaml; about \d+\.\d minutes of train stages on this machine", out)
+    assert sorted(path for path in trained.rglob("*") if path.is_file()) == before  # nothing is kept
+    (trained / "data" / "digits" / "manifest.parquet").rename(trained / "manifest")
+    try:
+        assert run_here(monkeypatch, "plan", "params.yaml", "--measure") == 2
+        assert "manifest.parquet: no such file; run `dvc repro` on the prepare stage" in capsys.readouterr().err
+    finally:
+        (trained / "manifest").rename(trained / "data" / "digits" / "manifest.parquet")
