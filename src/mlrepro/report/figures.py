@@ -1,26 +1,29 @@
 """Figures of result records, as PNG and SVG. Drawing the same records again gives the same bytes.
 
 Each function takes runs in rank order and the path without its suffix. Lines and points differ in style and marker as
-well as in colour, and runs are labelled beside the axes.
+well as in colour, and runs are labelled beside the axes. matplotlib is imported where a figure is drawn: most are up to date.
 """
 
+import hashlib
 import itertools
 import statistics
 from contextlib import contextmanager
+from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib.style
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from pydantic_core import to_json
 
+import mlrepro
 from mlrepro.report.tables import REGIMES, Runs, class_ap, mean
 from mlrepro.results import Record
 
 WIDTH = 9.0  # inches; at 100 dots an inch the width that GitHub gives a page
 STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "0.9",
-         "axes.axisbelow": True, "savefig.dpi": 150, "svg.hashsalt": "mlrepro", "legend.frameon": False, "lines.markersize": 5,
+         "axes.axisbelow": True, "savefig.dpi": 150, "svg.hashsalt": "mlrepro", "svg.fonttype": "none", "legend.frameon": False,
+         "lines.markersize": 5, "axes.titley": 1.0,  # without it, each draw looks whether ticks are in a title's way
          "text.parse_math": False}  # a label may hold dollar signs
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]  # Okabe & Ito
 LINES = ["-", "--", "-.", ":"]
@@ -91,14 +94,14 @@ def map_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
         figure.subplots_adjust(left=0.09, right=0.57, top=1 - 0.7 / total, bottom=0.55 / total, hspace=0.3)
         rows = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
         for axes, (title, points) in zip(rows, panels.items(), strict=True):
-            for point in points:
-                marker, colour = styles[point.series]
-                if point.reported is not None:
-                    axes.plot(point.gmacs, point.reported, marker, color=colour, markerfacecolor="white")
-                if None not in (point.reported, point.reproduced):
-                    axes.plot([point.gmacs] * 2, [point.reported, point.reproduced], "-", color=colour, linewidth=0.8)
-                if point.reproduced is not None:
-                    axes.errorbar(point.gmacs, point.reproduced, yerr=2 * point.error, fmt=marker, color=colour, elinewidth=0.8)
+            for name, (marker, colour) in styles.items():
+                own = [point for point in points if point.series == name]
+                axes.plot([p.gmacs for p in own], [p.reported for p in own], marker, color=colour, markerfacecolor="white")
+                own = [point for point in own if point.reproduced is not None]
+                gmacs, reproduced = [p.gmacs for p in own], [p.reproduced for p in own]
+                axes.errorbar(gmacs, reproduced, [2 * p.error for p in own], fmt=marker, color=colour, elinewidth=0.8)
+                axes.vlines(gmacs, reproduced, [p.reproduced if p.reported is None else p.reported for p in own], colour,
+                            linewidth=0.8)
             axes.margins(x=0.08, y=0.12)
             axes.set_title(title, loc="left", fontsize=10)
             axes.set_ylabel("mAP (%)")
@@ -106,11 +109,10 @@ def map_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
                                      _shorten(point.name, LABEL_LENGTH + 8), styles[point.series][1]) for point in points])
         rows[-1].set_xlabel("GMACs a picture, measured")
         printed = {point.series for point in every if point.reported is not None}
-        handles = [Line2D([], [], linestyle="", marker=marker, color=colour, label=name,
-                          markerfacecolor="white" if name in printed else colour) for name, (marker, colour) in styles.items()]
+        entries = {name: (marker, colour, "white" if name in printed else colour) for name, (marker, colour) in styles.items()}
         if printed and any(point.reproduced is not None for point in every):
-            handles += [Line2D([], [], linestyle="", marker="o", color="black", label="filled: reproduced")]
-        figure.legend(handles=handles, loc="upper left", ncols=len(handles), bbox_to_anchor=(0.06, 1.0), columnspacing=1.2)
+            entries["filled: reproduced"] = "o", "black", "black"
+        _legend(figure, entries, loc="upper left", bbox_to_anchor=(0.06, 1.0), columnspacing=1.2)
 
 
 def map_against_setting(curves: dict[str, list[tuple[float, float, float]]], setting: str, stem: Path) -> None:
@@ -145,15 +147,49 @@ def label_distribution(record: Record, stem: Path) -> None:
     _dots(stem, [c.name for c in classes], "positives", series, logarithmic=True)
 
 
+@cache
+def _code() -> str:
+    """Digest of what decides how data are drawn: modules of the package, its report and its metrics; libraries' versions."""
+    modules = sorted(path for part in ("", "report", "metrics") for path in (Path(mlrepro.__file__).parent / part).glob("*.py"))
+    versions = [version(library).encode() for library in ("matplotlib", "numpy", "scikit-learn")]
+    return hashlib.sha256(b"".join([*versions, *(module.read_bytes() for module in modules)])).hexdigest()
+
+
+def draw(figure: partial, stem: Path) -> None:
+    """Calls figure(stem), which writes a PNG and an SVG, unless both are there, byte for byte as the same function, code and data
+    last gave them: `drawn/` beside them (not kept in git) remembers that."""
+    data = to_json([figure.func.__name__, figure.args, figure.keywords], fallback=np.ndarray.tolist)
+    files, memory = [stem.with_suffix(kind) for kind in (".png", ".svg")], stem.parent / "drawn" / stem.name
+
+    def state() -> str:
+        return "\n".join([_code(), *(hashlib.sha256(part).hexdigest() for part in (data, *(f.read_bytes() for f in files)))])
+
+    if all(path.is_file() for path in (memory, *files)) and memory.read_text() == state():
+        return
+    figure(stem)
+    memory.parent.mkdir(exist_ok=True)
+    memory.write_text(state())
+
+
 @contextmanager
 def blank_figure(stem: Path, height: float):
     """A blank figure, written as PNG and SVG at the end: without dates, versions or random ids."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(WIDTH, height), facecolor="white")
         yield figure
         stem.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+
+
+def _legend(figure, entries: dict[str, tuple[str, str, str]], **place) -> None:
+    """In one row: label -> (marker, colour, filling)."""
+    from matplotlib.lines import Line2D
+    handles = [Line2D([], [], linestyle="", marker=marker, color=colour, label=label, markerfacecolor=filling)
+               for label, (marker, colour, filling) in entries.items()]
+    figure.legend(handles=handles, ncols=len(handles), **place)
 
 
 def _shorten(text: str, length: int) -> str:
@@ -165,18 +201,19 @@ def _shorten(text: str, length: int) -> str:
 
 def _label_in_margin(axes, ends: list[tuple[float, float, str, str]]) -> None:
     """Writes each (x, y, text, colour) right of the axes at the height of its point, spread so that no two overlap."""
-    low, high = axes.get_ylim()
+    from matplotlib.collections import LineCollection
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     gap = 0.2 / (axes.figure.get_figheight() * axes.get_position().height) * (high - low)
     ends = sorted(ends, key=lambda end: end[1])
     steps = gap * np.arange(len(ends))
     lowest = np.maximum.accumulate(np.maximum([end[1] for end in ends], low) - steps)
     heights = np.minimum(lowest, high - steps[-1]) + steps
+    margin, lines = right + 0.06 * (right - left), []
     for (x, y, text, colour), height in zip(ends, heights, strict=True):
-        axes.annotate(text, (x, y), (1.06, height), textcoords=axes.get_yaxis_transform(), va="center", fontsize=9,
-                      color=colour, annotation_clip=False,
-                      arrowprops={"arrowstyle": "-", "color": "0.65", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3,
-                                  "relpos": (0, 0.5)})
-    axes.set_ylim(low, high)
+        axes.text(margin, height, text, va="center", fontsize=9, color=colour)
+        lines.append([(x, y), (margin - 0.005 * (right - left), height)])
+    axes.add_artist(LineCollection(lines, colors="0.65", linewidths=0.7, zorder=1, clip_on=False))  # below the points
+    axes.set(xlim=(left, right), ylim=(low, high))
 
 
 def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[float | None]],
@@ -204,13 +241,12 @@ def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[floa
                 axes.set_xlim(-2, 102)
         top = 1 - 0.4 / figure.get_figheight()
         figure.subplots_adjust(left=0.19, right=0.98, top=top, bottom=0.6 / figure.get_figheight(), wspace=0.72)
-        handles = [Line2D([], [], linestyle="", marker=marker, color=colour, label=label, markerfacecolor=filling)
-                   for label, (marker, colour, filling) in zip(series, SERIES, strict=False)]
-        figure.legend(handles=handles, loc="upper right", ncols=len(handles), bbox_to_anchor=(0.98, 1.0))
+        _legend(figure, dict(zip(series, SERIES, strict=False)), loc="upper right", bbox_to_anchor=(0.98, 1.0))
 
 
 def attention(picture: np.ndarray, maps: list[tuple[str, float, np.ndarray]], path: Path) -> None:
     """A picture (H, W, 3) under each map of (label, probability, map (h, w)), which is scaled to its maximum; PNG alone."""
+    from matplotlib.figure import Figure
     height, width = picture.shape[:2]
     figure = Figure((WIDTH, WIDTH / len(maps) * height / width + 0.3), dpi=150, layout="tight")
     for axes, (label, probability, weights) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps, strict=True):

@@ -1,6 +1,7 @@
 """The index of all pages, with one table and one figure across the studies. No torch."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 from mlrepro.errors import InputError
@@ -24,7 +25,7 @@ def write_index(reports: Path, studies: Path) -> None:
     if panels := _coco_panels(found):
         path = reports / "README.md"
         parts += ["## mAP against cost, COCO", figure_link(path, "cost", "mAP against measured GMACs on COCO",
-                                                           lambda stem: figures.map_against_cost(panels, stem)),
+                                                           partial(figures.map_against_cost, panels)),
                   "Printed mAP (hollow) and reproduced mAP (filled) at the GMACs that this project measures. COCO 2014 and 2017 "
                   "have different test pictures: a number of one is not comparable with a number of the other."]
     others = _other_pages(reports, {study.folder.name for study in found})
