@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import statistics
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from pydantic_core import to_json
 
-import mlrepro
 from mlrepro.report.tables import REGIMES, Runs, class_ap, mean
 from mlrepro.results import Record
 
@@ -28,8 +27,10 @@ STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]  # Okabe & Ito
 LINES = ["-", "--", "-.", ":"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
-SERIES = [("o", "#0072B2", "#0072B2"), ("s", "#D55E00", "white"), ("^", "#009E73", "#009E73")]  # marker, colour, filling
+SERIES = [("o", "#0072B2", "#0072B2"), ("s", "#D55E00", "none"), ("^", "#009E73", "#009E73")]  # marker, colour, filling
 LABEL_LENGTH = 38  # characters that the right margin holds
+LIBRARIES = ("matplotlib", "numpy", "scikit-learn")  # with the modules of CODE they decide how data are drawn
+CODE = [path for part in ("", "report", "metrics") for path in sorted((Path(__file__).parents[1] / part).glob("*.py"))]
 
 
 def short_names(runs: Runs) -> dict[str, str]:
@@ -85,6 +86,7 @@ class Point(NamedTuple):
 
 def map_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
     """A panel a title: mAP against GMACs, printed hollow and reproduced filled (bar: +- 2 SE), joined by a line."""
+    from matplotlib.lines import Line2D
     every = [point for points in panels.values() for point in points]
     series = dict.fromkeys(point.series for point in every)
     styles = {name: (MARKERS[i % len(MARKERS)], COLOURS[i % len(COLOURS)]) for i, name in enumerate(series)}
@@ -109,10 +111,11 @@ def map_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
                                      _shorten(point.name, LABEL_LENGTH + 8), styles[point.series][1]) for point in points])
         rows[-1].set_xlabel("GMACs a picture, measured")
         printed = {point.series for point in every if point.reported is not None}
-        entries = {name: (marker, colour, "white" if name in printed else colour) for name, (marker, colour) in styles.items()}
+        handles = [Line2D([], [], linestyle="", marker=marker, color=colour, label=name,
+                          markerfacecolor="white" if name in printed else colour) for name, (marker, colour) in styles.items()]
         if printed and any(point.reproduced is not None for point in every):
-            entries["filled: reproduced"] = "o", "black", "black"
-        _legend(figure, entries, loc="upper left", bbox_to_anchor=(0.06, 1.0), columnspacing=1.2)
+            handles += [Line2D([], [], linestyle="", marker="o", color="black", label="filled: reproduced")]
+        figure.legend(handles=handles, loc="upper left", ncols=len(handles), bbox_to_anchor=(0.06, 1.0), columnspacing=1.2)
 
 
 def map_against_setting(curves: dict[str, list[tuple[float, float, float]]], setting: str, stem: Path) -> None:
@@ -147,28 +150,19 @@ def label_distribution(record: Record, stem: Path) -> None:
     _dots(stem, [c.name for c in classes], "positives", series, logarithmic=True)
 
 
-@cache
-def _code() -> str:
-    """Digest of what decides how data are drawn: modules of the package, its report and its metrics; libraries' versions."""
-    modules = sorted(path for part in ("", "report", "metrics") for path in (Path(mlrepro.__file__).parent / part).glob("*.py"))
-    versions = [version(library).encode() for library in ("matplotlib", "numpy", "scikit-learn")]
-    return hashlib.sha256(b"".join([*versions, *(module.read_bytes() for module in modules)])).hexdigest()
-
-
 def draw(figure: partial, stem: Path) -> None:
     """Calls figure(stem), which writes a PNG and an SVG, unless both are there, byte for byte as the same function, code and data
     last gave them: `drawn/` beside them (not kept in git) remembers that."""
-    data = to_json([figure.func.__name__, figure.args, figure.keywords], fallback=np.ndarray.tolist)
-    files, memory = [stem.with_suffix(kind) for kind in (".png", ".svg")], stem.parent / "drawn" / stem.name
+    read, memory = [*CODE, stem.with_suffix(".png"), stem.with_suffix(".svg")], stem.parent / "drawn" / stem.name
+    data = to_json([figure.func.__name__, figure.args, figure.keywords, *map(version, LIBRARIES)], fallback=np.ndarray.tolist)
 
-    def state() -> str:
-        return "\n".join([_code(), *(hashlib.sha256(part).hexdigest() for part in (data, *(f.read_bytes() for f in files)))])
+    def digest() -> str:
+        return hashlib.sha256(b"".join([data, *(path.read_bytes() for path in read if path.exists())])).hexdigest()
 
-    if all(path.is_file() for path in (memory, *files)) and memory.read_text() == state():
-        return
-    figure(stem)
-    memory.parent.mkdir(exist_ok=True)
-    memory.write_text(state())
+    if not memory.exists() or memory.read_text() != digest():
+        figure(stem)
+        memory.parent.mkdir(exist_ok=True)
+        memory.write_text(digest())
 
 
 @contextmanager
@@ -182,14 +176,6 @@ def blank_figure(stem: Path, height: float):
         stem.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
-
-
-def _legend(figure, entries: dict[str, tuple[str, str, str]], **place) -> None:
-    """In one row: label -> (marker, colour, filling)."""
-    from matplotlib.lines import Line2D
-    handles = [Line2D([], [], linestyle="", marker=marker, color=colour, label=label, markerfacecolor=filling)
-               for label, (marker, colour, filling) in entries.items()]
-    figure.legend(handles=handles, ncols=len(handles), **place)
 
 
 def _shorten(text: str, length: int) -> str:
@@ -226,10 +212,9 @@ def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[floa
         panels = figure.subplots(1, parts, sharex=True, squeeze=False)[0]
         for part, axes in enumerate(panels):
             rows = range(part * length, min((part + 1) * length, len(names)))
-            for (marker, colour, filling), values in zip(SERIES, series.values(), strict=False):
-                kept = [(values[i], i) for i in rows if values[i] is not None]
-                axes.plot([x for x, _ in kept], [y for _, y in kept], linestyle="", marker=marker, color=colour,
-                          markerfacecolor="none" if filling == "white" else filling, clip_on=False)
+            for (marker, colour, filling), (label, values) in zip(SERIES, series.items(), strict=False):
+                axes.plot([values[i] for i in rows], rows, marker, color=colour, markerfacecolor=filling, clip_on=False,
+                          label=label)
             axes.set_yticks(rows, [_shorten(names[i], 22) for i in rows], fontsize=9)
             axes.set_ylim((part + 1) * length - 0.5, part * length - 0.5)
             axes.set_xlabel(xlabel)
@@ -241,18 +226,4 @@ def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[floa
                 axes.set_xlim(-2, 102)
         top = 1 - 0.4 / figure.get_figheight()
         figure.subplots_adjust(left=0.19, right=0.98, top=top, bottom=0.6 / figure.get_figheight(), wspace=0.72)
-        _legend(figure, dict(zip(series, SERIES, strict=False)), loc="upper right", bbox_to_anchor=(0.98, 1.0))
-
-
-def attention(picture: np.ndarray, maps: list[tuple[str, float, np.ndarray]], path: Path) -> None:
-    """A picture (H, W, 3) under each map of (label, probability, map (h, w)), which is scaled to its maximum; PNG alone."""
-    from matplotlib.figure import Figure
-    height, width = picture.shape[:2]
-    figure = Figure((WIDTH, WIDTH / len(maps) * height / width + 0.3), dpi=150, layout="tight")
-    for axes, (label, probability, weights) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps, strict=True):
-        axes.imshow(picture)
-        axes.imshow(weights, cmap="inferno", vmin=0, alpha=0.6, interpolation="bilinear", extent=(0, width, height, 0))
-        axes.set_title(f"{label} {probability:.2f}", fontsize=10, parse_math=False)
-        axes.set_axis_off()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})
+        figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=len(series), bbox_to_anchor=(0.98, 1.0))
