@@ -7,8 +7,8 @@ well as in colour, and runs are labelled beside the axes. matplotlib is imported
 import hashlib
 import itertools
 import statistics
+from collections.abc import Callable
 from contextlib import contextmanager
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,7 @@ LINES = ["-", "--", "-.", ":"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
 SERIES = [("o", "#0072B2", "#0072B2"), ("s", "#D55E00", "none"), ("^", "#009E73", "#009E73")]  # marker, colour, filling
 LABEL_LENGTH = 38  # characters that the right margin holds
-LIBRARIES = ("matplotlib", "numpy", "scikit-learn")  # with the modules of CODE they decide how data are drawn
+LIBRARIES = "matplotlib", "numpy", "scikit-learn"  # with the modules of CODE they decide how data are drawn
 CODE = [path for part in ("", "report", "metrics") for path in sorted((Path(__file__).parents[1] / part).glob("*.py"))]
 
 
@@ -46,8 +46,7 @@ def short_names(runs: Runs) -> dict[str, str]:
 def training_curves(runs: Runs, stem: Path, column: str = "val_mAP", label: str = "validation mAP (%)") -> None:
     """A column of the histories by epoch, mean over seeds: a panel a labels regime, a line a run, as far as every seed got."""
     names = short_names(runs)
-    lines = {regime: [run for run, records in runs.items() if records[0].run.labels == regime] for regime in REGIMES}
-    lines = {regime: group for regime, group in lines.items() if group}
+    lines = {regime: group for regime in REGIMES if (group := [run for run in runs if runs[run][0].run.labels == regime])}
     columns = 3 - len(lines)  # of each legend
     legend = 0.2 * max(-(-len(group) // columns) for group in lines.values()) + 0.7  # inches
     height = 3.4 + legend
@@ -143,24 +142,22 @@ def class_average_precision(best: Runs, stem: Path) -> None:
 def label_distribution(record: Record, stem: Path) -> None:
     """Positives by class on a logarithmic axis (0 at its left end), most frequent in train first."""
     classes = sorted(record.selected.per_class, key=lambda c: -c.train)
-    series = {"train": [c.train for c in classes], "observed in train": [c.observed for c in classes],
-              "test": [c.test for c in classes]}
-    if record.run.labels == "full":
-        del series["observed in train"]
+    observed = {"observed in train": [c.observed for c in classes]} if record.run.labels == "single" else {}
+    series = {"train": [c.train for c in classes], **observed, "test": [c.test for c in classes]}
     _dots(stem, [c.name for c in classes], "positives", series, logarithmic=True)
 
 
-def draw(figure: partial, stem: Path) -> None:
-    """Calls figure(stem), which writes a PNG and an SVG, unless both are there, byte for byte as the same function, code and data
-    last gave them: `drawn/` beside them (not kept in git) remembers that."""
+def draw(figure: Callable[..., None], data: tuple, stem: Path, options: dict) -> None:
+    """figure(*data, stem, **options), unless the PNG and SVG that it writes are there, byte for byte as the same function, code
+    and data last gave them: `drawn/` beside them (not kept in git) remembers that."""
     read, memory = [*CODE, stem.with_suffix(".png"), stem.with_suffix(".svg")], stem.parent / "drawn" / stem.name
-    data = to_json([figure.func.__name__, figure.args, figure.keywords, *map(version, LIBRARIES)], fallback=np.ndarray.tolist)
+    known = to_json([figure.__name__, data, options, *map(version, LIBRARIES)], fallback=np.ndarray.tolist)
 
     def digest() -> str:
-        return hashlib.sha256(b"".join([data, *(path.read_bytes() for path in read if path.exists())])).hexdigest()
+        return hashlib.sha256(b"".join([known, *(path.read_bytes() for path in read if path.exists())])).hexdigest()
 
     if not memory.exists() or memory.read_text() != digest():
-        figure(stem)
+        figure(*data, stem, **options)
         memory.parent.mkdir(exist_ok=True)
         memory.write_text(digest())
 
@@ -202,8 +199,7 @@ def _label_in_margin(axes, ends: list[tuple[float, float, str, str]]) -> None:
     axes.set(xlim=(left, right), ylim=(low, high))
 
 
-def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[float | None]],
-          logarithmic: bool = False) -> None:
+def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[float | None]], logarithmic: bool = False) -> None:
     """A row a name, a marker a series; beyond 40 names in two columns. Values: percent, or counts on a log axis."""
     parts = 1 if len(names) <= 40 else 2
     length = -(-len(names) // parts)

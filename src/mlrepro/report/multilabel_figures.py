@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +14,17 @@ PANELS = {"loss": ["loss"], "IoU (%)": ["sample_IoU"], "precision (%)": ["sample
           "recall (%)": ["sample_recall", "OR", "CR"], "F1 (%)": ["sample_F1", "micro_F1", "macro_F1"]}
 
 
-def label_sections(runs: Runs, link: Callable[[str, str, partial], str]) -> list[str]:
-    """Markdown for ranked runs; nothing for records of older versions. link(name, alternative text, figure): as figure_link."""
-    curves = [link(f"epochs-{run}", f"Metrics of {run} by epoch", partial(epoch_curves, records))
+def label_sections(runs: Runs, link: Callable[..., str]) -> list[str]:
+    """Markdown for ranked runs; nothing for records of older versions. link: figure_link of the page."""
+    curves = [link(f"epochs-{run}", f"Metrics of {run} by epoch", epoch_curves, records)
               for run, records in runs.items() if records[0].history[-1].metrics]
     parts = ["## Metrics by epoch", "At threshold 0.5; train: the answers given while it learnt.", *curves] * bool(curves)
     for run, (record, *_) in list(runs.items())[:1]:
         if (classes := record.selected.per_class)[0].confusion:
             parts += ["## Balancing and errors by label", "Positives of train, and those of as many class-uniform draws.",
-                      link("balance", "Positives before and after balancing", partial(balance, classes)),
+                      link("balance", "Positives before and after balancing", balance, classes),
                       f"Decisions of {code(run)} on test at threshold 0.5, the labels with most errors first.",
-                      link("confusion", "A 2 x 2 confusion matrix a label", partial(confusion_matrices, classes)),
+                      link("confusion", "A 2 x 2 confusion matrix a label", confusion_matrices, classes),
                       f"`python stages/gallery.py <params.yaml> {run} {record.seed} <class>` draws the pictures of its errors."]
     return parts
 
@@ -62,7 +61,7 @@ def confusion_matrices(classes: list[ClassResult], stem: Path) -> None:
     rows = -(-len(worst) // 6)
     shares = np.full((3 * rows, 18), np.nan)  # a 2 x 2 block a label, with room to its left and below
     with blank_figure(stem, 0.3 + 1.5 * rows) as figure:
-        axes = figure.add_axes((0, 0, 1, 1))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.5, 17.7), ylim=(3 * rows - 0.9, -1.1))
         for place, c in enumerate(worst):
             (y, x), counts = (3 * (place // 6), 3 * (place % 6) + 1), np.reshape(c.confusion, (2, 2))
             shares[y:y + 2, x:x + 2] = counts / np.maximum(1, counts.sum(1, keepdims=True))
@@ -73,5 +72,4 @@ def confusion_matrices(classes: list[ClassResult], stem: Path) -> None:
                 axes.text(x - 0.58, y + i, actual, ha="right", va="center", fontsize=8)
                 axes.text(x + i, y + 1.58, said, ha="center", va="top", fontsize=8)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
-        axes.set(xlim=(-0.5, 17.7), ylim=(3 * rows - 0.9, -1.1))
         axes.set_axis_off()

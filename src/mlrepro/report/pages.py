@@ -120,10 +120,10 @@ def _incomplete(runs: Runs, expected: dict[str, list[int]], command: str, search
     return parts
 
 
-def figure_link(path: Path, name: str, alt: str, figure: partial) -> str:
-    """Draws figure(stem), a function of `figures` and its data, for the page `path`."""
+def figure_link(path: Path, name: str, alt: str, figure: Callable[..., None], *data, **options) -> str:
+    """Draws figure(*data, stem, **options) for the page `path`."""
     stem = path.parent / "figures" / f"{path.stem}-{name}"
-    figures.draw(figure, stem)
+    figures.draw(figure, data, stem, options)
     return f"[![{alt}](figures/{stem.name}.png)](figures/{stem.name}.svg)"
 
 
@@ -148,21 +148,21 @@ def _labels_sections(runs: Runs, path: Path) -> list[str]:
     named = " and ".join(f"{code(run)} ({REGIMES[records[0].run.labels]})" for run, records in best.items())
     parts += ["## Class by class", f"The best run of each labels regime: {named}. The counts are positives; † marks "
               f"classes with fewer than {tables.FEW_POSITIVES} test positives, whose AP rests on a few pictures.",
-              figure_link(path, "classes", "Average precision by class", partial(figures.class_average_precision, best)),
+              figure_link(path, "classes", "Average precision by class", figures.class_average_precision, best),
               folded(text, text.count("\n"), "AP by class")]
     return parts
 
 
 def counts_section(heading: str, runs: Runs, path: Path, suffix: str = "") -> list[str]:
     """How many labels the runs predict, and how good ROLE's estimated ones are; nothing for records without either."""
-    told = {run: records for run, records in runs.items() if None not in tables.positives(records)}
+    told = {run: records for run, records in runs.items() if None not in [r.selected.predicted_positives for r in records]}
     if not told:
         return []
     parts = [heading, "Labels that a picture's probabilities add up to: on test beside the true number and the loss's k, and by "
              "epoch on validation.", tables.positives_table(told)]
     if drawn := {run: records for run, records in told.items() if figures.validation_curve(records, "val_positives")}:
-        curves = partial(figures.training_curves, drawn, column="val_positives", label="labels a validation picture")
-        parts.append(figure_link(path, f"positives-curves{suffix}", "Labels a validation picture by epoch, a line a run", curves))
+        parts.append(figure_link(path, f"positives-curves{suffix}", "Labels a validation picture by epoch, a line a run",
+                                 figures.training_curves, drawn, column="val_positives", label="labels a validation picture"))
     if estimates := tables.estimates_table(told):
         parts += ["ROLE's estimated labels of the training pictures, after the first, the best and the last epoch: their mAP "
                   "against all true labels (percent), and how many a picture they add up to.", estimates]
@@ -182,20 +182,19 @@ def _metric_sections(runs: Runs) -> list[str]:
 def _data_sections(runs: Runs, path: Path) -> list[str]:
     records = [record for group in runs.values() for record in group]
     parts = ["## Training", figure_link(path, "curves", "Validation mAP by epoch, a line a run",
-                                    partial(figures.training_curves, runs))]
+                                    figures.training_curves, runs)]
     observed = next((r for r in records if r.run.labels == "single"), records[0])
     text = tables.label_table(observed)
     parts += ["## Data", "Pictures expected (annotated), used (readable) and rejected.", tables.picture_table(records),
               "Positives by class.",
-              figure_link(path, "labels", "Positives by class and split", partial(figures.label_distribution, observed)),
+              figure_link(path, "labels", "Positives by class and split", figures.label_distribution, observed),
               folded(text, text.count("\n"), "Positives by class")]
     parts += ["## Cost and environment", tables.cost_table(runs)]
     names = figures.short_names(runs)
     points = [figures.Point(names[run], REGIMES[r.run.labels], r.cost.gmacs, None, mean_map(group), tables.standard_error(group))
               for run, group in runs.items() for r in group[:1] if mean_map(group) is not None]
     if len({f"{point.gmacs:.2f}" for point in points}) > 1:
-        parts.append(figure_link(path, "cost", "Test mAP against GMACs a picture",
-                                 partial(figures.map_against_cost, {"": points})))
+        parts.append(figure_link(path, "cost", "Test mAP against GMACs a picture", figures.map_against_cost, {"": points}))
     elif points:
         parts.append("All runs cost the same GMACs a picture, so mAP against cost is not drawn.")
     return parts + [tables.environment_table(records)]

@@ -29,8 +29,8 @@ def write_study(results: StudyResults, path: Path) -> None:
     if not results.complexity:
         parts.append(f"GMACs and parameters are not measured yet: `dvc repro {name}/dvc.yaml:complexity`.")
     if panels := cost_points(results):
-        parts += ["## mAP against cost", figure_link(path, "cost", "mAP against measured GMACs",
-                                                     partial(figures.map_against_cost, panels)),
+        parts += ["## mAP against cost",
+                  figure_link(path, "cost", "mAP against measured GMACs", figures.map_against_cost, panels),
                   "Printed mAP (hollow) and reproduced mAP (filled, bar: 2 SE) at the GMACs that this project measures for the "
                   "model that the row names, which are not always those that the paper prints."]
     parts += ["## The printed tables, and what was reproduced", _legend(results)]
@@ -129,8 +129,7 @@ def _measured_section(results: StudyResults, path: Path) -> list[str]:
     for name, measured in sorted(by_set.items()):
         runs = ranked(measured)
         parts += [f"### On {name}",
-                  figure_link(path, f"curves-{name}", "Validation mAP by epoch, a line a run",
-                              partial(figures.training_curves, runs)),
+                  figure_link(path, f"curves-{name}", "Validation mAP by epoch, a line a run", figures.training_curves, runs),
                   *counts_section(f"### Number of labels on {name}", runs, path, f"-{name}")]
     return parts
 
