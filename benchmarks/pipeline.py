@@ -6,7 +6,7 @@ In a copy of the repository in a temporary folder. The study of 40 runs is the d
 small files that `dvc commit` takes for its own, so that nothing is trained: `dvc repro` must then find every stage unchanged.
 Each stage runs for real on the digits, in a process of its own that says at its end whether torch was imported; its start is the
 same process without arguments, which imports everything at the head of the stage and prints its usage. Committed records
-are what the report stages read.
+are what the report stage reads; all pages are one command, `python stages/report.py params.yaml studies/aam/params.yaml ...`.
 """
 
 import os
@@ -79,19 +79,23 @@ def report_stages(folder: Path) -> list[str]:
     return found
 
 
-def all_reports(folder: Path) -> list[dict]:
-    total, slowest, done = 0.0, (0.0, ""), 0
-    for settings in report_stages(folder):
-        seconds, printed = execute([sys.executable, "stages/report.py", settings], folder, check=False)
-        if "error:" in printed:  # a study whose data nobody has prepared yet
-            print(f"no report of {settings}: {printed.strip().splitlines()[-1][:160]}")
-            continue
-        total, slowest, done = total + seconds, max(slowest, (seconds, settings)), done + 1
-    index = [sys.executable, "-c", "from pathlib import Path; from mlrepro.report.overview import write_index; "
-             "write_index(Path('reports'), Path('studies'))"]
-    return [alone("reports of all studies", [total], limit_s=5.0,
-                  note=f"{done} pages and as often the index, a process each; slowest {slowest[1]} {slowest[0]:.1f} s"),
-            alone("index of all studies", [execute(index, folder)[0] for _ in range(3)])]
+def all_reports(folder: Path, repeats: int) -> list[dict]:
+    """Cold: every figure is drawn. Warm: no record has changed since, as when one study of many has a new one."""
+    pages, drawn = report_stages(folder), folder / "reports" / "figures" / "drawn"
+
+    def all_pages(cold: bool) -> float:
+        if cold:
+            shutil.rmtree(drawn, ignore_errors=True)
+        seconds, printed = execute([sys.executable, "stages/report.py", *pages], folder, check=False)
+        if "error:" in printed:  # of a study whose data nobody has prepared yet
+            print(printed.partition("error:")[2].strip()[:160])
+        return seconds
+
+    cold, warm = ([all_pages(cold) for _ in range(repeats)] for cold in (True, False))
+    note = f"{len(pages)} pages and the index in one command"
+    return [alone("reports of all studies, every figure drawn", cold, limit_s=5.0,
+                  note=f"cold: {note}, {len(list(drawn.iterdir()))} figures as PNG and SVG"),
+            alone("reports of all studies, nothing changed", warm, limit_s=5.0, note=f"warm: {note}, no figure drawn")]
 
 
 def create_study(folder: Path, runs: int) -> None:
@@ -116,9 +120,9 @@ def create_study(folder: Path, runs: int) -> None:
     path.write_text("features")
 
 
-def nothing_changed(folder: Path, runs: int, repeats: int) -> dict:
+def repro(folder: Path, repeats: int) -> tuple[list[float], float]:
+    """Wall seconds of `dvc repro` with nothing changed, and of the `dvc commit` that takes the outputs for its own."""
     dvc = [sys.executable, "-m", "dvc"]
-    create_study(folder, runs)
     if not (folder / ".dvc" / "config").exists():
         execute([*dvc, "init", "-q"], folder)
     committed, _ = execute([*dvc, "commit", "-f", "-q", "dvc.yaml"], folder)
@@ -128,8 +132,24 @@ def nothing_changed(folder: Path, runs: int, repeats: int) -> dict:
         if "up to date" not in printed.lower() or "running stage" in printed.lower():
             raise RuntimeError(f"dvc repro ran something: {printed[-800:]}")
         seconds.append(took)
-    return alone(f"nothing-changed dvc repro of {runs} runs", seconds[1:], limit_s=3.0,
-                 note=f"{2 * runs + 5} stages, one dvc.yaml; dvc commit of them took {committed:.0f} s")
+    return seconds[1:], committed
+
+
+def nothing_changed(folder: Path, runs: int, repeats: int) -> list[dict]:
+    """In this repository, in one whose only dvc.yaml is that study's, and in one with a single stage: DVC reads every dvc.yaml
+    and dvc.lock that it finds, whichever of them it is asked for."""
+    create_study(folder, runs)
+    every = [folder / "dvc.yaml", folder / "data" / "dvc.yaml", *folder.glob("studies/**/dvc.yaml")]
+    seconds, committed = repro(folder, repeats)
+    rows = [alone(f"nothing-changed dvc repro of {runs} runs", seconds, limit_s=3.0,
+                  note=f"{2 * runs + 5} stages in one of {len(every)} dvc.yaml; dvc commit of them took {committed:.0f} s")]
+    for path in every[1:]:
+        path.unlink()
+    rows.append(alone("the same without the other studies", repro(folder, repeats)[0], note="one dvc.yaml"))
+    (folder / "dvc.lock").unlink()
+    every[0].write_text("stages: {only: {cmd: python --version, deps: [params.yaml]}}\n")
+    rows.append(alone("nothing-changed dvc repro of one stage", repro(folder, repeats)[0], note="the least that DVC takes"))
+    return rows
 
 
 def main() -> None:
@@ -138,7 +158,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         copy_repository(folder)
-        rows = [*starts(folder, given.repeats), *all_reports(folder), nothing_changed(folder, given.runs, given.repeats)]
+        rows = [*starts(folder, given.repeats), *all_reports(folder, given.repeats),
+                *nothing_changed(folder, given.runs, given.repeats)]
     write("pipeline", rows, __doc__, given.out)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
 from mlrepro.models.checkpoints import load_network
 from mlrepro.models.classifier import Classifier
-from mlrepro.report import figures
+from mlrepro.report.figures import WIDTH
 from mlrepro.stage import main
 from mlrepro.training.run import create_task
 
@@ -39,7 +40,7 @@ def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
             picture = np.asarray(Image.open(root / name).convert("RGB"))
             best = [(manifest.classes[k], 1 / (1 + np.exp(-scores[k])), attended[k]) for k in np.argsort(-scores)[:LABELS]]
             path = folder / f"{page}-attention-{run_id}-s{seed}-{row + 1}.png"
-            figures.attention(picture, best, path)
+            draw(picture, best, path)
             print(f"attention: {name} -> {path}")
 
 
@@ -55,6 +56,19 @@ def cross_attention(model: Classifier, pictures: Tensor) -> tuple[Tensor, Tensor
         handle.remove()
     weights = layer(*inputs, need_weights=True)[1]
     return logits.float(), weights.float().unflatten(2, model.head.positions.shape[2:])
+
+
+def draw(picture: np.ndarray, maps: list[tuple[str, float, np.ndarray]], path: Path) -> None:
+    """A picture (H, W, 3) under each map of (label, probability, map (h, w)), which is scaled to its maximum; PNG alone."""
+    height, width = picture.shape[:2]
+    figure = Figure((WIDTH, WIDTH / len(maps) * height / width + 0.3), dpi=150, layout="tight")
+    for axes, (label, probability, weights) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps, strict=True):
+        axes.imshow(picture)
+        axes.imshow(weights, cmap="inferno", vmin=0, alpha=0.6, interpolation="bilinear", extent=(0, width, height, 0))
+        axes.set_title(f"{label} {probability:.2f}", fontsize=10, parse_math=False)
+        axes.set_axis_off()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None})
 
 
 main(stage, "params.yaml", "run", "seed", "picture...")

@@ -1,33 +1,58 @@
-"""Renders a pipeline's page under reports/ and the index of all pages, from records alone."""
+"""Renders the page of a pipeline under reports/ and the index of all pages, from records alone.
 
+Several params.yaml at once: their pages in as many processes as there are processors, and the index once; what is wrong with one
+of them does not hold up the others. A figure is drawn anew where its data or the code have changed.
+"""
+
+import multiprocessing
+import os
 from functools import partial
 from pathlib import Path
 
+from mlrepro.errors import InputError
 from mlrepro.layout import Layout, current_records, read_layout
 from mlrepro.report.overview import write_index
 from mlrepro.report.pages import write_comparison
-from mlrepro.report.recommend import advice
 from mlrepro.report.study_page import write_study
 from mlrepro.report.study_results import read_study
 from mlrepro.stage import main
 
 
-def stage(settings: str) -> None:
-    layout = read_layout(settings)
-    if (layout.folder / "study.yaml").exists():
-        write_study(read_study(layout.folder), layout.page)
+def stage(*settings: str) -> None:
+    layouts = [read_layout(path) for path in settings]
+    if len(layouts) == 1:
+        write_page(*layouts)
+        errors = []
     else:
-        compare(layout)
+        longest_first = sorted(layouts, key=lambda layout: -len([*layout.results.glob("*.json")]))
+        with multiprocessing.get_context("fork").Pool(os.cpu_count()) as processes:
+            errors = [*filter(None, processes.map(attempt, longest_first, chunksize=1))]
     write_index(Path("reports"), Path("studies"))
-    print(f"report: {layout.page} and reports/README.md")
+    print("report:", *(layout.page for layout in layouts), "and reports/README.md")
+    if errors:
+        raise InputError("; ".join(errors))
 
 
-def compare(layout: Layout) -> None:
+def attempt(layout: Layout) -> str | None:
+    """What is wrong with the page's input, if anything."""
+    try:
+        write_page(layout)
+    except InputError as error:
+        return str(error)
+
+
+def write_page(layout: Layout) -> None:
+    if (layout.folder / "study.yaml").exists():
+        return write_study(read_study(layout.folder), layout.page)
+    advise = None
+    if layout.study == "own-data":
+        from mlrepro.report.recommend import advice  # here and not above: the other pages would wait for pandas and SciPy
+        advise = partial(advice, layout=layout)
     title = layout.pipeline.title or f"{layout.study}: {layout.name}"
     intro = layout.pipeline.intro or f"Methods compared on the data set that `{layout.settings}` describes."
     records = current_records(layout)
     write_comparison(title, intro, records, layout.expected, layout.page, f"dvc repro {layout.dvc_file}", layout.searched,
-                     layout.pipeline.orderings, partial(advice, layout=layout) if layout.study == "own-data" else None)
+                     layout.pipeline.orderings, advise)
 
 
-main(stage, "params.yaml")
+main(stage, "params.yaml", "params.yaml ...")

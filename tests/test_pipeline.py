@@ -7,7 +7,9 @@ import sys
 
 import pytest
 import yaml
-from conftest import LINEAR, ROLE, ROOT, run_settings, write_yaml
+from conftest import LINEAR, ROLE, ROOT, run_settings, stage, write_yaml
+
+from mlrepro.training.checkpoint import CODE
 
 BIN = os.path.dirname(sys.executable)
 ENVIRONMENT = {**os.environ, "PATH": BIN + os.pathsep + os.environ["PATH"], "DVC_NO_ANALYTICS": "true"}
@@ -68,6 +70,37 @@ def test_from_archive_to_report_and_what_a_change_runs_again(dvc_repository, tmp
     run(folder, "dvc", "repro", "-s", "report")
     page = (folder / "reports" / "demo.md").read_text()
     assert f"evaluate@{ROLE}-0" in page and f"evaluate@{LINEAR}-0" not in page
+
+
+@pytest.mark.parametrize("path", sorted([ROOT / "dvc.yaml", *ROOT.glob("studies/**/dvc.yaml")]), ids=lambda it: it.parent.name)
+def test_what_an_evaluate_stage_runs_is_what_it_depends_on(path):
+    """The code that trains: as folders of its own, or through the training.json of a train stage that names them."""
+    stages, code = yaml.safe_load(path.read_text()).get("stages", {}), {f"src/mlrepro/{name}" for name in CODE if "." not in name}
+    if "evaluate" not in stages:
+        return
+    own, train = set(stages["evaluate"]["deps"]), stages.get("train", {"deps": [], "outs": []})
+    trained = {out for out in train["outs"] if out.endswith("/training.json")} & own
+    assert code <= (set(train["deps"]) if trained else own)
+    assert {"stages/evaluate.py", "src/mlrepro/evaluation.py"} <= own
+
+
+def test_pages_of_several_pipelines_in_one_command(repository):
+    """The same bytes as one after the other; what is wrong with one of them ends neither the others nor the index."""
+    settings = yaml.safe_load((repository / "params.yaml").read_text())
+    for study in ("first", "second"):
+        write_yaml(repository / "studies" / study / "params.yaml", settings)
+        shutil.copytree(repository / "runs", repository / "studies" / study / "runs")
+        stage(repository, "report", f"studies/{study}/params.yaml")
+    names = ("README.md", "first.md", "second.md")
+    before = [(repository / "reports" / name).read_bytes() for name in names]
+    for name in names:
+        (repository / "reports" / name).unlink()
+    (repository / "results" / "digits").mkdir(parents=True)
+    (repository / "results" / "digits" / f"{LINEAR}-s0.json").write_text("{}")
+    every = [f"studies/{study}/params.yaml" for study in ("first", "second")]
+    done = stage(repository, "report", "params.yaml", *every, check=False)
+    assert done.returncode == 1 and f"{LINEAR}-s0.json: not a result record" in done.stderr
+    assert [(repository / "reports" / name).read_bytes() for name in names] == before
 
 
 def test_the_lock_file_matches_the_tree(tmp_path):

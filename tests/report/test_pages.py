@@ -8,6 +8,7 @@ from test_tables import VOC, by_run, cells, made_up_record
 
 from mlrepro.config import Ordering
 from mlrepro.errors import InputError
+from mlrepro.report import figures
 from mlrepro.report.orderings import ordering_section
 from mlrepro.report.pages import summary, write_comparison
 from mlrepro.report.tables import ranked
@@ -80,6 +81,40 @@ def test_regeneration_is_byte_identical(page, tmp_path):
     assert len(files) == 1 + 2 * len(FIGURES)
     for file in files:
         assert (tmp_path / file).read_bytes() == (page[0] / file).read_bytes(), file
+
+
+def test_a_figure_is_drawn_again_where_anything_of_it_changed(tmp_path, monkeypatch):
+    write(tmp_path)
+    drawn = []
+    blank = figures.blank_figure
+    monkeypatch.setattr(figures, "blank_figure", lambda stem, height: drawn.append(stem.name) or blank(stem, height))
+
+    def redrawn(records=None) -> set[str]:
+        drawn.clear()
+        write(tmp_path, records)
+        return {name.removeprefix("own-data-toy-") for name in drawn}
+
+    assert redrawn() == set()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "figures").glob("*.*")}
+    (tmp_path / "figures" / "own-data-toy-cost.svg").unlink()
+    (tmp_path / "figures" / "own-data-toy-classes.png").write_bytes(before["own-data-toy-classes.png"][:-1])
+    (tmp_path / "figures" / "drawn" / "own-data-toy-labels").unlink()
+    assert redrawn() == {"cost", "classes", "labels"}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "figures").glob("*.*")} == before
+
+    changed = study()
+    of_one = changed["linear-asl-efficientnet_lite0-toy-224"]  # no run of the figures by class
+    of_one[1] = of_one[1].model_copy(update={"history": of_one[1].history[:-1]})
+    assert redrawn(changed) == {"curves"} and redrawn(changed) == set()
+    assert (tmp_path / "figures" / "own-data-toy-curves.svg").read_bytes() != before["own-data-toy-curves.svg"]
+    module = tmp_path / "module.py"
+    module.write_text("")
+    monkeypatch.setattr(figures, "CODE", [*figures.CODE, module])
+    assert redrawn(changed) == set()
+    module.write_text("# other code")
+    assert redrawn(changed) == set(FIGURES)
+    monkeypatch.setattr(figures, "version", lambda library: "another")
+    assert redrawn(changed) == set(FIGURES)
 
 
 def test_page_without_records_has_the_commands_and_no_figures(tmp_path):

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from conftest import LINEAR, PICTURES, ROLE, run_settings, stage, write_yaml
 
+from mlrepro.training.checkpoint import code_digests
+
 OFF = {"MLREPRO_TRACKING": "none"}
 
 
@@ -104,3 +106,5 @@ def test_training_facts(repository):
     facts = json.loads((repository / "outputs/demo/digits" / f"{LINEAR}-s0" / "training.json").read_text())
     assert facts["pretrained"].startswith("package://") and len(facts["pretrained_sha256"]) == 64
     assert facts["environment"]["images_per_second"] > 0 and facts["epochs"]["last"] == 2
+    # Evaluate stages run again after a change of code because this file then differs.
+    assert facts["code_sha256"] == hashlib.sha256(json.dumps(code_digests()).encode()).hexdigest()

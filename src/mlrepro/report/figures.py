@@ -1,32 +1,36 @@
 """Figures of result records, as PNG and SVG. Drawing the same records again gives the same bytes.
 
 Each function takes runs in rank order and the path without its suffix. Lines and points differ in style and marker as
-well as in colour, and runs are labelled beside the axes.
+well as in colour, and runs are labelled beside the axes. matplotlib is imported where a figure is drawn: most are up to date.
 """
 
+import hashlib
 import itertools
 import statistics
+from collections.abc import Callable
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib.style
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from pydantic_core import to_json
 
 from mlrepro.report.tables import REGIMES, Runs, class_ap, mean
 from mlrepro.results import Record
 
 WIDTH = 9.0  # inches; at 100 dots an inch the width that GitHub gives a page
 STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "0.9",
-         "axes.axisbelow": True, "savefig.dpi": 150, "svg.hashsalt": "mlrepro", "legend.frameon": False, "lines.markersize": 5,
+         "axes.axisbelow": True, "savefig.dpi": 150, "svg.hashsalt": "mlrepro", "svg.fonttype": "none", "legend.frameon": False,
+         "lines.markersize": 5, "axes.titley": 1.0,  # without it, each draw looks whether ticks are in a title's way
          "text.parse_math": False}  # a label may hold dollar signs
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]  # Okabe & Ito
 LINES = ["-", "--", "-.", ":"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
-SERIES = [("o", "#0072B2", "#0072B2"), ("s", "#D55E00", "white"), ("^", "#009E73", "#009E73")]  # marker, colour, filling
+SERIES = [("o", "#0072B2", "#0072B2"), ("s", "#D55E00", "none"), ("^", "#009E73", "#009E73")]  # marker, colour, filling
 LABEL_LENGTH = 38  # characters that the right margin holds
+LIBRARIES = "matplotlib", "numpy", "scikit-learn"  # with the modules of CODE they decide how data are drawn
+CODE = [path for part in ("", "report", "metrics") for path in sorted((Path(__file__).parents[1] / part).glob("*.py"))]
 
 
 def short_names(runs: Runs) -> dict[str, str]:
@@ -42,8 +46,7 @@ def short_names(runs: Runs) -> dict[str, str]:
 def training_curves(runs: Runs, stem: Path, column: str = "val_mAP", label: str = "validation mAP (%)") -> None:
     """A column of the histories by epoch, mean over seeds: a panel a labels regime, a line a run, as far as every seed got."""
     names = short_names(runs)
-    lines = {regime: [run for run, records in runs.items() if records[0].run.labels == regime] for regime in REGIMES}
-    lines = {regime: group for regime, group in lines.items() if group}
+    lines = {regime: group for regime in REGIMES if (group := [run for run in runs if runs[run][0].run.labels == regime])}
     columns = 3 - len(lines)  # of each legend
     legend = 0.2 * max(-(-len(group) // columns) for group in lines.values()) + 0.7  # inches
     height = 3.4 + legend
@@ -82,6 +85,7 @@ class Point(NamedTuple):
 
 def map_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
     """A panel a title: mAP against GMACs, printed hollow and reproduced filled (bar: +- 2 SE), joined by a line."""
+    from matplotlib.lines import Line2D
     every = [point for points in panels.values() for point in points]
     series = dict.fromkeys(point.series for point in every)
     styles = {name: (MARKERS[i % len(MARKERS)], COLOURS[i % len(COLOURS)]) for i, name in enumerate(series)}
@@ -91,14 +95,14 @@ def map_against_cost(panels: dict[str, list[Point]], stem: Path) -> None:
         figure.subplots_adjust(left=0.09, right=0.57, top=1 - 0.7 / total, bottom=0.55 / total, hspace=0.3)
         rows = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
         for axes, (title, points) in zip(rows, panels.items(), strict=True):
-            for point in points:
-                marker, colour = styles[point.series]
-                if point.reported is not None:
-                    axes.plot(point.gmacs, point.reported, marker, color=colour, markerfacecolor="white")
-                if None not in (point.reported, point.reproduced):
-                    axes.plot([point.gmacs] * 2, [point.reported, point.reproduced], "-", color=colour, linewidth=0.8)
-                if point.reproduced is not None:
-                    axes.errorbar(point.gmacs, point.reproduced, yerr=2 * point.error, fmt=marker, color=colour, elinewidth=0.8)
+            for name, (marker, colour) in styles.items():
+                own = [point for point in points if point.series == name]
+                axes.plot([p.gmacs for p in own], [p.reported for p in own], marker, color=colour, markerfacecolor="white")
+                own = [point for point in own if point.reproduced is not None]
+                gmacs, reproduced = [p.gmacs for p in own], [p.reproduced for p in own]
+                axes.errorbar(gmacs, reproduced, [2 * p.error for p in own], fmt=marker, color=colour, elinewidth=0.8)
+                axes.vlines(gmacs, reproduced, [p.reproduced if p.reported is None else p.reported for p in own], colour,
+                            linewidth=0.8)
             axes.margins(x=0.08, y=0.12)
             axes.set_title(title, loc="left", fontsize=10)
             axes.set_ylabel("mAP (%)")
@@ -138,16 +142,31 @@ def class_average_precision(best: Runs, stem: Path) -> None:
 def label_distribution(record: Record, stem: Path) -> None:
     """Positives by class on a logarithmic axis (0 at its left end), most frequent in train first."""
     classes = sorted(record.selected.per_class, key=lambda c: -c.train)
-    series = {"train": [c.train for c in classes], "observed in train": [c.observed for c in classes],
-              "test": [c.test for c in classes]}
-    if record.run.labels == "full":
-        del series["observed in train"]
+    observed = {"observed in train": [c.observed for c in classes]} if record.run.labels == "single" else {}
+    series = {"train": [c.train for c in classes], **observed, "test": [c.test for c in classes]}
     _dots(stem, [c.name for c in classes], "positives", series, logarithmic=True)
+
+
+def draw(figure: Callable[..., None], data: tuple, stem: Path, options: dict) -> None:
+    """figure(*data, stem, **options), unless the PNG and SVG that it writes are there, byte for byte as the same function, code
+    and data last gave them: `drawn/` beside them (not kept in git) remembers that."""
+    read, memory = [*CODE, stem.with_suffix(".png"), stem.with_suffix(".svg")], stem.parent / "drawn" / stem.name
+    known = to_json([figure.__name__, data, options, *map(version, LIBRARIES)], fallback=np.ndarray.tolist)
+
+    def digest() -> str:
+        return hashlib.sha256(b"".join([known, *(path.read_bytes() for path in read if path.exists())])).hexdigest()
+
+    if not memory.exists() or memory.read_text() != digest():
+        figure(*data, stem, **options)
+        memory.parent.mkdir(exist_ok=True)
+        memory.write_text(digest())
 
 
 @contextmanager
 def blank_figure(stem: Path, height: float):
     """A blank figure, written as PNG and SVG at the end: without dates, versions or random ids."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(WIDTH, height), facecolor="white")
         yield figure
@@ -165,22 +184,22 @@ def _shorten(text: str, length: int) -> str:
 
 def _label_in_margin(axes, ends: list[tuple[float, float, str, str]]) -> None:
     """Writes each (x, y, text, colour) right of the axes at the height of its point, spread so that no two overlap."""
-    low, high = axes.get_ylim()
+    from matplotlib.collections import LineCollection
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     gap = 0.2 / (axes.figure.get_figheight() * axes.get_position().height) * (high - low)
     ends = sorted(ends, key=lambda end: end[1])
     steps = gap * np.arange(len(ends))
     lowest = np.maximum.accumulate(np.maximum([end[1] for end in ends], low) - steps)
     heights = np.minimum(lowest, high - steps[-1]) + steps
+    margin, lines = right + 0.06 * (right - left), []
     for (x, y, text, colour), height in zip(ends, heights, strict=True):
-        axes.annotate(text, (x, y), (1.06, height), textcoords=axes.get_yaxis_transform(), va="center", fontsize=9,
-                      color=colour, annotation_clip=False,
-                      arrowprops={"arrowstyle": "-", "color": "0.65", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3,
-                                  "relpos": (0, 0.5)})
-    axes.set_ylim(low, high)
+        axes.text(margin, height, text, va="center", fontsize=9, color=colour)
+        lines.append([(x, y), (margin - 0.005 * (right - left), height)])
+    axes.add_artist(LineCollection(lines, colors="0.65", linewidths=0.7, zorder=1, clip_on=False))  # below the points
+    axes.set(xlim=(left, right), ylim=(low, high))
 
 
-def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[float | None]],
-          logarithmic: bool = False) -> None:
+def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[float | None]], logarithmic: bool = False) -> None:
     """A row a name, a marker a series; beyond 40 names in two columns. Values: percent, or counts on a log axis."""
     parts = 1 if len(names) <= 40 else 2
     length = -(-len(names) // parts)
@@ -189,10 +208,9 @@ def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[floa
         panels = figure.subplots(1, parts, sharex=True, squeeze=False)[0]
         for part, axes in enumerate(panels):
             rows = range(part * length, min((part + 1) * length, len(names)))
-            for (marker, colour, filling), values in zip(SERIES, series.values(), strict=False):
-                kept = [(values[i], i) for i in rows if values[i] is not None]
-                axes.plot([x for x, _ in kept], [y for _, y in kept], linestyle="", marker=marker, color=colour,
-                          markerfacecolor="none" if filling == "white" else filling, clip_on=False)
+            for (marker, colour, filling), (label, values) in zip(SERIES, series.items(), strict=False):
+                axes.plot([values[i] for i in rows], rows, marker, color=colour, markerfacecolor=filling, clip_on=False,
+                          label=label)
             axes.set_yticks(rows, [_shorten(names[i], 22) for i in rows], fontsize=9)
             axes.set_ylim((part + 1) * length - 0.5, part * length - 0.5)
             axes.set_xlabel(xlabel)
@@ -204,19 +222,4 @@ def _dots(stem: Path, names: list[str], xlabel: str, series: dict[str, list[floa
                 axes.set_xlim(-2, 102)
         top = 1 - 0.4 / figure.get_figheight()
         figure.subplots_adjust(left=0.19, right=0.98, top=top, bottom=0.6 / figure.get_figheight(), wspace=0.72)
-        handles = [Line2D([], [], linestyle="", marker=marker, color=colour, label=label, markerfacecolor=filling)
-                   for label, (marker, colour, filling) in zip(series, SERIES, strict=False)]
-        figure.legend(handles=handles, loc="upper right", ncols=len(handles), bbox_to_anchor=(0.98, 1.0))
-
-
-def attention(picture: np.ndarray, maps: list[tuple[str, float, np.ndarray]], path: Path) -> None:
-    """A picture (H, W, 3) under each map of (label, probability, map (h, w)), which is scaled to its maximum; PNG alone."""
-    height, width = picture.shape[:2]
-    figure = Figure((WIDTH, WIDTH / len(maps) * height / width + 0.3), dpi=150, layout="tight")
-    for axes, (label, probability, weights) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps, strict=True):
-        axes.imshow(picture)
-        axes.imshow(weights, cmap="inferno", vmin=0, alpha=0.6, interpolation="bilinear", extent=(0, width, height, 0))
-        axes.set_title(f"{label} {probability:.2f}", fontsize=10, parse_math=False)
-        axes.set_axis_off()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})
+        figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=len(series), bbox_to_anchor=(0.98, 1.0))

@@ -14,17 +14,17 @@ PANELS = {"loss": ["loss"], "IoU (%)": ["sample_IoU"], "precision (%)": ["sample
           "recall (%)": ["sample_recall", "OR", "CR"], "F1 (%)": ["sample_F1", "micro_F1", "macro_F1"]}
 
 
-def label_sections(runs: Runs, link: Callable[[str, str, Callable[[Path], None]], str]) -> list[str]:
-    """Markdown for ranked runs; nothing for records of older versions. link(name, alternative text, draw): as figure_link."""
-    curves = [link(f"epochs-{run}", f"Metrics of {run} by epoch", lambda stem, records=records: epoch_curves(records, stem))
+def label_sections(runs: Runs, link: Callable[..., str]) -> list[str]:
+    """Markdown for ranked runs; nothing for records of older versions. link: figure_link of the page."""
+    curves = [link(f"epochs-{run}", f"Metrics of {run} by epoch", epoch_curves, records)
               for run, records in runs.items() if records[0].history[-1].metrics]
     parts = ["## Metrics by epoch", "At threshold 0.5; train: the answers given while it learnt.", *curves] * bool(curves)
     for run, (record, *_) in list(runs.items())[:1]:
         if (classes := record.selected.per_class)[0].confusion:
             parts += ["## Balancing and errors by label", "Positives of train, and those of as many class-uniform draws.",
-                      link("balance", "Positives before and after balancing", lambda stem: balance(classes, stem)),
+                      link("balance", "Positives before and after balancing", balance, classes),
                       f"Decisions of {code(run)} on test at threshold 0.5, the labels with most errors first.",
-                      link("confusion", "A 2 x 2 confusion matrix a label", lambda stem: confusion_matrices(classes, stem)),
+                      link("confusion", "A 2 x 2 confusion matrix a label", confusion_matrices, classes),
                       f"`python stages/gallery.py <params.yaml> {run} {record.seed} <class>` draws the pictures of its errors."]
     return parts
 
@@ -59,13 +59,17 @@ def confusion_matrices(classes: list[ClassResult], stem: Path) -> None:
     """Counts by label, shaded by their share of the row, in sklearn's order: 001's Figure 7."""
     worst = sorted(classes, key=lambda c: -sum(c.confusion[1:3]))[:42]  # a figure's worth
     rows = -(-len(worst) // 6)
-    with blank_figure(stem, 0.3 + 1.75 * rows) as figure:
-        for place, c in enumerate(worst, 1):
-            axes, counts = figure.add_subplot(rows, 6, place), np.reshape(c.confusion, (2, 2))
-            axes.imshow(counts / np.maximum(1, counts.sum(1, keepdims=True)), cmap="Blues", vmin=0, vmax=1.6)
+    shares = np.full((3 * rows, 18), np.nan)  # a 2 x 2 block a label, with room to its left and below
+    with blank_figure(stem, 0.3 + 1.5 * rows) as figure:
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.5, 17.7), ylim=(3 * rows - 0.9, -1.1))
+        for place, c in enumerate(worst):
+            (y, x), counts = (3 * (place // 6), 3 * (place % 6) + 1), np.reshape(c.confusion, (2, 2))
+            shares[y:y + 2, x:x + 2] = counts / np.maximum(1, counts.sum(1, keepdims=True))
             for (row, column), n in np.ndenumerate(counts):
-                axes.text(column, row, n, ha="center", va="center")
-            axes.set_title(c.name[:20], fontsize=10)
-            axes.set(xticks=[0, 1], yticks=[0, 1], xticklabels=["said no", "said yes"], yticklabels=["is not", "is"])
-            axes.tick_params(labelsize=8, grid_alpha=0)
-        figure.subplots_adjust(left=0.06, right=0.99, top=1 - 0.3 / (0.3 + 1.75 * rows), bottom=0.2 / rows, wspace=0.4, hspace=.5)
+                axes.text(x + column, y + row, n, ha="center", va="center")
+            axes.text(x + 0.5, y - 0.58, c.name[:20], ha="center", va="bottom")
+            for i, (actual, said) in enumerate((("is not", "said no"), ("is", "said yes"))):
+                axes.text(x - 0.58, y + i, actual, ha="right", va="center", fontsize=8)
+                axes.text(x + i, y + 1.58, said, ha="center", va="top", fontsize=8)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
+        axes.set_axis_off()

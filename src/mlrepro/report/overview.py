@@ -14,6 +14,7 @@ def write_index(reports: Path, studies: Path) -> None:
     """Writes `reports`/README.md from the studies below `studies` that have a study.yaml, and from the other pages there.
 
     Every report stage calls it, so it depends on what is on disk alone. Raises InputError where a page has no title."""
+    index = reports / "README.md"
     found = [read_study(path.parent) for path in sorted(studies.glob("*/study.yaml"))]
     parts = ["# Reports"]
     if found:
@@ -22,9 +23,8 @@ def write_index(reports: Path, studies: Path) -> None:
                   "Results are printed rows, one for each data set; their status is computed from result records. A study's page "
                   "says what each word means, and what a run that is not run would take."]
     if panels := _coco_panels(found):
-        path = reports / "README.md"
-        parts += ["## mAP against cost, COCO", figure_link(path, "cost", "mAP against measured GMACs on COCO",
-                                                           lambda stem: figures.map_against_cost(panels, stem)),
+        parts += ["## mAP against cost, COCO",
+                  figure_link(index, "cost", "mAP against measured GMACs on COCO", figures.map_against_cost, panels),
                   "Printed mAP (hollow) and reproduced mAP (filled) at the GMACs that this project measures. COCO 2014 and 2017 "
                   "have different test pictures: a number of one is not comparable with a number of the other."]
     others = _other_pages(reports, {study.folder.name for study in found})
@@ -32,7 +32,7 @@ def write_index(reports: Path, studies: Path) -> None:
         parts += ["## Other pages"] * bool(found)
         parts.append("\n".join(others) or "No page has been made yet: `dvc repro` makes the first.")
     reports.mkdir(parents=True, exist_ok=True)
-    (reports / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    index.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def _study_table(found: list[StudyResults], reports: Path) -> str:

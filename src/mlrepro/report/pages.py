@@ -1,6 +1,7 @@
 """The page that compares runs on one data set, in markdown."""
 
 from collections.abc import Callable, Container, Sequence
+from functools import partial
 from pathlib import Path
 
 from mlrepro.config import Ordering
@@ -40,7 +41,7 @@ def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, 
     if runs:
         parts += _labels_sections(runs, path) + counts_section("## Number of labels", runs, path)
         parts += _metric_sections(runs) + _data_sections(runs, path) + attention_section(path)
-        parts += label_sections(runs, lambda *figure: figure_link(path, *figure))
+        parts += label_sections(runs, partial(figure_link, path))
     parts += ["## How this page was made", f"```sh\n{command}\n```", "From result records alone; runs whose inputs did not "
               "change are not trained again. What its words mean: [reading the reports](../docs/reading-reports.md)."]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,9 +120,10 @@ def _incomplete(runs: Runs, expected: dict[str, list[int]], command: str, search
     return parts
 
 
-def figure_link(path: Path, name: str, alt: str, draw: Callable[[Path], None]) -> str:
+def figure_link(path: Path, name: str, alt: str, figure: Callable[..., None], *data, **options) -> str:
+    """Draws figure(*data, stem, **options) for the page `path`."""
     stem = path.parent / "figures" / f"{path.stem}-{name}"
-    draw(stem)
+    figures.draw(figure, data, stem, options)
     return f"[![{alt}](figures/{stem.name}.png)](figures/{stem.name}.svg)"
 
 
@@ -146,22 +148,21 @@ def _labels_sections(runs: Runs, path: Path) -> list[str]:
     named = " and ".join(f"{code(run)} ({REGIMES[records[0].run.labels]})" for run, records in best.items())
     parts += ["## Class by class", f"The best run of each labels regime: {named}. The counts are positives; † marks "
               f"classes with fewer than {tables.FEW_POSITIVES} test positives, whose AP rests on a few pictures.",
-              figure_link(path, "classes", "Average precision by class",
-                      lambda stem: figures.class_average_precision(best, stem)),
+              figure_link(path, "classes", "Average precision by class", figures.class_average_precision, best),
               folded(text, text.count("\n"), "AP by class")]
     return parts
 
 
 def counts_section(heading: str, runs: Runs, path: Path, suffix: str = "") -> list[str]:
     """How many labels the runs predict, and how good ROLE's estimated ones are; nothing for records without either."""
-    told = {run: records for run, records in runs.items() if None not in tables.positives(records)}
+    told = {run: records for run, records in runs.items() if None not in [r.selected.predicted_positives for r in records]}
     if not told:
         return []
     parts = [heading, "Labels that a picture's probabilities add up to: on test beside the true number and the loss's k, and by "
              "epoch on validation.", tables.positives_table(told)]
     if drawn := {run: records for run, records in told.items() if figures.validation_curve(records, "val_positives")}:
-        parts.append(figure_link(path, f"positives-curves{suffix}", "Labels a validation picture by epoch, a line a run", lambda
-                                 stem: figures.training_curves(drawn, stem, "val_positives", "labels a validation picture")))
+        parts.append(figure_link(path, f"positives-curves{suffix}", "Labels a validation picture by epoch, a line a run",
+                                 figures.training_curves, drawn, column="val_positives", label="labels a validation picture"))
     if estimates := tables.estimates_table(told):
         parts += ["ROLE's estimated labels of the training pictures, after the first, the best and the last epoch: their mAP "
                   "against all true labels (percent), and how many a picture they add up to.", estimates]
@@ -181,20 +182,19 @@ def _metric_sections(runs: Runs) -> list[str]:
 def _data_sections(runs: Runs, path: Path) -> list[str]:
     records = [record for group in runs.values() for record in group]
     parts = ["## Training", figure_link(path, "curves", "Validation mAP by epoch, a line a run",
-                                    lambda stem: figures.training_curves(runs, stem))]
+                                    figures.training_curves, runs)]
     observed = next((r for r in records if r.run.labels == "single"), records[0])
     text = tables.label_table(observed)
     parts += ["## Data", "Pictures expected (annotated), used (readable) and rejected.", tables.picture_table(records),
-              "Positives by class.", figure_link(path, "labels", "Positives by class and split",
-                                             lambda stem: figures.label_distribution(observed, stem)),
+              "Positives by class.",
+              figure_link(path, "labels", "Positives by class and split", figures.label_distribution, observed),
               folded(text, text.count("\n"), "Positives by class")]
     parts += ["## Cost and environment", tables.cost_table(runs)]
     names = figures.short_names(runs)
     points = [figures.Point(names[run], REGIMES[r.run.labels], r.cost.gmacs, None, mean_map(group), tables.standard_error(group))
               for run, group in runs.items() for r in group[:1] if mean_map(group) is not None]
     if len({f"{point.gmacs:.2f}" for point in points}) > 1:
-        parts.append(figure_link(path, "cost", "Test mAP against GMACs a picture",
-                                 lambda stem: figures.map_against_cost({"": points}, stem)))
+        parts.append(figure_link(path, "cost", "Test mAP against GMACs a picture", figures.map_against_cost, {"": points}))
     elif points:
         parts.append("All runs cost the same GMACs a picture, so mAP against cost is not drawn.")
     return parts + [tables.environment_table(records)]

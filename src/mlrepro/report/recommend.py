@@ -53,7 +53,7 @@ def advice(runs: Runs, ties: set[str], path: Path, layout: Layout) -> list[str]:
     images, wrong = manifest.frame["image"].iloc[manifest.rows("test")].to_numpy(), mistakes(p, y)
     listed = [[code(images[i]), escape(manifest.classes[j]), "yes" if y[i, j] else "no", number(p[i, j], 3)] for i, j in wrong]
     return [*parts, "### Its scores on test",
-            figure_link(path, "scores", "Precision against recall, and reliability", lambda stem: draw_scores(p, y, stem)),
+            figure_link(path, "scores", "Precision against recall, and reliability", draw_scores, p, y),
             "Left: a thin line a label, a thick one for all decisions. Right: the share of positives at each score; the expected "
             f"calibration error is {error:.2f} points ({BINS} bins; Guo et al. 2017, eq. 3).",
             "### Its greatest mistakes on test", table("llrr", ["picture", "label", "given", "score"], listed[:LISTED]),

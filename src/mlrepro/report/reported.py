@@ -245,5 +245,4 @@ def load_reported(path: Path) -> list[ReportedRow]:
 
 def load_study(folder: Path) -> Study:
     """Reads studies/<name>/{study.yaml, reported.csv}. That the two agree is tested (tests/report/study_checks.py)."""
-    folder = Path(folder)
     return Study(name=folder.name, text=load(StudyText, folder / "study.yaml"), rows=load_reported(folder / "reported.csv"))

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from mlrepro.report import figures
@@ -28,8 +29,8 @@ def write_study(results: StudyResults, path: Path) -> None:
     if not results.complexity:
         parts.append(f"GMACs and parameters are not measured yet: `dvc repro {name}/dvc.yaml:complexity`.")
     if panels := cost_points(results):
-        parts += ["## mAP against cost", figure_link(path, "cost", "mAP against measured GMACs",
-                                                     lambda stem: figures.map_against_cost(panels, stem)),
+        parts += ["## mAP against cost",
+                  figure_link(path, "cost", "mAP against measured GMACs", figures.map_against_cost, panels),
                   "Printed mAP (hollow) and reproduced mAP (filled, bar: 2 SE) at the GMACs that this project measures for the "
                   "model that the row names, which are not always those that the paper prints."]
     parts += ["## The printed tables, and what was reproduced", _legend(results)]
@@ -37,7 +38,7 @@ def write_study(results: StudyResults, path: Path) -> None:
         parts += [f"### {_name(listed.id)}: {listed.title}", _caption(results, listed), *study_tables(results, listed)]
     parts += _measured_section(results, path) + sweep_sections(results, path) + attention_section(path)
     runs = {r.row.run: r.records for r in results.all if r.records and r.records[0].history and r.records[0].history[-1].metrics}
-    parts += label_sections(ranked(runs), lambda *figure: figure_link(path, *figure))
+    parts += label_sections(ranked(runs), partial(figure_link, path))
     if costs := cost_table(results):
         parts += ["## What the models cost", "For one picture, measured on the built models.", costs]
     parts += _not_run_section(results) + _not_comparable_section(results)
@@ -128,8 +129,7 @@ def _measured_section(results: StudyResults, path: Path) -> list[str]:
     for name, measured in sorted(by_set.items()):
         runs = ranked(measured)
         parts += [f"### On {name}",
-                  figure_link(path, f"curves-{name}", "Validation mAP by epoch, a line a run",
-                              lambda stem, runs=runs: figures.training_curves(runs, stem)),
+                  figure_link(path, f"curves-{name}", "Validation mAP by epoch, a line a run", figures.training_curves, runs),
                   *counts_section(f"### Number of labels on {name}", runs, path, f"-{name}")]
     return parts
 

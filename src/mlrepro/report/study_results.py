@@ -94,8 +94,7 @@ def read_study(folder: Path) -> StudyResults:
         for row in (row for row in study.rows if row.table == listed.id):
             groups.setdefault(row.cell[:-1], {})[row.metric] = row
         results[listed.id] = [_result(cells, records, len(seeds)) for cells in groups.values()]
-    return StudyResults(folder, study, results, records, _read_complexity(folder / "complexity.json"),
-                        _stages(folder), seeds)
+    return StudyResults(folder, study, results, records, _read_complexity(folder / "complexity.json"), _stages(folder), seeds)
 
 
 def _stages(folder: Path) -> dict[str, list[str]]:

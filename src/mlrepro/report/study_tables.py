@@ -17,7 +17,6 @@ AVERAGES = {"micro": "", "macro": ", macro", "sample": ", per sample"}  # of an 
 HEADERS = {"GFLOPs": "GFLOPs, printed", "params_m": "M params, printed", "samples_f1": "F1", "samples_iou": "IoU",
            "samples_precision": "precision", "samples_recall": "recall", "mAP_paper": "mAP by the paper"}
 
-
 Columns = dict[str, Sequence[str]]  # header -> cells
 LEFT = {"row", "model", "data set", "status", "backbone", "variant", "weights to start from"}  # the others hold numbers
 

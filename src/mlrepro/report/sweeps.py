@@ -27,7 +27,7 @@ def sweep_sections(results: StudyResults, path: Path) -> list[str]:
                   for name, series in points.items() if len(series) > 1 and not isinstance(series[0][0], str)}
         if curves:
             parts.append(figure_link(path, sweep.id.lower().replace(" ", "-"), f"Test mAP against {sweep.setting}",
-                                     lambda stem, sweep=sweep, curves=curves: map_against_setting(curves, sweep.setting, stem)))
+                                     map_against_setting, curves, sweep.setting))
         rows = [[escape(name), escape(str(value)), spread(metric_values(records[run], "mAP")),
                  number(standard_error(records[run]))] for name, series in points.items() for value, run in series]
         if rows:

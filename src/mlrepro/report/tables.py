@@ -92,8 +92,7 @@ def noise(first: list[Record], second: list[Record]) -> float:
 def within_noise(runs: Runs) -> set[str]:
     """Runs, apart from the first, that cannot be told apart from it."""
     scored = [run for run, records in runs.items() if mean_map(records) is not None]
-    return {run for run in scored[1:] if mean_map(runs[scored[0]]) - mean_map(runs[run])
-            <= noise(runs[scored[0]], runs[run])}
+    return {run for run in scored[1:] if mean_map(runs[scored[0]]) - mean_map(runs[run]) <= noise(runs[scored[0]], runs[run])}
 
 
 def ranked(records: Runs) -> Runs:
@@ -135,11 +134,6 @@ def class_ap(records: list[Record]) -> list[list[float | None]]:
             for values in zip(*(record.selected.per_class for record in records), strict=True)]
 
 
-def positives(records: list[Record]) -> list[float | None]:
-    """Mean number of labels that a test picture's probabilities add up to, one value a record."""
-    return [record.selected.predicted_positives for record in records]
-
-
 def ranking_table(runs: Runs, expected: dict[str, list[int]], in_noise: set[str]) -> str:
     """Every expected run, the measured ones by mAP. `in_noise`: runs that cannot be told apart from the first."""
     first = next((mean_map(records) for records in runs.values()), None)
@@ -162,8 +156,7 @@ def ranking_table(runs: Runs, expected: dict[str, list[int]], in_noise: set[str]
 
 def metric_table(runs: Runs, columns: dict[str, str]) -> str:
     """`columns`: header -> name in `Measurement.metrics`."""
-    rows = [[code(run)] + [spread(metric_values(records, name)) for name in columns.values()]
-            for run, records in runs.items()]
+    rows = [[code(run)] + [spread(metric_values(records, name)) for name in columns.values()] for run, records in runs.items()]
     return table("l" + "r" * len(columns), ["run", *columns], rows)
 
 
@@ -180,7 +173,8 @@ def positives_table(runs: Runs) -> str:
     rows = []
     for run, (first, *_) in runs.items():
         k = getattr(first.run.loss, "expected_positives", None)
-        rows.append([code(run), spread(positives(runs[run])), number(first.splits["test"].cardinality),
+        predicted = spread([record.selected.predicted_positives for record in runs[run]])
+        rows.append([code(run), predicted, number(first.splits["test"].cardinality),
                      number(first.splits["val"].cardinality if k == "validation" else k)])
     return table("lrrr", ["run", "predicted labels", "true labels", "k of the loss"], rows)
 

@@ -210,6 +210,7 @@ def _write(out: Path, task: Task, progress: Progress, run: Run, manifest: Manife
         "settings_sha256": run.digest, "manifest_sha256": manifest.digest, "pretrained": task.origin[0],
         "pretrained_sha256": task.origin[1], "mlflow_run_id": progress.tracking_id, "torch_seed": progress.seed,
         "captions_sha256": task.captions.get("sha256"),
+        "code_sha256": hashlib.sha256(json.dumps(code_digests()).encode()).hexdigest(),  # so a change of code is one of this file
         "environment": environment(sum(stage.seconds for stage in stages), pictures * epochs, run.precision),
     }
     if linear:
