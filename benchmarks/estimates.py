@@ -27,7 +27,7 @@ from common import parser, write
 from mlrepro.config import Run
 from mlrepro.layout import Layout, read_layout
 from mlrepro.tracking import Tracker
-from mlrepro.use.throughput import measure, predict
+from mlrepro_cli.throughput import measure, predict
 
 ROOT = Path(__file__).resolve().parents[1]
 FEATURES = {"inputs": "features", "head": "linear", "backbone": "efficientnet_lite0", "weights": "package", "resolution": 96,

@@ -15,6 +15,7 @@ from mlrepro.report.overview import write_index
 from mlrepro.report.pages import write_comparison
 from mlrepro.report.study_page import write_study
 from mlrepro.report.study_results import read_study
+from mlrepro.results import read_failures
 from mlrepro.stage import main
 
 
@@ -52,7 +53,7 @@ def write_page(layout: Layout) -> None:
     intro = layout.pipeline.intro or f"Methods compared on the data set that `{layout.settings}` describes."
     records = current_records(layout)
     write_comparison(title, intro, records, layout.expected, layout.page, f"dvc repro {layout.dvc_file}", layout.searched,
-                     layout.pipeline.orderings, advise)
+                     layout.pipeline.orderings, advise, read_failures(layout.results))
 
 
 main(stage, "params.yaml", "params.yaml ...")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mlrepro import cli
 from mlrepro.results import read_record
+from mlrepro_cli import main as cli
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

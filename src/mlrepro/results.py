@@ -134,6 +134,9 @@ class Failure(Strict):
     log: str
 
 
+Failures = dict[str, dict[int, Failure]]  # by run id and seed
+
+
 def write_record(record: Record, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -146,9 +149,9 @@ def write_failure(failure: Failure, path: Path) -> None:
     path.with_suffix(".failed").write_text(failure.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def read_failures(folder: Path) -> dict[str, dict[int, Failure]]:
-    """Those of a folder without a record, by run id and seed."""
-    failures: dict[str, dict[int, Failure]] = {}
+def read_failures(folder: Path) -> Failures:
+    """Those of a folder's runs and seeds without a record."""
+    failures: Failures = {}
     for path in sorted(folder.glob("*.failed")):
         run_id, _, seed = path.stem.rpartition("-s")
         if not path.with_suffix(".json").exists():

@@ -12,6 +12,7 @@ from mlrepro.report import figures
 from mlrepro.report.orderings import ordering_section
 from mlrepro.report.pages import summary, write_comparison
 from mlrepro.report.tables import ranked
+from mlrepro.results import Failure
 
 MISSING = "linear-wan-efficientnet_lite0-toy-single-224"
 PARTIAL = "query2label-asl-efficientnet_lite0-toy-224"
@@ -122,6 +123,16 @@ def test_page_without_records_has_the_commands_and_no_figures(tmp_path):
     assert "No run has been measured yet. Of 5 runs, 0 complete, 0 partial, 5 not run." in text
     assert len(re.findall(r"^dvc repro dvc\.yaml:evaluate@", text, re.M)) == 8
     assert not (tmp_path / "figures").exists() and len(markdown_tables(text)) == 1
+
+
+def test_a_run_that_a_launch_could_not_do_is_failed_and_says_why(tmp_path):
+    failure = Failure(stage=f"dvc.yaml:train@{MISSING}-0", error="error: labels.csv: no column", host="n1", log="outputs/a.log")
+    write_comparison("Toy", "What.", study(), dict.fromkeys([*study(), MISSING], [0, 1]), tmp_path / "a.md", "dvc repro",
+                     failures={MISSING: {0: failure}, "unlisted": {0: failure}})
+    text = (tmp_path / "a.md").read_text(encoding="utf-8")
+    assert {row[1]: row[-1] for table in markdown_tables(text) for row in table}[f"`{MISSING}`"] == "failed"
+    assert "1 partial, 1 failed, 0 not run." in text and "unlisted" not in text
+    assert f"- `{MISSING}` seed 0: error: labels.csv: no column (stage `dvc.yaml:train@{MISSING}-0` on n1; what it" in text
 
 
 def test_records_that_tell_of_it_show_how_many_labels_are_predicted(page, tmp_path):

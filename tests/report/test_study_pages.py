@@ -23,7 +23,7 @@ from mlrepro.report.study_page import write_study
 from mlrepro.report.study_results import THROUGHPUT, gpu_hours, read_study
 from mlrepro.report.study_tables import WIDTH
 from mlrepro.report.tables import escape
-from mlrepro.results import write_record
+from mlrepro.results import Failure, write_failure, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["aam", "captions", "mirflickr", "query2label", "single-positive", "voc-transfer"]
@@ -113,6 +113,16 @@ def test_every_status_is_computed_and_every_printed_row_stands(page):
                                              "difference": "+0.25", "GMACs": "8.00", "M params": "23.50"}
     assert cost["below"]["GMACs"] == "not measured" and cost["not-comparable"]["GMACs"] == "-"
     assert "2 reproduced, 1 exceeds, 1 below, 1 partial, 1 failed, 3 not-run, 1 not-comparable" in text
+
+
+def test_a_run_that_a_launch_could_not_do_is_failed(tmp_path):
+    folder = made_up_study(tmp_path / "study")
+    failure = Failure(stage="train", error="error: no GPU", host="n1", log="a.log")
+    write_failure(failure, folder / "results" / "voc2012" / f"{RUN}-f-s0.json")
+    write_study(read_study(folder), tmp_path / "study.md")
+    text = (tmp_path / "study.md").read_text(encoding="utf-8")
+    assert {row[0]: row[-1] for row in section(text, "Table 1: One")[0]}["not-run"] == "failed"
+    assert f"- `{RUN}-f` seed 0: error: no GPU (stage `train` on n1" in text
 
 
 def test_measured_runs_show_their_curves(page):

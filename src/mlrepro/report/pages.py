@@ -10,32 +10,34 @@ from mlrepro.report import figures, tables
 from mlrepro.report.multilabel_figures import label_sections
 from mlrepro.report.orderings import ordering_section
 from mlrepro.report.tables import REGIMES, Runs, code, mean_map
+from mlrepro.results import Failures
 
 FOLD_AFTER = 30  # table rows beyond which a table by class is folded away
 
 def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, list[int]], path: Path, command: str,
                      searched: Container[str] = (), orderings: Sequence[Ordering] = (),
-                     advise: Callable[[Runs, set[str], Path], list[str]] | None = None) -> None:
+                     advise: Callable[[Runs, set[str], Path], list[str]] | None = None, failures: Failures | None = None) -> None:
     """Writes the page of one data set's runs to `path` and its figures to `figures/` beside it.
 
     `records`: by run id, as `results.read_records` gives them. `expected`: the seeds of each run that the settings list; records
     of other runs or seeds are named, not shown. `command`: what makes this page, such as `dvc repro data.dvc.yaml`; the dvc.yaml
     that it names (or else `dvc.yaml`) holds the stages. `searched`: runs that its search stage gives. `orderings`: claims to look
-    at. advise(runs, those that noise hides from the first, path): sections before the ranking. Raises InputError when the runs
-    do not score the same classes.
+    at. advise(runs, those that noise hides from the first, path): sections before the ranking. `failures`: of runs without a
+    record, as `results.read_failures` gives them. Raises InputError when the runs do not score the same classes.
     """
     runs = tables.ranked({run: group for run, seeds in expected.items()
                           if (group := [r for r in records.get(run, []) if r.seed in seeds])})
     others = [f"{code(run)} seed {r.seed}" for run, group in sorted(records.items()) for r in group
               if r.seed not in expected.get(run, [])]
     _check_same_classes(runs)
-    parts = [f"# {title}", intro, "## Result", summary(runs, expected), *_warnings(runs)]
+    failures = {run: failures[run] for run in expected if run in (failures or {})}
+    parts = [f"# {title}", intro, "## Result", summary(runs, expected, failures), *_warnings(runs)]
     ties = tables.within_noise(runs)
     parts += advise(runs, ties, path) if advise else []
-    parts += ["## Ranking", tables.ranking_table(runs, expected, ties),
+    parts += ["## Ranking", tables.ranking_table(runs, expected, ties, failures),
               "`to best`: mAP minus that of the first run, ≈ where the noise hides the difference. `train s`: seconds "
               "of training, mean over seeds."]
-    parts += ordering_section(runs, orderings) + _incomplete(runs, expected, command, searched)
+    parts += ordering_section(runs, orderings) + failed_section(failures) + _incomplete(runs, expected, command, searched)
     if others:
         parts.append(f"Not shown, because the settings do not list them: {', '.join(others)}.")
     if runs:
@@ -48,11 +50,19 @@ def write_comparison(title: str, intro: str, records: Runs, expected: dict[str, 
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def summary(runs: Runs, expected: dict[str, list[int]]) -> str:
+def failed_section(failures: Failures) -> list[str]:
+    """What the last launch could not do, and where it says more; nothing if it did all."""
+    lines = [f"- {code(run)} seed {seed}: {failure.error} (stage {code(failure.stage)} on {failure.host or 'a lost worker'}; "
+             f"what it printed is in {code(failure.log)} where it was launched)"
+             for run, seeds in failures.items() for seed, failure in seeds.items()]
+    return ["Failed:\n\n" + "\n".join(lines)] if lines else []
+
+
+def summary(runs: Runs, expected: dict[str, list[int]], failures: Container[str] = ()) -> str:
     """One paragraph: who is first and by how much, full against single-positive labels, what is still missing."""
-    states = [tables.status(runs.get(run, []), seeds) for run, seeds in expected.items()]
+    states = [tables.status(runs.get(run, []), seeds, run in failures) for run, seeds in expected.items()]
     missing = (f"Of {_count(len(expected), 'run')}, {states.count('complete')} complete, {states.count('partial')} partial, "
-               f"{states.count('not run')} not run.")
+               + f"{states.count('failed')} failed, " * ("failed" in states) + f"{states.count('not run')} not run.")
     return " ".join([_first_place(runs), *_labels_gap(runs), missing])
 
 

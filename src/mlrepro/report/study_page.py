@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlrepro.report import figures
 from mlrepro.report.multilabel_figures import label_sections
-from mlrepro.report.pages import attention_section, counts_section, figure_link, folded
+from mlrepro.report.pages import attention_section, counts_section, failed_section, figure_link, folded
 from mlrepro.report.reported import Study, Table, last_match, parse_run_id
 from mlrepro.report.study_results import BACKWARD, THROUGHPUT, StudyResults, cost_points, gpu_hours
 from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, cost_table, kept, render, study_tables
@@ -146,7 +146,7 @@ def _not_run_section(results: StudyResults) -> list[str]:
     training = results.study.text.training
     known = [hours for run in tables_of if (hours := gpu_hours(results, run)) is not None]
     together = f" The {len(known)} runs that can be estimated take {sum(known):,.1f} hours together." if known else ""
-    parts = ["## What is not run, and what it takes",
+    parts = [*failed_section(results.failures), "## What is not run, and what it takes",
              f"{len(tables_of)} runs. GPU hours are an estimate for one seed on one H200-class card, without any search for "
              f"settings: {BACKWARD} x MACs x 2 x training pictures x epochs x passes a step / {THROUGHPUT / 1e12:.0f} TFLOP/s "
              "(bf16, about a tenth of the card's stated peak, which is what training on pictures reaches); for `linear` runs one "

@@ -12,7 +12,7 @@ from mlrepro.errors import InputError
 from mlrepro.report.figures import Point
 from mlrepro.report.reported import ReportedRow, Study, last_match, load_study, parse_run_id
 from mlrepro.report.tables import GROUPED, Runs, mean, metric_values, standard_error
-from mlrepro.results import Record, Status, judge, read_records
+from mlrepro.results import Failures, Record, Status, judge, read_failures, read_records
 
 THROUGHPUT = 100e12  # FLOP/s of training on one H200-class card in bf16: an estimate, a tenth of the peak that its maker states
 BACKWARD = 3  # a training pass costs its forward pass and about twice that again
@@ -58,6 +58,7 @@ class StudyResults:
     complexity: dict[str, dict]
     stages: dict[str, list[str]]  # run -> the DVC stages that give its records
     seeds: list[int]
+    failures: Failures
 
     @property
     def all(self) -> list[Result]:
@@ -88,13 +89,15 @@ def read_study(folder: Path) -> StudyResults:
     """A study's numbers, records and costs. Raises InputError where they do not fit together."""
     study, seeds = load_study(folder), load_pipeline(folder / "params.yaml").seeds
     records = _read_records(folder / "results", study)
+    failures = dict(chain(*(read_failures(data_set).items() for data_set in sorted((folder / "results").glob("*")))))
     results: dict[str, list[Result]] = {}
     for listed in study.text.tables:
         groups: dict[tuple, dict[str, ReportedRow]] = {}
         for row in (row for row in study.rows if row.table == listed.id):
             groups.setdefault(row.cell[:-1], {})[row.metric] = row
-        results[listed.id] = [_result(cells, records, len(seeds)) for cells in groups.values()]
-    return StudyResults(folder, study, results, records, _read_complexity(folder / "complexity.json"), _stages(folder), seeds)
+        results[listed.id] = [_result(cells, records, len(seeds), failures) for cells in groups.values()]
+    return StudyResults(folder, study, results, records, _read_complexity(folder / "complexity.json"), _stages(folder), seeds,
+                        failures)
 
 
 def _stages(folder: Path) -> dict[str, list[str]]:
@@ -128,7 +131,7 @@ def _read_complexity(path: Path) -> dict[str, dict]:
         raise InputError(f"{path}: not what stages/complexity.py writes ({error!r}); run that stage again") from None
 
 
-def _result(cells: dict[str, ReportedRow], records: Runs, seeds: int) -> Result:
+def _result(cells: dict[str, ReportedRow], records: Runs, seeds: int, failures: Failures) -> Result:
     metric, run = next((name for name in JUDGED if name in cells), None), next(iter(cells.values())).run
     if not run:
         return Result(cells, [], metric, "not-comparable")
@@ -137,7 +140,7 @@ def _result(cells: dict[str, ReportedRow], records: Runs, seeds: int) -> Result:
     group, cell = records.get(run, []), cells[metric]
     name, unit = record_metric(cell)
     comparable = all(name in record.selected.metrics for record in group)
-    status = judge(group, cell.number / unit, seeds=seeds, metric=name, comparable=comparable,
+    status = judge(group, cell.number / unit, seeds=seeds, metric=name, comparable=comparable, failed=run in failures,
                    reported_std=cell.std and cell.std / unit)
     return Result(cells, group, metric, status)
 

@@ -4,7 +4,7 @@ import math
 import re
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from tabulate import tabulate
 
@@ -122,9 +122,9 @@ def shortfalls(records: list[Record], seeds: list[int]) -> list[str]:
     return lacks
 
 
-def status(records: list[Record], seeds: list[int]) -> str:
+def status(records: list[Record], seeds: list[int], failed: bool = False) -> str:
     if not records:
-        return "not run"
+        return "failed" if failed else "not run"
     return "partial" if shortfalls(records, seeds) else "complete"
 
 
@@ -134,8 +134,9 @@ def class_ap(records: list[Record]) -> list[list[float | None]]:
             for values in zip(*(record.selected.per_class for record in records), strict=True)]
 
 
-def ranking_table(runs: Runs, expected: dict[str, list[int]], in_noise: set[str]) -> str:
-    """Every expected run, the measured ones by mAP. `in_noise`: runs that cannot be told apart from the first."""
+def ranking_table(runs: Runs, expected: dict[str, list[int]], in_noise: set[str], failed: Container[str] = ()) -> str:
+    """Every expected run, the measured ones by mAP. `in_noise`: runs that cannot be told apart from the first. `failed`: by the
+    last launch."""
     first = next((mean_map(records) for records in runs.values()), None)
     rows = []
     for rank, (run, records) in enumerate(runs.items(), 1):
@@ -149,7 +150,8 @@ def ranking_table(runs: Runs, expected: dict[str, list[int]], in_noise: set[str]
             ", ".join(map(str, epochs)) or ABSENT, number(cost.gmacs), number(cost.parameters / 1e6),
             number(statistics.fmean(record.environment.train_seconds for record in records), 1),
             status(records, expected[run])])
-    rows += [[ABSENT, code(run)] + [ABSENT] * 9 + [status([], seeds)] for run, seeds in expected.items() if run not in runs]
+    rows += [[ABSENT, code(run)] + [ABSENT] * 9 + [status([], seeds, run in failed)]
+             for run, seeds in expected.items() if run not in runs]
     return table("rlllrrrrrrrl", ["#", "run", "labels", "inputs", "mAP", "SE", "to best", "best epoch", "GMACs",
                                   "M params", "train s", "status"], rows)
 

@@ -21,10 +21,10 @@ from mlrepro.data import formats
 from mlrepro.data.prepare import prepare
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
-from mlrepro.use.export import export
-from mlrepro.use.inspect_data import init_data
-from mlrepro.use.plan import plan
-from mlrepro.use.predict import load_model, predict
+from mlrepro_cli.export import export
+from mlrepro_cli.inspect_data import init_data
+from mlrepro_cli.plan import plan
+from mlrepro_cli.predict import load_model, predict
 
 ROOT = Path(__file__).resolve().parents[2]
 COCO = ROOT / ".." / "shared" / "data" / "coco2014-mini"
@@ -279,7 +279,7 @@ def test_plan_of_real_studies(monkeypatch, capsys):
 
 
 def test_neither_verb_waits_for_torch():
-    code = "import mlrepro.use.inspect_data, mlrepro.use.plan, mlrepro.report.recommend, sys; assert 'torch' not in sys.modules"
+    code = "import mlrepro_cli.inspect_data, mlrepro_cli.plan, mlrepro.report.recommend, sys; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -34,7 +34,7 @@ def init_data(verb: argparse.ArgumentParser) -> str:
                       "without this, too, where every picture has exactly one")
     verb.add_argument("--name", help="of the data set, in run ids and of the report (default: the folder's)")
     verb.set_defaults(to=OWN)
-    return "mlrepro.use.inspect_data:init_data"
+    return "mlrepro_cli.inspect_data:init_data"
 
 
 def plan(verb: argparse.ArgumentParser) -> str:
@@ -43,7 +43,7 @@ def plan(verb: argparse.ArgumentParser) -> str:
     verb.add_argument("settings", type=Path, metavar="STUDY_PARAMS", nargs="?", default=OWN / "params.yaml",
                       help="params.yaml of a study or of one of its pipelines (default: %(default)s)")
     verb.add_argument("--measure", action="store_true", help="time of train stages on this machine, from each run's first steps")
-    return "mlrepro.use.plan:plan"
+    return "mlrepro_cli.plan:plan"
 
 
 def launch(verb: argparse.ArgumentParser) -> str:
@@ -61,7 +61,7 @@ def launch(verb: argparse.ArgumentParser) -> str:
     verb.add_argument("--take-over", action="store_true", help="from a head that is gone")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="options",
                       help="of the engine: ray: address, num_cpus; slurm: submitit's, such as slurm_partition, timeout_min")
-    return "mlrepro_launch.head:launch"
+    return "mlrepro_cli.launch.head:launch"
 
 
 def _positive(text: str) -> int:
@@ -79,7 +79,7 @@ def export(verb: argparse.ArgumentParser) -> str:
     verb.add_argument("run_id", metavar="RUN", help="one of its runs, trained and evaluated")
     verb.add_argument("--seed", type=int, metavar="N", help="which of its trainings (default: the first of the run's seeds)")
     verb.add_argument("--to", metavar="FOLDER", dest="folder", help="a new folder (default: models/RUN-sSEED)")
-    return "mlrepro.use.export:export"
+    return "mlrepro_cli.export:export"
 
 
 def predict(verb: argparse.ArgumentParser) -> str:
@@ -92,7 +92,7 @@ def predict(verb: argparse.ArgumentParser) -> str:
     verb.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", dest="form", help="csv: a column a class")
     verb.add_argument("--output", metavar="FILE", help="not to the terminal; until it is complete, it is FILE.partial")
     verb.add_argument("--batch", type=int, default=32, metavar="N", help="pictures at a time (default: 32)")
-    return "mlrepro.use.predict:label"
+    return "mlrepro_cli.predict:label"
 
 
 def main() -> int:

@@ -34,7 +34,7 @@ them and that its torch can use them, or launch with --gpus 0"
     fi
     [ -z "$SHARED" ] || dvc repro --pull -s $SHARED || again "what $STAGE needs can be neither restored nor made"
     for training in $TRAINED; do # never trained here: a remote that is away must not cost a second training
-        python -m mlrepro_launch.pipeline restore "$training" || again "$training is done and not in the DVC remote; see that the \
+        python -m mlrepro_cli.launch.pipeline restore "$training" || again "$training is done and not in the DVC remote; see that the \
 remote can be reached"
     done
     if [ -n "$PICTURES" ] && grep -q '"pictures": "pictures"' "$DATA/summary.json"; then
@@ -59,7 +59,7 @@ fi
 [ -n "${REPOSITORY:-}" ] || exit 0
 for pause in 0 2 4 8 16; do
     sleep "$pause"
-    python -m mlrepro_launch.pipeline push "$STAGE" && rm -rf "$folder" && exit 0
+    python -m mlrepro_cli.launch.pipeline push "$STAGE" && rm -rf "$folder" && exit 0
 done
 again "$STAGE is done, but not pushed to the DVC remote; see that it can be reached and has room, and launch again: this machine \
 keeps the result"

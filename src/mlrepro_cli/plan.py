@@ -4,16 +4,14 @@ import shutil
 from pathlib import Path
 
 from mlrepro.config import load_pipeline
-from mlrepro.layout import Layout, current_records, read_layout
+from mlrepro.layout import Layout, current_records, read_layouts
 from mlrepro.report.study_results import gpu_hours, read_study
 
 
 def plan(settings: Path, measure: bool = False) -> None:
     """Prints it. GPU hours are estimated as on the study's page, for one H200-class card; none for own data and the demo."""
-    layouts = [read_layout(settings)]
+    layouts = read_layouts(settings)
     results = read_study(layouts[0].folder) if (layouts[0].folder / "study.yaml").is_file() else None
-    if results and settings.parent == layouts[0].folder:  # a study's page, which has pipelines in the folders below
-        layouts += map(read_layout, sorted(settings.parent.glob("*/params.yaml")))
     for layout in layouts:
         done = {(run, record.seed) for run, group in current_records(layout).items() for record in group}
         asked = {(run, seed) for run, seeds in layout.expected.items() for seed in seeds}
@@ -34,7 +32,7 @@ def plan(settings: Path, measure: bool = False) -> None:
 
 def time_here(layout: Layout, left: set[tuple[str, int]]) -> str:
     """Of the trainings (run, seed) in `left`, those of the search left out; how it comes about is printed."""
-    from mlrepro.use.throughput import measure, predict  # here, for the others need no torch
+    from mlrepro_cli.throughput import measure, predict  # here, for the others need no torch
     seconds = {}
     for run in filter(lambda run: run.epochs, map(layout.run, sorted({run_id for run_id, _ in left} - {*layout.searched}))):
         speed = measure(run, layout.data)

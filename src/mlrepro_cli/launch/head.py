@@ -22,9 +22,9 @@ from mlrepro.errors import InputError
 from mlrepro.layout import Layout, read_layouts
 from mlrepro.results import Failure, write_failure
 from mlrepro.training.checkpoint import exclusive
-from mlrepro_launch import engines
-from mlrepro_launch.engines import AGAIN, Engine, Outcome, Source
-from mlrepro_launch.pipeline import Job, default_remote, stale_jobs, upstream
+from mlrepro_cli.launch import engines
+from mlrepro_cli.launch.engines import AGAIN, Engine, Outcome, Source
+from mlrepro_cli.launch.pipeline import Job, default_remote, stale_jobs, upstream
 
 PAUSE = 5  # seconds before a second attempt at a job, twice that before the third
 GENERATED = re.compile(r"(^|/)(results|reports)/|\.lock$")  # what stages write into git; jobs do not read the head's

@@ -19,9 +19,9 @@ from conftest import LINEAR, PICTURES, ROLE, ROOT, run_settings, write_yaml
 from mlrepro.errors import InputError
 from mlrepro.results import Failure, read_failures, write_failure
 from mlrepro.training.checkpoint import exclusive
-from mlrepro_launch import engines, head
-from mlrepro_launch.engines import AGAIN, SCRIPT, Outcome, Source, attempt, variables_of
-from mlrepro_launch.pipeline import Job
+from mlrepro_cli.launch import engines, head
+from mlrepro_cli.launch.engines import AGAIN, SCRIPT, Outcome, Source, attempt, variables_of
+from mlrepro_cli.launch.pipeline import Job
 
 TRAIN, EVALUATE = f"train@{LINEAR}-0", f"evaluate@{LINEAR}-0"
 WRITE = "import sys, pathlib\nfor name in sys.argv[2:]: pathlib.Path(name).write_text(sys.argv[1])\n"
@@ -182,7 +182,7 @@ def test_what_is_trained_but_not_pushed_is_not_trained_again(repository, monkeyp
 
     remote.unlink()
     remote.with_name("away").rename(remote)
-    push = "python -m mlrepro_launch.pipeline push"
+    push = "python -m mlrepro_cli.launch.pipeline push"
     small = SCRIPT.replace("in 0 2 4 8 16", "in 0").replace(push, f"ulimit -f 0; {push}")  # no file may grow: a full disk
     full = Outcome(*attempt(small, variables_of(job, source(repository))))
     assert full.status == AGAIN and "see that it can be reached and has room" in full.error and full.ran == []

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlrepro.errors import InputError
-from mlrepro_launch.pipeline import Job
+from mlrepro_cli.launch.pipeline import Job
 
 SCRIPT = Path(__file__).with_name("job.sh").read_text(encoding="utf-8")
 AT_ONCE = 64  # jobs on a cluster, which has a queue of its own

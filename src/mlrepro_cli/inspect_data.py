@@ -22,7 +22,7 @@ from mlrepro.data.prepare import check_pictures
 from mlrepro.errors import InputError
 from mlrepro.report.tables import FEW_POSITIVES
 from mlrepro.results import read_records
-from mlrepro.use import SUFFIXES
+from mlrepro_cli import SUFFIXES
 
 HEADERS = {"label": "labels label tags tag classes class categories category".split(), "split": "split set subset fold".split()}
 FEWEST = 10  # pictures that can be trained, validated and tested on

@@ -21,7 +21,7 @@ from mlrepro.models.checkpoints import head_options
 from mlrepro.training.fit import scored_rows
 from mlrepro.training.inputs import PictureInputs
 from mlrepro.training.run import load_selection
-from mlrepro.use.predict import VERSIONS, build, logits
+from mlrepro_cli.predict import VERSIONS, build, logits
 
 TOLERANCE = 1e-4  # of logits, relative where they are above 1
 
@@ -97,7 +97,7 @@ def _write(work: Path, config: dict, network: nn.Module, pictures: list[np.ndarr
     config["sha256"] = {"model.safetensors": file_sha256(model / "model.safetensors")}
     write_json(model / "config.json", config)
     mlflow.pyfunc.save_model(
-        work / "mlflow", loader_module="mlrepro.use.predict", data_path=str(model), input_example=example,
+        work / "mlflow", loader_module="mlrepro_cli.predict", data_path=str(model), input_example=example,
         signature=mlflow.models.infer_signature(example), pip_requirements=[f"{name}=={now}" for name, now in VERSIONS.items()])
     program = torch.onnx.export(network, (torch.zeros(2, 3, *[config["resolution"]] * 2),), dynamo=True, verbose=False,
                                 input_names=["pictures"], output_names=["logits"], dynamic_shapes=[{0: "batch"}])

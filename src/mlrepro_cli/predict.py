@@ -26,7 +26,7 @@ from mlrepro.data.images import decode, normalise
 from mlrepro.data.manifest import file_sha256
 from mlrepro.errors import InputError
 from mlrepro.models.classifier import create_classifier
-from mlrepro.use import SUFFIXES
+from mlrepro_cli import SUFFIXES
 
 VERSIONS = {name: version(name).partition("+")[0] for name in ("mlrepro", "torch", "timm")}
 

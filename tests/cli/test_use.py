@@ -24,7 +24,6 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from test_init_data import bomb
 
-from mlrepro import cli
 from mlrepro.config import PseudoLabels, load_run
 from mlrepro.data.images import decode
 from mlrepro.data.manifest import read_manifest
@@ -35,7 +34,8 @@ from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.complexity import measure_cost
 from mlrepro.tracking import Tracker
 from mlrepro.training.run import train_run
-from mlrepro.use import export, predict, throughput
+from mlrepro_cli import export, predict, throughput
+from mlrepro_cli import main as cli
 
 CSRA = "csra-bce-test_resnet-digits-32"
 RUNS = [LINEAR, PICTURES, CSRA]
@@ -80,7 +80,7 @@ test_pictures.__test__ = False
 
 def mlrepro(*arguments: object, **options) -> subprocess.CompletedProcess:
     """Runs the command in a process of its own."""
-    command = [sys.executable, "-c", "import sys; from mlrepro.cli import main; sys.exit(main())", *map(str, arguments)]
+    command = [sys.executable, "-c", "import sys; from mlrepro_cli.main import main; sys.exit(main())", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 

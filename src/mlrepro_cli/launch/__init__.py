@@ -1,0 +1,1 @@
+"""`mlrepro launch`: a study's trainings and evaluations as jobs on this machine, a Ray cluster or Slurm."""
