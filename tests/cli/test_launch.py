@@ -219,6 +219,24 @@ def test_a_killed_stage_is_tried_again_and_its_dependents_wait(tmp_path, capsys,
     assert "trying again" in said and "it had to run extract" in said
 
 
+def test_an_interrupted_launch_leaves_no_job_running(repository):
+    log = repository.with_name("log")
+    (log / LINEAR).write_text("wait")
+    command = [sys.executable, "-c", "import sys; from mlrepro_cli.main import main; sys.exit(main())", "launch", "params.yaml"]
+    head_process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (log / "trained").exists():
+        assert head_process.poll() is None
+        time.sleep(0.05)
+    head_process.send_signal(signal.SIGINT)
+    assert "interrupted" in head_process.communicate(timeout=60)[1] and head_process.returncode == 130
+    pid = (log / "trained").read_text().split()[2]
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
+            return
+        time.sleep(0.1)
+    raise AssertionError("the training goes on")
+
+
 def test_a_second_head_is_refused(repository, capsys):
     with head._claimed("demo", False):
         claim = next(repository.with_name("remote").glob("mlrepro-launch/*"))
@@ -253,7 +271,7 @@ def test_what_a_launch_needs_is_asked_for_before_any_job(repository, submitit_lo
         launch("slurm", options=["partitio=gpu"])
     dvc(repository, "remote", "modify", "storage", "url", "https://example.invalid")
     git(repository, "commit", "-qam", "http")
-    with pytest.raises(InputError, match="keeps no run cache over http"):
+    with pytest.raises(InputError, match="is https://example.invalid; .*over http DVC keeps no run cache"):
         launch("slurm")
     dvc(repository, "remote", "remove", "storage")
     git(repository, "commit", "-qam", "none")
@@ -314,14 +332,15 @@ def test_a_lost_node_of_a_ray_cluster(repository, monkeypatch, capsys):
     (repository.with_name("log") / LINEAR).write_text("wait")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     nodes = {name: cluster.add_node(num_cpus=1, env_vars={"MLREPRO_WORK": str(repository.with_name(name))}) for name in "ab"}
-    at_work = threading.Thread(target=kill_the_waiting, args=(repository.with_name("log"), cluster, nodes))
+    at_work = threading.Thread(target=lose_the_node_at_work, args=(repository.with_name("log"), cluster, nodes))
     try:
         at_work.start()
         assert launch("ray", jobs=1, options=[f"address={cluster.address}"]) == 0
     finally:
         at_work.join()
         cluster.shutdown()
-    began = [line.split()[:2] for line in (repository.with_name("log") / "trained").read_text().splitlines()]
+        began = [line.split() for line in (repository.with_name("log") / "trained").read_text().splitlines()]
+        os.kill(int(began[0][2]), signal.SIGKILL)  # a machine that is lost would have taken it along
     assert len(began) == 2 and began[0][1] != began[1][1], "done on the other node"
     said = capsys.readouterr().out
     assert re.search(f"{TRAIN}: attempt 1 on a lost host.*its worker was lost.*trying again", said)
@@ -329,12 +348,10 @@ def test_a_lost_node_of_a_ray_cluster(repository, monkeypatch, capsys):
     assert "Data and pipelines are up to date" in dvc(repository, "repro")
 
 
-def kill_the_waiting(log: Path, cluster, nodes: dict) -> None:
-    """Kills the node on which the first training waits, and that training."""
+def lose_the_node_at_work(log: Path, cluster, nodes: dict) -> None:
+    """Kills the node on which the first training waits."""
     for _ in range(3000):
         if (log / "trained").exists() and (log / "trained").read_text().endswith("\n"):
-            _, work_folder, pid = (log / "trained").read_text().split()
-            cluster.remove_node(nodes[Path(work_folder).name], allow_graceful=False)
-            os.kill(int(pid), signal.SIGKILL)
+            cluster.remove_node(nodes[Path((log / "trained").read_text().split()[1]).name], allow_graceful=False)
             return
         time.sleep(0.1)

@@ -4,6 +4,7 @@ attempt at one job with job.sh, and blocks until that has ended."""
 import os
 import queue
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -54,13 +55,17 @@ class Source:
     gpus: int
 
 
-def attempt(script: str, variables: dict[str, str]) -> tuple[int, str, str]:
-    """An Outcome's values. It is sent by value to workers, which need no mlrepro to be installed."""
+def attempt(script: str, variables: dict[str, str], started: list[subprocess.Popen] | None = None) -> tuple[int, str, str]:
+    """An Outcome's values. It is sent by value to workers, which need no mlrepro to be installed. started: takes the process,
+    a session of its own, for whoever may have to stop it."""
     folder = os.path.dirname(sys.executable)
     environment = {**os.environ, "PATH": folder + os.pathsep + os.environ.get("PATH", ""), **variables}
-    done = subprocess.run(["bash", "-c", script], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace")
-    return done.returncode, done.stdout, socket.gethostname()
+    process = subprocess.Popen(["bash", "-c", script], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=started is not None)
+    if started is not None:
+        started.append(process)
+    output, _ = process.communicate()
+    return process.returncode, output, socket.gethostname()
 
 
 def variables_of(job: Job, source: Source) -> dict[str, str]:
@@ -81,7 +86,7 @@ def local(jobs: int | None, gpus: int | None) -> Iterator[tuple[Engine, int]]:
     if gpus > len(devices) or (jobs or 1) > most:
         raise InputError(f"--gpus {gpus} --jobs {jobs or 1}: this machine has {len(devices)} GPUs; ask for fewer, or --gpus 0 "
                          "for the CPU")
-    slots, free = jobs or most, queue.Queue()
+    slots, free, started = jobs or most, queue.Queue(), []
     for slot in range(slots):
         free.put(",".join(devices[slot * gpus:(slot + 1) * gpus]))
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // slots)))
@@ -89,10 +94,16 @@ def local(jobs: int | None, gpus: int | None) -> Iterator[tuple[Engine, int]]:
     def run(job: Job) -> Outcome:
         chosen = free.get()
         try:
-            return Outcome(*attempt(SCRIPT, {"STAGE": job.stage, "CUDA_VISIBLE_DEVICES": chosen, "OMP_NUM_THREADS": threads}))
+            variables = {"STAGE": job.stage, "CUDA_VISIBLE_DEVICES": chosen, "OMP_NUM_THREADS": threads}
+            return Outcome(*attempt(SCRIPT, variables, started))
         finally:
             free.put(chosen)
-    yield run, slots
+    try:
+        yield run, slots
+    finally:  # when the launch is interrupted; a training goes on from its checkpoint the next time
+        for process in started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -100,13 +101,13 @@ def _restore(files: list[str], remote: bool) -> list[Job]:
 def run_jobs(jobs: list[Job], engine: Engine, slots: int, attempts: int, log: Path) -> dict[str, Outcome]:
     """By stage how its last attempt ended. A job starts when those that it needs are done, and fails with them. `log`: the folder
     for what each stage printed."""
-    waiting, running, ends = {job.stage: job for job in jobs}, {}, {}
+    waiting, running, ends, interrupted = {job.stage: job for job in jobs}, {}, {}, threading.Event()
 
     def attempted(job: Job) -> Outcome:
         for n in range(1, attempts + 1):
             start, outcome = time.monotonic(), engine(job)
             _log(log, job.stage).write_text(outcome.output, encoding="utf-8")
-            again = outcome.status == AGAIN and n < attempts
+            again = outcome.status == AGAIN and n < attempts and not interrupted.is_set()
             how = outcome.error or ("done" if job.stage in outcome.ran else "restored from the run cache, not run")
             others = [stage for stage in outcome.ran if stage != job.stage]
             print(f"{job.stage}: attempt {n} on {outcome.host or 'a lost host'}, {time.monotonic() - start:.0f} s: {how}"
@@ -115,7 +116,8 @@ def run_jobs(jobs: list[Job], engine: Engine, slots: int, attempts: int, log: Pa
                 return outcome
             time.sleep(PAUSE * n)
 
-    with ThreadPoolExecutor(slots) as pool:
+    pool = ThreadPoolExecutor(slots)
+    try:
         while waiting or running:
             for stage, job in list(waiting.items()):
                 if lacking := [need for need in job.trained if need in ends and ends[need].error]:
@@ -125,6 +127,9 @@ def run_jobs(jobs: list[Job], engine: Engine, slots: int, attempts: int, log: Pa
                     running[pool.submit(attempted, waiting.pop(stage))] = stage
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 ends[running.pop(future)] = future.result()
+    finally:
+        interrupted.set()
+        pool.shutdown(wait=False, cancel_futures=True)  # the engine ends what still runs
     return ends
 
 
