@@ -16,7 +16,7 @@ import torch
 import yaml
 from conftest import PICTURES, run_settings, stage, write_yaml
 from safetensors.torch import load_file
-from test_distributed import FROZEN, SGD, finished, torchrun, worker
+from test_distributed import FROZEN, ONE_MACHINE, SGD, finished, torchrun, worker
 from test_modes import train
 from test_resume import OFF, results, wait_for_checkpoint
 from torch.utils.data import DataLoader
@@ -75,9 +75,9 @@ def test_two_processes_and_a_killed_worker(sharded, monkeypatch):
     two = load_file(folder / "last.safetensors")
     for path in folder.iterdir():
         path.unlink()
-    process = torchrun(sharded, "stages/train.py", "params.yaml", FROZEN, "0", options=("--max-restarts", "1"))
+    process = torchrun(sharded, "stages/train.py", "params.yaml", FROZEN, "0", options=(*ONE_MACHINE, "--max-restarts", "1"))
     wait_for_checkpoint(sharded, process)
-    os.kill(worker(process.pid, 1), signal.SIGKILL)
+    os.kill(worker([process.pid], 1), signal.SIGKILL)
     output = finished(process)
     assert output.count("resumed after epoch") == 1 and results(sharded, FROZEN) == wanted, output
     monkeypatch.chdir(sharded)
