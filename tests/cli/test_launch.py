@@ -150,6 +150,13 @@ def test_a_failed_job_leaves_a_row_and_loses_nothing(repository, capsys):
     assert "up to date" in dvc(repository, "repro")
 
 
+def test_jobs_that_lack_what_all_share_fail_with_it(repository, capsys):
+    (repository / "write.py").write_text("import sys\nsys.exit('error: archive.tar: put it into data/')\n")
+    assert launch("local") == 1
+    assert "not started, since prepare failed" in read_failures(repository / "results" / "digits")[LINEAR][0].error
+    assert trained(repository) == []
+
+
 def test_jobs_share_the_repository_and_the_remote_alone(repository, submitit_local, capsys):
     submitit_local()
     assert launch("slurm") == 0
@@ -177,7 +184,7 @@ def test_what_is_trained_but_not_pushed_is_not_trained_again(repository, monkeyp
     assert away.status == AGAIN and "done, but not pushed" in away.error and TRAIN in away.ran
     with monkeypatch.context() as patch:
         patch.setenv("MLREPRO_WORK", str(repository.with_name("another machine")))
-        other = work(Job(EVALUATE, ("prepare",), (TRAIN,)), source(repository))
+        other = work(Job(EVALUATE, ("prepare",), trained=(TRAIN,)), source(repository))
     assert other.status == AGAIN and f"{TRAIN} is done and not in the DVC remote" in other.error, "it does not train instead"
 
     remote.unlink()
@@ -210,7 +217,7 @@ def test_a_killed_stage_is_tried_again_and_its_dependents_wait(tmp_path, capsys,
     def engine(job: Job) -> Outcome:
         order.append(job.stage)
         return tries[job.stage].pop(0)
-    jobs = [Job("train"), Job("evaluate", ("prepare",), ("train",)), Job("lone"), Job("after", (), ("lone",))]
+    jobs = [Job("train"), Job("evaluate", ("prepare",), trained=("train",)), Job("lone"), Job("after", trained=("lone",))]
     ends = head.run_jobs(jobs, engine, 1, 3, tmp_path)
     assert [stage for stage, end in ends.items() if not end.error] == ["train", "evaluate"]
     assert "after" not in order and ends["after"].error == "error: not started, since lone failed"

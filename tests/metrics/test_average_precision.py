@@ -10,12 +10,13 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score
 
 from mlrepro.errors import InputError
+from mlrepro.metrics import average_precision as module
 from mlrepro.metrics.average_precision import (
     average_precision,
     average_precisions,
     bootstrap_se,
-    contenders,
     mean_average_precision,
+    positions,
 )
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "metrics"
@@ -99,8 +100,10 @@ def test_interpolated_and_eleven_point_follow_their_definitions(case):
         assert eleven[c] == pytest.approx(np.mean(points), abs=1e-12)
 
 
+@pytest.mark.parametrize("many", [0, 10**9], ids=["numba", "numpy"])
 @pytest.mark.parametrize("spread", [1.0, 1e30, np.inf, 0.0])
-def test_pictures_far_from_the_positives_are_counted_not_sorted(spread):
+def test_pictures_far_from_the_positives_are_counted_not_sorted(spread, many, monkeypatch):
+    monkeypatch.setattr(module, "MANY", many)
     random = np.random.default_rng(5)
     scores = random.standard_normal((4000, 3)).astype(np.float32)
     scores[:, 1] = np.round(scores[:, 1], 1)  # many ties
@@ -108,12 +111,25 @@ def test_pictures_far_from_the_positives_are_counted_not_sorted(spread):
     labels = (random.random((4000, 3)) < 0.02).astype(np.int8)
     found = average_precisions(scores, labels)
     for c, (s, y) in enumerate(zip(scores.T, labels.T, strict=True)):
-        assert len(contenders(s, y == 1)[0]) == (y == 1).sum() + (contenders(s, y == 1)[1] == 0).sum()
         assert found["exact"][c] == pytest.approx(average_precision_score(y, np.clip(s, -1e38, 1e38)), abs=1e-12)
         ranks = np.flatnonzero(y[np.argsort(-s, kind="stable")]) + 1
+        thresholds, hits, retrieved, found_ranks = positions(s, y == 1, ordered=True)
+        np.testing.assert_array_equal(thresholds, np.sort(s[y == 1]))
+        np.testing.assert_array_equal(retrieved, [(s >= t).sum() for t in thresholds])
+        np.testing.assert_array_equal(hits, [(s[y == 1] >= t).sum() for t in thresholds])
+        np.testing.assert_array_equal(found_ranks, ranks)
         envelope = [max(j / ranks[j - 1] for j in range(i, len(ranks) + 1)) for i in range(1, len(ranks) + 1)]
         assert found["interpolated"][c] == pytest.approx(np.mean(envelope), abs=1e-12)
-    assert len(contenders(scores[1:, 0], labels[1:, 0] == 1)[0]) < 1000
+
+
+@pytest.mark.parametrize("kind", ["gone", "no folder"])
+def test_without_numba_numpy_does_the_work(kind, monkeypatch):
+    def absent(name):
+        raise ImportError(name) if kind == "gone" else RuntimeError("cannot cache function: no locator available")
+    module.kernels.cache_clear()
+    monkeypatch.setattr(module, "import_module", absent)
+    assert module.kernels(True) is None
+    module.kernels.cache_clear()
 
 
 def test_by_hand():

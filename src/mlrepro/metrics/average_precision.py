@@ -1,7 +1,10 @@
 """Average precision: exact, interpolated (VOC 2010 on) and 11-point (VOC 2007), and the standard error of its mean."""
 
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from itertools import chain
+from types import ModuleType
 
 import numpy as np
 
@@ -9,6 +12,16 @@ from mlrepro.metrics import check, in_parallel, ratio
 
 KINDS = ("exact", "interpolated", "11-point")
 CLASSES = 8  # that a thread copies at a time
+MANY = 10_000  # pictures of one class that repay the import of numba (0.5 s)
+
+
+@cache
+def kernels(many: bool) -> ModuleType | None:
+    """metrics.kernels; None for few pictures, and where numba is not installed or has no folder to keep what it compiles."""
+    try:
+        return import_module("mlrepro.metrics.kernels") if many else None
+    except (ImportError, RuntimeError):
+        return None
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray, kind: str = "exact") -> np.ndarray:
@@ -74,47 +87,54 @@ def per_class(function: Callable, scores: np.ndarray, labels: np.ndarray) -> lis
     return list(chain.from_iterable(in_parallel(of_some, scores.shape[1], CLASSES)))
 
 
-def contenders(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(scores, positive, beyond): the pictures (n,) without those of which a count is enough to rank the positives, and how many
-    of these score more than each positive, (P,), by ascending score. Scores are counted in narrow cells, and only the cells with
-    a positive are kept: where positives are rare, that is a few percent of the pictures, and costs less than a sort."""
-    cells = 1 << min(max(len(scores).bit_length() - 1, 1), 18)
+def positions(scores: np.ndarray, positive: np.ndarray,
+              ordered: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(thresholds, hits, retrieved), each (P,): the positives' scores (n,), ascending, how many positives and how many pictures
+    score at least as much; and `ordered`: their ranks (P,) from 1, where of tied pictures the earlier comes first.
+
+    Scores are counted in narrow cells, and only the pictures in cells with a positive are sorted: where positives are rare, that
+    is a few percent, and costs less than a sort of all.
+    """
+    cells = 1 << min(max(len(scores).bit_length() - 2, 1), 18)
     low, high = scores.min(initial=np.inf), scores.max(initial=-np.inf)
     with np.errstate(all="ignore"):
         per_unit = (cells - 1) / (high - low)
-    if not 0 < per_unit < np.inf:  # equal or infinite scores
-        return scores, positive, np.zeros(np.count_nonzero(positive), np.intp)
-    cell = ((scores - low) * per_unit).astype(np.int32)  # in the order of the scores, for rounding never swaps two numbers
-    occupied, counts = cell[positive], np.bincount(cell, minlength=cells)
-    counts[occupied] = 0
-    near = np.flatnonzero(counts.take(cell) == 0)
-    return scores[near], positive[near], counts.sum() - np.cumsum(counts)[np.sort(occupied)]
+    beyond = 0
+    if 0 < per_unit < np.inf:  # neither equal nor infinite scores
+        if scores.dtype == np.float32 and (fast := kernels(len(scores) >= MANY)):
+            found = fast.positions(np.ascontiguousarray(scores), np.ascontiguousarray(positive), low, per_unit, cells)
+            if len(found[0]):
+                return found
+        cell = ((scores - low) * per_unit).astype(np.int32)  # in the order of the scores, for rounding never swaps two numbers
+        occupied, counts = cell[positive], np.bincount(cell, minlength=cells)
+        counts[occupied] = 0
+        near = np.flatnonzero(counts.take(cell) == 0)
+        scores, positive, beyond = scores[near], positive[near], counts.sum() - np.cumsum(counts)[np.sort(occupied)]
+    thresholds, hits, retrieved, tied = counts_at_positives(scores, positive)
+    retrieved, ranks = retrieved + beyond, (retrieved + beyond)[::-1]
+    if ordered and tied.any():
+        ranks = np.flatnonzero(positive[np.argsort(-scores, kind="stable")]) + 1 + np.broadcast_to(beyond, hits.shape)[::-1]
+    return thresholds, hits, retrieved, ranks
 
 
-def counts_at_positives(scores: np.ndarray, positive: np.ndarray,
-                        beyond: np.ndarray | int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def counts_at_positives(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(thresholds, hits, retrieved, tied), each (P,): the positives' scores, ascending, how many positives and how many pictures
-    score at least as much, and whether another picture scores the same; of all pictures, or of the `contenders`. One sort of
-    values, several times faster than an argsort.
+    score at least as much, and whether another picture scores the same. One sort of values, several times faster than an argsort.
     """
     thresholds, ranked = np.sort(scores[positive]), np.sort(scores)
     first = np.searchsorted(ranked, thresholds)
     hits = len(thresholds) - np.searchsorted(thresholds, thresholds)
     tied = np.append(ranked, np.nan)[first + 1] == thresholds
-    return thresholds, hits, len(ranked) - first + beyond, tied
+    return thresholds, hits, len(ranked) - first, tied
 
 
 def _by_kind(scores: np.ndarray, positive: np.ndarray, kinds: tuple[str, ...]) -> list[float]:
-    scores, positive, beyond = contenders(scores, positive)
-    _, hits, retrieved, tied = counts_at_positives(scores, positive, beyond)
+    _, hits, retrieved, ranks = positions(scores, positive, ordered=kinds != ("exact",))
     if not len(hits):
         return [np.nan] * len(kinds)
     # A step of k tied positives raises the recall by k / P at one precision: the mean over positives is the sum.
     values = {"exact": np.mean(hits / retrieved)}
     if set(kinds) - {"exact"}:
-        ranks = retrieved[::-1]
-        if tied.any():  # the earlier of tied pictures comes first
-            ranks = np.flatnonzero(positive[np.argsort(-scores, kind="stable")]) + 1 + beyond[::-1]
         # The best precision at a recall of at least i / P, for i = 1 .. P. It is attained at a positive.
         envelope = np.maximum.accumulate((np.arange(1, len(ranks) + 1) / ranks)[::-1])[::-1]
         needed = np.maximum(-(-np.arange(11) * len(envelope) // 10), 1)  # fewest positives with a recall of k / 10

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mlrepro.metrics import check
-from mlrepro.metrics.average_precision import contenders, counts_at_positives, per_class
+from mlrepro.metrics.average_precision import per_class, positions
 
 
 def tune_thresholds(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -35,14 +35,14 @@ def tune_global_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def _best_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
     # Only a positive's score can be best: from any other one, moving up to the next positive loses no hit.
-    thresholds, hits, retrieved, _ = counts_at_positives(*contenders(scores, positive))
+    thresholds, hits, retrieved, _ = positions(scores, positive)
     if not len(thresholds):
         return np.inf
     return float(thresholds[np.argmax(2 * hits / (retrieved + len(thresholds)))])
 
 
 def _released_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
-    thresholds, hits, retrieved, _ = counts_at_positives(*contenders(scores, positive))
+    thresholds, hits, retrieved, _ = positions(scores, positive)
     no_hit = scores[scores > thresholds.max(initial=-np.inf)]
     if len(no_hit) or not len(thresholds):
         return float(no_hit.min(initial=np.inf))

@@ -57,11 +57,11 @@ def launch(settings: Path, engine: str, jobs: int | None, gpus: int | None, atte
 def _launch(layouts: list[Layout], log: Path, attempts: int, remote: bool, made) -> int:
     files = [one.dvc_file for one in layouts]
     with made as (engine, slots):  # before anything is run: is there such an engine?
-        shared = upstream(files)
-        _dvc("repro", *["--pull"] * remote, "-s", *shared)
-        if remote:
-            _dvc("push", "-q", "--run-cache", *shared)
+        if shared := upstream(files):
+            _dvc("repro", "-k", *["--pull"] * remote, "-s", *shared, check=False)  # jobs that lack one of them fail with it
         jobs = [job if _reads_pictures(layouts, job) else replace(job, pictures=()) for job in _restore(files, remote)]
+        if remote and (done := sorted({one for job in jobs for one in job.shared} - {one for job in jobs for one in job.undone})):
+            _dvc("push", "-q", "--run-cache", *done)
         print(f"{len(jobs)} jobs", flush=True)
         ends = run_jobs(jobs, engine, slots, attempts, log)
     failed = {stage: outcome for stage, outcome in ends.items() if outcome.error}
@@ -120,12 +120,12 @@ def run_jobs(jobs: list[Job], engine: Engine, slots: int, attempts: int, log: Pa
     try:
         while waiting or running:
             for stage, job in list(waiting.items()):
-                if lacking := [need for need in job.trained if need in ends and ends[need].error]:
+                if lacking := [*job.undone, *(need for need in job.trained if need in ends and ends[need].error)]:
                     ends[stage] = Outcome(1, f"error: not started, since {lacking[0]} failed", "")
                     del waiting[stage]
                 elif not any(need in waiting or need in running.values() for need in job.trained):
                     running[pool.submit(attempted, waiting.pop(stage))] = stage
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
                 ends[running.pop(future)] = future.result()
     finally:
         interrupted.set()
@@ -182,11 +182,11 @@ def _claimed(study: str, take_over: bool) -> Iterator[None]:
         fs.rm_file(path)
 
 
-def _dvc(*words: str) -> None:
+def _dvc(*words: str, check: bool = True) -> None:
     """In this checkout, its output as it comes."""
     folder = Path(sys.executable).parent
     environment = os.environ | {"PATH": os.pathsep.join([str(folder), os.environ.get("PATH", "")])}
-    if subprocess.run([folder / "dvc", "--wait-for-lock", *words], env=environment).returncode:
+    if subprocess.run([folder / "dvc", "--wait-for-lock", *words], env=environment).returncode and check:
         raise InputError(f"`dvc {' '.join(words[:3])} ...` failed, see above")
 
 

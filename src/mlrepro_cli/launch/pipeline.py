@@ -15,10 +15,12 @@ from mlrepro.errors import InputError
 @dataclass(frozen=True)
 class Job:
     """One train or evaluate stage, by its address (`studies/x/dvc.yaml:train@run-0`), as are the others: what it needs of the
-    stages that all share and of trainings; those that make the pictures in the folder `data`, if it reads them."""
+    stages that all share, which of these are not done, and of trainings; those that make the pictures in the folder `data`, if
+    it reads them."""
 
     stage: str
     shared: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
     trained: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
     data: str = ""
@@ -38,20 +40,23 @@ def default_remote() -> tuple[str, str]:
 def upstream(dvc_files: Iterable[str]) -> list[str]:
     """The stages that trainings and evaluations share, in order: from download to features."""
     with Repo() as repo, repo.lock:
-        return [stage.addressing for stage in plan_repro(repo.index.graph, _jobs(repo, dvc_files)) if not _is_job(stage)]
+        return [stage.addressing for stage in _plan(repo, dvc_files) if not _is_job(stage)]
 
 
 def stale_jobs(dvc_files: Iterable[str], pull: bool) -> tuple[list[str], list[Job]]:
     """(stages restored from the run cache, trainings and evaluations that must run, in order). pull: look into the remote's run
-    cache, too. The stages that they share must be done."""
+    cache, too. The stages that they share should be done."""
     restored, pending = [], {}
     with Repo() as repo, repo.lock:
         if pull:
             repo.stage_cache.pull(None)
-        graph = repo.index.graph
-        for stage in filter(_is_job, plan_repro(graph, _jobs(repo, dvc_files))):
-            needs = plan_repro(graph, [stage])[:-1]
-            waits = any(one.addressing in pending for one in needs)
+        undone = []
+        for stage in _plan(repo, dvc_files):
+            if not _is_job(stage):
+                undone += [stage.addressing] * stage.changed()
+                continue
+            needs = plan_repro(repo.index.graph, [stage])[:-1]
+            waits = any(one.addressing in [*pending, *undone] for one in needs)
             if not waits and (not stage.changed() or _restored(repo, stage, pull)):
                 restored += [stage.addressing] * stage.changed()
                 continue
@@ -59,6 +64,7 @@ def stale_jobs(dvc_files: Iterable[str], pull: bool) -> tuple[list[str], list[Jo
             outs = [out.def_path for one in makers for out in one.outs]
             pending[stage.addressing] = Job(
                 stage.addressing, tuple(one.addressing for one in needs if not _is_job(one)),
+                tuple(one.addressing for one in needs if one.addressing in undone),
                 tuple(one.addressing for one in needs if _is_job(one)), tuple(one.addressing for one in makers),
                 next((path for path in outs if path.endswith("manifest.parquet")), "").rpartition("/")[0])
     return restored, list(pending.values())
@@ -68,8 +74,10 @@ def _is_job(stage) -> bool:
     return stage.name.startswith(("train@", "evaluate@"))
 
 
-def _jobs(repo: Repo, dvc_files: Iterable[str]) -> list:
-    return [stage for file in dvc_files for stage in repo.stage.collect(file) if _is_job(stage)]
+def _plan(repo: Repo, dvc_files: Iterable[str]) -> list:
+    """Trainings, evaluations and all that they need, in order."""
+    jobs = [stage for file in dvc_files for stage in repo.stage.collect(file) if _is_job(stage)]
+    return plan_repro(repo.index.graph, jobs) if jobs else []
 
 
 def _restored(repo: Repo, stage, pull: bool) -> bool:
