@@ -150,8 +150,10 @@ def test_a_failed_job_leaves_a_row_and_loses_nothing(repository, capsys):
     assert "up to date" in dvc(repository, "repro")
 
 
-def test_jobs_that_lack_what_all_share_fail_with_it(repository, capsys):
-    (repository / "write.py").write_text("import sys\nsys.exit('error: archive.tar: put it into data/')\n")
+def test_jobs_that_lack_what_all_share_fail_with_it(repository):
+    stages = yaml.safe_load((repository / "dvc.yaml").read_text())
+    stages["stages"]["prepare"]["cmd"] = "exit 1"
+    write_yaml(repository / "dvc.yaml", stages)
     assert launch("local") == 1
     assert "not started, since prepare failed" in read_failures(repository / "results" / "digits")[LINEAR][0].error
     assert trained(repository) == []
