@@ -10,8 +10,9 @@ the average precisions.
 Ours uses a thread a core, scikit-learn's loop one, the others what torch does; of CPU seconds, threads make no difference.
 
 The other sizes show how it grows, each once in a process of its own, whose peak memory is stated beside that of the scores and
-labels alone; its seconds are those of the first call, with the import of numba where there are 10,000 pictures (0.5 s). There the same pictures in reverse order are the validation's, and scikit-learn is timed on 8 classes and scaled. A size
-that needs more memory than is free (estimated: 9 bytes an entry, of which scores and labels are 5) is left out.
+labels alone; its seconds are those of the first call, with the import of numba where there are 10,000 pictures (0.5 s). There the
+same pictures in reverse order are the validation's, and scikit-learn is timed on 8 classes and scaled. A size that needs more
+memory than is free (estimated: 9 bytes an entry, of which scores and labels are 5) is left out.
 """
 
 import os
