@@ -199,7 +199,9 @@ def test_what_is_trained_but_not_pushed_is_not_trained_again(repository, monkeyp
     assert (outcome.error, outcome.ran, trained(repository)) == (None, [], [LINEAR])
 
 
-def test_a_stage_killed_under_dvc_is_no_error_of_its_own(repository):
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # DVC runs a stage in $SHELL
+def test_a_stage_killed_under_dvc_is_no_error_of_its_own(repository, monkeypatch, shell):
+    monkeypatch.setenv("SHELL", shell)
     outcome = {}
     dvc(repository, "repro", "-s", "prepare")
     for how in ("killed", "fail"):

@@ -53,7 +53,8 @@ fi
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 if ! dvc --wait-for-lock repro -s "$STAGE" 2>&1 | tee "$said"; then
-    grep -qE 'exited with -[0-9]+|Unable to acquire lock' "$said" && exit 75 # killed by a signal, or never begun
+    # killed by signal N, which is -N, or 128 + N from a shell that ran it as a child (dash); or never begun
+    grep -qE 'exited with (-[0-9]+|129|1[3-8][0-9]|19[0-2])$|Unable to acquire lock' "$said" && exit 75
     exit 1
 fi
 [ -n "${REPOSITORY:-}" ] || exit 0
