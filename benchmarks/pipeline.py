@@ -110,10 +110,14 @@ def create_study(folder: Path, runs: int) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     for name in settings["runs"]:
         outputs = folder / "outputs" / "demo" / settings["name"] / f"{name}-s0"
-        outputs.mkdir(parents=True, exist_ok=True)
-        for file in ("best.safetensors", "last.safetensors", "history.csv", "training.json", "logits.safetensors"):
-            (outputs / file).write_text(f"{name} {file}")
+        (outputs / "training").mkdir(parents=True, exist_ok=True)
+        for file in ("best.safetensors", "last.safetensors", "history.csv", "training.json"):
+            (outputs / "training" / file).write_text(f"{name} {file}")
+        (outputs / "logits.safetensors").write_text(name)
         (folder / "results" / settings["name"] / f"{name}-s0.json").write_text(name)
+    (folder / "outputs" / "code").mkdir()
+    for kind in ("train", "evaluate"):
+        (folder / "outputs" / "code" / f"{kind}.json").write_text(kind)
     features = settings["features"]
     path = folder / "data" / settings["name"] / "features" / f"{features['backbone']}-{features['resolution']}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +146,7 @@ def nothing_changed(folder: Path, runs: int, repeats: int) -> list[dict]:
     every = [folder / "dvc.yaml", folder / "data" / "dvc.yaml", *folder.glob("studies/**/dvc.yaml")]
     seconds, committed = repro(folder, repeats)
     rows = [alone(f"nothing-changed dvc repro of {runs} runs", seconds, limit_s=3.0,
-                  note=f"{2 * runs + 5} stages in one of {len(every)} dvc.yaml; dvc commit of them took {committed:.0f} s")]
+                  note=f"{2 * runs + 7} stages in one of {len(every)} dvc.yaml; dvc commit of them took {committed:.0f} s")]
     for path in every[1:]:
         path.unlink()
     rows.append(alone("the same without the other studies", repro(folder, repeats)[0], note="one dvc.yaml"))

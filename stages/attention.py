@@ -28,7 +28,8 @@ def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
         raise InputError(f"{run_id}: has no attention to draw; name a run with `head: query2label` and `inputs: images`")
     manifest = read_manifest(layout.data)
     task = create_task(run, manifest, layout.data, weights=False)
-    load_network(task.model, out / f"{run.selection}.safetensors" if run.epochs else Path(run.checkpoint))
+    weights = layout.trained(run_id, int(seed)) / f"{run.selection}.safetensors" if run.epochs else Path(run.checkpoint)
+    load_network(task.model, weights)
     frame, root, folder = manifest.frame.iloc[manifest.rows("test")[:PICTURES]], manifest.root, layout.page.parent / "figures"
     page = layout.page.stem if layout.study == "own-data" else layout.study  # the page that shows them
     if pictures:

@@ -13,8 +13,8 @@ from mlrepro.tracking import open_tracker
 def stage(settings: str, run_id: str, seed: str) -> None:
     layout = read_layout(settings)
     run, out, path = layout.run(run_id), layout.output(run_id, int(seed)), layout.record(run_id, int(seed))
-    evaluate = evaluate_run if run.epochs else evaluate_checkpoint
-    record, logits = evaluate(run, int(seed), layout.data, out, layout.study, layout.name)
+    evaluate, read = (evaluate_run, layout.trained(run_id, int(seed))) if run.epochs else (evaluate_checkpoint, out)
+    record, logits = evaluate(run, int(seed), layout.data, read, layout.study, layout.name)
     write_logits(logits, out / "logits.safetensors")
     write_record(record, path)
     reported = reported_map(layout.folder / "reported.csv", run_id)

@@ -47,8 +47,8 @@ def stage(settings: str) -> None:
     write_grid(outcomes, folder / "grid.csv")
     for (run_id, seed), best in select(outcomes).items():
         out = folder / f"{run_id}-s{seed}"
-        write_outcome(best, out, manifest.digest, header, len(rows["train"]))
-        record, logits = evaluate_run(best.run, seed, layout.data, out, layout.study, layout.name)
+        write_outcome(best, out / "training", manifest.digest, header, len(rows["train"]))
+        record, logits = evaluate_run(best.run, seed, layout.data, out / "training", layout.study, layout.name)
         write_logits(logits, out / "logits.safetensors")
         write_record(record, layout.record(run_id, seed))
         print(f"{run_id}, seed {seed}: test mAP {record.selected.metrics['mAP']:.2f} with lr {best.run.optimizer.lr:g}, batch "
@@ -71,7 +71,7 @@ def select(outcomes: list[Outcome]) -> dict[tuple[str, int], Outcome]:
 
 def write_outcome(outcome: Outcome, out: Path, manifest_digest: str, header: dict, pictures: int) -> None:
     """What the train stage writes: best.safetensors, last.safetensors, history.csv and training.json."""
-    out.mkdir(exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     for selection in ("best", "last"):
         weights = {key: value.contiguous().cpu() for key, value in outcome.weights(selection).items()}
         save_file(weights, out / f"{selection}.safetensors")

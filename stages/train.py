@@ -18,7 +18,7 @@ def stage(settings: str, run_id: str, seed: str) -> None:
           f"{run.epochs} epochs on {where}")
     tracker = open_tracker(layout, run, int(seed), "train")
     name = f"{layout.study}-{layout.name}-{run_id}-s{seed}"
-    progress = train_run(run, int(seed), layout.data, layout.output(run_id, int(seed)), name, tracker)
+    progress = train_run(run, int(seed), layout.data, layout.trained(run_id, int(seed)), name, tracker)
     best, last = progress.best, progress.history[-1]
     print(f"best validation mAP {best['val_mAP']:.2f} at epoch {best['epoch']} ({best['kind']} weights), "
           f"last {last.get('val_mAP_ema', last['val_mAP']):.2f}, {progress.seconds:.1f} s")

@@ -113,7 +113,7 @@ def test_estimate_is_made_before_the_stage_runs(benchmark, repository, monkeypat
     monkeypatch.chdir(repository)
     monkeypatch.setenv("MLREPRO_TRACKING", "none")
     layout, trained = read_layout("params.yaml"), []
-    weights = layout.output(PICTURES, 0) / "best.safetensors"
+    weights = layout.trained(PICTURES, 0) / "best.safetensors"
     predict = estimates.predict
     monkeypatch.setattr(estimates, "predict", lambda *run, **speed: trained.append(weights.is_file()) or predict(*run, **speed))
     row = estimates.compare(layout, "x", layout.run(PICTURES))

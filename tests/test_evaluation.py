@@ -31,7 +31,7 @@ def test_record_agrees_with_its_logits(repository, run_id):
         assert measured.metrics["mAP_nonempty"] == pytest.approx(100 * np.mean(per_class), abs=1e-9)
         micro = f1_score(labels, scores >= 0, average="micro", zero_division=0)
         assert measured.metrics["micro_F1"] == pytest.approx(100 * micro, abs=1e-9)
-        digest = hashlib.sha256((out / f"{selection}.safetensors").read_bytes()).hexdigest()
+        digest = hashlib.sha256((out / "training" / f"{selection}.safetensors").read_bytes()).hexdigest()
         assert record.provenance.weights_sha256[selection] == digest
     best = max(record.history, key=lambda epoch: epoch.val_mAP)
     assert record.measurements["best"].epoch == best.epoch and record.measurements["last"].epoch == 2

@@ -9,8 +9,10 @@ import pytest
 import yaml
 from conftest import LINEAR, ROLE, ROOT, run_settings, stage, write_yaml
 
+from mlrepro.layout import read_layout
 from mlrepro.training.checkpoint import CODE
 
+CODES = "train", "evaluate"
 BIN = os.path.dirname(sys.executable)
 ENVIRONMENT = {**os.environ, "PATH": BIN + os.pathsep + os.environ["PATH"], "DVC_NO_ANALYTICS": "true"}
 
@@ -56,7 +58,11 @@ def test_from_archive_to_report_and_what_a_change_runs_again(dvc_repository, tmp
     run(tmp_path, "git", "clone", "-q", str(folder), "clone")
     assert "up to date" in run(tmp_path / "clone", "dvc", "repro", "--dry", "--allow-missing")
 
-    # A comment in a run file trains nothing; a setting changes that run and the report.
+    # A comment in the code or in a run file trains nothing; a setting changes that run and the report.
+    code = folder / "src" / "mlrepro" / "losses" / "binary.py"
+    code.write_text("# a comment\n" + code.read_text())
+    done = run(folder, "dvc", "repro")
+    assert "Running stage 'code-train'" in done and "Running stage 'train@" not in done
     path = folder / "runs" / f"{ROLE}.yaml"
     path.write_text("# a comment\n" + path.read_text())
     assert "Running stage 'train@" not in run(folder, "dvc", "repro", "--dry")
@@ -72,16 +78,36 @@ def test_from_archive_to_report_and_what_a_change_runs_again(dvc_repository, tmp
     assert f"evaluate@{ROLE}-0" in page and f"evaluate@{LINEAR}-0" not in page
 
 
+def test_digests_are_of_the_code_that_stages_run():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    code = {"train": {"stages/train.py", *(f"src/mlrepro/{name}" for name in CODE if "." not in name)},
+            "evaluate": {"stages/evaluate.py", "src/mlrepro/evaluation.py"}}
+    for name, paths in code.items():
+        of = stages[f"code-{name}"]
+        assert of["cmd"].split()[:3] == ["python", "stages/code.py", f"outputs/code/{name}.json"]
+        assert set(of["cmd"].split()[3:]) == paths == set(of["deps"]) - {"stages/code.py", "src/mlrepro/code.py"}
+
+
 @pytest.mark.parametrize("path", sorted([ROOT / "dvc.yaml", *ROOT.glob("studies/**/dvc.yaml")]), ids=lambda it: it.parent.name)
-def test_what_an_evaluate_stage_runs_is_what_it_depends_on(path):
-    """The code that trains: as folders of its own, or through the training.json of a train stage that names them."""
-    stages, code = yaml.safe_load(path.read_text()).get("stages", {}), {f"src/mlrepro/{name}" for name in CODE if "." not in name}
+def test_a_pipeline_depends_on_the_code_it_runs_and_keeps_files_where_the_layout_says(path, monkeypatch):
+    """An evaluate stage on the code that trains through its training, whose training.json has the digests, or by itself."""
+    stages, train, evaluate = yaml.safe_load(path.read_text()).get("stages", {}), *(f"outputs/code/{n}.json" for n in CODES)
     if "evaluate" not in stages:
         return
-    own, train = set(stages["evaluate"]["deps"]), stages.get("train", {"deps": [], "outs": []})
-    trained = {out for out in train["outs"] if out.endswith("/training.json")} & own
-    assert code <= (set(train["deps"]) if trained else own)
-    assert {"stages/evaluate.py", "src/mlrepro/evaluation.py"} <= own
+    monkeypatch.chdir(ROOT)
+    layout = read_layout(path.with_name("params.yaml").relative_to(ROOT))
+    trained, logits, record = (each("${item.run}", "${item.seed}").as_posix() for each in (
+        layout.trained, lambda *run: layout.output(*run) / "logits.safetensors", layout.record))
+
+    def lines(name: str, kind: str) -> list[str]:
+        return [str(one if isinstance(one, str) else next(iter(one))).replace("${name}", layout.name)
+                for one in stages.get(name, {}).get(kind, ())]
+    assert evaluate in lines("evaluate", "deps") and lines("evaluate", "outs") == [logits, record]
+    assert {trained, train} & {*lines("evaluate", "deps")}
+    if "train" in stages:
+        assert train in lines("train", "deps") and lines("train", "outs") == [trained] and trained in lines("evaluate", "deps")
+    if "search" in stages:
+        assert {train, evaluate, "stages/search.py"} <= {*lines("search", "deps")}
 
 
 def test_pages_of_several_pipelines_in_one_command(repository):

@@ -70,6 +70,10 @@ class Layout:
     def output(self, run_id: str, seed: int) -> Path:
         return Path("outputs") / self.study / self.name / ("search" if run_id in self.searched else "") / f"{run_id}-s{seed}"
 
+    def trained(self, run_id: str, seed: int) -> Path:
+        """What its training wrote: weights, history.csv, training.json; a folder that DVC takes as a whole."""
+        return self.output(run_id, seed) / "training"
+
     def record(self, run_id: str, seed: int) -> Path:
         return self.results / f"{run_id}-s{seed}.json"
 

@@ -33,14 +33,15 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
     seed = layout.expected.get(run_id, layout.pipeline.seeds)[0] if seed is None else seed
     run = layout.run(run_id, seed)
     folder, out, manifest = Path(folder or f"models/{run_id}-s{seed}"), layout.output(run_id, seed), read_manifest(layout.data)
+    trained = layout.trained(run_id, seed)
     if run.captions:
         raise InputError(f"{run_id}: reads captions, too; only runs that read pictures alone can be exported")
     if folder.exists():
         raise InputError(f"{folder}: is there already; delete it, or name another folder with --to")
     try:
-        facts, rows = json.loads((out / "training.json").read_bytes()), scored_rows(run, manifest.rows("val"))
+        facts, rows = json.loads((trained / "training.json").read_bytes()), scored_rows(run, manifest.rows("val"))
         evaluated = load_file(out / "logits.safetensors")[f"val_{run.selection}"].numpy()
-        state = load_selection(out, run.selection)
+        state = load_selection(trained, run.selection)
         if (facts["manifest_sha256"], facts["settings_sha256"], len(evaluated)) != (manifest.digest, run.digest, len(rows)):
             raise KeyError("the data or settings are others now")
     except (FileNotFoundError, KeyError) as error:

@@ -55,9 +55,9 @@ def trained(prepared, tmp_path_factory):
         patch.setenv("MLREPRO_TRACKING", "none")
         layout = read_layout("params.yaml")
         for run_id in RUNS:
-            run, out = layout.run(run_id), layout.output(run_id, 0)
-            train_run(run, 0, layout.data, out, run_id, Tracker("use", run, 0, {}))
-            write_logits(evaluate_run(run, 0, layout.data, out, layout.study, layout.name)[1], out / "logits.safetensors")
+            run, out, trained = layout.run(run_id), layout.output(run_id, 0), layout.trained(run_id, 0)
+            train_run(run, 0, layout.data, trained, run_id, Tracker("use", run, 0, {}))
+            write_logits(evaluate_run(run, 0, layout.data, trained, layout.study, layout.name)[1], out / "logits.safetensors")
             assert export.export("params.yaml", run_id, None, None) == 0
     return folder
 

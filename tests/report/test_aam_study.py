@@ -23,7 +23,7 @@ STUDY = ROOT / "studies" / "aam"
 PIPELINES = sorted(path.parent.name for path in STUDY.glob("*/params.yaml"))
 FILES = {path.stem: path for path in STUDY.glob("*/runs/*.yaml")}
 RUNS = {name: load_run(path) for name, path in FILES.items()}
-PRETRAINED = {f"outputs/aam/openimages_v6/{name}-s0/best.safetensors": run for name, run in RUNS.items()
+PRETRAINED = {f"outputs/aam/openimages_v6/{name}-s0/training/best.safetensors": run for name, run in RUNS.items()
               if run.data == "openimages_v6"}
 FOLDERS = {"nuswide": "nuswide_aam"}  # run id -> prepared data set, where another list of the same pictures has the name
 CLASSES = {"voc2007": 20, "coco2017": 80, "nuswide": 81, "vg500": 500}

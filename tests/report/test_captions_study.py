@@ -35,12 +35,12 @@ def test_a_pipeline_lists_its_run_files_and_embeds_what_they_read(path, monkeypa
         if run.inputs == "features":
             wanted = layout.pipeline.features
             assert (run.backbone, run.weights, run.resolution) == (wanted.backbone, wanted.weights, wanted.resolution)
-    vectors = "data/${name}/captions/${captions.name}.safetensors"
+    vectors = f"data/{layout.name}/captions/${{captions.name}}.safetensors"
     assert vectors in stages["embed"]["outs"] and vectors in stages["train"]["deps"]
     assert all(path in stage["cmd"] for stage in stages.values())
     assert sum(len(files) * len(layout.pipeline.seeds) if "matrix" in stage else 1 for stage in stages.values()) < 60
     if "report" in stages:
-        assert list(stages["report"]["outs"][0]) == [layout.page.as_posix().replace(layout.name, "${name}")]
+        assert list(stages["report"]["outs"][0]) == [layout.page.as_posix()]
 
 
 def test_every_row_has_a_run_file_with_what_the_row_prints():

@@ -214,8 +214,8 @@ def test_submission(repository, capsys):
     out = Path("outputs/demo/digits") / f"{run.run_id}-s0"
     with pytest.raises(SystemExit, match="run the evaluate stage of linear-bce-minilm-digits"):
         run_stage("submit", "params.yaml", run.run_id, "0")
-    train(run, out)
-    record, logits = evaluate_run(run, 0, DATA, out, "demo", "digits")
+    train(run, out / "training")
+    record, logits = evaluate_run(run, 0, DATA, out / "training", "demo", "digits")
     write_logits(logits, out / "logits.safetensors")
     write_record(record, Path("results/digits") / f"{run.run_id}-s0.json")
     run_stage("submit", "params.yaml", run.run_id, "0")

@@ -121,8 +121,8 @@ def train_and_evaluate(run: Run, repository, monkeypatch) -> Record:
     monkeypatch.chdir(repository)
     data, out = Path("data/digits"), Path(f"outputs/demo/digits/{run.run_id}-s0")
     tracker = SimpleNamespace(start=lambda _: None, epoch=lambda _: None, finish=lambda *_: None)
-    train_run(run, 0, data, out, "course", tracker)
-    record, logits = evaluate_run(run, 0, data, out, "demo", "digits")
+    train_run(run, 0, data, out / "training", "course", tracker)
+    record, logits = evaluate_run(run, 0, data, out / "training", "demo", "digits")
     write_logits(logits, out / "logits.safetensors")
     write_record(record, Path(f"results/digits/{run.run_id}-s0.json"))
     return record
@@ -138,7 +138,7 @@ def test_a_study_without_a_third_split(repository, monkeypatch):
     train_and_evaluate(Run.model_validate(settings), repository, monkeypatch)
     out = repository / "outputs" / "demo" / "digits" / f"{run_id}-s0"
     record, manifest = read_record(repository / f"results/digits/{run_id}-s0.json"), read_manifest(repository / "data/digits")
-    assert record.history == read_history(out / "history.csv") and record.complete
+    assert record.history == read_history(out / "training" / "history.csv") and record.complete
     assert set(record.measurements) == {"last"} and not any("tuned" in name for name in record.selected.metrics)
     assert load_file(out / "logits.safetensors").keys() == {"test_last"}
     labels, train_labels = (manifest.label_matrix()[manifest.rows(split)] for split in ("test", "train"))

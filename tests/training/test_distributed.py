@@ -147,7 +147,7 @@ def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_
     settings = run_settings(FROZEN, freeze="backbone", epochs=8, optimizer=SGD)
     write_yaml(repository / "runs" / f"{FROZEN}.yaml", settings)
     finished(torchrun(repository, "stages/train.py", "params.yaml", FROZEN, "0"))
-    folder, wanted = repository / "outputs/demo/digits" / f"{FROZEN}-s0", results(repository, FROZEN)
+    folder, wanted = repository / "outputs/demo/digits" / f"{FROZEN}-s0/training", results(repository, FROZEN)
     facts = json.loads((folder / "training.json").read_text())
     two = load_file(folder / "last.safetensors")
     assert facts["environment"]["device"].startswith("2 x CPU")

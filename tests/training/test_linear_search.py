@@ -161,5 +161,5 @@ def test_stage_selects_on_validation_and_writes_records(repository):
             assert record.measurements["best"].epoch == int(chosen["best_epoch"])
             assert all((epoch.estimate_mAP is not None) == (record.run.loss.name == "role") for epoch in record.history)
             assert record.selected.metrics["mAP"] == pytest.approx(float(chosen["test_mAP_best"]), abs=0.01)
-            weights = (folder / f"{run_id}-s{record.seed}" / "best.safetensors").read_bytes()
+            weights = (folder / f"{run_id}-s{record.seed}" / "training" / "best.safetensors").read_bytes()
             assert record.provenance.weights_sha256["best"] == hashlib.sha256(weights).hexdigest()

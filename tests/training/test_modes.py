@@ -101,7 +101,7 @@ def test_released_protocol_scores_whole_batches_and_draws_its_seed(repository):
         stage(repository, name, "params.yaml", LINEAR, "0", **OFF)
     record = read_record(repository / "results" / "digits" / f"{LINEAR}-s0.json")
     assert (record.splits["test"].used, record.splits["test"].expected, record.splits["val"].used) == (40, 48, 40)
-    drawn = facts(repository / f"outputs/demo/digits/{LINEAR}-s0")["torch_seed"]
+    drawn = facts(repository / f"outputs/demo/digits/{LINEAR}-s0/training")["torch_seed"]
     assert record.complete and record.provenance.torch_seed == drawn
     assert sum(c.test for c in record.selected.per_class) == read_manifest(repository / "data/digits").label_matrix()[
         read_manifest(repository / "data/digits").rows("test")[:40]].sum()

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import LINEAR, PICTURES, ROLE, run_settings, stage, write_yaml
 
-from mlrepro.training.checkpoint import code_digests
+from mlrepro.training.checkpoint import training_code
 
 OFF = {"MLREPRO_TRACKING": "none"}
 
@@ -23,7 +23,7 @@ def start(repository, run_id: str) -> subprocess.Popen:
 
 
 def results(repository, run_id: str) -> dict[str, str]:
-    folder = repository / "outputs" / "demo" / "digits" / f"{run_id}-s0"
+    folder = repository / "outputs" / "demo" / "digits" / f"{run_id}-s0" / "training"
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
             for name in ("best.safetensors", "last.safetensors", "history.csv")}
 
@@ -47,7 +47,7 @@ def test_killed_and_resumed_equals_uninterrupted(repository, run_id, changes):
     stage(repository, "train", "params.yaml", run_id, "0", **OFF)
     wanted = results(repository, run_id)
     for name in ("best.safetensors", "last.safetensors", "history.csv"):
-        (repository / "outputs" / "demo" / "digits" / f"{run_id}-s0" / name).unlink()
+        (repository / "outputs" / "demo" / "digits" / f"{run_id}-s0" / "training" / name).unlink()
     written = 0
     for _ in range(2):
         process = start(repository, run_id)
@@ -69,7 +69,7 @@ def test_changed_settings_start_afresh_and_say_so(repository):
     write_yaml(repository / "runs" / f"{ROLE}.yaml", run_settings(ROLE, epochs=2))
     done = stage(repository, "train", "params.yaml", ROLE, "0", **OFF)
     assert "not resumed, since settings changed; starting afresh" in done.stdout + done.stderr
-    history = (repository / "outputs/demo/digits" / f"{ROLE}-s0" / "history.csv").read_text().splitlines()
+    history = (repository / "outputs/demo/digits" / f"{ROLE}-s0" / "training" / "history.csv").read_text().splitlines()
     assert len(history) == 3
 
 
@@ -103,8 +103,8 @@ def test_features_of_other_pictures_are_refused(repository):
 
 def test_training_facts(repository):
     stage(repository, "train", "params.yaml", LINEAR, "0", **OFF)
-    facts = json.loads((repository / "outputs/demo/digits" / f"{LINEAR}-s0" / "training.json").read_text())
+    facts = json.loads((repository / "outputs/demo/digits" / f"{LINEAR}-s0" / "training" / "training.json").read_text())
     assert facts["pretrained"].startswith("package://") and len(facts["pretrained_sha256"]) == 64
     assert facts["environment"]["images_per_second"] > 0 and facts["epochs"]["last"] == 2
     # Evaluate stages run again after a change of code because this file then differs.
-    assert facts["code_sha256"] == hashlib.sha256(json.dumps(code_digests()).encode()).hexdigest()
+    assert facts["code_sha256"] == hashlib.sha256(json.dumps(training_code()).encode()).hexdigest()

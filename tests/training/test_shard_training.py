@@ -71,7 +71,7 @@ def test_two_processes_and_a_killed_worker(sharded, monkeypatch):
     settings = run_settings(FROZEN, freeze="backbone", epochs=8, optimizer=SGD, sampler="shards")
     write_yaml(sharded / "runs" / f"{FROZEN}.yaml", settings)
     finished(torchrun(sharded, "stages/train.py", "params.yaml", FROZEN, "0"))
-    folder, wanted = sharded / "outputs/demo/digits" / f"{FROZEN}-s0", results(sharded, FROZEN)
+    folder, wanted = sharded / "outputs/demo/digits" / f"{FROZEN}-s0/training", results(sharded, FROZEN)
     two = load_file(folder / "last.safetensors")
     for path in folder.iterdir():
         path.unlink()

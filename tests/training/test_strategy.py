@@ -346,7 +346,7 @@ def test_killed_with_everything_equals_uninterrupted_and_its_record_is_complete(
     stage(repository, "evaluate", "params.yaml", PICTURES, "0", **OFF)
     record = read_record(repository / "results" / "digits" / f"{PICTURES}-s0.json")
     assert len(record.history) < epochs and record.complete
-    check_selections(record, repository / f"outputs/demo/digits/{PICTURES}-s0")
+    check_selections(record, repository / f"outputs/demo/digits/{PICTURES}-s0/training")
 
 
 def check_selections(record, out) -> None:
@@ -375,14 +375,14 @@ def test_precision_is_recorded(repository):
     assert record.environment.precision == "bfloat16"
     logits = load_file(repository / f"outputs/demo/digits/{LINEAR}-s0/logits.safetensors")["test_best"]
     assert torch.equal(logits, logits.bfloat16().float())
-    assert record.selected.metrics["mAP"] > 0 and facts(repository / f"outputs/demo/digits/{LINEAR}-s0")["weights"] == {
-        "best": "plain", "last": "plain"}
+    assert record.selected.metrics["mAP"] > 0 and facts(
+        repository / f"outputs/demo/digits/{LINEAR}-s0/training")["weights"] == {"best": "plain", "last": "plain"}
 
 
 def test_checkpoint_is_where_a_training_starts(repository):
     write_run(repository, PICTURES, run_settings(PICTURES, epochs=1))
     stage(repository, "train", "params.yaml", PICTURES, "0", **OFF)
-    out = repository / f"outputs/demo/digits/{PICTURES}-s0"
+    out = repository / f"outputs/demo/digits/{PICTURES}-s0/training"
     (repository / "network.safetensors").write_bytes((out / "last.safetensors").read_bytes())
     first = load_file(out / "last.safetensors")
     still = {"name": "sgd", "lr": 1e-30}

@@ -16,19 +16,17 @@ import torch
 from tqdm import tqdm
 
 import mlrepro
-from mlrepro.data.manifest import file_sha256
+from mlrepro.code import code_digests
 from mlrepro.errors import InputError
 
 ROOT = Path(".checkpoints")
 CODE = ("config.py", "data", "losses", "metrics", "models", "training")  # what a trained weight depends on
 
 
-def code_digests() -> dict[str, str]:
-    """sha256 of every module that training depends on, by its name inside the package."""
+def training_code() -> dict[str, str]:
+    """Digests of every module that training depends on, by its name inside the package."""
     package = Path(mlrepro.__file__).parent
-    modules = sorted(path for part in CODE for path in
-                     ([package / part] if part.endswith(".py") else (package / part).rglob("*.py")))
-    return {path.relative_to(package).as_posix(): file_sha256(path) for path in modules}
+    return code_digests([package / part for part in CODE], package)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from mlrepro.data.images import Pictures, normalise, picture_batches, sequential
 from mlrepro.data.manifest import Manifest, write_json
 from mlrepro.data.shards import Shards
 from mlrepro.models.backbones import Backbone, create_backbone, map_size
-from mlrepro.training.checkpoint import Checkpoint, code_digests, exclusive
+from mlrepro.training.checkpoint import Checkpoint, exclusive, training_code
 from mlrepro.training.fit import autocast
 
 FLUSH_EVERY = 50  # batches between two points from which an interrupted extraction goes on
@@ -36,7 +36,7 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
     }
     name = f"extract-{path.parent.parent.name}-{path.stem}"
     with exclusive(name):
-        partial = Checkpoint(name, {"header": header, "code": code_digests()})
+        partial = Checkpoint(name, {"header": header, "code": training_code()})
         file = _features(backbone, manifest, settings, header, partial.folder, device)
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(file, path)

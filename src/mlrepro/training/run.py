@@ -29,7 +29,7 @@ from mlrepro.models.classifier import create_classifier
 from mlrepro.models.heads import create_head
 from mlrepro.results import git_state
 from mlrepro.tracking import Tracker
-from mlrepro.training.checkpoint import Checkpoint, code_digests, exclusive
+from mlrepro.training.checkpoint import Checkpoint, exclusive, training_code
 from mlrepro.training.distributed import RANK, WORLD, from_main
 from mlrepro.training.fit import Progress, fit, in_bfloat16, scored_rows
 from mlrepro.training.inputs import FeatureInputs, PictureInputs
@@ -180,7 +180,7 @@ def _train(run: Run, seed: int, data: Labelled, name: str, parts: dict, linear: 
     parts = {"settings": run.model_dump(mode="json"), **parts, "manifest": data.manifest.digest, "labels": origin,
              "features": task.digest, "pretrained": task.origin[1],
              "graph": [hashlib.sha256(value.tobytes()).hexdigest() for value in task.graph.values()],
-             "captions": task.captions, "shards": data.manifest.summary.get("shards", {}).get("sha256"), "code": code_digests(),
+             "captions": task.captions, "shards": data.manifest.summary.get("shards", {}).get("sha256"), "code": training_code(),
              "torch": torch.__version__, "processes": WORLD}
     checkpoint = None if RANK else Checkpoint(name, parts)
     progress = fit(run, seed, task.model, loss, task.inputs, targets, data.labels, rows, checkpoint, device(), on_start,
@@ -210,7 +210,8 @@ def _write(out: Path, task: Task, progress: Progress, run: Run, manifest: Manife
         "settings_sha256": run.digest, "manifest_sha256": manifest.digest, "pretrained": task.origin[0],
         "pretrained_sha256": task.origin[1], "mlflow_run_id": progress.tracking_id, "torch_seed": progress.seed,
         "captions_sha256": task.captions.get("sha256"),
-        "code_sha256": hashlib.sha256(json.dumps(code_digests()).encode()).hexdigest(),  # so a change of code is one of this file
+        # Evaluate stages read this file, and so run again after other code, even if it trains the same weights.
+        "code_sha256": hashlib.sha256(json.dumps(training_code()).encode()).hexdigest(),
         "environment": environment(sum(stage.seconds for stage in stages), pictures * epochs, run.precision),
     }
     if linear:
