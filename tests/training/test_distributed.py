@@ -10,12 +10,17 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from conftest import LINEAR, PICTURES, ROLE, run_settings, write_yaml
 from safetensors.torch import load_file
 from test_modes import Memory, train
@@ -28,7 +33,7 @@ from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
 from mlrepro.training import distributed
-from mlrepro.training.distributed import RANK, WORLD, joined
+from mlrepro.training.distributed import RANK, WORLD, fresh, joined
 from mlrepro.training.fit import fit, predict
 from mlrepro.training.inputs import FeatureInputs
 from mlrepro.training.run import prepare, read_labelled
@@ -129,6 +134,54 @@ def test_batch_that_cannot_be_divided(monkeypatch):
         distributed.share([np.arange(4), np.arange(5)])
 
 
+@pytest.fixture
+def server() -> dist.TCPStore:
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+
+def parts(server: dist.TCPStore, ranks: tuple[int, ...], world: int, seconds: int) -> list[dist.Store | None]:
+    """What processes of these ranks get that come one after the other; None for one that waits in vain."""
+    def part(rank: int) -> dist.Store | None:
+        store = dist.TCPStore("127.0.0.1", server.port, is_master=False, timeout=timedelta(seconds=seconds))
+        try:
+            return fresh(store, rank, world)
+        except TimeoutError as error:
+            assert f"rank {rank} of {world} waited in vain" in str(error)
+
+    with ThreadPoolExecutor() as pool:
+        started = []
+        for rank in ranks:
+            started.append(pool.submit(part, rank))
+            time.sleep(0.05)
+        return [future.result() for future in started]
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_each_start_gets_a_part_of_its_own_of_a_store_that_knows_earlier_ones(server, world):
+    for ranks in permutations(range(world)):
+        for left in ("a start that was complete", "one that was not"):
+            if left == "one that was not":
+                former = dist.PrefixStore(f"of {world}", server)
+                for key, value in {"start": "former", "former/1": "a", "former/2": "b"}.items():
+                    former.set(key, value)
+            found = parts(server, ranks, world, 60)
+            assert not any(part.check(["address of 0"]) for part in found)
+            for rank, part in zip(ranks, found, strict=True):
+                part.set(f"address of {rank}", "")
+            for part in found:
+                part.wait([f"address of {rank}" for rank in range(world)])
+
+
+@pytest.mark.parametrize("ranks, double", [((1, 1, 0, 2), 1), ((2, 0, 1, 2), 2), ((0, 1, 0, 2), 0)])
+def test_of_two_processes_of_one_rank_one_is_left_out_and_fails(server, ranks, double):
+    """As when a machine lost its agent and not its worker."""
+    found = parts(server, ranks, 3, 3)
+    assert [rank for rank, part in zip(ranks, found, strict=True) if part is None] == [double]
+    for part in filter(None, found):
+        part.add("joined", 1)
+    assert all(part.add("joined", 0) == 3 for part in found if part)
+
+
 def worker(parents: list[int], rank: int) -> int:
     """The process id of the worker of `rank` that torchrun, one of the processes `parents`, has started."""
     for folder in Path("/proc").glob("[0-9]*"):
@@ -153,8 +206,6 @@ def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_
     assert facts["environment"]["device"].startswith("2 x CPU")
     for path in folder.iterdir():
         path.unlink()
-    # Without it, a restart may find the addresses of processes that are gone.
-    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     machines = ("--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--max-restarts", "3")

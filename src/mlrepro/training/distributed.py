@@ -5,7 +5,9 @@ to float32 rounding. Only dropout's draws differ, and on CPUs, where torch canno
 """
 
 import os
+import secrets
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -29,14 +31,37 @@ def joined() -> Iterator[None]:
     if local >= gpus > 0:
         raise InputError(f"torchrun: more processes than this machine's GPUs; lower --nproc-per-node to {gpus}")
     torch.cuda.set_device(local if gpus else -1)  # -1: none
-    # On one machine torchrun's store outlives a restart, with the addresses of processes that are gone.
-    attempt = os.environ["TORCHELASTIC_RESTART_COUNT"] if os.environ["GROUP_WORLD_SIZE"] == "1" else "0"
-    store = dist.PrefixStore(attempt, next(dist.rendezvous("env://"))[0])
+    store = fresh(next(dist.rendezvous("env://"))[0], RANK, WORLD)
     dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", store=store, rank=RANK, world_size=WORLD)
     if RANK:
         os.environ["MLREPRO_TRACKING"], sys.stdout = "none", open(os.devnull, "w")
     yield
     dist.destroy_process_group()  # not after an error: it could wait for processes that are gone
+
+
+def fresh(store: dist.Store, rank: int, world: int) -> dist.Store:
+    """The part of torchrun's store that is this start's alone. The store outlives restarts, with the addresses of processes that
+    are gone, and nothing numbers the starts: the agents of several machines count theirs apart.
+
+    Rank 0 draws a name and puts it under `start`. Each other puts a number that it drew below the name that it finds there, which
+    may be an earlier start's, until rank 0 has added that number to `start`: all at once, when they are there, and unless a later
+    rank 0 has put its name meanwhile. So one process of each rank goes on, and each has lived since the name was drawn. Who is
+    left out fails after the store's timeout, and torchrun starts all again.
+    """
+    own, store = secrets.token_hex(8), dist.PrefixStore(f"of {world}", store)
+    end = time.monotonic() + store.timeout.total_seconds()
+    if rank == 0:
+        store.set("start", own)
+    while time.monotonic() < end:
+        name, *numbers = store.get("start").decode().split()
+        if own in numbers:
+            return dist.PrefixStore(name, store)
+        if rank:
+            store.set(f"{name}/{rank}", own)
+        elif store.check(others := [f"{own}/{other}" for other in range(1, world)]):
+            store.compare_set("start", own, b" ".join([own.encode()] * 2 + store.multi_get(others)))
+        time.sleep(0.02)
+    raise TimeoutError(f"torchrun: rank {rank} of {world} waited in vain for the others to start; see what they print")
 
 
 def from_main(make: Callable):
