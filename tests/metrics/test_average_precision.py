@@ -132,6 +132,13 @@ def test_without_numba_numpy_does_the_work(kind, monkeypatch):
     module.kernels.cache_clear()
 
 
+def test_scores_that_must_not_be_written_to_are_read(monkeypatch):
+    monkeypatch.setattr(module, "MANY", 1)
+    scores = np.linspace(0, 1, 100, dtype=np.float32)[:, None]
+    scores.flags.writeable = False  # as of a file mapped into memory
+    assert average_precision(scores, (scores > 0.5).astype(int)) == pytest.approx([1.0])
+
+
 def test_by_hand():
     # Without the ignored picture: 1 hit of 3 at the tied score 0.8, then 2 of 4; in row order the first hit is 1 of 2.
     assert average_precision(SCORES, LABELS)[0] == pytest.approx((1 / 3 + 2 / 4) / 2)

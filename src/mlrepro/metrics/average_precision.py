@@ -102,7 +102,7 @@ def positions(scores: np.ndarray, positive: np.ndarray,
     beyond = 0
     if 0 < per_unit < np.inf:  # neither equal nor infinite scores
         if scores.dtype == np.float32 and (fast := kernels(len(scores) >= MANY)):
-            found = fast.positions(np.ascontiguousarray(scores), np.ascontiguousarray(positive), low, per_unit, cells)
+            found = fast.positions(np.require(scores, requirements="CW"), np.ascontiguousarray(positive), low, per_unit, cells)
             if len(found[0]):
                 return found
         cell = ((scores - low) * per_unit).astype(np.int32)  # in the order of the scores, for rounding never swaps two numbers
