@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,32 @@ if how == "wait":
 out = pathlib.Path("outputs") / run
 out.mkdir(parents=True, exist_ok=True)
 (out / "last").write_text(run)
+"""
+
+# As LD_PRELOAD it puts the clock wrong by AHEAD seconds for a process and its children: bash, git, dvc, python.
+CLOCK = """
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t id, struct timespec *t) {
+    int failed = syscall(SYS_clock_gettime, id, t);
+    if (!failed && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) t->tv_sec += AHEAD;
+    return failed;
+}
+int gettimeofday(struct timeval *t, void *zone) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    t->tv_sec = now.tv_sec;
+    t->tv_usec = now.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *t) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (t) *t = now.tv_sec;
+    return now.tv_sec;
+}
 """
 
 
@@ -174,6 +201,46 @@ def test_jobs_share_the_repository_and_the_remote_alone(repository, submitit_loc
     assert launch("slurm") == 0
     assert "0 jobs" in capsys.readouterr().out and len(trained(repository)) == 1
     assert (repository.with_name("second") / "results" / "digits" / f"{LINEAR}-s0.json").exists()
+
+
+def test_machines_whose_clocks_are_a_year_ahead_and_a_year_behind(repository, monkeypatch, capsys):
+    """One trains, the other evaluates what is then of the future. What a machine writes, also into the remote, bears its time."""
+    if not (compiler := shutil.which("cc")):
+        pytest.skip("no C compiler; what puts clocks wrong is written in C")
+    root, year = repository.parent, 365 * 24 * 3600
+    (root / "clock.c").write_text(CLOCK)
+    for name, ahead in {"ahead": year, "behind": -year}.items():
+        subprocess.run([compiler, "-shared", "-fPIC", f"-DAHEAD={ahead}", "-o", f"{name}.so", "clock.c"], cwd=root, check=True)
+
+    def at(name: str, ahead: int, job: Job, where: Source) -> Outcome:
+        variables = variables_of(job, where) | {"MLREPRO_WORK": str(root / name), "LD_PRELOAD": f"{root}/{name}.so"}
+        began = time.time()
+        outcome = Outcome(*attempt("date +%s\n" + SCRIPT, variables))
+        assert abs(int(outcome.output.split()[0]) - began - ahead) < year / 2
+        for path in [*(root / name).rglob("*"), *(root / "remote").rglob("*")]:  # the kernel knows no such clock
+            if began <= (written := path.lstat().st_mtime) <= time.time():
+                os.utime(path, (written + ahead, written + ahead), follow_symlinks=False)
+        return outcome
+
+    @contextmanager
+    def machines(where: Source, *_):
+        yield lambda job: at(*(("ahead", year) if job.stage == TRAIN else ("behind", -year)), job, where), 1
+    monkeypatch.setattr(engines, "slurm", machines)
+    assert launch("slurm") == 0
+    assert "2 jobs" in capsys.readouterr().out and trained(repository) == [LINEAR]
+    assert (repository / "results" / "digits" / f"{LINEAR}-s0.json").read_text() == "{}"
+    assert (repository / "report.md").read_text() == "page" and not read_failures(repository / "results" / "digits")
+    times = {round((path.stat().st_mtime - time.time()) / year) for path in (root / "remote").rglob("*") if path.is_file()}
+    assert times == {-1, 0, 1}, "the remote has files of the head and of both machines"
+
+    again = at("behind", -year, Job(TRAIN, ("prepare",)), source(repository))
+    assert (again.error, again.ran) == (None, []), "what was trained in its future is not trained again"
+    git(root, "clone", "-q", str(repository), "second")
+    os.chdir(root / "second")
+    assert launch("slurm") == 0
+    assert "0 jobs" in capsys.readouterr().out and trained(repository) == [LINEAR]
+    for name in (f"results/digits/{LINEAR}-s0.json", "report.md", "dvc.lock"):
+        assert (repository / name).read_text() == (root / "second" / name).read_text()
 
 
 def test_what_is_trained_but_not_pushed_is_not_trained_again(repository, monkeypatch):
