@@ -12,6 +12,7 @@ Exit status: 0 done, 1 some pictures could not be read, 2 refused, 130 interrupt
 """
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -104,6 +105,9 @@ def main() -> int:
         added.set_defaults(runs=verb(added))
     options = vars(parser.parse_args())
     module, _, name = options.pop("runs").partition(":")
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, so that no job of a launch goes on alone
+        if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
+            signal.signal(number, signal.default_int_handler)
     try:
         return getattr(import_module(module), name)(**options) or 0  # imported here and not above, so that --help is quick
     except (InputError, OSError) as error:

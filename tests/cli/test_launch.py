@@ -34,6 +34,7 @@ with (log / "trained").open("a") as file: file.write(f"{run} {os.environ.get('ML
 how = (log / run).read_text() if (log / run).exists() else ""
 if how == "fail": sys.exit("error: labels.csv: no such column")
 if how == "killed": os.kill(os.getpid(), signal.SIGKILL)
+if how == "placed": print("read:", pathlib.Path("checkpoints/net.pth").read_text())
 if how == "wait":
     (log / run).unlink()
     time.sleep(200)
@@ -297,7 +298,23 @@ def test_a_killed_stage_is_tried_again_and_its_dependents_wait(tmp_path, capsys,
     assert "trying again" in said and "it had to run extract" in said
 
 
-def test_an_interrupted_launch_leaves_no_job_running(repository):
+def test_an_interrupted_launch_starts_no_second_attempt(tmp_path, monkeypatch):
+    monkeypatch.setattr(head, "PAUSE", 30)
+    calls = []
+
+    def engine(job: Job) -> Outcome:
+        calls.append(job.stage)
+        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()  # in the pause after it
+        return Outcome(AGAIN, "killed", "a")
+    with pytest.raises(KeyboardInterrupt):
+        head.run_jobs([Job("train")], engine, 1, 3, tmp_path)
+    [thread] = [one for one in threading.enumerate() if one.name.startswith("ThreadPoolExecutor")] or [threading.Thread()]
+    thread.ident and thread.join(5)
+    assert calls == ["train"] and not thread.is_alive()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_launch_leaves_no_job_running(repository, number):
     log = repository.with_name("log")
     (log / LINEAR).write_text("wait")
     command = [sys.executable, "-c", "import sys; from mlrepro_cli.main import main; sys.exit(main())", "launch", "params.yaml"]
@@ -305,7 +322,7 @@ def test_an_interrupted_launch_leaves_no_job_running(repository):
     while not (log / "trained").exists():
         assert head_process.poll() is None
         time.sleep(0.05)
-    head_process.send_signal(signal.SIGINT)
+    head_process.send_signal(number)
     assert "interrupted" in head_process.communicate(timeout=60)[1] and head_process.returncode == 130
     pid = (log / "trained").read_text().split()[2]
     for _ in range(100):
@@ -328,7 +345,11 @@ def test_a_second_head_is_refused(repository, capsys):
         claim.write_text(json.dumps(other))  # of a head that died in this very folder
         with head._claimed("demo", False):
             pass
-        claim.write_text("{}")  # so that the first head has something to remove
+        claim.write_text("{")  # cut off, as on a full disk
+        with pytest.raises(InputError, match="process unknown .* --take-over"), head._claimed("demo", False):
+            pass
+        claim.write_text(json.dumps(other | {"token": "another's"}))
+    assert claim.exists(), "of the head that took over"
     with exclusive("launch-demo"), pytest.raises(InputError, match="another process is at work"):
         launch("local")
 
@@ -355,10 +376,66 @@ def test_what_a_launch_needs_is_asked_for_before_any_job(repository, submitit_lo
     git(repository, "commit", "-qam", "none")
     with pytest.raises(InputError, match="dvc remote add -d storage"):
         launch("slurm")
+    with pytest.raises(InputError, match="--set adress: the engine ray knows address and num_cpus"), \
+            engines.ray(source(repository), 1, {"adress": "a"}):
+        pass
+    with pytest.raises(InputError, match="--set, --repository and --take-over are for"):
+        launch("local", take_over=True)
+    (repository / "dvc.yaml").write_text("stages: 1\n")
+    with pytest.raises(InputError, match="(?s)dvc: .*dvc.yaml"):
+        launch("local")
+    (repository / "dvc.yaml").unlink()
+    with pytest.raises(InputError, match="params.yaml: there is no dvc.yaml beside it"):
+        launch("local")
     assert trained(repository) == []
 
 
-def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch):
+def test_jobs_clone_origin_where_it_has_the_commit(repository):
+    git(repository, "remote", "add", "origin", "https://me:secret@a.invalid/b.git")
+    git(repository, "update-ref", "refs/remotes/backup/main", "HEAD")
+    assert head._commit(None)[0] == str(repository)
+    git(repository, "update-ref", "refs/remotes/origin/main", "HEAD")
+    assert head._commit(None)[0] == "https://me:secret@a.invalid/b.git"
+    assert Outcome(1, "fatal: no https://me:secret@a.invalid/b.git: x", "a").error == "fatal: no https://a.invalid/b.git: x"
+
+
+def test_local_jobs_have_the_gpus_that_the_user_left(monkeypatch):
+    given = []
+
+    def attempted(script: str, variables: dict, started: list) -> tuple:
+        given.append(variables["CUDA_VISIBLE_DEVICES"])
+        return 0, "", ""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr(engines, "attempt", attempted)
+    for visible, wanted in (("4,GPU-5e", ["4", "GPU-5e"]), (None, ["0", "1"])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible) if visible else monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        with engines.local(None, None) as (engine, slots):
+            assert slots == 2 and [engine(Job(TRAIN)).status for _ in range(2)] == [0, 0]
+        assert given[-2:] == wanted
+
+
+def test_a_pipeline_of_a_study_without_a_page(repository):
+    (repository / "studies" / "x").mkdir(parents=True)
+    stages = yaml.safe_load((repository / "dvc.yaml").read_text().replace("runs/${", "studies/x/set/runs/${"))["stages"]
+    below = {name: one | {"wdir": "../../.."} for name, one in stages.items()}
+    write_yaml(repository / "studies/x/set/dvc.yaml", {"stages": below})
+    for name in ("params.yaml", "runs"):
+        (repository / name).rename(repository / "studies/x/set" / name)
+    (repository / "dvc.yaml").unlink()
+    assert launch("local", settings=Path("studies/x/set/params.yaml")) == 0 and trained(repository) == [LINEAR]
+
+
+def test_what_a_person_placed_on_a_machine_is_read_there(repository):
+    placed = repository.with_name("node") / "checkpoints" / "net.pth"
+    placed.parent.mkdir(parents=True)
+    placed.write_text("weights")
+    (repository.with_name("log") / LINEAR).write_text("placed")
+    outcome = work(Job(TRAIN, ("prepare",)), source(repository))
+    assert outcome.error is None and "read: weights" in outcome.output and placed.exists()
+
+
+@pytest.mark.parametrize("shards", [{}, {"shards": {"pictures": 48}}], ids=["files", "shards"])
+def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch, shards):
     """The real stages: a restored manifest comes without pictures; two trainings on one machine make them once."""
     folder, remote = tmp_path / "repository", tmp_path / "remote"
     folder.mkdir()
@@ -370,6 +447,7 @@ def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch):
     stages["train"]["deps"] = ["data/${name}/manifest.parquet"]
     write_yaml(folder / "dvc.yaml", {"stages": {name: stages[name] for name in ("download", "prepare", "train")}})
     settings = yaml.safe_load((prepared / "params.yaml").read_text()) | {"runs": [PICTURES], "seeds": [0, 1]}
+    settings["data"]["digits"] |= shards
     write_yaml(folder / "params.yaml", settings)
     write_yaml(folder / "runs" / f"{PICTURES}.yaml", run_settings(PICTURES, epochs=1))
     git(folder, "init", "-q")
@@ -385,6 +463,14 @@ def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch):
     outcomes = [work(job, source(folder)) for job in jobs]
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert [outcome.ran for outcome in outcomes] == [["download", "prepare", f"train@{PICTURES}-0"], [f"train@{PICTURES}-1"]]
+    assert [*(tmp_path / "node" / "archives" / "digits").iterdir()], "where a person may place one"
+
+    monkeypatch.setenv("MLREPRO_WORK", str(tmp_path / "another"))  # whose pictures are others
+    make = "dvc repro -f -s $PICTURES"
+    script = SCRIPT.replace(make, f'{make} && echo >>"$DATA/summary.json"')
+    other = Outcome(*attempt(script, variables_of(jobs[0], source(folder))))
+    assert other.status == AGAIN and "prepare makes another manifest than the launch's" in other.error
+    assert other.ran == ["download", "prepare"] and not [*(tmp_path / "another").rglob("complete")]
 
 
 @pytest.mark.parametrize("status, output, said", [

@@ -34,12 +34,17 @@ class Outcome:
         """The line that says why it failed: the stage's own before DVC's; none if it did not."""
         lines = [line.strip() for line in self.output.splitlines() if line.strip()] or ["it printed nothing"]
         errors = [line for line in lines if re.match(r"(error|fatal|ERROR|[\w.]+(Error|Exception))\b.*:", line)]
-        return ((errors[-1:] if self.status == AGAIN else errors[:1]) or lines[-1:])[0][:500] if self.status else None
+        line = ((errors[-1:] if self.status == AGAIN else errors[:1]) or lines[-1:])[0]
+        return without_password(line)[:500] if self.status else None  # it goes into records, which git keeps
 
     @property
     def ran(self) -> list[str]:
         """The stages that were run, so not restored from the run cache."""
         return re.findall(r"^Running stage '(.+)':$", self.output, re.MULTILINE)
+
+
+def without_password(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 Engine = Callable[[Job], Outcome]
@@ -80,7 +85,8 @@ def local(jobs: int | None, gpus: int | None) -> Iterator[tuple[Engine, int]]:
     """In this checkout: as many jobs at a time as there are groups of `gpus` GPUs (none: of one), or `jobs` on the CPU, which
     share its threads."""
     from torch.cuda import device_count
-    devices = [str(device) for device in range(device_count())]
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")  # then they are counted among these
+    devices = (given.split(",") if given else [str(device) for device in range(device_count())])[:device_count()]
     gpus = min(1, len(devices)) if gpus is None else gpus
     most = len(devices) // gpus if gpus else jobs or 1
     if gpus > len(devices) or (jobs or 1) > most:
@@ -109,11 +115,14 @@ def local(jobs: int | None, gpus: int | None) -> Iterator[tuple[Engine, int]]:
 @contextmanager
 def ray(source: Source, jobs: int | None, settings: dict[str, str]) -> Iterator[tuple[Engine, int]]:
     """On a running Ray cluster. `settings`: `address` of its head (default: RAY_ADDRESS, or this machine's), `num_cpus` a job."""
+    if unknown := settings.keys() - {"address", "num_cpus"}:
+        raise InputError(f"--set {', '.join(sorted(unknown))}: the engine ray knows address and num_cpus")
     try:
+        cpus = float(settings.get("num_cpus", 1))
         import ray
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(address=settings.get("address", os.environ.get("RAY_ADDRESS", "auto")), log_to_driver=False)
-    except (ImportError, ConnectionError, RuntimeError) as error:
+    except (ImportError, ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"--engine ray: {error}; pip install 'mlrepro[ray]' here and on the nodes, start the cluster with `ray "
                          "start --head`, name it with --set address=HOST:6379") from None
     try:
@@ -121,7 +130,7 @@ def ray(source: Source, jobs: int | None, settings: dict[str, str]) -> Iterator[
             raise InputError(f"--gpus {source.gpus}: the Ray cluster has {there:g}; see `ray status`, or launch with --gpus 0")
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         # a lost worker is for the head to see: it says so and starts the job again
-        remote = ray.remote(num_cpus=float(settings.get("num_cpus", 1)), num_gpus=source.gpus, max_retries=0)(attempt)
+        remote = ray.remote(num_cpus=cpus, num_gpus=source.gpus, max_retries=0)(attempt)
 
         def run(job: Job) -> Outcome:
             try:

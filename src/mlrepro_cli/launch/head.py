@@ -24,7 +24,7 @@ from mlrepro.layout import Layout, read_layouts
 from mlrepro.results import Failure, write_failure
 from mlrepro.training.checkpoint import exclusive
 from mlrepro_cli.launch import engines
-from mlrepro_cli.launch.engines import AGAIN, Engine, Outcome, Source
+from mlrepro_cli.launch.engines import AGAIN, Engine, Outcome, Source, without_password
 from mlrepro_cli.launch.pipeline import Job, default_remote, stale_jobs, upstream
 
 PAUSE = 5  # seconds before a second attempt at a job, twice that before the third
@@ -40,18 +40,26 @@ def launch(settings: Path, engine: str, jobs: int | None, gpus: int | None, atte
     engine. Raises InputError before any job is started where the checkout, the remote or the engine is not fit for it.
     """
     layouts = [one for one in read_layouts(settings) if Path(one.dvc_file).is_file()]
+    if not layouts:
+        raise InputError(f"{settings}: there is no dvc.yaml beside it")
+    if engine == "local" and (options or repository or take_over):
+        raise InputError("--set, --repository and --take-over are for --engine ray and slurm; local works in this checkout")
     study, parameters = layouts[0].study, dict(option.partition("=")[::2] for option in options)
     log = Path("outputs") / "launch" / study
     log.mkdir(parents=True, exist_ok=True)
-    with exclusive(f"launch-{study}"):
-        if engine == "local":
-            return _launch(layouts, log, attempts, False, engines.local(jobs, gpus))
-        source = Source(*_commit(repository), default_remote(), 1 if gpus is None else gpus)
-        made = (engines.ray(source, jobs, parameters) if engine == "ray" else
-                engines.slurm(source, jobs, parameters, log / "submitit"))
-        print(f"jobs check out {source.commit[:12]} of {source.repository}; the DVC remote is {source.remote[1]}", flush=True)
-        with _claimed(study, take_over):
-            return _launch(layouts, log, attempts, True, made)
+    try:
+        with exclusive(f"launch-{study}"):
+            if engine == "local":
+                return _launch(layouts, log, attempts, False, engines.local(jobs, gpus))
+            source = Source(*_commit(repository), default_remote(), 1 if gpus is None else gpus)
+            made = (engines.ray(source, jobs, parameters) if engine == "ray" else
+                    engines.slurm(source, jobs, parameters, log / "submitit"))
+            print(without_password(f"jobs check out {source.commit[:12]} of {source.repository}; the DVC remote is "
+                                   f"{source.remote[1]}"), flush=True)
+            with _claimed(study, take_over):
+                return _launch(layouts, log, attempts, True, made)
+    except DvcException as error:  # no repository, a dvc.yaml that is none, another dvc at work
+        raise InputError(f"dvc: {error}") from None
 
 
 def _launch(layouts: list[Layout], log: Path, attempts: int, remote: bool, made) -> int:
@@ -74,8 +82,8 @@ def _launch(layouts: list[Layout], log: Path, attempts: int, remote: bool, made)
             outcome = failed[job.stage]
             write_failure(Failure(stage=job.stage, error=outcome.error, host=outcome.host, log=_log(log, job.stage).as_posix()),
                           layout.record(run_id, seed))
-    page = (layouts[0].folder / "dvc.yaml").as_posix()  # of a pipeline without one, its study's
-    files = list(dict.fromkeys([*files, page]))
+    page = layouts[0].folder / "dvc.yaml"  # of a pipeline without one, its study's
+    files = list(dict.fromkeys([*files, *[page.as_posix()] * page.is_file()]))
     if not failed:
         _dvc("repro", *files)
         return 0
@@ -91,6 +99,8 @@ def _restore(files: list[str], remote: bool) -> list[Job]:
     try:
         restored, stale = stale_jobs(files, remote)
     except (DvcException, OSError) as error:
+        if not remote:
+            raise
         raise InputError(f"the DVC remote's run cache cannot be read ({error}); see `dvc remote list`") from None
     if restored:
         print(f"{len(restored)} stages are restored from the run cache", flush=True)
@@ -112,9 +122,8 @@ def run_jobs(jobs: list[Job], engine: Engine, slots: int, attempts: int, log: Pa
             others = [stage for stage in outcome.ran if stage != job.stage]
             print(f"{job.stage}: attempt {n} on {outcome.host or 'a lost host'}, {time.monotonic() - start:.0f} s: {how}"
                   + "; trying again" * again + f"; there, it had to run {', '.join(others)}" * bool(others), flush=True)
-            if not again:
+            if not again or interrupted.wait(PAUSE * n):
                 return outcome
-            time.sleep(PAUSE * n)
 
     pool = ThreadPoolExecutor(slots)
     try:
@@ -139,7 +148,7 @@ def _commit(repository: str | None) -> tuple[str, str]:
     if changed:
         raise InputError(f"jobs check out a commit, and {', '.join(changed[:5])}{' ...' * (len(changed) > 5)} differ from it; "
                          "commit them, or use --engine local")
-    pushed = _git("branch", "-r", "--contains", "HEAD").strip().startswith("origin/")
+    pushed = any(line.strip().startswith("origin/") for line in _git("branch", "-r", "--contains", "HEAD").splitlines())
     return repository or (_git("remote", "get-url", "origin").strip() if pushed else str(Path.cwd())), \
         _git("rev-parse", "HEAD").strip()
 
@@ -162,7 +171,7 @@ def _claimed(study: str, take_over: bool) -> Iterator[None]:
     try:
         fs.makedirs(fs.parent(path), exist_ok=True)
         if fs.exists(path):
-            other = json.loads(fs.cat_file(path))
+            other = _claim(fs, path)
             if not take_over and any(other[key] != own[key] for key in ("host", "folder")):
                 raise InputError(f"{study}: process {other['pid']} on {other['host']} in {other['folder']} is launching it to "
                                  "the same DVC remote; wait for it, or if it is gone, launch with --take-over")
@@ -170,7 +179,7 @@ def _claimed(study: str, take_over: bool) -> Iterator[None]:
                   "and unless you cancel them, what they train is trained twice", flush=True)
             fs.rm_file(path)
         fs.pipe_file(path, json.dumps(own).encode(), mode="create")
-        if json.loads(fs.cat_file(path)) != own:  # where a file system knows no mode
+        if _claim(fs, path) != own:  # where a file system knows no mode
             raise FileExistsError
     except FileExistsError:
         raise InputError(f"{study}: another head began to launch it at this moment; wait for it") from None
@@ -179,7 +188,17 @@ def _claimed(study: str, take_over: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        fs.rm_file(path)
+        if fs.exists(path) and _claim(fs, path) == own:  # else another head has taken over
+            fs.rm_file(path)
+
+
+def _claim(fs, path: str) -> dict:
+    """A claim; of a head that is not known where its file is none, such as one that was cut off."""
+    try:
+        claim = json.loads(fs.cat_file(path))
+        return {key: claim[key] for key in ("host", "folder", "pid", "token")}
+    except (ValueError, TypeError, KeyError):
+        return dict.fromkeys(("host", "folder", "pid", "token"), "unknown")
 
 
 def _dvc(*words: str, check: bool = True) -> None:

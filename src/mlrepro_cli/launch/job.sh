@@ -3,12 +3,14 @@
 # Without REPOSITORY, in the present checkout. With it, on a worker, which shares nothing with the head but that git repository
 # and the DVC remote. On its machine a worker keeps, below MLREPRO_WORK (default ~/.cache/mlrepro): a checkout a stage until
 # that stage is pushed, so that a retry goes on from its checkpoint; one DVC cache, from which what was trained but not pushed
-# is restored; and pictures, which are no outputs of DVC. Who holds a lock is for flock to say, not for any clock.
+# is restored; and what is no output of DVC: pictures and shards, archives/<data set> and checkpoints, in which a person may
+# place what cannot be downloaded. Who holds a lock is for flock to say, not for any clock.
 #
 # STAGE; SHARED, TRAINED: the stages that it needs, those that all share and trainings; PICTURES: the stages that make the
 # pictures in DATA, if it reads them; COMMIT, REMOTE (name), ADDRESS (of the remote), GPUS (that it must see).
 set -uo pipefail
 again() { echo "error: $1"; exit 75; }
+in_place_of() { [ -L "$2" ] || { mkdir -p "$1" "$(dirname "$2")" && rm -rf "${2:?}" && ln -s "$1" "$2"; }; }
 
 if [ -n "${REPOSITORY:-}" ]; then
     node=${MLREPRO_WORK:-$HOME/.cache/mlrepro} name=${COMMIT:0:12}-${STAGE//[^A-Za-z0-9_-]/-}
@@ -19,7 +21,8 @@ if [ -n "${REPOSITORY:-}" ]; then
     if [ ! -d "$folder" ]; then
         rm -rf "$folder.partial"
         GIT_TERMINAL_PROMPT=0 git clone -q "$REPOSITORY" "$folder.partial" &&
-            git -C "$folder.partial" checkout -q --detach "$COMMIT" || again "commit $COMMIT of $REPOSITORY cannot be checked out"
+            git -C "$folder.partial" checkout -q --detach "$COMMIT" || again "commit $COMMIT cannot be checked out; see that this \
+machine can clone the repository, or name another with --repository"
         printf '[core]\n    remote = %s\n[cache]\n    dir = "%s"\n[%sremote "%s"%s]\n    url = "%s"\n' \
             "$REMOTE" "$node/cache" "'" "$REMOTE" "'" "$ADDRESS" >"$folder.partial/.dvc/config.local"
         mv "$folder.partial" "$folder"
@@ -31,21 +34,33 @@ if [ -n "${REPOSITORY:-}" ]; then
         seen=$(python -c 'import torch; print(torch.cuda.device_count())' | tail -n 1)
         [ "${seen:-0}" -ge "$GPUS" ] || again "this worker sees ${seen:-0} GPUs and the launch asked for $GPUS; see that its node has \
 them and that its torch can use them, or launch with --gpus 0"
+    else
+        export CUDA_VISIBLE_DEVICES=
     fi
+    in_place_of "$node/checkpoints" checkpoints
+    [ -z "$DATA" ] || in_place_of "$node/archives/$(basename "$DATA")" "$DATA/archives"
     [ -z "$SHARED" ] || dvc repro --pull -s $SHARED || again "what $STAGE needs can be neither restored nor made"
     for training in $TRAINED; do # never trained here: a remote that is away must not cost a second training
         python -m mlrepro_cli.launch.pipeline restore "$training" || again "$training is done and not in the DVC remote; see that the \
 remote can be reached"
     done
-    if [ -n "$PICTURES" ] && grep -q '"pictures": "pictures"' "$DATA/summary.json"; then
+    if [ -n "$PICTURES" ]; then
+        state() { cat "$DATA/manifest.parquet" "$DATA/summary.json" | sha256sum | cut -c 1-12; }
         exec 8>"$node/pictures/$(basename "$DATA").lock"
         flock 8
-        kept=$node/pictures/$(basename "$DATA")-$(sha256sum <"$DATA/manifest.parquet" | cut -c 1-12)
-        for name in archives pictures; do
-            mkdir -p "$kept/$name"
-            [ -L "$DATA/$name" ] || { rm -rf "${DATA:?}/$name" && ln -s "$kept/$name" "$DATA/$name"; }
-        done
-        [ -e "$kept/complete" ] || { dvc repro -f -s $PICTURES && touch "$kept/complete"; } || again "no pictures in $DATA"
+        prepared=$(state) kept=$node/pictures/$(basename "$DATA")-$(state)
+        for name in pictures shards fetched; do in_place_of "$kept/$name" "$DATA/$name"; done
+        # Read from files here, or from shards here; others are used where they are.
+        if [ ! -e "$kept/complete" ] && grep -qE '"(pictures": "pictures|address": "shards)"' "$DATA/summary.json" &&
+            ! grep -q '"address": ".*://' "$DATA/summary.json"; then
+            dvc repro -f -s $PICTURES || again "no pictures in $DATA"
+            if [ "$(state)" != "$prepared" ]; then
+                rm -rf "$folder"
+                again "$DATA: of what this machine could fetch, prepare makes another manifest than the launch's, or has another \
+version of pyarrow"
+            fi
+            touch "$kept/complete"
+        fi
         exec 8>&-
     fi
 fi
