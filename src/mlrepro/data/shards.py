@@ -95,7 +95,8 @@ class Shards:
     def _fetch(self, name: str, sha256: str) -> None:
         urls = [f"{self.address}/{name}"] if self.remote else []
         fetch(f"{name} (of `shards.address`, {self.address})", urls, self.folder / name, sha256=sha256)
-        if self.kept and self.remote:
+        if self.kept and self.remote:  # this one last, whatever the clock said when the others came
             with suppress(FileNotFoundError):  # another process is at it, too
-                for old in sorted(self.folder.glob("*.tar"), key=os.path.getmtime)[:-self.kept]:
+                by_age = sorted(self.folder.glob("*.tar"), key=lambda path: (path.name == name, path.stat().st_mtime))
+                for old in by_age[:-self.kept]:
                     old.unlink()
