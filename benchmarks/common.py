@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -82,7 +83,8 @@ def write(what: str, rows: list[dict], how: str, out: Path, device: str = "cpu",
     """<what>-<device>-torch<version>.json. how: the script's docstring, which the page prints."""
     path = out / f"{what}-{device}-torch{version('torch').split('+')[0]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    result = {"what": what, "how": how.strip(), "environment": environment(device), **facts, "rows": rows}
+    given = " ".join(["", *sys.argv[1:]] if str(out) == str(RESULTS) else [])  # --repeats and the like
+    result = {"what": what, "how": how.strip(), "options": given, "environment": environment(device), **facts, "rows": rows}
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"written: {path.name}")
     return path

@@ -36,7 +36,8 @@ def amount(row: dict, key: str) -> str:
     if row.get("unit") == "pictures/s":
         value = row.get({"ours_s": "ours", "peer_s": "peer_rate"}[key])
         return ABSENT if value is None else f"{value:,.0f} pictures/s"
-    return seconds(row.get(key))
+    several = sorted(row.get("seconds", ())) if key == "ours_s" else ()  # of a row without a peer
+    return seconds(row.get(key)) + (f" ({seconds(several[0])} to {seconds(several[-1])})" if len(several) > 1 else "")
 
 
 def spread(row: dict) -> str:
@@ -109,7 +110,7 @@ def measured_where(result: dict) -> str:
 
 
 def section(what: str, device: str, title: str, options: str, folder: Path) -> list[str]:
-    command = f"`python benchmarks/{what}.py{options}`"
+    command = f"`python benchmarks/{what}.py{options}`"  # that would make it, until there is one that did
     files = sorted(folder.glob(f"{what}-{device}-torch*.json"))
     if not files:
         return [f"## {title}", f"Not measured: {command}" + " on a machine with a GPU." * (device == "cuda")]
@@ -117,6 +118,7 @@ def section(what: str, device: str, title: str, options: str, folder: Path) -> l
     for path in files:
         result = json.loads(path.read_text(encoding="utf-8"))
         how = result.get("how", "").split("\n\n")
+        command = f"`python benchmarks/{what}.py{result.get('options', options)}`"
         made = {"estimates": estimated, "linear_search": searched}.get(what, compared)(result)
         # The docstring's first paragraph says what, those that are indented are commands or formulas, the others how.
         texts = [text if text.startswith("    ") else " ".join(text.split()) for text in how if "python benchmarks/" not in text]
@@ -126,7 +128,7 @@ def section(what: str, device: str, title: str, options: str, folder: Path) -> l
 
 def render(folder: Path) -> str:
     intro = ("Ours and a named peer on the same inputs, in turn, in one command each; ratios are peer / ours (for rates, ours / "
-             "peer), medians of several repeats with their range. Where other programs were running (a load above the number of "
+             "peer), medians of several repeats with their range (without one: of one). Where other programs were running (a load above the number of "
              "cores in use), the ratio of CPU seconds says more than that of wall time. Made by `python benchmarks/report.py`.")
     parts = ["# Benchmarks", intro]
     for benchmark in BENCHMARKS:
