@@ -128,8 +128,9 @@ def section(what: str, device: str, title: str, options: str, folder: Path) -> l
 
 def render(folder: Path) -> str:
     intro = ("Ours and a named peer on the same inputs, in turn, in one command each; ratios are peer / ours (for rates, ours / "
-             "peer), medians of several repeats with their range (without one: of one). Where other programs were running (a load above the number of "
-             "cores in use), the ratio of CPU seconds says more than that of wall time. Made by `python benchmarks/report.py`.")
+             "peer), medians of several repeats with their range (without one: once). Where other programs were running (a load "
+             "above the number of cores in use), the ratio of CPU seconds says more than that of wall time. Made by `python "
+             "benchmarks/report.py`.")
     parts = ["# Benchmarks", intro]
     for benchmark in BENCHMARKS:
         parts += section(*benchmark, folder)
