@@ -4,6 +4,7 @@ Several params.yaml at once: their pages in as many processes as there are proce
 of them does not hold up the others. A figure is drawn anew where its data or the code have changed.
 """
 
+import gc
 import multiprocessing
 import os
 from functools import partial
@@ -20,15 +21,19 @@ from mlrepro.stage import main
 
 
 def stage(*settings: str) -> None:
+    gc.set_threshold(20_000, 20, 100)  # or a tenth of the time goes into looking for garbage among records and figures
     layouts = [read_layout(path) for path in settings]
+    pages = Path("reports"), Path("studies")
     if len(layouts) == 1:
         write_page(*layouts)
+        write_index(*pages)
         errors = []
     else:
         longest_first = sorted(layouts, key=lambda layout: -len([*layout.results.glob("*.json")]))
-        with multiprocessing.get_context("fork").Pool(os.cpu_count()) as processes:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        with multiprocessing.get_context("fork").Pool(cores) as processes:
             errors = [*filter(None, processes.map(attempt, longest_first, chunksize=1))]
-    write_index(Path("reports"), Path("studies"))
+            processes.apply(write_index, pages)  # in one that has imported matplotlib already if anything was drawn
     print("report:", *(layout.page for layout in layouts), "and reports/README.md")
     if errors:
         raise InputError("; ".join(errors))

@@ -5,12 +5,15 @@ well as in colour, and runs are labelled beside the axes. matplotlib is imported
 """
 
 import hashlib
+import io
 import itertools
 import statistics
 from collections.abc import Callable
 from contextlib import contextmanager
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +33,7 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
 SERIES = [("o", "#0072B2", "#0072B2"), ("s", "#D55E00", "none"), ("^", "#009E73", "#009E73")]  # marker, colour, filling
 LABEL_LENGTH = 38  # characters that the right margin holds
 LIBRARIES = "matplotlib", "numpy", "scikit-learn"  # with the modules of CODE they decide how data are drawn
+version = cache(metadata.version)  # it parses a file each time
 CODE = [path for part in ("", "report", "metrics") for path in sorted((Path(__file__).parents[1] / part).glob("*.py"))]
 
 
@@ -166,7 +170,11 @@ def draw(figure: Callable[..., None], data: tuple, stem: Path, options: dict) ->
 def blank_figure(stem: Path, height: float):
     """A blank figure, written as PNG and SVG at the end: without dates, versions or random ids."""
     import matplotlib.style
+    from matplotlib import font_manager, ft2font
     from matplotlib.figure import Figure
+    # FreeType asks Python for each few bytes of a glyph, a tenth of a drawing where they come from a file and not from memory.
+    font_manager.ft2font = SimpleNamespace(**vars(ft2font) | {"FT2Font": lambda path, **options: ft2font.FT2Font(
+        io.BytesIO(Path(path).read_bytes()), **options)})
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(WIDTH, height), facecolor="white")
         yield figure
