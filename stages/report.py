@@ -14,6 +14,7 @@ from mlrepro.errors import InputError
 from mlrepro.layout import Layout, current_records, read_layout
 from mlrepro.report.overview import write_index
 from mlrepro.report.pages import write_comparison
+from mlrepro.report.recommend import advice
 from mlrepro.report.study_page import write_study
 from mlrepro.report.study_results import read_study
 from mlrepro.results import read_failures
@@ -50,10 +51,7 @@ def attempt(layout: Layout) -> str | None:
 def write_page(layout: Layout) -> None:
     if (layout.folder / "study.yaml").exists():
         return write_study(read_study(layout.folder), layout.page)
-    advise = None
-    if layout.study == "own-data":
-        from mlrepro.report.recommend import advice  # here and not above: the other pages would wait for pandas and SciPy
-        advise = partial(advice, layout=layout)
+    advise = partial(advice, layout=layout) if layout.study == "own-data" else None
     title = layout.pipeline.title or f"{layout.study}: {layout.name}"
     intro = layout.pipeline.intro or f"Methods compared on the data set that `{layout.settings}` describes."
     records = current_records(layout)
