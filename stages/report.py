@@ -4,6 +4,7 @@ Several params.yaml at once: their pages in as many processes as there are proce
 of them does not hold up the others. A figure is drawn anew where its data or the code have changed.
 """
 
+import gc
 import multiprocessing
 import os
 from functools import partial
@@ -13,6 +14,7 @@ from mlrepro.errors import InputError
 from mlrepro.layout import Layout, current_records, read_layout
 from mlrepro.report.overview import write_index
 from mlrepro.report.pages import write_comparison
+from mlrepro.report.recommend import advice
 from mlrepro.report.study_page import write_study
 from mlrepro.report.study_results import read_study
 from mlrepro.results import read_failures
@@ -20,15 +22,19 @@ from mlrepro.stage import main
 
 
 def stage(*settings: str) -> None:
+    gc.set_threshold(20_000, 20, 100)  # or a tenth of the time goes into looking for garbage among records and figures
     layouts = [read_layout(path) for path in settings]
+    pages = Path("reports"), Path("studies")
     if len(layouts) == 1:
         write_page(*layouts)
+        write_index(*pages)
         errors = []
     else:
         longest_first = sorted(layouts, key=lambda layout: -len([*layout.results.glob("*.json")]))
-        with multiprocessing.get_context("fork").Pool(os.cpu_count()) as processes:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        with multiprocessing.get_context("fork").Pool(cores) as processes:
             errors = [*filter(None, processes.map(attempt, longest_first, chunksize=1))]
-    write_index(Path("reports"), Path("studies"))
+            processes.apply(write_index, pages)  # in one that has imported matplotlib already if anything was drawn
     print("report:", *(layout.page for layout in layouts), "and reports/README.md")
     if errors:
         raise InputError("; ".join(errors))
@@ -45,10 +51,7 @@ def attempt(layout: Layout) -> str | None:
 def write_page(layout: Layout) -> None:
     if (layout.folder / "study.yaml").exists():
         return write_study(read_study(layout.folder), layout.page)
-    advise = None
-    if layout.study == "own-data":
-        from mlrepro.report.recommend import advice  # here and not above: the other pages would wait for pandas and SciPy
-        advise = partial(advice, layout=layout)
+    advise = partial(advice, layout=layout) if layout.study == "own-data" else None
     title = layout.pipeline.title or f"{layout.study}: {layout.name}"
     intro = layout.pipeline.intro or f"Methods compared on the data set that `{layout.settings}` describes."
     records = current_records(layout)

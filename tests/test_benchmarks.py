@@ -135,7 +135,7 @@ def test_page_says_what_was_not_measured_and_what_missed_its_goal(benchmark, tmp
     common.write("estimates", rows, "How.", tmp_path)
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in report.render(tmp_path).splitlines() if "|" in line]
     assert ["a", "2.00 s", "b", "3.00 s", "1.50 (1.40 to 1.60)", "—", "at least 3 times", "**no**", "0"] in cells
-    assert ["c", "300 ms", "—", "—", "—", "—", "at most 1 s", "yes", "—"] in cells
+    assert ["c", "300 ms (200 ms to 400 ms)", "—", "—", "—", "—", "at most 1 s", "yes", "—"] in cells
     assert [row[-2] for row in cells if row[-3] == "within 1,907 MiB"] == ["yes", "**no**"]
     assert ["r", "4", "0.5", "12.0 s", "10.0 s", "+20 %", "yes"] in cells
     assert ["r", "4", "0.5", "15.0 s", "10.0 s", "+50 %", "**no**"] in cells

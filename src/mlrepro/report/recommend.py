@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
-from scipy.special import expit
 
-from mlrepro.data.manifest import MANIFEST, Manifest, read_manifest
 from mlrepro.layout import Layout
 from mlrepro.metrics.average_precision import per_class
 from mlrepro.report.figures import COLOURS, blank_figure
@@ -61,10 +59,14 @@ def advice(runs: Runs, ties: set[str], path: Path, layout: Layout) -> list[str]:
             "pictures to which the run would add a label: answer in `missing.csv`, above all where labels not given are unknown."]
 
 
-def read_scores(layout: Layout, record: Record | None) -> tuple[Manifest, dict[str, np.ndarray]] | None:
-    """The manifest and a training's probabilities (rows, C) of train, val and test; none where they are not those of now."""
-    file = record and layout.output(record.run.run_id, record.seed) / "logits.safetensors"
-    manifest = read_manifest(layout.data) if file and (layout.data / MANIFEST).exists() and file.exists() else None
+def read_scores(layout: Layout, record: Record | None) -> tuple | None:
+    """The manifest and, by split, a training's probabilities (rows, C); none where they are not those of now."""
+    if not record or not (file := layout.output(record.run.run_id, record.seed) / "logits.safetensors").exists():
+        return None
+    from scipy.special import expit  # these here and not above: a page without scores would wait for SciPy and pandas
+
+    from mlrepro.data.manifest import MANIFEST, read_manifest
+    manifest = read_manifest(layout.data) if (layout.data / MANIFEST).exists() else None
     if manifest is None or manifest.digest != record.provenance.manifest_sha256:
         return None
     logits, scale = load_file(file), getattr(record.run.loss, "scale", 1.0)
