@@ -244,6 +244,19 @@ def test_machines_whose_clocks_are_a_year_ahead_and_a_year_behind(repository, mo
         assert (repository / name).read_text() == (root / "second" / name).read_text()
 
 
+def test_a_record_of_an_earlier_training_is_replaced(repository, submitit_local, capsys):
+    submitit_local()
+    record = repository / "results" / "digits" / f"{LINEAR}-s0.json"
+    for number in (1, 2):  # the second time its stage is in dvc.lock, too
+        (repository / "write.py").write_text(WRITE.replace("sys.argv[1]", f"sys.argv[1] + '{number}'"))
+        record.write_text("of an earlier training")
+        git(repository, "add", "-A")
+        git(repository, "commit", "-qam", "another training")
+        assert launch("slurm") == 0
+        assert record.read_text() == f"{{}}{number}" and "2 jobs" in capsys.readouterr().out
+        assert "up to date" in dvc(repository, "repro")
+
+
 def test_what_is_trained_but_not_pushed_is_not_trained_again(repository, monkeypatch):
     dvc(repository, "repro", "-s", "prepare")
     dvc(repository, "push", "--run-cache", "prepare")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dvc.exceptions import DvcException
+from dvc.exceptions import ConfirmRemoveError, DvcException
 from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 from dvc.stage.cache import RunCacheNotFoundError
@@ -83,6 +83,9 @@ def _plan(repo: Repo, dvc_files: Iterable[str]) -> list:
 def _restored(repo: Repo, stage, pull: bool) -> bool:
     try:
         repo.stage_cache.restore(stage, pull=pull)
+    except ConfirmRemoveError:  # by then it is known to be there; in its place lies the record of an earlier training
+        stage.remove_outs(force=True)  # as before a stage is run
+        repo.stage_cache.restore(stage.reload())  # for by now it has new digests of dependencies and old ones of outputs
     except DvcException:
         return False
     return True
