@@ -30,7 +30,7 @@ def stage(*settings: str) -> None:
         write_index(*pages)
         errors = []
     else:
-        longest_first = sorted(layouts, key=lambda layout: -len([*layout.results.glob("*.json")]))
+        longest_first = sorted(layouts, key=expected_work, reverse=True)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         with multiprocessing.get_context("fork").Pool(cores) as processes:
             errors = [*filter(None, processes.map(attempt, longest_first, chunksize=1))]
@@ -38,6 +38,12 @@ def stage(*settings: str) -> None:
     print("report:", *(layout.page for layout in layouts), "and reports/README.md")
     if errors:
         raise InputError("; ".join(errors))
+
+
+def expected_work(layout: Layout) -> tuple[int, int]:
+    """Figures of the page as it was made last, if it was; and records."""
+    before = layout.page.read_text(encoding="utf-8") if layout.page.exists() else ""
+    return before.count("](figures/"), len([*layout.results.glob("*.json")])
 
 
 def attempt(layout: Layout) -> str | None:
