@@ -83,7 +83,7 @@ def write(what: str, rows: list[dict], how: str, out: Path, device: str = "cpu",
     """<what>-<device>-torch<version>.json. how: the script's docstring, which the page prints."""
     path = out / f"{what}-{device}-torch{version('torch').split('+')[0]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    given = " ".join(["", *sys.argv[1:]] if str(out) == str(RESULTS) else [])  # --repeats and the like
+    given = "".join(f" {word}" for word in sys.argv[1:]) if out == RESULTS else ""  # --repeats and the like
     result = {"what": what, "how": how.strip(), "options": given, "environment": environment(device), **facts, "rows": rows}
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"written: {path.name}")
