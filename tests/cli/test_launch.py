@@ -34,7 +34,8 @@ with (log / "trained").open("a") as file: file.write(f"{run} {os.environ.get('ML
 how = (log / run).read_text() if (log / run).exists() else ""
 if how == "fail": sys.exit("error: labels.csv: no such column")
 if how == "killed": os.kill(os.getpid(), signal.SIGKILL)
-if how == "placed": print("read:", pathlib.Path("checkpoints/net.pth").read_text())
+if how == "placed":
+    print("read:", pathlib.Path("checkpoints/net.pth").read_text(), os.environ["CUDA_VISIBLE_DEVICES"] or "on the CPU")
 if how == "wait":
     (log / run).unlink()
     time.sleep(200)
@@ -438,13 +439,14 @@ def test_a_pipeline_of_a_study_without_a_page(repository):
     assert launch("local", settings=Path("studies/x/set/params.yaml")) == 0 and trained(repository) == [LINEAR]
 
 
-def test_what_a_person_placed_on_a_machine_is_read_there(repository):
+def test_what_a_person_placed_on_a_machine_is_read_there(repository, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # which a launch with --gpus 0 leaves alone
     placed = repository.with_name("node") / "checkpoints" / "net.pth"
     placed.parent.mkdir(parents=True)
     placed.write_text("weights")
     (repository.with_name("log") / LINEAR).write_text("placed")
     outcome = work(Job(TRAIN, ("prepare",)), source(repository))
-    assert outcome.error is None and "read: weights" in outcome.output and placed.exists()
+    assert outcome.error is None and "read: weights on the CPU" in outcome.output and placed.exists()
 
 
 @pytest.mark.parametrize("shards", [{}, {"shards": {"pictures": 48}}], ids=["files", "shards"])
