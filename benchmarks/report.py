@@ -110,15 +110,15 @@ def measured_where(result: dict) -> str:
 
 
 def section(what: str, device: str, title: str, options: str, folder: Path) -> list[str]:
-    command = f"`python benchmarks/{what}.py{options}`"  # that would make it, until there is one that did
     files = sorted(folder.glob(f"{what}-{device}-torch*.json"))
     if not files:
-        return [f"## {title}", f"Not measured: {command}" + " on a machine with a GPU." * (device == "cuda")]
+        where = " on a machine with a GPU." * (device == "cuda")
+        return [f"## {title}", f"Not measured: `python benchmarks/{what}.py{options}`{where}"]
     parts = [f"## {title}"]
     for path in files:
         result = json.loads(path.read_text(encoding="utf-8"))
         how = result.get("how", "").split("\n\n")
-        command = f"`python benchmarks/{what}.py{result.get('options', options)}`"
+        command = f"`python benchmarks/{what}.py{result.get('options', options)}`"  # with the options that it was given
         made = {"estimates": estimated, "linear_search": searched}.get(what, compared)(result)
         # The docstring's first paragraph says what, those that are indented are commands or formulas, the others how.
         texts = [text if text.startswith("    ") else " ".join(text.split()) for text in how if "python benchmarks/" not in text]

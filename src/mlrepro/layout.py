@@ -68,6 +68,7 @@ class Layout:
         return load_run(self.settings.parent / "runs" / f"{run_id}.yaml")
 
     def output(self, run_id: str, seed: int) -> Path:
+        """What is made of one run and seed: the folder `trained`, logits.safetensors, what stages outside the pipeline add."""
         return Path("outputs") / self.study / self.name / ("search" if run_id in self.searched else "") / f"{run_id}-s{seed}"
 
     def trained(self, run_id: str, seed: int) -> Path:

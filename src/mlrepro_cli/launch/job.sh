@@ -48,7 +48,8 @@ remote can be reached"
         state() { cat "$DATA/manifest.parquet" "$DATA/summary.json" | sha256sum | cut -c 1-12; }
         exec 8>"$node/pictures/$(basename "$DATA").lock"
         flock 8
-        prepared=$(state) kept=$node/pictures/$(basename "$DATA")-$(state)
+        prepared=$(state)
+        kept=$node/pictures/$(basename "$DATA")-$prepared
         for name in pictures shards fetched; do in_place_of "$kept/$name" "$DATA/$name"; done
         # Read from files here, or from shards here; others are used where they are.
         if [ ! -e "$kept/complete" ] && grep -qE '"(pictures": "pictures|address": "shards)"' "$DATA/summary.json" &&
