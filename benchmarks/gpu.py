@@ -27,16 +27,30 @@ from mlrepro.models.complexity import measure_cost
 from mlrepro.training.fit import Training, autocast, train_step
 from mlrepro.training.optimizers import create_optimizer
 
-MODELS = {"ResNet-101": ("gap", "resnet101"), "EfficientNetV2-s + ML-Decoder": ("ml_decoder", "tf_efficientnetv2_s"),
-          "TResNet-L + ML-Decoder": ("ml_decoder", "tresnet_l")}
+MODELS = {
+    "ResNet-101": ("gap", "resnet101"),
+    "EfficientNetV2-s + ML-Decoder": ("ml_decoder", "tf_efficientnetv2_s"),
+    "TResNet-L + ML-Decoder": ("ml_decoder", "tresnet_l"),
+}
 RHO, CLASSES, WARM_UP = 0.05, 80, 3
 
 
 def create_run(head: str, backbone: str, resolution: int, batch: int, sam: bool) -> Run:
     optimizer = {"name": "sgd", "lr": 1e-3, "momentum": 0.9} | ({"sam_rho": RHO} if sam else {})
-    return Run.model_validate({"data": "random", "inputs": "images", "head": head, "backbone": backbone, "weights": "none",
-                               "resolution": resolution, "loss": {"name": "asl"}, "optimizer": optimizer, "epochs": 1,
-                               "batch_size": batch})
+    return Run.model_validate(
+        {
+            "data": "random",
+            "inputs": "images",
+            "head": head,
+            "backbone": backbone,
+            "weights": "none",
+            "resolution": resolution,
+            "loss": {"name": "asl"},
+            "optimizer": optimizer,
+            "epochs": 1,
+            "batch_size": batch,
+        }
+    )
 
 
 def synchronise(device: torch.device) -> None:
@@ -63,14 +77,24 @@ def matrix_rate(device: torch.device, size: int = 8192, repeats: int = 20) -> fl
     return rate(lambda: a @ b, 1, repeats, 3, device) * size**3
 
 
-def our_step(run: Run, model: nn.Module, loss: nn.Module, batch: Tensor, targets: Tensor, compiled: bool):
+def our_step(
+    run: Run, model: nn.Module, loss: nn.Module, batch: Tensor, targets: Tensor, compiled: bool
+):
     optimizer, schedule = create_optimizer(run, model, loss, 1)
     forward = torch.compile(model) if compiled else model
     training = Training(model, forward, None, loss, optimizer, schedule)
     model.to(memory_format=torch.channels_last).train()
     rows = torch.arange(len(batch), device=batch.device)
-    return partial(train_step, run, training, batch.contiguous(memory_format=torch.channels_last), targets, rows, batch.device,
-                   "the benchmark")
+    return partial(
+        train_step,
+        run,
+        training,
+        batch.contiguous(memory_format=torch.channels_last),
+        targets,
+        rows,
+        batch.device,
+        "the benchmark",
+    )
 
 
 def plain_step(run: Run, model: nn.Module, loss: nn.Module, batch: Tensor, targets: Tensor):
@@ -101,11 +125,23 @@ def plain_step(run: Run, model: nn.Module, loss: nn.Module, batch: Tensor, targe
     return step
 
 
-def measure(name: str, head: str, backbone: str, resolution: int, batch_size: int, steps: int, repeats: int, peak: float,
-            device: torch.device, compiles: tuple[bool, ...] = (False, True)) -> list[dict]:
+def measure(
+    name: str,
+    head: str,
+    backbone: str,
+    resolution: int,
+    batch_size: int,
+    steps: int,
+    repeats: int,
+    peak: float,
+    device: torch.device,
+    compiles: tuple[bool, ...] = (False, True),
+) -> list[dict]:
     random = torch.Generator(device).manual_seed(0)
     batch = torch.randn(batch_size, 3, resolution, resolution, generator=random, device=device)
-    targets = (torch.rand(batch_size, CLASSES, generator=random, device=device) < 0.04).to(torch.int8)
+    targets = (torch.rand(batch_size, CLASSES, generator=random, device=device) < 0.04).to(
+        torch.int8
+    )
     rows = []
     for sam in (False, True):
         run = create_run(head, backbone, resolution, batch_size, sam)
@@ -113,31 +149,62 @@ def measure(name: str, head: str, backbone: str, resolution: int, batch_size: in
         model = create_classifier(run, CLASSES)[0].to(device)
         gmacs = measure_cost(run, CLASSES).gmacs
         loss = create_loss(run.loss, targets.cpu(), None, torch.Generator())
-        usual = rate(plain_step(run, model, loss, batch, targets), batch_size, steps, repeats, device)
+        usual = rate(
+            plain_step(run, model, loss, batch, targets), batch_size, steps, repeats, device
+        )
         for compiled in compiles:
-            found = rate(our_step(run, model, loss, batch, targets, compiled), batch_size, steps, repeats, device)
+            found = rate(
+                our_step(run, model, loss, batch, targets, compiled),
+                batch_size,
+                steps,
+                repeats,
+                device,
+            )
             share = found * gmacs * 1e9 * (6 if sam else 3) / peak
-            rows.append({"name": f"{name}, training{' with SAM' * sam}{', compiled' * compiled}", "unit": "pictures/s",
-                         "ours": found, "peer_rate": usual, "peer": "plain eager autocast loop", "ratio": found / usual,
-                         "ratios": [found / usual], "goal": 1.5, "note": f"{100 * share:.0f} % of the card's matrix rate"})
+            rows.append(
+                {
+                    "name": f"{name}, training{' with SAM' * sam}{', compiled' * compiled}",
+                    "unit": "pictures/s",
+                    "ours": found,
+                    "peer_rate": usual,
+                    "peer": "plain eager autocast loop",
+                    "ratio": found / usual,
+                    "ratios": [found / usual],
+                    "goal": 1.5,
+                    "note": f"{100 * share:.0f} % of the card's matrix rate",
+                }
+            )
             print(rows[-1], flush=True)
     model.eval()
     pictures = batch.contiguous(memory_format=torch.channels_last)
-    for title, function, precision in (("evaluation, float32", model, "float32"),
-                                       ("feature extraction, bfloat16", model.backbone, "bfloat16")):
+    for title, function, precision in (
+        ("evaluation, float32", model, "float32"),
+        ("feature extraction, bfloat16", model.backbone, "bfloat16"),
+    ):
         with torch.inference_mode(), autocast(device, precision):
-            found = rate(lambda function=function: function(pictures), batch_size, steps, repeats, device)
+            found = rate(
+                lambda function=function: function(pictures), batch_size, steps, repeats, device
+            )
         rows.append({"name": f"{name}, {title}", "unit": "pictures/s", "ours": found})
         print(rows[-1], flush=True)
     return rows
 
 
-def busiest(head: str, backbone: str, resolution: int, batch_size: int, device: torch.device, top: int = 12) -> list[str]:
+def busiest(
+    head: str, backbone: str, resolution: int, batch_size: int, device: torch.device, top: int = 12
+) -> list[str]:
     """The operations that one eager step spends most time in, each with its share."""
-    run = create_run(head, backbone, resolution, batch_size, False).model_copy(update={"precision": "bfloat16"})
-    batch, targets = torch.randn(batch_size, 3, resolution, resolution, device=device), torch.zeros(batch_size, CLASSES)
+    run = create_run(head, backbone, resolution, batch_size, False).model_copy(
+        update={"precision": "bfloat16"}
+    )
+    batch, targets = (
+        torch.randn(batch_size, 3, resolution, resolution, device=device),
+        torch.zeros(batch_size, CLASSES),
+    )
     loss = create_loss(run.loss, targets.to(torch.int8), None, torch.Generator())
-    step = our_step(run, create_classifier(run, CLASSES)[0].to(device), loss, batch, targets.to(device), False)
+    step = our_step(
+        run, create_classifier(run, CLASSES)[0].to(device), loss, batch, targets.to(device), False
+    )
     step()
     kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
     with profile(activities=kinds) as profiled:
@@ -152,14 +219,35 @@ def busiest(head: str, backbone: str, resolution: int, batch_size: int, device: 
 def main() -> None:
     given = parser(__doc__, batch=64, resolution=448, steps=8, repeats=3).parse_args()
     if not torch.cuda.is_available():
-        print("no GPU was found: nothing was measured. Run this on a machine with one.", file=sys.stderr)
+        print(
+            "no GPU was found: nothing was measured. Run this on a machine with one.",
+            file=sys.stderr,
+        )
         sys.exit(2)
     device, rows = torch.device("cuda"), []
     peak = matrix_rate(device)
     for name, (head, backbone) in MODELS.items():
-        rows += measure(name, head, backbone, given.resolution, given.batch, given.steps, given.repeats, peak, device)
-    write("gpu", rows, __doc__, given.out, "cuda", matrix_rate=peak, batch=given.batch,
-          profile=busiest(*MODELS["TResNet-L + ML-Decoder"], given.resolution, given.batch, device))
+        rows += measure(
+            name,
+            head,
+            backbone,
+            given.resolution,
+            given.batch,
+            given.steps,
+            given.repeats,
+            peak,
+            device,
+        )
+    write(
+        "gpu",
+        rows,
+        __doc__,
+        given.out,
+        "cuda",
+        matrix_rate=peak,
+        batch=given.batch,
+        profile=busiest(*MODELS["TResNet-L + ML-Decoder"], given.resolution, given.batch, device),
+    )
 
 
 if __name__ == "__main__":

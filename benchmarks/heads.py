@@ -60,8 +60,14 @@ def asl_loop(logits: Tensor, y: Tensor, gamma_neg: float = 4.0, clip: float = 0.
     return -(weight * (positive + negative)).sum()
 
 
-def aam_loop(logits: Tensor, y: Tensor, scale: float = 23.0, k: float = 0.7, gamma_neg: float = 1.0,
-             clip: float = 0.05) -> Tensor:
+def aam_loop(
+    logits: Tensor,
+    y: Tensor,
+    scale: float = 23.0,
+    k: float = 0.7,
+    gamma_neg: float = 1.0,
+    clip: float = 0.05,
+) -> Tensor:
     p, n = torch.sigmoid(scale * logits), torch.sigmoid(-scale * logits)
     n = (n + clip).clamp(max=1)
     positive = k * y * torch.log(p)
@@ -85,13 +91,24 @@ def saved_mib(function, given: list[Tensor]) -> float:
     return sum(kept.values()) / 2**20
 
 
-def pair(name: str, ours, usual, parameters: list[Tensor], inputs: list[Tensor], repeats: int, device: str, **facts) -> dict:
+def pair(
+    name: str,
+    ours,
+    usual,
+    parameters: list[Tensor],
+    inputs: list[Tensor],
+    repeats: int,
+    device: str,
+    **facts,
+) -> dict:
     """A row of two functions that return a tensor to be summed and differentiated. difference: of values and gradients."""
+
     def clock(function) -> tuple[float, float]:
         def step():
             function().sum().backward()
             if device == "cuda":
                 torch.cuda.synchronize()
+
         for parameter in parameters:
             parameter.grad = None
         return timed(step)
@@ -101,10 +118,15 @@ def pair(name: str, ours, usual, parameters: list[Tensor], inputs: list[Tensor],
         clock(function)
         found.append([function().detach(), *(p.grad for p in parameters)])
     # Of the gradients together: one that is 0 but for rounding (attention's key bias) has no relative difference of its own.
-    worst = [max((a - b).abs().max() for a, b in part) / max(b.abs().max() for _, b in part)
-             for part in (list(zip(*found, strict=True))[:1], list(zip(*found, strict=True))[1:])]
-    facts |= {"difference": max(worst).item(), "saved_mib": saved_mib(ours, parameters + inputs),
-              "peer_saved_mib": saved_mib(usual, parameters + inputs)}
+    worst = [
+        max((a - b).abs().max() for a, b in part) / max(b.abs().max() for _, b in part)
+        for part in (list(zip(*found, strict=True))[:1], list(zip(*found, strict=True))[1:])
+    ]
+    facts |= {
+        "difference": max(worst).item(),
+        "saved_mib": saved_mib(ours, parameters + inputs),
+        "peer_saved_mib": saved_mib(usual, parameters + inputs),
+    }
     if device == "cuda":
         for key, function in (("peak_mib", ours), ("peer_peak_mib", usual)):
             torch.cuda.reset_peak_memory_stats()
@@ -113,21 +135,46 @@ def pair(name: str, ours, usual, parameters: list[Tensor], inputs: list[Tensor],
     return compare(name, ours, usual, repeats, clock, **facts)
 
 
-def heads(batch: int, channels: int, size: int, classes: int, repeats: int, device: str) -> list[dict]:
+def heads(
+    batch: int, channels: int, size: int, classes: int, repeats: int, device: str
+) -> list[dict]:
     torch.manual_seed(0)
     features = torch.randn(batch, channels, size, size, device=device)
     rows = []
-    for title, name, options in (("ML-Decoder", "ml_decoder", {"dropout": 0.0}),
-                                 ("ML-Decoder, angular (AAM)", "ml_decoder", {"dropout": 0.0, "angular": True}),
-                                 ("Query2Label", "query2label", {"dropout": 0.0, "hidden": channels // 2,
-                                                                  "keep_input_proj": True, "keep_self_attention": "both"})):
+    for title, name, options in (
+        ("ML-Decoder", "ml_decoder", {"dropout": 0.0}),
+        ("ML-Decoder, angular (AAM)", "ml_decoder", {"dropout": 0.0, "angular": True}),
+        (
+            "Query2Label",
+            "query2label",
+            {
+                "dropout": 0.0,
+                "hidden": channels // 2,
+                "keep_input_proj": True,
+                "keep_self_attention": "both",
+            },
+        ),
+    ):
         head = create_head(name, channels, classes, (size, size), **options).to(device)
         usual = usual_head(head)
-        way = (lambda head=usual: ml_decoder_loop(head, features)) if name == "ml_decoder" else lambda head=usual: head(features)
+        way = (
+            (lambda head=usual: ml_decoder_loop(head, features))
+            if name == "ml_decoder"
+            else lambda head=usual: head(features)
+        )
         shared = [p for p in head.parameters() if p.requires_grad]
-        rows.append(pair(f"{title}, {batch} maps of {channels} x {size} x {size}, {classes} classes",
-                         lambda head=head: head(features), way, shared, [features, *head.buffers()], repeats, device,
-                         peer="attention with weights" + ", loop over queries" * (name == "ml_decoder")))
+        rows.append(
+            pair(
+                f"{title}, {batch} maps of {channels} x {size} x {size}, {classes} classes",
+                lambda head=head: head(features),
+                way,
+                shared,
+                [features, *head.buffers()],
+                repeats,
+                device,
+                peer="attention with weights" + ", loop over queries" * (name == "ml_decoder"),
+            )
+        )
     return rows
 
 
@@ -135,23 +182,56 @@ def losses(batch: int, classes: int, repeats: int, device: str) -> list[dict]:
     random = torch.Generator(device).manual_seed(0)
     targets = (torch.rand(batch, classes, generator=random, device=device) < 3 / classes).float()
     logits = torch.randn(batch, classes, generator=random, device=device).requires_grad_()
-    cosines = torch.empty(batch, classes, device=device).uniform_(-0.2, 0.2, generator=random).requires_grad_()
-    return [pair(f"ASL of {batch} x {classes} logits", lambda: asl(logits, targets), lambda: asl_loop(logits, targets), [logits],
-                 [targets], repeats, device, peer="a pass a term"),
-            pair(f"AAM of {batch} x {classes} cosines", lambda: aam(cosines, targets), lambda: aam_loop(cosines, targets),
-                 [cosines], [targets], repeats, device, peer="a pass a term")]
+    cosines = (
+        torch.empty(batch, classes, device=device)
+        .uniform_(-0.2, 0.2, generator=random)
+        .requires_grad_()
+    )
+    return [
+        pair(
+            f"ASL of {batch} x {classes} logits",
+            lambda: asl(logits, targets),
+            lambda: asl_loop(logits, targets),
+            [logits],
+            [targets],
+            repeats,
+            device,
+            peer="a pass a term",
+        ),
+        pair(
+            f"AAM of {batch} x {classes} cosines",
+            lambda: aam(cosines, targets),
+            lambda: aam_loop(cosines, targets),
+            [cosines],
+            [targets],
+            repeats,
+            device,
+            peer="a pass a term",
+        ),
+    ]
 
 
 def main() -> None:
-    options = parser(__doc__, device="cpu", batch=8, channels=512, size=14, classes=80, loss_batch=512, repeats=9)
+    options = parser(
+        __doc__, device="cpu", batch=8, channels=512, size=14, classes=80, loss_batch=512, repeats=9
+    )
     given = options.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no GPU was found; python benchmarks/heads.py measures on the CPU")
-    rows = heads(given.batch, given.channels, given.size, given.classes, given.repeats, given.device)
+    rows = heads(
+        given.batch, given.channels, given.size, given.classes, given.repeats, given.device
+    )
     rows += losses(given.loss_batch, given.classes, given.repeats, given.device)
     rows += losses(given.loss_batch, 100 * given.classes, given.repeats, given.device)
-    write("heads", rows, __doc__, given.out, given.device, threads=torch.get_num_threads(),
-          difference="of values and gradients, relative to their largest")
+    write(
+        "heads",
+        rows,
+        __doc__,
+        given.out,
+        given.device,
+        threads=torch.get_num_threads(),
+        difference="of values and gradients, relative to their largest",
+    )
 
 
 if __name__ == "__main__":

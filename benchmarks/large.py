@@ -30,8 +30,13 @@ from common import alone, compare, parser, write
 
 LIMIT_MIB = 2e9 / 2**20
 BATCH, SEED = 64, 0
-STEPS = {"read": "read the manifest", "rows": "rows of each split", "labels": "labels of validation and test",
-         "uniform": "batches of an epoch", "class_uniform": "batches of an epoch, class-uniform"}
+STEPS = {
+    "read": "read the manifest",
+    "rows": "rows of each split",
+    "labels": "labels of validation and test",
+    "uniform": "batches of an epoch",
+    "class_uniform": "batches of an epoch, class-uniform",
+}
 ALONE = {"write": "write the manifest from lists", "targets": "labels of the training rows"}
 
 
@@ -47,16 +52,32 @@ def generate(folder: Path, pictures: int, classes: int) -> None:
 
     def lists(counts: np.ndarray) -> pyarrow.ListArray:
         values = random.choice(classes, counts.sum(), p=zipf / zipf.sum()).astype(np.int32)
-        return pyarrow.ListArray.from_arrays(pyarrow.array(np.append(0, counts.cumsum()), pyarrow.int32()), values)
+        return pyarrow.ListArray.from_arrays(
+            pyarrow.array(np.append(0, counts.cumsum()), pyarrow.int32()), values
+        )
 
     split = np.where(numbers % 10 > 0, "train", np.where(numbers % 20 > 0, "val", "test"))
-    none, labels, known = lists(0 * numbers), lists(random.integers(1, 16, pictures)), lists(8 * (split != "train"))
-    negatives = pyarrow.ListArray.from_arrays(known.offsets, known.values, mask=pyarrow.array(split == "train"))
-    columns = {"image": [f"train/{i % 256:02x}/{i:016x}.jpg" for i in range(pictures)], "part": ["train"] * pictures,
-               "split": split, "labels": labels, "difficult": none, "ignored": none,
-               "captions": none.cast(pyarrow.list_(pyarrow.string())), "width": np.full(pictures, 1024, np.int32),
-               "height": np.full(pictures, 768, np.int32), "bytes": random.integers(10**5, 10**6, pictures),
-               "negatives": negatives}
+    none, labels, known = (
+        lists(0 * numbers),
+        lists(random.integers(1, 16, pictures)),
+        lists(8 * (split != "train")),
+    )
+    negatives = pyarrow.ListArray.from_arrays(
+        known.offsets, known.values, mask=pyarrow.array(split == "train")
+    )
+    columns = {
+        "image": [f"train/{i % 256:02x}/{i:016x}.jpg" for i in range(pictures)],
+        "part": ["train"] * pictures,
+        "split": split,
+        "labels": labels,
+        "difficult": none,
+        "ignored": none,
+        "captions": none.cast(pyarrow.list_(pyarrow.string())),
+        "width": np.full(pictures, 1024, np.int32),
+        "height": np.full(pictures, 768, np.int32),
+        "bytes": random.integers(10**5, 10**6, pictures),
+        "negatives": negatives,
+    }
     parquet.write_table(pyarrow.table(columns), folder / MANIFEST, compression="zstd")
     write_json(folder / CLASSES, [f"class {i}" for i in range(classes)])
     write_json(folder / SUMMARY, {"pictures": "pictures", "rejected": [], "splits": {}})
@@ -76,42 +97,72 @@ def ours(folder: Path, held: dict) -> dict:
         held["rows"] = {split: held["manifest"].rows(split) for split in ("train", "val", "test")}
 
     def labels():
-        held["labels"] = held["manifest"].label_matrix(np.concatenate([held["rows"]["val"], held["rows"]["test"]]))
+        held["labels"] = held["manifest"].label_matrix(
+            np.concatenate([held["rows"]["val"], held["rows"]["test"]])
+        )
 
     def uniform():
         held["batches"] = shuffled_batches(len(held["rows"]["train"]), BATCH, SEED, 0)
 
     def class_uniform():
         manifest, train = held["manifest"], held["rows"]["train"]
-        held["batches"] = class_uniform_batches(len(train), BATCH, SEED, 0, classes=manifest.classes,
-                                                positives=pairs(manifest.frame["labels"].iloc[train]))
+        held["batches"] = class_uniform_batches(
+            len(train),
+            BATCH,
+            SEED,
+            0,
+            classes=manifest.classes,
+            positives=pairs(manifest.frame["labels"].iloc[train]),
+        )
 
     def lists():
         manifest = held["manifest"]
-        held["frame"] = pandas.DataFrame({name: manifest.frame[name].tolist() for name in manifest.frame})
+        held["frame"] = pandas.DataFrame(
+            {name: manifest.frame[name].tolist() for name in manifest.frame}
+        )
 
     def write():
-        write_manifest(folder / "again", held["frame"], held["manifest"].classes, held["manifest"].summary)
+        write_manifest(
+            folder / "again", held["frame"], held["manifest"].classes, held["manifest"].summary
+        )
 
     def targets():
         held["targets"] = held["manifest"].label_matrix(held["rows"]["train"])
-        class_uniform_batches(len(held["targets"]), BATCH, SEED, 0, classes=held["manifest"].classes,
-                              positives=np.nonzero(held["targets"] > 0))
+        class_uniform_batches(
+            len(held["targets"]),
+            BATCH,
+            SEED,
+            0,
+            classes=held["manifest"].classes,
+            positives=np.nonzero(held["targets"] > 0),
+        )
 
-    return {"read": read, "rows": rows, "labels": labels, "uniform": uniform, "class_uniform": class_uniform, "lists": lists,
-            "write": write, "targets": targets}
+    return {
+        "read": read,
+        "rows": rows,
+        "labels": labels,
+        "uniform": uniform,
+        "class_uniform": class_uniform,
+        "lists": lists,
+        "write": write,
+        "targets": targets,
+    }
 
 
 def usual(folder: Path, held: dict) -> dict:
     import pandas
     from torch.utils.data import BatchSampler, RandomSampler
+
     classes = len(json.loads((folder / "classes.json").read_text()))
 
     def read():
         held["frame"] = pandas.read_parquet(folder / "manifest.parquet")
 
     def rows():
-        held["rows"] = {split: np.flatnonzero(held["frame"]["split"].to_numpy() == split) for split in ("train", "val", "test")}
+        held["rows"] = {
+            split: np.flatnonzero(held["frame"]["split"].to_numpy() == split)
+            for split in ("train", "val", "test")
+        }
 
     def labels():
         frame = held["frame"].iloc[np.concatenate([held["rows"]["val"], held["rows"]["test"]])]
@@ -125,7 +176,9 @@ def usual(folder: Path, held: dict) -> dict:
             out[positives] = 1
 
     def uniform():
-        held["batches"] = list(BatchSampler(RandomSampler(held["rows"]["train"]), BATCH, drop_last=True))
+        held["batches"] = list(
+            BatchSampler(RandomSampler(held["rows"]["train"]), BATCH, drop_last=True)
+        )
 
     def class_uniform():
         by_class, train = [[] for _ in range(classes)], held["rows"]["train"]
@@ -134,16 +187,28 @@ def usual(folder: Path, held: dict) -> dict:
                 by_class[label].append(position)
         random = np.random.default_rng(SEED)
         drawn = random.integers(classes, size=len(train)).tolist()
-        order = [by_class[label][int(share * len(by_class[label]))]
-                 for label, share in zip(drawn, random.random(len(train)).tolist(), strict=True)]
-        held["batches"] = [order[start:start + BATCH] for start in range(0, len(order) - BATCH + 1, BATCH)]
+        order = [
+            by_class[label][int(share * len(by_class[label]))]
+            for label, share in zip(drawn, random.random(len(train)).tolist(), strict=True)
+        ]
+        held["batches"] = [
+            order[start : start + BATCH] for start in range(0, len(order) - BATCH + 1, BATCH)
+        ]
 
-    return {"read": read, "rows": rows, "labels": labels, "uniform": uniform, "class_uniform": class_uniform}
+    return {
+        "read": read,
+        "rows": rows,
+        "labels": labels,
+        "uniform": uniform,
+        "class_uniform": class_uniform,
+    }
 
 
 def before(step: str) -> list[str]:
     """The steps that `step` needs."""
-    return {"read": [], "rows": ["read"], "write": ["read", "lists"], "all": []}.get(step, ["read", "rows"])
+    return {"read": [], "rows": ["read"], "write": ["read", "lists"], "all": []}.get(
+        step, ["read", "rows"]
+    )
 
 
 def child(way: str, step: str, folder: Path) -> dict:
@@ -158,8 +223,12 @@ def child(way: str, step: str, folder: Path) -> dict:
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     made = [*held.get("rows", {}).values(), held.get("labels", np.zeros(0))]
-    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mib": peak,
-            "digest": hashlib.sha256(b"".join(part.tobytes() for part in made)).hexdigest()}
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "peak_mib": peak,
+        "digest": hashlib.sha256(b"".join(part.tobytes() for part in made)).hexdigest(),
+    }
 
 
 def measure(way: str, step: str, folder: Path) -> dict:
@@ -174,24 +243,39 @@ def comparison(step: str, folder: Path, repeats: int) -> dict:
         found[way].append(one := measure(way, step, folder))
         return one["seconds"], one["cpu_seconds"]
 
-    row = compare(STEPS.get(step, "all of these"), "ours", "usual", repeats, clock, peer="pandas, a loop, torch's sampler")
+    row = compare(
+        STEPS.get(step, "all of these"),
+        "ours",
+        "usual",
+        repeats,
+        clock,
+        peer="pandas, a loop, torch's sampler",
+    )
     if len({one["digest"] for ways in found.values() for one in ways}) > 1:
         raise SystemExit(f"{step}: rows or labels differ")
     peaks = {way: max(one["peak_mib"] for one in ones) for way, ones in found.items()}
-    return row | {"peak_mib": peaks["ours"], "peer_peak_mib": peaks["usual"], "limit_mib": LIMIT_MIB}
+    return row | {
+        "peak_mib": peaks["ours"],
+        "peer_peak_mib": peaks["usual"],
+        "limit_mib": LIMIT_MIB,
+    }
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         return print(json.dumps(child(sys.argv[2], sys.argv[3], Path(sys.argv[4]))))
-    given: argparse.Namespace = parser(__doc__, pictures=2_000_000, classes=601, repeats=3).parse_args()
+    given: argparse.Namespace = parser(
+        __doc__, pictures=2_000_000, classes=601, repeats=3
+    ).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder), given.pictures, given.classes)
         rows = [comparison(step, Path(folder), given.repeats) for step in (*STEPS, "all")]
         for step, name in ALONE.items():
             found = [measure("ours", step, Path(folder)) for _ in range(given.repeats)]
             peak = max(one["peak_mib"] for one in found)
-            rows.append(alone(name, [one["seconds"] for one in found], note=f"peak memory {peak:,.0f} MiB"))
+            rows.append(
+                alone(name, [one["seconds"] for one in found], note=f"peak memory {peak:,.0f} MiB")
+            )
     write("large", rows, __doc__, given.out, pictures=given.pictures, classes=given.classes)
 
 

@@ -53,20 +53,38 @@ def create_data(train: int, val: int, classes: int):
     n = train + val + TEST
     labels = (random.random((n, classes)) < 2 / classes).astype(np.int8)
     labels[np.arange(n), random.integers(classes, size=n)] = 1
-    rows = dict(zip(("train", "val", "test"), np.split(np.arange(n), [train, train + val]), strict=True))
+    rows = dict(
+        zip(("train", "val", "test"), np.split(np.arange(n), [train, train + val]), strict=True)
+    )
     full = labels[:train]
     single = np.zeros_like(full)
     single[np.arange(train), full.argmax(1)] = 1
     features = torch.randn(n, CHANNELS, generator=torch.Generator().manual_seed(0)).to(DEVICE)
-    return features, {"full": torch.from_numpy(full), "single": torch.from_numpy(single)}, labels, rows
+    return (
+        features,
+        {"full": torch.from_numpy(full), "single": torch.from_numpy(single)},
+        labels,
+        rows,
+    )
 
 
 def create_run(loss: str, lr: float, batch_size: int) -> Run:
     more = {"expected_positives": 1.5} if loss in ("epr", "role") else {}
-    return Run.model_validate({
-        "data": "synthetic", "labels": "full" if loss in FULL_LABEL_LOSSES else "single", "inputs": "features", "head": "linear",
-        "backbone": "resnet50", "weights": "none", "resolution": 448, "loss": {"name": loss} | more,
-        "optimizer": {"lr": lr}, "epochs": 1, "batch_size": batch_size})
+    return Run.model_validate(
+        {
+            "data": "synthetic",
+            "labels": "full" if loss in FULL_LABEL_LOSSES else "single",
+            "inputs": "features",
+            "head": "linear",
+            "backbone": "resnet50",
+            "weights": "none",
+            "resolution": 448,
+            "loss": {"name": loss} | more,
+            "optimizer": {"lr": lr},
+            "epochs": 1,
+            "batch_size": batch_size,
+        }
+    )
 
 
 def usual_step(run: Run, data, steps: int) -> dict[str, float]:
@@ -84,11 +102,19 @@ def usual_step(run: Run, data, steps: int) -> dict[str, float]:
 def usual_steps(run: Run, data, steps: int) -> dict[str, float]:
     features, targets, _, rows = data
     n, read = len(rows["train"]), targets[run.labels]
-    loader = DataLoader(TensorDataset(features[:n].cpu(), read, torch.arange(n)), run.batch_size, shuffle=True, drop_last=True)
+    loader = DataLoader(
+        TensorDataset(features[:n].cpu(), read, torch.arange(n)),
+        run.batch_size,
+        shuffle=True,
+        drop_last=True,
+    )
     model = nn.Linear(CHANNELS, read.shape[1]).to(DEVICE)
     loss = create_loss(run.loss, read, None, torch.Generator().manual_seed(0)).to(DEVICE)
     lr = run.optimizer.lr
-    optimizer = torch.optim.Adam([{"params": model.parameters()}, {"params": loss.parameters(), "lr": LOSS_LR_FACTOR * lr}], lr)
+    optimizer = torch.optim.Adam(
+        [{"params": model.parameters()}, {"params": loss.parameters(), "lr": LOSS_LR_FACTOR * lr}],
+        lr,
+    )
     spent, batches = defaultdict(float), iter(loader)
     for step in range(steps + 3):
         if step == 3:  # warm
@@ -103,7 +129,9 @@ def usual_steps(run: Run, data, steps: int) -> dict[str, float]:
         times.append(now())
         optimizer.step()
         times.append(now())
-        for name, start, end in zip(("loading", "forward and loss", "backward", "Adam"), times, times[1:], strict=False):
+        for name, start, end in zip(
+            ("loading", "forward and loss", "backward", "Adam"), times, times[1:], strict=False
+        ):
             spent[name] += (end - start) / steps
     return spent
 
@@ -114,7 +142,9 @@ def usual_evaluation(data) -> float:
     features, _, labels, rows = data
     val = rows["val"]
     model = nn.Linear(CHANNELS, labels.shape[1]).to(DEVICE)
-    loader = DataLoader(TensorDataset(features[val[0]:val[-1] + 1].cpu(), torch.from_numpy(labels[val])), 256)
+    loader = DataLoader(
+        TensorDataset(features[val[0] : val[-1] + 1].cpu(), torch.from_numpy(labels[val])), 256
+    )
     start = now()
     scores = [model(batch.to(DEVICE)).cpu().numpy() for batch, _ in loader]
     mean_average_precision(average_precision(np.concatenate(scores), labels[val]))
@@ -126,10 +156,16 @@ def usual_epoch(losses: tuple[str, ...], data, steps: int, steps_role: int) -> d
     spent, n = defaultdict(float), len(data[3]["train"])
     for batch_size in BATCH_SIZES:
         for loss in losses:
-            part = usual_step(create_run(loss, 1e-3, batch_size), data, steps_role if loss == "role" else steps)
+            part = usual_step(
+                create_run(loss, 1e-3, batch_size), data, steps_role if loss == "role" else steps
+            )
             for name, seconds in part.items():
-                spent[f"{name}{' of ROLE' if loss == 'role' else ''}"] += seconds * (n // batch_size) * len(LEARNING_RATES)
-    spent["evaluation"] = usual_evaluation(data) * len(BATCH_SIZES) * len(losses) * len(LEARNING_RATES)
+                spent[f"{name}{' of ROLE' if loss == 'role' else ''}"] += (
+                    seconds * (n // batch_size) * len(LEARNING_RATES)
+                )
+    spent["evaluation"] = (
+        usual_evaluation(data) * len(BATCH_SIZES) * len(losses) * len(LEARNING_RATES)
+    )
     return spent
 
 
@@ -151,6 +187,7 @@ class Clock:
             value = function(*arguments)
             self.spent[label] += now() - start
             return value
+
         return wrapper
 
     def __exit__(self, *_):
@@ -158,28 +195,54 @@ class Clock:
             setattr(owner, name, function)
 
 
-def search_epoch(losses: tuple[str, ...], data, part: int | None, detailed: bool = False) -> dict[str, float]:
+def search_epoch(
+    losses: tuple[str, ...], data, part: int | None, detailed: bool = False
+) -> dict[str, float]:
     """Seconds of one epoch of the whole grid by what they are spent on. part: train so many of its pictures and scale."""
     stack, n = linear_search.Stack, len(data[3]["train"])
-    parts = [(stack, "gather", "gather"), (stack, "forward", "forward"), (stack, "differentiate", "loss"),
-             (stack, "values", "loss"), (stack, "update", "backward and Adam")]
-    functions = [*(parts if detailed else []), (stack, "train_epoch", "training"), (linear_search, "_score", "evaluation"),
-                 (stack, "diagnostics", "evaluation"), (stack, "__init__", "setup")]
-    members = [(create_run(loss, lr, size), 0) for size in BATCH_SIZES for loss in losses for lr in LEARNING_RATES]
-    linear_search.shuffled_batches = lambda *arguments: shuffled_batches(*arguments)[:part and part // arguments[1]]
+    parts = [
+        (stack, "gather", "gather"),
+        (stack, "forward", "forward"),
+        (stack, "differentiate", "loss"),
+        (stack, "values", "loss"),
+        (stack, "update", "backward and Adam"),
+    ]
+    functions = [
+        *(parts if detailed else []),
+        (stack, "train_epoch", "training"),
+        (linear_search, "_score", "evaluation"),
+        (stack, "diagnostics", "evaluation"),
+        (stack, "__init__", "setup"),
+    ]
+    members = [
+        (create_run(loss, lr, size), 0)
+        for size in BATCH_SIZES
+        for loss in losses
+        for lr in LEARNING_RATES
+    ]
+    linear_search.shuffled_batches = lambda *arguments: shuffled_batches(*arguments)[
+        : part and part // arguments[1]
+    ]
     with Clock(functions) as spent:
         start = now()
         linear_search.search(members, *data)
         wall = now() - start
     linear_search.shuffled_batches = shuffled_batches
-    busy = spent["training"] + spent["evaluation"] + spent.pop("setup")  # once a training, and not an epoch
-    scaled = {name: value * (n / part if part and name != "evaluation" else 1) for name, value in spent.items()}
+    busy = (
+        spent["training"] + spent["evaluation"] + spent.pop("setup")
+    )  # once a training, and not an epoch
+    scaled = {
+        name: value * (n / part if part and name != "evaluation" else 1)
+        for name, value in spent.items()
+    }
     factor = wall / busy  # threads work at the same time, and the search does a little else
     scaled = {name: value * factor for name, value in scaled.items()}
     if detailed:
         training = scaled.pop("training")
         rest = "label estimates and other" if "role" in losses else "other"
-        scaled[rest] = training - sum(value for name, value in scaled.items() if name != "evaluation")
+        scaled[rest] = training - sum(
+            value for name, value in scaled.items() if name != "evaluation"
+        )
     return scaled
 
 
@@ -215,18 +278,32 @@ def measure(size: str, data) -> list[dict]:
     for grid, losses in grids.items():
         seconds = [[sum(parts.values()) for parts in way[grid]] for way in (usual, search)]
         ratios = [u / s for u, s in zip(*seconds, strict=True)]
-        results.append({
-            "size": size, "grid": grid, "losses": losses, "members": len(losses) * len(LEARNING_RATES) * len(BATCH_SIZES),
-            "usual_s": statistics.median(seconds[0]), "search_s": statistics.median(seconds[1]), "ratios": sorted(ratios),
-            "cores": [statistics.median(way) for way in zip(*cores[grid], strict=True)],
-            "cpu_ratios": sorted(ratio * u / s for ratio, (u, s) in zip(ratios, cores[grid], strict=True)),
-            "usual_parts_s": median(usual[grid]), "search_parts_s": search_epoch(losses, data, part, detailed=True)})
+        results.append(
+            {
+                "size": size,
+                "grid": grid,
+                "losses": losses,
+                "members": len(losses) * len(LEARNING_RATES) * len(BATCH_SIZES),
+                "usual_s": statistics.median(seconds[0]),
+                "search_s": statistics.median(seconds[1]),
+                "ratios": sorted(ratios),
+                "cores": [statistics.median(way) for way in zip(*cores[grid], strict=True)],
+                "cpu_ratios": sorted(
+                    ratio * u / s for ratio, (u, s) in zip(ratios, cores[grid], strict=True)
+                ),
+                "usual_parts_s": median(usual[grid]),
+                "search_parts_s": search_epoch(losses, data, part, detailed=True),
+            }
+        )
     return results
 
 
 def shares(parts: dict[str, float]) -> str:
     total = sum(parts.values())
-    return ", ".join(f"{name} {100 * value / total:.0f} %" for name, value in sorted(parts.items(), key=lambda item: -item[1]))
+    return ", ".join(
+        f"{name} {100 * value / total:.0f} %"
+        for name, value in sorted(parts.items(), key=lambda item: -item[1])
+    )
 
 
 def main() -> None:
@@ -234,23 +311,48 @@ def main() -> None:
     for size, (train, val, classes, *_) in SIZES.items():
         data = create_data(train, val, classes)
         results += measure(size, data)
-    machine = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{machine}, torch {torch.__version__}; seconds an epoch of the whole grid, medians of {REPEATS} repeats in turn; "
-          "the usual way and COCO's search scaled from a part of an epoch\n")
-    print("| features | members | grid | usual way, s (cores) | search, s (cores) | ratio (range) | of CPU seconds |\n"
-          "|---|---|---|---|---|---|---|")
+    machine = (
+        torch.cuda.get_device_name()
+        if DEVICE.type == "cuda"
+        else f"CPU, {torch.get_num_threads()} threads"
+    )
+    print(
+        f"{machine}, torch {torch.__version__}; seconds an epoch of the whole grid, medians of {REPEATS} repeats in turn; "
+        "the usual way and COCO's search scaled from a part of an epoch\n"
+    )
+    print(
+        "| features | members | grid | usual way, s (cores) | search, s (cores) | ratio (range) | of CPU seconds |\n"
+        "|---|---|---|---|---|---|---|"
+    )
     for r in results:
-        print(f"| {r['size']} | {r['members']} | {r['grid']} | {r['usual_s']:.1f} ({r['cores'][0]:.1f}) | {r['search_s']:.2f} "
-              f"({r['cores'][1]:.1f}) | {statistics.median(r['ratios']):.1f} ({r['ratios'][0]:.1f} to {r['ratios'][-1]:.1f}) | "
-              f"{statistics.median(r['cpu_ratios']):.1f} |")
+        print(
+            f"| {r['size']} | {r['members']} | {r['grid']} | {r['usual_s']:.1f} ({r['cores'][0]:.1f}) | {r['search_s']:.2f} "
+            f"({r['cores'][1]:.1f}) | {statistics.median(r['ratios']):.1f} ({r['ratios'][0]:.1f} to {r['ratios'][-1]:.1f}) | "
+            f"{statistics.median(r['cpu_ratios']):.1f} |"
+        )
     print("\n| features | grid | way | what its time is spent on |\n|---|---|---|---|")
     for r in results:
         for way, parts in (("usual", r["usual_parts_s"]), ("search", r["search_parts_s"])):
             print(f"| {r['size']} | {r['grid']} | {way} | {shares(parts)} |")
-    path = Path(__file__).parent / "results" / f"linear_search-{DEVICE.type}-torch{torch.__version__.split('+')[0]}.json"
+    path = (
+        Path(__file__).parent
+        / "results"
+        / f"linear_search-{DEVICE.type}-torch{torch.__version__.split('+')[0]}.json"
+    )
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"machine": machine, "torch": torch.__version__, "repeats": REPEATS, "sizes": SIZES,
-                                "results": results}, indent=1) + "\n")
+    path.write_text(
+        json.dumps(
+            {
+                "machine": machine,
+                "torch": torch.__version__,
+                "repeats": REPEATS,
+                "sizes": SIZES,
+                "results": results,
+            },
+            indent=1,
+        )
+        + "\n"
+    )
     print(f"\n{path.name}, measured in {time.perf_counter() - begin:.0f} s")
 
 

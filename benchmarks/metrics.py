@@ -33,28 +33,40 @@ PEER_CLASSES, BYTES = 8, 9
 def create_data(pictures: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Logits float32 and labels int8 (N, C): about three labels a picture, as COCO's; a positive scores 2 higher on average."""
     random = np.random.default_rng(seed)
-    scores, labels = np.empty((pictures, classes), np.float32), np.empty((pictures, classes), np.int8)
+    scores, labels = (
+        np.empty((pictures, classes), np.float32),
+        np.empty((pictures, classes), np.int8),
+    )
     for start in range(0, pictures, 50_000):
         part = slice(start, start + 50_000)
         labels[part] = random.random(labels[part].shape, dtype=np.float32) < 3 / classes
-        scores[part] = random.standard_normal(scores[part].shape, dtype=np.float32) + 2 * labels[part]
+        scores[part] = (
+            random.standard_normal(scores[part].shape, dtype=np.float32) + 2 * labels[part]
+        )
     return scores, labels
 
 
 def complete(scores, labels, val_scores, val_labels) -> dict:
     found = average_precisions(scores, labels, ("exact", "interpolated"))
-    return {**found, "at 0.5": thresholded_metrics(scores, labels, 0.0), "top-3": top_k_metrics(scores, labels, 3),
-            "tuned": thresholded_metrics(scores, labels, tune_thresholds(val_scores, val_labels))}
+    return {
+        **found,
+        "at 0.5": thresholded_metrics(scores, labels, 0.0),
+        "top-3": top_k_metrics(scores, labels, 3),
+        "tuned": thresholded_metrics(scores, labels, tune_thresholds(val_scores, val_labels)),
+    }
 
 
 def scikit_learn(scores, labels) -> np.ndarray:
-    return np.array([average_precision_score(y, s) for s, y in zip(scores.T, labels.T, strict=True)])
+    return np.array(
+        [average_precision_score(y, s) for s, y in zip(scores.T, labels.T, strict=True)]
+    )
 
 
 def timm_evaluator(scores, labels) -> dict:
     """MultiLabelClassificationEvaluator: loss, exact mAP, micro, macro and per-picture F1, from the whole set as one batch."""
     import torch
     from timm.task.evaluator import MultiLabelClassificationEvaluator
+
     evaluator = MultiLabelClassificationEvaluator()
     evaluator.update(torch.from_numpy(scores), torch.from_numpy(labels).float())
     return evaluator.compute()
@@ -64,8 +76,11 @@ def torchmetrics_ap(scores, labels) -> np.ndarray:
     """MultilabelAveragePrecision with exact thresholds: the average precision alone."""
     import torch
     from torchmetrics.classification import MultilabelAveragePrecision
+
     metric = MultilabelAveragePrecision(scores.shape[1], average="none", thresholds=None)
-    return metric(torch.from_numpy(scores).sigmoid(), torch.from_numpy(labels).long()).double().numpy()
+    return (
+        metric(torch.from_numpy(scores).sigmoid(), torch.from_numpy(labels).long()).double().numpy()
+    )
 
 
 def against_peers(pictures: int, classes: int, repeats: int) -> list[dict]:
@@ -75,15 +90,47 @@ def against_peers(pictures: int, classes: int, repeats: int) -> list[dict]:
     def ours():
         return complete(*test, *val)
 
-    rows = [compare(name, ours, lambda: scikit_learn(*test), repeats, goal=5.0, peer="scikit-learn's AP loop",
-                    difference=float(np.abs(ap - scikit_learn(*test)).max())),
-            compare(name, ours, lambda: timm_evaluator(*test), repeats, goal=1.0, peer="timm's evaluator",
-                    difference=abs(ap.mean() - timm_evaluator(*test)["map"] / 100))]
+    rows = [
+        compare(
+            name,
+            ours,
+            lambda: scikit_learn(*test),
+            repeats,
+            goal=5.0,
+            peer="scikit-learn's AP loop",
+            difference=float(np.abs(ap - scikit_learn(*test)).max()),
+        ),
+        compare(
+            name,
+            ours,
+            lambda: timm_evaluator(*test),
+            repeats,
+            goal=1.0,
+            peer="timm's evaluator",
+            difference=abs(ap.mean() - timm_evaluator(*test)["map"] / 100),
+        ),
+    ]
     if installed("torchmetrics"):
-        rows.append(compare(name, ours, lambda: torchmetrics_ap(*test), repeats, goal=1.0, peer="torchmetrics' exact AP",
-                            difference=float(np.abs(ap - torchmetrics_ap(*test)).max())))
-    rows.append(compare(f"exact AP of {pictures:,} x {classes}", lambda: average_precision(*test), lambda: scikit_learn(*test),
-                        repeats, peer="scikit-learn's AP loop"))
+        rows.append(
+            compare(
+                name,
+                ours,
+                lambda: torchmetrics_ap(*test),
+                repeats,
+                goal=1.0,
+                peer="torchmetrics' exact AP",
+                difference=float(np.abs(ap - torchmetrics_ap(*test)).max()),
+            )
+        )
+    rows.append(
+        compare(
+            f"exact AP of {pictures:,} x {classes}",
+            lambda: average_precision(*test),
+            lambda: scikit_learn(*test),
+            repeats,
+            peer="scikit-learn's AP loop",
+        )
+    )
     return rows
 
 
@@ -92,15 +139,25 @@ def growth(pictures: int, classes: int) -> dict:
     test = create_data(pictures, classes)
     seconds, cpu_seconds = timed(lambda: complete(*test, *(part[::-1] for part in test)))
     peak = kibibytes("/proc/self/status", "VmHWM") / 2**20  # before the peer needs any
-    note = (f"{cpu_seconds:.3g} CPU seconds, {1e9 * cpu_seconds / (pictures * classes):.0f} ns an entry; peak memory "
-            f"{peak:.2f} GiB, of which scores and labels are {sum(part.nbytes for part in test) / 2**30:.2f}")
+    note = (
+        f"{cpu_seconds:.3g} CPU seconds, {1e9 * cpu_seconds / (pictures * classes):.0f} ns an entry; peak memory "
+        f"{peak:.2f} GiB, of which scores and labels are {sum(part.nbytes for part in test) / 2**30:.2f}"
+    )
     few = min(PEER_CLASSES, classes)
     start = time.perf_counter()
     peer = scikit_learn(test[0][:, :few], test[1][:, :few])
     peer_seconds = (time.perf_counter() - start) * classes / few
     difference = float(np.abs(peer - average_precision(test[0][:, :few], test[1][:, :few])).max())
-    return alone(f"complete evaluation of {pictures:,} x {classes}", [seconds], note=note, peak_gib=peak, difference=difference,
-                 peer=f"scikit-learn's AP loop, from {few} classes", peer_s=peer_seconds, ratio=peer_seconds / seconds)
+    return alone(
+        f"complete evaluation of {pictures:,} x {classes}",
+        [seconds],
+        note=note,
+        peak_gib=peak,
+        difference=difference,
+        peer=f"scikit-learn's AP loop, from {few} classes",
+        peer_s=peer_seconds,
+        ratio=peer_seconds / seconds,
+    )
 
 
 def kibibytes(path: str, key: str) -> int:
@@ -110,21 +167,34 @@ def kibibytes(path: str, key: str) -> int:
 
 
 def main() -> None:
-    options = parser(__doc__, size="40137x80", growth="5000x20,40137x80,100000x300,1000000x601", repeats=7)
+    options = parser(
+        __doc__, size="40137x80", growth="5000x20,40137x80,100000x300,1000000x601", repeats=7
+    )
     given = options.parse_args()
     rows, left_out = against_peers(*map(int, given.size.split("x")), given.repeats), []
     for size in filter(None, given.growth.split(",")):
         pictures, classes = map(int, size.split("x"))
         if pictures * classes * BYTES > kibibytes("/proc/meminfo", "MemAvailable") * 1024:
-            left_out.append(f"{pictures:,} x {classes}: {pictures * classes * BYTES / 2**30:.1f} GiB needed")
+            left_out.append(
+                f"{pictures:,} x {classes}: {pictures * classes * BYTES / 2**30:.1f} GiB needed"
+            )
             print("left out,", left_out[-1])
             continue
         with get_context("spawn").Pool(1) as pool:
             rows.append(pool.apply(growth, (pictures, classes)))
     if not installed("torchmetrics"):
-        left_out.insert(0, "torchmetrics is not installed (`pip install -e '.[benchmarks]'`): not compared")
-    write("metrics", rows, __doc__, given.out, difference="of an average precision, as a fraction", left_out=left_out,
-          threads=os.cpu_count())
+        left_out.insert(
+            0, "torchmetrics is not installed (`pip install -e '.[benchmarks]'`): not compared"
+        )
+    write(
+        "metrics",
+        rows,
+        __doc__,
+        given.out,
+        difference="of an average precision, as a fraction",
+        left_out=left_out,
+        threads=os.cpu_count(),
+    )
 
 
 if __name__ == "__main__":

@@ -31,15 +31,21 @@ from PIL import Image
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "voc2012-animals"
 BATCH, SEED, RECIPE = 32, 0, "aam"
 CPU = torch.device("cpu")
-STD = np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1)  # of ImageNet's normalisation: times 255, back to grey values
+STD = np.array([0.229, 0.224, 0.225]).reshape(
+    3, 1, 1
+)  # of ImageNet's normalisation: times 255, back to grey values
 
 
 def generate(folder: Path, count: int, width: int = 500, height: int = 375) -> list[str]:
     """JPEG files of smooth noise, which compress as photos do."""
     random = np.random.default_rng(0)
     for i in range(count):
-        small = Image.fromarray(random.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8))
-        small.resize((width, height), Image.Resampling.BICUBIC).save(folder / f"{i:04d}.jpg", quality=92)
+        small = Image.fromarray(
+            random.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+        )
+        small.resize((width, height), Image.Resampling.BICUBIC).save(
+            folder / f"{i:04d}.jpg", quality=92
+        )
     return sorted(map(str, folder.glob("*.jpg")))
 
 
@@ -65,9 +71,16 @@ def usual_batches(files: list[str], resolution: int, transform: str):
 
     end = [transforms.ToTensor(), transforms.Normalize(*NORMALISATION["imagenet"])]
     resize = transforms.Resize((resolution, resolution))
-    chains = {"none": [resize, *end],
-              "randaugment": [resize, transforms.RandAugment(), transforms.RandomHorizontalFlip(), *end,
-                              transforms.RandomErasing(0.5, scale=(0.16, 0.16), ratio=(1, 1))]}
+    chains = {
+        "none": [resize, *end],
+        "randaugment": [
+            resize,
+            transforms.RandAugment(),
+            transforms.RandomHorizontalFlip(),
+            *end,
+            transforms.RandomErasing(0.5, scale=(0.16, 0.16), ratio=(1, 1)),
+        ],
+    }
 
     class Files(Dataset):
         def __len__(self) -> int:
@@ -77,7 +90,10 @@ def usual_batches(files: list[str], resolution: int, transform: str):
             if transform == "tensors":
                 picture = io.decode_jpeg(io.read_file(files[i]), mode=io.ImageReadMode.RGB)
                 picture = functional.resize(picture, [resolution, resolution], antialias=True)
-                return functional.normalize(functional.to_dtype(picture, torch.float32, scale=True), *NORMALISATION["imagenet"])
+                return functional.normalize(
+                    functional.to_dtype(picture, torch.float32, scale=True),
+                    *NORMALISATION["imagenet"],
+                )
             with Image.open(files[i]) as image:
                 picture = image.convert("RGB")
             if transform in RECIPES and transform != "none":
@@ -91,7 +107,14 @@ def usual_batches(files: list[str], resolution: int, transform: str):
 def our_batches(files: list[str], resolution: int, transform: str):
     import pandas
 
-    from mlrepro.data.images import NORMALISATION, Pictures, normalise, picture_batches, sequential_batches
+    from mlrepro.data.images import (
+        NORMALISATION,
+        Pictures,
+        normalise,
+        picture_batches,
+        sequential_batches,
+    )
+
     manifest = SimpleNamespace(frame=pandas.DataFrame({"image": files}), root=Path())
     pictures = Pictures(manifest, np.arange(len(files)), resolution, "bilinear", transform, SEED, 0)
     for batch, _ in picture_batches(pictures, sequential_batches(len(files), BATCH), CPU):
@@ -118,15 +141,26 @@ def serve(pipe, way: str, files: list[str], resolution: int, transform: str) -> 
 def start(way: str, *arguments):
     """(process, pipe) of `serve`. The package asks torch for large pages and Pillow to keep memory; the usual way does not."""
     here, there = multiprocessing.Pipe()
-    os.environ |= {"THP_MEM_ALLOC_ENABLE": "1", "PILLOW_BLOCKS_MAX": "8"} if way == "ours" else {
-        "THP_MEM_ALLOC_ENABLE": "0", "PILLOW_BLOCKS_MAX": "0"}
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, way, *arguments), daemon=True)
+    os.environ |= (
+        {"THP_MEM_ALLOC_ENABLE": "1", "PILLOW_BLOCKS_MAX": "8"}
+        if way == "ours"
+        else {"THP_MEM_ALLOC_ENABLE": "0", "PILLOW_BLOCKS_MAX": "0"}
+    )
+    process = multiprocessing.get_context("spawn").Process(
+        target=serve, args=(there, way, *arguments), daemon=True
+    )
     process.start()
     return process, here
 
 
-def comparison(name: str, files: list[str], resolution: int, ours: str, usual: str, repeats: int, **facts) -> dict:
-    processes, pipes = zip(start("ours", files, resolution, ours), start("usual", files, resolution, usual), strict=True)
+def comparison(
+    name: str, files: list[str], resolution: int, ours: str, usual: str, repeats: int, **facts
+) -> dict:
+    processes, pipes = zip(
+        start("ours", files, resolution, ours),
+        start("usual", files, resolution, usual),
+        strict=True,
+    )
 
     def ask(pipe, message: str):
         pipe.send(message)
@@ -135,7 +169,15 @@ def comparison(name: str, files: list[str], resolution: int, ours: str, usual: s
     if usual in (ours, "tensors"):
         first, second = (ask(pipe, "first").astype(np.float64) for pipe in pipes)
         facts["difference"] = float((np.abs(first - second) * 255 * STD).max())
-    row = compare(name, pipes[0], pipes[1], repeats, lambda pipe: ask(pipe, "pass"), unit=f"{len(files)} pictures", **facts)
+    row = compare(
+        name,
+        pipes[0],
+        pipes[1],
+        repeats,
+        lambda pipe: ask(pipe, "pass"),
+        unit=f"{len(files)} pictures",
+        **facts,
+    )
     for process, pipe in zip(processes, pipes, strict=True):
         pipe.send(None)
         process.join()
@@ -153,13 +195,42 @@ def main() -> None:
         for name, files in sets.items():
             arguments = (files, size)
             rows += [
-                comparison(f"{name}, plain", *arguments, "none", "none", given.repeats, goal=3.0, peer="torchvision on PIL"),
-                comparison(f"{name}, {RECIPE}", *arguments, RECIPE, RECIPE, given.repeats, goal=2.0,
-                           peer="torchvision on PIL, same recipe"),
-                comparison(f"{name}, augmented", *arguments, RECIPE, "randaugment", given.repeats, goal=2.0,
-                           peer="torchvision's RandAugment, erasing"),
-                comparison(f"{name}, plain against tensors", *arguments, "none", "tensors", given.repeats,
-                           peer="torchvision's tensors, one core")]
+                comparison(
+                    f"{name}, plain",
+                    *arguments,
+                    "none",
+                    "none",
+                    given.repeats,
+                    goal=3.0,
+                    peer="torchvision on PIL",
+                ),
+                comparison(
+                    f"{name}, {RECIPE}",
+                    *arguments,
+                    RECIPE,
+                    RECIPE,
+                    given.repeats,
+                    goal=2.0,
+                    peer="torchvision on PIL, same recipe",
+                ),
+                comparison(
+                    f"{name}, augmented",
+                    *arguments,
+                    RECIPE,
+                    "randaugment",
+                    given.repeats,
+                    goal=2.0,
+                    peer="torchvision's RandAugment, erasing",
+                ),
+                comparison(
+                    f"{name}, plain against tensors",
+                    *arguments,
+                    "none",
+                    "tensors",
+                    given.repeats,
+                    peer="torchvision's tensors, one core",
+                ),
+            ]
     write("pictures", rows, __doc__, given.out, difference="of a pixel, in grey values (0 to 255)")
 
 

@@ -42,29 +42,50 @@ def execute(command: list[str], folder: Path, check: bool = True) -> tuple[float
 def copy_repository(folder: Path) -> None:
     """What git tracks and what it would: no data, no outputs."""
     command = ["git", "ls-files", "-co", "--exclude-standard"]
-    for name in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
+    for name in subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-    for command in (["init", "-q"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-q", "--allow-empty", "-m", "b"]):
+    for command in (
+        ["init", "-q"],
+        ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-q", "--allow-empty", "-m", "b"],
+    ):
         subprocess.run(["git", *command], cwd=folder, check=True)
 
 
 def stage(folder: Path, name: str, *arguments: str) -> tuple[float, bool]:
     """Wall seconds, and whether torch was imported. No arguments: the stage prints its usage."""
-    seconds, printed = execute([sys.executable, "-c", WATCHED, f"stages/{name}.py", *arguments], folder, check=bool(arguments))
+    seconds, printed = execute(
+        [sys.executable, "-c", WATCHED, f"stages/{name}.py", *arguments],
+        folder,
+        check=bool(arguments),
+    )
     return seconds, "torch imported: True" in printed
 
 
 def starts(folder: Path, repeats: int) -> list[dict]:
-    real = {"download": ["params.yaml", "digits"], "prepare": ["params.yaml", "digits"], "corrupt": ["params.yaml"],
-            "report": ["params.yaml"]}
+    real = {
+        "download": ["params.yaml", "digits"],
+        "prepare": ["params.yaml", "digits"],
+        "corrupt": ["params.yaml"],
+        "report": ["params.yaml"],
+    }
     rows = []
     for name, arguments in real.items():
         whole, imported = stage(folder, name, *arguments)
         seconds = [stage(folder, name)[0] for _ in range(repeats)]
-        rows.append(alone(f"start of {name}", seconds, limit_s=1.0, note=f"torch imported: {'yes' if imported else 'no'}; "
-                          f"the whole stage on the demo's data: {whole:.1f} s", torch_imported=imported))
+        rows.append(
+            alone(
+                f"start of {name}",
+                seconds,
+                limit_s=1.0,
+                note=f"torch imported: {'yes' if imported else 'no'}; "
+                f"the whole stage on the demo's data: {whole:.1f} s",
+                torch_imported=imported,
+            )
+        )
     return rows
 
 
@@ -86,16 +107,29 @@ def all_reports(folder: Path, repeats: int) -> list[dict]:
     def all_pages(cold: bool) -> float:
         if cold:
             shutil.rmtree(drawn, ignore_errors=True)
-        seconds, printed = execute([sys.executable, "stages/report.py", *pages], folder, check=False)
+        seconds, printed = execute(
+            [sys.executable, "stages/report.py", *pages], folder, check=False
+        )
         if "error:" in printed:  # of a study whose data nobody has prepared yet
             print(printed.partition("error:")[2].strip()[:160])
         return seconds
 
     cold, warm = ([all_pages(cold) for _ in range(repeats)] for cold in (True, False))
     note = f"{len(pages)} pages and the index in one command"
-    return [alone("reports of all studies, every figure drawn", cold, limit_s=5.0,
-                  note=f"cold: {note}, {len(list(drawn.iterdir()))} figures as PNG and SVG"),
-            alone("reports of all studies, nothing changed", warm, limit_s=5.0, note=f"warm: {note}, no figure drawn")]
+    return [
+        alone(
+            "reports of all studies, every figure drawn",
+            cold,
+            limit_s=5.0,
+            note=f"cold: {note}, {len(list(drawn.iterdir()))} figures as PNG and SVG",
+        ),
+        alone(
+            "reports of all studies, nothing changed",
+            warm,
+            limit_s=5.0,
+            note=f"warm: {note}, no figure drawn",
+        ),
+    ]
 
 
 def create_study(folder: Path, runs: int) -> None:
@@ -106,7 +140,9 @@ def create_study(folder: Path, runs: int) -> None:
     (folder / "dvc.lock").unlink(missing_ok=True)
     settings["runs"] = [f"linear-bce-efficientnet_lite0-digits-{32 + i}" for i in range(runs)]
     for i, name in enumerate(settings["runs"]):
-        (folder / "runs" / f"{name}.yaml").write_text(yaml.safe_dump(example | {"resolution": 32 + i}, sort_keys=False))
+        (folder / "runs" / f"{name}.yaml").write_text(
+            yaml.safe_dump(example | {"resolution": 32 + i}, sort_keys=False)
+        )
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     for name in settings["runs"]:
         outputs = folder / "outputs" / "demo" / settings["name"] / f"{name}-s0"
@@ -119,7 +155,13 @@ def create_study(folder: Path, runs: int) -> None:
     for kind in ("train", "evaluate"):
         (folder / "outputs" / "code" / f"{kind}.json").write_text(kind)
     features = settings["features"]
-    path = folder / "data" / settings["name"] / "features" / f"{features['backbone']}-{features['resolution']}.safetensors"
+    path = (
+        folder
+        / "data"
+        / settings["name"]
+        / "features"
+        / f"{features['backbone']}-{features['resolution']}.safetensors"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("features")
 
@@ -145,14 +187,28 @@ def nothing_changed(folder: Path, runs: int, repeats: int) -> list[dict]:
     create_study(folder, runs)
     every = [folder / "dvc.yaml", folder / "data" / "dvc.yaml", *folder.glob("studies/**/dvc.yaml")]
     seconds, committed = repro(folder, repeats)
-    rows = [alone(f"nothing-changed dvc repro of {runs} runs", seconds, limit_s=3.0,
-                  note=f"{2 * runs + 7} stages in one of {len(every)} dvc.yaml; dvc commit of them took {committed:.0f} s")]
+    rows = [
+        alone(
+            f"nothing-changed dvc repro of {runs} runs",
+            seconds,
+            limit_s=3.0,
+            note=f"{2 * runs + 7} stages in one of {len(every)} dvc.yaml; dvc commit of them took {committed:.0f} s",
+        )
+    ]
     for path in every[1:]:
         path.unlink()
-    rows.append(alone("the same without the other studies", repro(folder, repeats)[0], note="one dvc.yaml"))
+    rows.append(
+        alone("the same without the other studies", repro(folder, repeats)[0], note="one dvc.yaml")
+    )
     (folder / "dvc.lock").unlink()
     every[0].write_text("stages: {only: {cmd: python --version, deps: [params.yaml]}}\n")
-    rows.append(alone("nothing-changed dvc repro of one stage", repro(folder, repeats)[0], note="the least that DVC takes"))
+    rows.append(
+        alone(
+            "nothing-changed dvc repro of one stage",
+            repro(folder, repeats)[0],
+            note="the least that DVC takes",
+        )
+    )
     return rows
 
 
@@ -162,8 +218,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         copy_repository(folder)
-        rows = [*starts(folder, given.repeats), *all_reports(folder, given.repeats),
-                *nothing_changed(folder, given.runs, given.repeats)]
+        rows = [
+            *starts(folder, given.repeats),
+            *all_reports(folder, given.repeats),
+            *nothing_changed(folder, given.runs, given.repeats),
+        ]
     write("pipeline", rows, __doc__, given.out)
 
 

@@ -25,8 +25,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "models"))
 from golden_models import golden_model, picture  # noqa: E402
 
-MODELS = {"Q2L-R101-448": "resnet101", "Q2L-R101-576": "resnet101", "Q2L-TResL-448": "tresnet_l",
-          "Q2L-TResL_22k-448": "tresnet_v2_l", "Q2L-SwinL-384": "swin_large_patch4_window12_384", "Q2L-CvT_w24-384": "cvt_w24"}
+MODELS = {
+    "Q2L-R101-448": "resnet101",
+    "Q2L-R101-576": "resnet101",
+    "Q2L-TResL-448": "tresnet_l",
+    "Q2L-TResL_22k-448": "tresnet_v2_l",
+    "Q2L-SwinL-384": "swin_large_patch4_window12_384",
+    "Q2L-CvT_w24-384": "cvt_w24",
+}
 PAGE = """# Query2Label's released models against the authors' code
 
 The six networks of the paper's Table I, with weights that a rule makes from the authors' key names, written as their
@@ -56,25 +62,55 @@ def row(name: str, backbone: str, folder: Path) -> list:
         torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}}, path)
         options = query2label_options(read_state(path))
         network = Backbone(backbone, size)
-        model = Classifier(network, create_head("query2label", network.channels, classes, map_size(backbone, size), **options))
+        model = Classifier(
+            network,
+            create_head(
+                "query2label", network.channels, classes, map_size(backbone, size), **options
+            ),
+        )
         load_network(model, path)
     with torch.inference_mode():
         logits = model.eval()(picture(size)).numpy()
     difference, largest = np.abs(logits - arrays["logits"]).max(), np.abs(arrays["logits"]).max()
     operations, _ = count(build("query2label", backbone, classes, size, options), size)
     gmacs = sum(operations[kind] for kind in PRODUCTS) / 1e9
-    ours, theirs = (" ".join(f"{value:.4f}" for value in row[0, :3]) for row in (logits, arrays["logits"]))
-    return [name, len(arrays["keys"]), options["ffn"], parameters_of(model) / 1e6, gmacs, ours, theirs, f"{difference:.1e}",
-            f"{difference / largest:.1e}"]
+    ours, theirs = (
+        " ".join(f"{value:.4f}" for value in row[0, :3]) for row in (logits, arrays["logits"])
+    )
+    return [
+        name,
+        len(arrays["keys"]),
+        options["ffn"],
+        parameters_of(model) / 1e6,
+        gmacs,
+        ours,
+        theirs,
+        f"{difference:.1e}",
+        f"{difference / largest:.1e}",
+    ]
 
 
 def main(folder: str) -> None:
     rows = [row(name, backbone, Path(folder)) for name, backbone in MODELS.items()]
-    headers = ["model", "entries", "FFN", "parameters, M", "GMACs", "first logits", "the authors'", "difference", "relative"]
+    headers = [
+        "model",
+        "entries",
+        "FFN",
+        "parameters, M",
+        "GMACs",
+        "first logits",
+        "the authors'",
+        "difference",
+        "relative",
+    ]
     text = tabulate(rows, headers, "github", floatfmt=("", "", "", ".2f", ".2f", "", "", "", ""))
-    (ROOT / "reports" / "released-models.md").write_text(PAGE.format(table=text, classes=80), encoding="utf-8")
+    (ROOT / "reports" / "released-models.md").write_text(
+        PAGE.format(table=text, classes=80), encoding="utf-8"
+    )
     print(text)
-    assert all(float(line[-1]) < 1e-4 for line in rows), "a model does not agree with the authors' code"
+    assert all(float(line[-1]) < 1e-4 for line in rows), (
+        "a model does not agree with the authors' code"
+    )
 
 
 main(*sys.argv[1:])

@@ -25,21 +25,45 @@ def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
     layout = read_layout(settings)
     run, out = layout.run(run_id), layout.output(run_id, int(seed))
     if (run.head, run.inputs) != ("query2label", "images"):
-        raise InputError(f"{run_id}: has no attention to draw; name a run with `head: query2label` and `inputs: images`")
+        raise InputError(
+            f"{run_id}: has no attention to draw; name a run with `head: query2label` and `inputs: images`"
+        )
     manifest = read_manifest(layout.data)
     task = create_task(run, manifest, layout.data, weights=False)
-    weights = layout.trained(run_id, int(seed)) / f"{run.selection}.safetensors" if run.epochs else Path(run.checkpoint)
+    weights = (
+        layout.trained(run_id, int(seed)) / f"{run.selection}.safetensors"
+        if run.epochs
+        else Path(run.checkpoint)
+    )
     load_network(task.model, weights)
-    frame, root, folder = manifest.frame.iloc[manifest.rows("test")[:PICTURES]], manifest.root, layout.page.parent / "figures"
-    page = layout.page.stem if layout.study == "own-data" else layout.study  # the page that shows them
+    frame, root, folder = (
+        manifest.frame.iloc[manifest.rows("test")[:PICTURES]],
+        manifest.root,
+        layout.page.parent / "figures",
+    )
+    page = (
+        layout.page.stem if layout.study == "own-data" else layout.study
+    )  # the page that shows them
     if pictures:
-        frame, root, folder = frame.iloc[:0].reindex(range(len(pictures))).assign(image=pictures), Path(), out / "attention"
-    task.inputs.manifest, task.inputs.shards = dataclasses.replace(manifest, frame=frame, root=root), None
+        frame, root, folder = (
+            frame.iloc[:0].reindex(range(len(pictures))).assign(image=pictures),
+            Path(),
+            out / "attention",
+        )
+    task.inputs.manifest, task.inputs.shards = (
+        dataclasses.replace(manifest, frame=frame, root=root),
+        None,
+    )
     for batch, rows in task.inputs.sequential(np.arange(len(frame))):
         logits, maps = (values.cpu().numpy() for values in cross_attention(task.model, batch))
-        for name, scores, attended, row in zip(frame["image"].iloc[rows], logits, maps, rows, strict=True):
+        for name, scores, attended, row in zip(
+            frame["image"].iloc[rows], logits, maps, rows, strict=True
+        ):
             picture = np.asarray(Image.open(root / name).convert("RGB"))
-            best = [(manifest.classes[k], 1 / (1 + np.exp(-scores[k])), attended[k]) for k in np.argsort(-scores)[:LABELS]]
+            best = [
+                (manifest.classes[k], 1 / (1 + np.exp(-scores[k])), attended[k])
+                for k in np.argsort(-scores)[:LABELS]
+            ]
             path = folder / f"{page}-attention-{run_id}-s{seed}-{row + 1}.png"
             draw(picture, best, path)
             print(f"attention: {name} -> {path}")
@@ -63,9 +87,18 @@ def draw(picture: np.ndarray, maps: list[tuple[str, float, np.ndarray]], path: P
     """A picture (H, W, 3) under each map of (label, probability, map (h, w)), which is scaled to its maximum; PNG alone."""
     height, width = picture.shape[:2]
     figure = Figure((WIDTH, WIDTH / len(maps) * height / width + 0.3), dpi=150, layout="tight")
-    for axes, (label, probability, weights) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps, strict=True):
+    for axes, (label, probability, weights) in zip(
+        figure.subplots(1, len(maps), squeeze=False)[0], maps, strict=True
+    ):
         axes.imshow(picture)
-        axes.imshow(weights, cmap="inferno", vmin=0, alpha=0.6, interpolation="bilinear", extent=(0, width, height, 0))
+        axes.imshow(
+            weights,
+            cmap="inferno",
+            vmin=0,
+            alpha=0.6,
+            interpolation="bilinear",
+            extent=(0, width, height, 0),
+        )
         axes.set_title(f"{label} {probability:.2f}", fontsize=10, parse_math=False)
         axes.set_axis_off()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,10 @@ from mlrepro.stage import main
 def stage(settings: str) -> None:
     layout = read_layout(settings)
     corruption = layout.pipeline.corruption
-    print(f"corrupt {layout.name}: keep {corruption.positives} positive and {corruption.negatives} negative labels a training "
-          f"picture, and for iu {corruption.negatives or 1} negative (seed {corruption.seed}; Cole et al. 2021)")
+    print(
+        f"corrupt {layout.name}: keep {corruption.positives} positive and {corruption.negatives} negative labels a training "
+        f"picture, and for iu {corruption.negatives or 1} negative (seed {corruption.seed}; Cole et al. 2021)"
+    )
     write_observed(read_manifest(layout.data), corruption, layout.data)
 
 

@@ -23,16 +23,27 @@ def stage(settings: str) -> None:
     manifest, path = read_manifest(layout.data), captions_path(layout.data, captions)
     model, tokenizer, sha256 = load_text_model(captions.model)
     if captions.sha256 not in (None, sha256):
-        raise InputError(f"{captions.model}: its weights have sha256 {sha256}, `captions` in {settings} says {captions.sha256}; "
-                         "take that model, or mend both the pipeline and its runs")
+        raise InputError(
+            f"{captions.model}: its weights have sha256 {sha256}, `captions` in {settings} says {captions.sha256}; "
+            "take that model, or mend both the pipeline and its runs"
+        )
     sentences = [list(of_picture) or [""] for of_picture in manifest.frame["captions"]]
     vectors = encode_captions(list(chain(*sentences)), model, tokenizer, captions.pooling, device())
-    means = torch.stack([of_picture.mean(0) for of_picture in vectors.split([*map(len, sentences)])])
-    header = {"manifest": manifest.digest, "model": captions.model, "pooling": captions.pooling, "sha256": sha256}
+    means = torch.stack(
+        [of_picture.mean(0) for of_picture in vectors.split([*map(len, sentences)])]
+    )
+    header = {
+        "manifest": manifest.digest,
+        "model": captions.model,
+        "pooling": captions.pooling,
+        "sha256": sha256,
+    }
     path.parent.mkdir(exist_ok=True)
     write_bytes(path, save({"captions": means}, {"header": json.dumps(header)}))
-    print(f"embed {layout.name}: {len(vectors)} captions of {len(means)} pictures, {sum(not any(s) for s in sentences)} of them "
-          f"without one, by {captions.model} (weights' sha256 {sha256}) -> {path}")
+    print(
+        f"embed {layout.name}: {len(vectors)} captions of {len(means)} pictures, {sum(not any(s) for s in sentences)} of them "
+        f"without one, by {captions.model} (weights' sha256 {sha256}) -> {path}"
+    )
 
 
 main(stage, "params.yaml")

@@ -14,10 +14,16 @@ def stage(settings: str, run_id: str, seed: str) -> None:
     path, out = Path(layout.run(run_id).checkpoint or ""), layout.output(run_id, int(seed))
     if not path.is_file():
         pages = "\n  ".join(layout.pipeline.checkpoint_pages)
-        raise InputError(f"{path}: no such file. Get {'/'.join(path.parts[-2:])} in a browser from one of\n  {pages}\n"
-                         f"put it at {path}, and run the same command again")
-    facts = {"file": str(path), "size": path.stat().st_size, "sha256": file_sha256(path),
-             "head_options": query2label_options(read_state(path), path)}
+        raise InputError(
+            f"{path}: no such file. Get {'/'.join(path.parts[-2:])} in a browser from one of\n  {pages}\n"
+            f"put it at {path}, and run the same command again"
+        )
+    facts = {
+        "file": str(path),
+        "size": path.stat().st_size,
+        "sha256": file_sha256(path),
+        "head_options": query2label_options(read_state(path), path),
+    }
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "checkpoint.json", facts)
     print(f"fetch {run_id}: {facts}")

@@ -22,7 +22,9 @@ from mlrepro.stage import main
 
 
 def stage(*settings: str) -> None:
-    gc.set_threshold(20_000, 20, 100)  # or a tenth of the time goes into looking for garbage among records and figures
+    gc.set_threshold(
+        20_000, 20, 100
+    )  # or a tenth of the time goes into looking for garbage among records and figures
     layouts = [read_layout(path) for path in settings]
     pages = Path("reports"), Path("studies")
     if len(layouts) == 1:
@@ -34,7 +36,9 @@ def stage(*settings: str) -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         with multiprocessing.get_context("fork").Pool(cores) as processes:
             errors = [*filter(None, processes.map(attempt, longest_first, chunksize=1))]
-            processes.apply(write_index, pages)  # in one that has imported matplotlib already if anything was drawn
+            processes.apply(
+                write_index, pages
+            )  # in one that has imported matplotlib already if anything was drawn
     print("report:", *(layout.page for layout in layouts), "and reports/README.md")
     if errors:
         raise InputError("; ".join(errors))
@@ -59,10 +63,23 @@ def write_page(layout: Layout) -> None:
         return write_study(read_study(layout.folder), layout.page)
     advise = partial(advice, layout=layout) if layout.study == "own-data" else None
     title = layout.pipeline.title or f"{layout.study}: {layout.name}"
-    intro = layout.pipeline.intro or f"Methods compared on the data set that `{layout.settings}` describes."
+    intro = (
+        layout.pipeline.intro
+        or f"Methods compared on the data set that `{layout.settings}` describes."
+    )
     records = current_records(layout)
-    write_comparison(title, intro, records, layout.expected, layout.page, f"dvc repro {layout.dvc_file}", layout.searched,
-                     layout.pipeline.orderings, advise, read_failures(layout.results))
+    write_comparison(
+        title,
+        intro,
+        records,
+        layout.expected,
+        layout.page,
+        f"dvc repro {layout.dvc_file}",
+        layout.searched,
+        layout.pipeline.orderings,
+        advise,
+        read_failures(layout.results),
+    )
 
 
 main(stage, "params.yaml", "params.yaml ...")

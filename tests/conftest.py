@@ -25,10 +25,19 @@ def run_settings(run_id: str, **changes) -> dict:
     """Settings of one of the three small runs."""
     head, loss, backbone = run_id.split("-")[:3]
     features = head == "linear"
-    return {"data": "digits", "labels": "single" if "single" in run_id else "full", "head": head, "backbone": backbone,
-            "inputs": "features" if features else "images", "weights": "package" if features else "none", "resolution": 32,
-            "loss": {"name": loss} | ({"expected_positives": "validation"} if loss == "role" else {}),
-            "optimizer": {"name": "adam", "lr": 1e-3}, "epochs": 3, "batch_size": 16} | changes
+    return {
+        "data": "digits",
+        "labels": "single" if "single" in run_id else "full",
+        "head": head,
+        "backbone": backbone,
+        "inputs": "features" if features else "images",
+        "weights": "package" if features else "none",
+        "resolution": 32,
+        "loss": {"name": loss} | ({"expected_positives": "validation"} if loss == "role" else {}),
+        "optimizer": {"name": "adam", "lr": 1e-3},
+        "epochs": 3,
+        "batch_size": 16,
+    } | changes
 
 
 def write_yaml(path: Path, values: dict) -> None:
@@ -36,10 +45,14 @@ def write_yaml(path: Path, values: dict) -> None:
     path.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
-def stage(repository: Path, name: str, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
+def stage(
+    repository: Path, name: str, *arguments: str, check: bool = True, **environment: str
+) -> subprocess.CompletedProcess:
     """Runs one stage script in `repository` as DVC does."""
     command = [sys.executable, f"stages/{name}.py", *arguments]
-    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, env={**os.environ, **environment})
+    done = subprocess.run(
+        command, cwd=repository, capture_output=True, text=True, env={**os.environ, **environment}
+    )
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
     return done
@@ -65,7 +78,12 @@ def prepared(tmp_path_factory) -> Path:
     write_yaml(folder / "params.yaml", settings)
     for run_id in settings["runs"]:
         write_yaml(folder / "runs" / f"{run_id}.yaml", run_settings(run_id))
-    for name, arguments in (("download", ["digits"]), ("prepare", ["digits"]), ("corrupt", []), ("extract", [])):
+    for name, arguments in (
+        ("download", ["digits"]),
+        ("prepare", ["digits"]),
+        ("corrupt", []),
+        ("extract", []),
+    ):
         stage(folder, name, "params.yaml", *arguments)
     return folder
 

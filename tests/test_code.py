@@ -2,13 +2,26 @@ import pytest
 
 from mlrepro.code import code_digest, code_digests
 
-SOURCE = '"""A module."""\n\nimport os\n\n\ndef f(a):\n    """Doubles."""\n    return 2 * a  # twice\n'
+SOURCE = (
+    '"""A module."""\n\nimport os\n\n\ndef f(a):\n    """Doubles."""\n    return 2 * a  # twice\n'
+)
 
 
-@pytest.mark.parametrize(("change", "acts"), [
-    (("A module.", "Of two."), False), (("Doubles.", "2 a"), False), (('    """Doubles."""\n', ""), False),
-    (("  # twice", ""), False), (("import os\n\n", "import os\n\n\n"), False), (("2 * a", "(2 *\n        a)"), False),
-    (("2 * a", "2 + a"), True), (("2 * a", '"2 * a"'), True), (("import os", "import sys"), True), (("f(a)", "f(a, b=1)"), True)])
+@pytest.mark.parametrize(
+    ("change", "acts"),
+    [
+        (("A module.", "Of two."), False),
+        (("Doubles.", "2 a"), False),
+        (('    """Doubles."""\n', ""), False),
+        (("  # twice", ""), False),
+        (("import os\n\n", "import os\n\n\n"), False),
+        (("2 * a", "(2 *\n        a)"), False),
+        (("2 * a", "2 + a"), True),
+        (("2 * a", '"2 * a"'), True),
+        (("import os", "import sys"), True),
+        (("f(a)", "f(a, b=1)"), True),
+    ],
+)
 def test_what_acts_counts(tmp_path, change, acts):
     path = tmp_path / "a.py"
     path.write_text(SOURCE)

@@ -12,7 +12,9 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def test_protocol_numbers_are_those_of_the_records():
-    pattern = re.compile(r"\| ([\d.]+) \| ([\d.]+) \| ([+-][\d.]+) \| \[`(\w+)\.(\w+)`, `(\w+)\.(\w+)`\]\((\S+)\) \|")
+    pattern = re.compile(
+        r"\| ([\d.]+) \| ([\d.]+) \| ([+-][\d.]+) \| \[`(\w+)\.(\w+)`, `(\w+)\.(\w+)`\]\((\S+)\) \|"
+    )
     rows = pattern.findall((DOCS / "protocols.md").read_text(encoding="utf-8"))
     assert len(rows) == 11
     for first, second, points, *names, path in rows:
@@ -21,7 +23,9 @@ def test_protocol_numbers_are_those_of_the_records():
         assert (f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}") == (first, second, points), path
 
 
-@pytest.mark.parametrize("page", [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name
+)
 def test_links_and_verbs_exist(page):
     text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#]+)\)", text):

@@ -26,15 +26,23 @@ def test_record_agrees_with_its_logits(repository, run_id):
         scores = logits[f"test_{selection}"]
         assert scores.dtype == np.float32 and scores.shape == labels.shape
         present = labels.any(0)
-        per_class = [average_precision_score(labels[:, k], scores[:, k]) for k in np.flatnonzero(present)]
-        assert measured.metrics["mAP"] == pytest.approx(100 * sum(per_class) / len(present), abs=1e-9)
+        per_class = [
+            average_precision_score(labels[:, k], scores[:, k]) for k in np.flatnonzero(present)
+        ]
+        assert measured.metrics["mAP"] == pytest.approx(
+            100 * sum(per_class) / len(present), abs=1e-9
+        )
         assert measured.metrics["mAP_nonempty"] == pytest.approx(100 * np.mean(per_class), abs=1e-9)
         micro = f1_score(labels, scores >= 0, average="micro", zero_division=0)
         assert measured.metrics["micro_F1"] == pytest.approx(100 * micro, abs=1e-9)
-        digest = hashlib.sha256((out / "training" / f"{selection}.safetensors").read_bytes()).hexdigest()
+        digest = hashlib.sha256(
+            (out / "training" / f"{selection}.safetensors").read_bytes()
+        ).hexdigest()
         assert record.provenance.weights_sha256[selection] == digest
     best = max(record.history, key=lambda epoch: epoch.val_mAP)
-    assert record.measurements["best"].epoch == best.epoch and record.measurements["last"].epoch == 2
+    assert (
+        record.measurements["best"].epoch == best.epoch and record.measurements["last"].epoch == 2
+    )
     assert record.provenance.manifest_sha256 == manifest.digest and record.complete
     assert record.splits["test"].used == 48 and record.cost.gflops == 2 * record.cost.gmacs > 0
 
@@ -42,8 +50,14 @@ def test_record_agrees_with_its_logits(repository, run_id):
 def test_weights_of_other_settings_are_refused(repository):
     stage(repository, "train", "params.yaml", LINEAR, "0", MLREPRO_TRACKING="none")
     write_yaml(repository / "runs" / f"{LINEAR}.yaml", run_settings(LINEAR, epochs=4))
-    done = stage(repository, "evaluate", "params.yaml", LINEAR, "0", check=False, MLREPRO_TRACKING="none")
-    assert done.returncode == 1 and "settings_sha256" in done.stderr and "run its train stage again" in done.stderr
+    done = stage(
+        repository, "evaluate", "params.yaml", LINEAR, "0", check=False, MLREPRO_TRACKING="none"
+    )
+    assert (
+        done.returncode == 1
+        and "settings_sha256" in done.stderr
+        and "run its train stage again" in done.stderr
+    )
 
 
 def test_cost_of_the_packaged_backbone(repository):

@@ -14,7 +14,11 @@ from mlrepro.training.checkpoint import CODE
 
 CODES = "train", "evaluate"
 BIN = os.path.dirname(sys.executable)
-ENVIRONMENT = {**os.environ, "PATH": BIN + os.pathsep + os.environ["PATH"], "DVC_NO_ANALYTICS": "true"}
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": BIN + os.pathsep + os.environ["PATH"],
+    "DVC_NO_ANALYTICS": "true",
+}
 
 
 def run(folder, *command: str, check: bool = True) -> str:
@@ -35,7 +39,9 @@ def dvc_repository(prepared, tmp_path):
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in (".dvcignore", ".gitignore", "dvc.yaml"):
         shutil.copy(ROOT / name, folder / name)
-    shutil.copytree(prepared / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        prepared / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__")
+    )
     settings = yaml.safe_load((prepared / "params.yaml").read_text()) | {"runs": [LINEAR, ROLE]}
     write_yaml(folder / "params.yaml", settings)
     for run_id in (LINEAR, ROLE):
@@ -67,11 +73,19 @@ def test_from_archive_to_report_and_what_a_change_runs_again(dvc_repository, tmp
     path.write_text("# a comment\n" + path.read_text())
     assert "Running stage 'train@" not in run(folder, "dvc", "repro", "--dry")
     write_yaml(path, run_settings(ROLE, epochs=3))
-    stages = [line for line in run(folder, "dvc", "repro").splitlines() if line.startswith("Running stage")]
-    assert stages == [f"Running stage '{name}':" for name in (f"train@{ROLE}-0", f"evaluate@{ROLE}-0", "report")]
+    stages = [
+        line
+        for line in run(folder, "dvc", "repro").splitlines()
+        if line.startswith("Running stage")
+    ]
+    assert stages == [
+        f"Running stage '{name}':" for name in (f"train@{ROLE}-0", f"evaluate@{ROLE}-0", "report")
+    ]
 
     # A failed run keeps its row but not its old number, and the other records stay in the report.
-    write_yaml(path, run_settings(ROLE, loss={"name": "role", "expected_positives": 99}))  # of 10 labels
+    write_yaml(
+        path, run_settings(ROLE, loss={"name": "role", "expected_positives": 99})
+    )  # of 10 labels
     run(folder, "dvc", "repro", "-k", check=False)
     run(folder, "dvc", "repro", "-s", "report")
     page = (folder / "reports" / "demo.md").read_text()
@@ -80,32 +94,60 @@ def test_from_archive_to_report_and_what_a_change_runs_again(dvc_repository, tmp
 
 def test_digests_are_of_the_code_that_stages_run():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    code = {"train": {"stages/train.py", *(f"src/mlrepro/{name}" for name in CODE if "." not in name)},
-            "evaluate": {"stages/evaluate.py", "src/mlrepro/evaluation.py"}}
+    code = {
+        "train": {"stages/train.py", *(f"src/mlrepro/{name}" for name in CODE if "." not in name)},
+        "evaluate": {"stages/evaluate.py", "src/mlrepro/evaluation.py"},
+    }
     for name, paths in code.items():
         of = stages[f"code-{name}"]
         assert of["cmd"].split()[:3] == ["python", "stages/code.py", f"outputs/code/{name}.json"]
-        assert set(of["cmd"].split()[3:]) == paths == set(of["deps"]) - {"stages/code.py", "src/mlrepro/code.py"}
+        assert (
+            set(of["cmd"].split()[3:])
+            == paths
+            == set(of["deps"]) - {"stages/code.py", "src/mlrepro/code.py"}
+        )
 
 
-@pytest.mark.parametrize("path", sorted([ROOT / "dvc.yaml", *ROOT.glob("studies/**/dvc.yaml")]), ids=lambda it: it.parent.name)
-def test_a_pipeline_depends_on_the_code_it_runs_and_keeps_files_where_the_layout_says(path, monkeypatch):
+@pytest.mark.parametrize(
+    "path",
+    sorted([ROOT / "dvc.yaml", *ROOT.glob("studies/**/dvc.yaml")]),
+    ids=lambda it: it.parent.name,
+)
+def test_a_pipeline_depends_on_the_code_it_runs_and_keeps_files_where_the_layout_says(
+    path, monkeypatch
+):
     """An evaluate stage on the code that trains through its training, whose training.json has the digests, or by itself."""
-    stages, train, evaluate = yaml.safe_load(path.read_text()).get("stages", {}), *(f"outputs/code/{n}.json" for n in CODES)
+    stages, train, evaluate = (
+        yaml.safe_load(path.read_text()).get("stages", {}),
+        *(f"outputs/code/{n}.json" for n in CODES),
+    )
     if "evaluate" not in stages:
         return
     monkeypatch.chdir(ROOT)
     layout = read_layout(path.with_name("params.yaml").relative_to(ROOT))
-    trained, logits, record = (each("${item.run}", "${item.seed}").as_posix() for each in (
-        layout.trained, lambda *run: layout.output(*run) / "logits.safetensors", layout.record))
+    trained, logits, record = (
+        each("${item.run}", "${item.seed}").as_posix()
+        for each in (
+            layout.trained,
+            lambda *run: layout.output(*run) / "logits.safetensors",
+            layout.record,
+        )
+    )
 
     def lines(name: str, kind: str) -> list[str]:
-        return [str(one if isinstance(one, str) else next(iter(one))).replace("${name}", layout.name)
-                for one in stages.get(name, {}).get(kind, ())]
+        return [
+            str(one if isinstance(one, str) else next(iter(one))).replace("${name}", layout.name)
+            for one in stages.get(name, {}).get(kind, ())
+        ]
+
     assert evaluate in lines("evaluate", "deps") and lines("evaluate", "outs") == [logits, record]
     assert {trained, train} & {*lines("evaluate", "deps")}
     if "train" in stages:
-        assert train in lines("train", "deps") and lines("train", "outs") == [trained] and trained in lines("evaluate", "deps")
+        assert (
+            train in lines("train", "deps")
+            and lines("train", "outs") == [trained]
+            and trained in lines("evaluate", "deps")
+        )
     if "search" in stages:
         assert {train, evaluate, "stages/search.py"} <= {*lines("search", "deps")}
 

@@ -36,10 +36,14 @@ def test_a_run_from_training_to_evaluation(repository):
     run = runs[0]
     assert run.info.run_name == f"{LINEAR}-s0" and run.info.status == "FINISHED"
     assert run.data.params["loss.name"] == "bce" and run.data.params["optimizer.lr"] == "0.001"
-    assert run.data.tags["stage"] == f"dvc.yaml:train@{LINEAR}-0" and run.data.tags["labels"] == "full"
+    assert (
+        run.data.tags["stage"] == f"dvc.yaml:train@{LINEAR}-0" and run.data.tags["labels"] == "full"
+    )
     assert run.data.metrics["test.mAP"] == record.selected.metrics["mAP"]
     history = client.get_metric_history(run.info.run_id, "val_mAP")
-    assert [(point.step, point.value) for point in history] == [(epoch.epoch, epoch.val_mAP) for epoch in record.history]
+    assert [(point.step, point.value) for point in history] == [
+        (epoch.epoch, epoch.val_mAP) for epoch in record.history
+    ]
     assert [item.path for item in client.list_artifacts(run.info.run_id)] == [f"{LINEAR}-s0.json"]
 
 
@@ -51,16 +55,26 @@ def test_a_resumed_training_goes_on_in_its_run(folder):
     assert again.start(run_id) == run_id
     again.epoch(ENTRY | {"epoch": 1})
     again.finish()
-    assert len(MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").get_metric_history(run_id, "val_mAP")) == 2
+    assert (
+        len(MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").get_metric_history(run_id, "val_mAP"))
+        == 2
+    )
 
 
 def test_a_broken_store_becomes_one_warning_and_training_finishes(repository):
     (repository / "mlflow.db").write_bytes(b"this is no database" * 100)
     write_yaml(repository / "runs" / f"{LINEAR}.yaml", run_settings(LINEAR, epochs=2))
     done = stage(repository, "train", "params.yaml", LINEAR, "0")
-    assert done.stderr.count("MLflow tracking stopped") == 1 and "best validation mAP" in done.stdout
+    assert (
+        done.stderr.count("MLflow tracking stopped") == 1 and "best validation mAP" in done.stdout
+    )
     stage(repository, "evaluate", "params.yaml", LINEAR, "0")
-    assert read_record(repository / "results" / "digits" / f"{LINEAR}-s0.json").provenance.mlflow_run_id is None
+    assert (
+        read_record(
+            repository / "results" / "digits" / f"{LINEAR}-s0.json"
+        ).provenance.mlflow_run_id
+        is None
+    )
 
 
 def test_a_locked_store_becomes_one_warning(folder):
@@ -77,11 +91,23 @@ def test_a_locked_store_becomes_one_warning(folder):
 
 
 def test_several_processes_open_a_fresh_store_at_once(folder):
-    code = ("import json, sys; sys.path[:0] = [sys.argv[1]]; from test_tracking import RUN, Tracker;"
-            "t = Tracker('demo/digits', RUN, 0, {}); print(t.start(None)); t.finish()")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "src")])}
-    processes = [subprocess.Popen([sys.executable, "-c", code, str(ROOT / "tests")], stdout=subprocess.PIPE, text=True,
-                                  env=environment) for _ in range(4)]
+    code = (
+        "import json, sys; sys.path[:0] = [sys.argv[1]]; from test_tracking import RUN, Tracker;"
+        "t = Tracker('demo/digits', RUN, 0, {}); print(t.start(None)); t.finish()"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "src")]),
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(ROOT / "tests")],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for _ in range(4)
+    ]
     ids = {process.communicate()[0].strip() for process in processes}
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("demo/digits").experiment_id])

@@ -19,5 +19,9 @@ def code_digest(path: Path) -> str:
 
 def code_digests(paths: Iterable[Path], start: Path) -> dict[str, str]:
     """Of every module among or below `paths`, by its path from `start`."""
-    modules = sorted(module for path in paths for module in ([path] if path.suffix == ".py" else path.rglob("*.py")))
+    modules = sorted(
+        module
+        for path in paths
+        for module in ([path] if path.suffix == ".py" else path.rglob("*.py"))
+    )
     return {module.relative_to(start).as_posix(): code_digest(module) for module in modules}

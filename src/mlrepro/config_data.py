@@ -28,7 +28,9 @@ class Strict(BaseModel):
         if isinstance(values, dict):
             for key in values:
                 if key not in cls.model_fields:
-                    raise ValueError(f"unknown key {key!r}; {nearest(str(key), list(cls.model_fields))}")
+                    raise ValueError(
+                        f"unknown key {key!r}; {nearest(str(key), list(cls.model_fields))}"
+                    )
         return values
 
 
@@ -47,7 +49,9 @@ class HoldOut(Strict):
 
     fraction: float = Field(0.2, gt=0, lt=1)
     seed: int = 1200
-    train: int | None = Field(None, ge=2)  # so many of the rest, drawn by the seed, are kept (captions: 1,000); none: all
+    train: int | None = Field(
+        None, ge=2
+    )  # so many of the rest, drawn by the seed, are kept (captions: 1,000); none: all
     split: Literal["val", "test"] = "val"
 
 
@@ -55,21 +59,29 @@ class Shards(Strict):
     """WebDataset tar files that prepare writes into data/<set>/shards, and that pictures are then read from (data/shards.py)."""
 
     pictures: int = Field(1000, ge=1)  # a shard
-    address: str | None = None  # http(s):// prefix, or folder (below data/<set>), that they were copied to; none: not copied
-    kept: int | None = Field(None, ge=32)  # so many of those behind http(s):// stay on a machine's disk, the latest; none: all
+    address: str | None = (
+        None  # http(s):// prefix, or folder (below data/<set>), that they were copied to; none: not copied
+    )
+    kept: int | None = Field(
+        None, ge=32
+    )  # so many of those behind http(s):// stay on a machine's disk, the latest; none: all
 
 
 class _Data(Strict):
     archives: list[Archive] = []
     folder: Path | None = None  # a data set that is already unpacked, used in place
     hold_out: HoldOut | None = None
-    rejected_limit: float = Field(0.001, ge=0, le=1)  # share of unreadable pictures above which prepare stops
+    rejected_limit: float = Field(
+        0.001, ge=0, le=1
+    )  # share of unreadable pictures above which prepare stops
     shards: Shards | None = None  # none: pictures are read from their files
 
     @model_validator(mode="after")
     def _one_source(self):
         if bool(self.archives) == bool(self.folder):
-            raise ValueError("give either `archives` (to download) or `folder` (already unpacked), not both or neither")
+            raise ValueError(
+                "give either `archives` (to download) or `folder` (already unpacked), not both or neither"
+            )
         return self
 
 
@@ -79,7 +91,9 @@ DifficultRule = Literal["negative", "positive", "ignore"]
 class VocData(_Data):
     format: Literal["voc"]
     root: str  # e.g. VOCdevkit/VOC2012, below the archives' folder
-    splits: dict[Split, str | list[str]]  # our split -> ImageSets/Main/<name>.txt, of one set or of several
+    splits: dict[
+        Split, str | list[str]
+    ]  # our split -> ImageSets/Main/<name>.txt, of one set or of several
     classes: list[str] = VOC_CLASSES
     difficult: DifficultRule | dict[Split, DifficultRule]
 
@@ -93,10 +107,14 @@ class CocoPart(Strict):
 class CocoData(_Data):
     format: Literal["coco"]
     splits: dict[Split, CocoPart]
-    unannotated: Literal["keep", "drop"]  # pictures without any annotated object: all-zero rows, or left out
+    unannotated: Literal[
+        "keep", "drop"
+    ]  # pictures without any annotated object: all-zero rows, or left out
     uncaptioned: Literal["keep", "drop"] = "keep"  # pictures without a caption
     class_order: Literal["category_id", "alphabetical"]
-    row_order: Literal["id_text", "id_number"] = "id_text"  # id_text: ids sorted as strings, as Cole et al.'s files are
+    row_order: Literal["id_text", "id_number"] = (
+        "id_text"  # id_text: ids sorted as strings, as Cole et al.'s files are
+    )
 
 
 class CsvData(_Data):
@@ -105,10 +123,14 @@ class CsvData(_Data):
     format: Literal["csv"]
     table: str
     pictures: str | None = "."  # none: there are none, the captions are used alone
-    unlabelled: str | None = None  # a table without labels and splits; its rows get the split `unlabelled`
+    unlabelled: str | None = (
+        None  # a table without labels and splits; its rows get the split `unlabelled`
+    )
     image_column: str = "image"
     labels_column: str = "labels"
-    split_column: str | None = "split"  # none: every row is `train`, and test_fraction is cut out of it
+    split_column: str | None = (
+        "split"  # none: every row is `train`, and test_fraction is cut out of it
+    )
     caption_column: str | None = None
     separator: str = " "  # between the labels of one picture
     classes: list[str] | None = None  # none: every label that occurs, sorted
@@ -128,9 +150,14 @@ class FormattedData(_Data):
     """The .npy files of Cole et al. 2021, formatted_<part>_images.npy and the like, in `archives` or in `folder`."""
 
     format: Literal["formatted"]
-    splits: dict[Split, str] = {"train": "train", "test": "val"}  # our split -> part; their "val" is the test set
+    splits: dict[Split, str] = {
+        "train": "train",
+        "test": "val",
+    }  # our split -> part; their "val" is the test set
     pictures: str = "."  # what the listed paths are relative to, below the picture root
-    class_names: str | None = None  # a text file below the picture root, one name a line; none: the class indices
+    class_names: str | None = (
+        None  # a text file below the picture root, one name a line; none: the class indices
+    )
 
 
 class CubData(_Data):
@@ -151,7 +178,9 @@ class MirflickrData(_Data):
 
     format: Literal["mirflickr"]
     annotations: str = "."  # folder of the files <label>_r1.txt
-    classes: list[str] = "baby bird car clouds dog female flower male night people portrait river sea tree".split()
+    classes: list[str] = (
+        "baby bird car clouds dog female flower male night people portrait river sea tree".split()
+    )
     pictures: int = Field(20_000, ge=2, le=25_000)
     test_fraction: float = Field(0.2, gt=0, lt=1)
     seed: int = 0  # draws the pictures, and the test set among them
@@ -162,15 +191,27 @@ class OpenImagesData(_Data):
 
     format: Literal["openimages"]
     class_names: str  # archive: id and name of each class, in class order
-    splits: dict[Split, dict[Literal["train", "validation", "test"], str]]  # our split -> their parts, each with its archive
+    splits: dict[
+        Split, dict[Literal["train", "validation", "test"], str]
+    ]  # our split -> their parts, each with its archive
     # In training, a class that nobody verified; in validation and test it is ignored (counted as negative, a model of 86.8 mAP
     # scores 28 to 33: ML-Decoder's issue 41).
     unverified: Literal["negative", "ignore"]
     picture_url: str  # of <part>/<id>.jpg
 
 
-DataSettings = Annotated[VocData | CocoData | CsvData | DigitsData | FormattedData | CubData | ListsData | MirflickrData
-                         | OpenImagesData, Field(discriminator="format")]
+DataSettings = Annotated[
+    VocData
+    | CocoData
+    | CsvData
+    | DigitsData
+    | FormattedData
+    | CubData
+    | ListsData
+    | MirflickrData
+    | OpenImagesData,
+    Field(discriminator="format"),
+]
 
 
 class Corruption(Strict):
@@ -201,7 +242,9 @@ class Features(Strict):
     @model_validator(mode="after")
     def _one_source(self):
         if bool(self.weights) == bool(self.published):
-            raise ValueError("give either `weights` (to extract with) or `published` (files of features), not both or neither")
+            raise ValueError(
+                "give either `weights` (to extract with) or `published` (files of features), not both or neither"
+            )
         if self.maps and self.published:
             raise ValueError("`maps` needs `weights`: published features are pooled")
         return self
@@ -213,4 +256,6 @@ class Captions(Strict):
     name: str = Field(pattern="^[A-Za-z0-9_]+$")  # of the file of vectors, and in run ids
     model: str  # package://module/folder, a folder, or a name on Hugging Face's hub
     pooling: Literal["cls", "mean"]  # the first token's vector, or the mean over all tokens
-    sha256: str | None = None  # of the model's weights, as the embed stage prints it; vectors of others are refused
+    sha256: str | None = (
+        None  # of the model's weights, as the embed stage prints it; vectors of others are refused
+    )

@@ -24,7 +24,11 @@ class Layout:
     @property
     def folder(self) -> Path:
         """The study's: what it prints (reported.csv) and what we measured (results/)."""
-        return Path(*self.settings.parts[:2]) if self.settings.parts[0] == "studies" else self.settings.parent
+        return (
+            Path(*self.settings.parts[:2])
+            if self.settings.parts[0] == "studies"
+            else self.settings.parent
+        )
 
     @property
     def name(self) -> str:
@@ -56,7 +60,11 @@ class Layout:
     def searched(self) -> dict[str, list[int]]:
         """The runs that the search chooses a learning rate and batch size for, and their seeds."""
         members = self.pipeline.grid() if self.pipeline.search else []
-        return {run.run_id: self.pipeline.search.seeds for run, _ in members if run.run_id not in self.pipeline.runs}
+        return {
+            run.run_id: self.pipeline.search.seeds
+            for run, _ in members
+            if run.run_id not in self.pipeline.runs
+        }
 
     @property
     def expected(self) -> dict[str, list[int]]:
@@ -69,7 +77,13 @@ class Layout:
 
     def output(self, run_id: str, seed: int) -> Path:
         """What is made of one run and seed: the folder `trained`, logits.safetensors, what stages outside the pipeline add."""
-        return Path("outputs") / self.study / self.name / ("search" if run_id in self.searched else "") / f"{run_id}-s{seed}"
+        return (
+            Path("outputs")
+            / self.study
+            / self.name
+            / ("search" if run_id in self.searched else "")
+            / f"{run_id}-s{seed}"
+        )
 
     def trained(self, run_id: str, seed: int) -> Path:
         """What its training wrote: weights, history.csv, training.json; a folder that DVC takes as a whole."""
@@ -83,9 +97,13 @@ def current_records(layout: Layout) -> dict[str, list[Record]]:
     """The pipeline's records by run id, without those whose run file has changed since: they are named and left out."""
     records = read_records(layout.results)
     for run_id in set(records) & set(layout.pipeline.runs):
-        current = [record for record in records[run_id] if record.run.digest == layout.run(run_id).digest]
+        current = [
+            record for record in records[run_id] if record.run.digest == layout.run(run_id).digest
+        ]
         if len(current) < len(records[run_id]):
-            print(f"{run_id}: its run file has changed since its records were made; they are left out until it is run again")
+            print(
+                f"{run_id}: its run file has changed since its records were made; they are left out until it is run again"
+            )
         records[run_id] = current
     return {run_id: group for run_id, group in records.items() if group}
 

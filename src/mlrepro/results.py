@@ -25,9 +25,13 @@ class ClassResult(Strict):
     observed: int
     test: int
     AP: float | None
-    balanced: float | None = None  # positives expected of as many class-uniform draws as there are training pictures
+    balanced: float | None = (
+        None  # positives expected of as many class-uniform draws as there are training pictures
+    )
     weight: float | None = None  # of a positive in `bce_weighted`
-    confusion: tuple[int, int, int, int] | None = None  # tn, fp, fn, tp of the test decisions at probability 0.5
+    confusion: tuple[int, int, int, int] | None = (
+        None  # tn, fp, fn, tp of the test decisions at probability 0.5
+    )
 
 
 class Measurement(Strict):
@@ -47,12 +51,16 @@ class Epoch(Strict):
     train_loss: float
     val_mAP: float
     val_positives: float | None = None  # mean sum of a validation picture's probabilities
-    estimate_mAP: float | None = None  # of ROLE's estimated labels against all true labels of the training pictures
+    estimate_mAP: float | None = (
+        None  # of ROLE's estimated labels against all true labels of the training pictures
+    )
     estimate_positives: float | None = None  # mean sum of a training picture's estimated labels
     val_mAP_ema: float | None = None  # of the averaged weights
     test_mAP: float | None = None  # with `select_on_test` only
     test_mAP_ema: float | None = None
-    metrics: dict[str, float] = {}  # of a run with `epoch_metrics`: train_<metric> and val_<metric> in percent, val_loss
+    metrics: dict[
+        str, float
+    ] = {}  # of a run with `epoch_metrics`: train_<metric> and val_<metric> in percent, val_loss
 
 
 class Counts(Strict):
@@ -84,8 +92,12 @@ class Environment(Strict):
     precision: str
     threads: int
     train_seconds: float
-    images_per_second: float  # of training, all epochs; of a run with `epochs: 0`, of scoring the test split
-    forward_per_second: float | None = None  # of own data: pictures, of the whole network's forward pass, decoded before
+    images_per_second: (
+        float  # of training, all epochs; of a run with `epochs: 0`, of scoring the test split
+    )
+    forward_per_second: float | None = (
+        None  # of own data: pictures, of the whole network's forward pass, decoded before
+    )
     peak_memory_mib: float
 
 
@@ -121,7 +133,11 @@ class Record(Strict):
     @property
     def complete(self) -> bool:
         """All epochs trained, or stopped as the run says, and every annotated test picture scored that its protocol scores."""
-        trained = len(self.history) == self.run.epochs or self.run.stop_below is not None or self.run.early_stop is not None
+        trained = (
+            len(self.history) == self.run.epochs
+            or self.run.stop_below is not None
+            or self.run.early_stop is not None
+        )
         return trained and self.splits["test"].used == self.run.scored(self.splits["test"].expected)
 
 
@@ -146,7 +162,9 @@ def write_record(record: Record, path: Path) -> None:
 def write_failure(failure: Failure, path: Path) -> None:
     """Beside the record `path` that is missing; the record's own writing removes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".failed").write_text(failure.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".failed").write_text(
+        failure.model_dump_json(indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def read_failures(folder: Path) -> Failures:
@@ -155,7 +173,9 @@ def read_failures(folder: Path) -> Failures:
     for path in sorted(folder.glob("*.failed")):
         run_id, _, seed = path.stem.rpartition("-s")
         if not path.with_suffix(".json").exists():
-            failures.setdefault(run_id, {})[int(seed)] = Failure.model_validate_json(path.read_text(encoding="utf-8"))
+            failures.setdefault(run_id, {})[int(seed)] = Failure.model_validate_json(
+                path.read_text(encoding="utf-8")
+            )
     return failures
 
 
@@ -163,9 +183,13 @@ def read_record(path: Path) -> Record:
     try:
         return Record.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such record; run its evaluate stage, or the search stage that gives it") from None
+        raise InputError(
+            f"{path}: no such record; run its evaluate stage, or the search stage that gives it"
+        ) from None
     except (ValidationError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not a result record; run its evaluate stage again: {error}") from None
+        raise InputError(
+            f"{path}: not a result record; run its evaluate stage again: {error}"
+        ) from None
 
 
 def read_records(folder: Path) -> dict[str, list[Record]]:
@@ -174,7 +198,9 @@ def read_records(folder: Path) -> dict[str, list[Record]]:
     for path in sorted(folder.glob("*.json")):
         record = read_record(path)
         if path.stem != f"{record.run.run_id}-s{record.seed}":
-            raise InputError(f"{path}: holds {record.run.run_id} seed {record.seed}; rename it or run evaluate again")
+            raise InputError(
+                f"{path}: holds {record.run.run_id} seed {record.seed}; rename it or run evaluate again"
+            )
         records.setdefault(record.run.run_id, []).append(record)
     return {run: sorted(group, key=lambda r: r.seed) for run, group in records.items()}
 
@@ -182,9 +208,15 @@ def read_records(folder: Path) -> dict[str, list[Record]]:
 def git_state() -> tuple[str, bool]:
     """The commit, and whether code differs from it (settings have their own digests); ("unknown", True) outside git."""
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "--", "src", "stages"],
-                                 capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--", "src", "stages"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown", True
     return commit, bool(changed)
@@ -195,16 +227,29 @@ def mean_and_std(values: list[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
-def tolerance(values: list[float], standard_error: float, reported_std: float | None = None,
-              minimum: float = MINIMUM_TOLERANCE) -> float:
+def tolerance(
+    values: list[float],
+    standard_error: float,
+    reported_std: float | None = None,
+    minimum: float = MINIMUM_TOLERANCE,
+) -> float:
     """max(minimum, 2 sqrt(s^2/n + SE^2), reported std) in mAP points: s over seeds, SE from resampled test pictures."""
     _, std = mean_and_std(values)
     spread = 2 * math.sqrt((std or 0.0) ** 2 / len(values) + standard_error**2)
     return max(minimum, spread, reported_std or 0.0)
 
 
-def judge(records: list[Record], reported: float | None, *, seeds: int, metric: str = "mAP", failed: bool = False,
-          comparable: bool = True, reported_std: float | None = None, minimum: float = MINIMUM_TOLERANCE) -> Status:
+def judge(
+    records: list[Record],
+    reported: float | None,
+    *,
+    seeds: int,
+    metric: str = "mAP",
+    failed: bool = False,
+    comparable: bool = True,
+    reported_std: float | None = None,
+    minimum: float = MINIMUM_TOLERANCE,
+) -> Status:
     """The status of one reported number (in percent) given this project's records of the run that should give it."""
     if not records:
         return "failed" if failed else "not-run"

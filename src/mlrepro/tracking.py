@@ -35,20 +35,32 @@ class Tracker:
             yield
         except Exception as error:  # the store may be locked, broken, away or not installed: none of it may stop a run
             self.client = None
-            warnings.warn(f"MLflow tracking stopped for {self.run.run_id} seed {self.seed}: {type(error).__name__}: {error}. "
-                          "The run goes on; history.csv and the record hold its results.", stacklevel=3)
+            warnings.warn(
+                f"MLflow tracking stopped for {self.run.run_id} seed {self.seed}: {type(error).__name__}: {error}. "
+                "The run goes on; history.csv and the record hold its results.",
+                stacklevel=3,
+            )
 
     def _open(self):
         from mlflow import MlflowClient
+
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         Path(".checkpoints").mkdir(exist_ok=True)
         # Several processes that migrate one fresh SQLite file destroy it: the first open happens under a lock.
         with Path(".checkpoints/mlflow.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{STORE.absolute()}"))
+            client = MlflowClient(
+                os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{STORE.absolute()}")
+            )
             experiment = client.get_experiment_by_name(self.experiment)
-            self.experiment_id = experiment.experiment_id if experiment else client.create_experiment(
-                self.experiment, artifact_location=(ARTIFACTS / self.experiment).absolute().as_uri())
+            self.experiment_id = (
+                experiment.experiment_id
+                if experiment
+                else client.create_experiment(
+                    self.experiment,
+                    artifact_location=(ARTIFACTS / self.experiment).absolute().as_uri(),
+                )
+            )
         return client
 
     def start(self, run_id: str | None) -> str | None:
@@ -59,21 +71,34 @@ class Tracker:
                 self.run_id = run_id
             elif self.client:
                 from mlflow.entities import Param
-                created = self.client.create_run(self.experiment_id, run_name=f"{self.run.run_id}-s{self.seed}", tags=self.tags)
+
+                created = self.client.create_run(
+                    self.experiment_id, run_name=f"{self.run.run_id}-s{self.seed}", tags=self.tags
+                )
                 self.run_id = created.info.run_id
-                settings = pandas.json_normalize(self.run.model_dump(mode="json") | {"seed": self.seed}).iloc[0]
-                self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in settings.items()])
+                settings = pandas.json_normalize(
+                    self.run.model_dump(mode="json") | {"seed": self.seed}
+                ).iloc[0]
+                self.client.log_batch(
+                    self.run_id, params=[Param(key, str(value)) for key, value in settings.items()]
+                )
         return self.run_id
 
     def epoch(self, entry: dict) -> None:
-        self.metrics({key: value for key, value in entry.items() if key != "epoch"}, step=entry["epoch"])
+        self.metrics(
+            {key: value for key, value in entry.items() if key != "epoch"}, step=entry["epoch"]
+        )
 
     def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
         with self._quietly():
             if self.client and self.run_id:
                 from mlflow.entities import Metric
+
                 now = int(time.time() * 1000)
-                self.client.log_batch(self.run_id, [Metric(k, v, now, step) for k, v in values.items() if v is not None])
+                self.client.log_batch(
+                    self.run_id,
+                    [Metric(k, v, now, step) for k, v in values.items() if v is not None],
+                )
 
     def finish(self, status: str = "FINISHED") -> None:
         with self._quietly():
@@ -88,15 +113,30 @@ class Tracker:
             if self.client and self.run_id:
                 self.client.log_artifact(self.run_id, str(path))
                 mAP = record.selected.metrics["mAP"]
-                gap = {} if reported is None else {"reported.mAP": reported, "delta.mAP": mAP - reported}
-                self.metrics({f"test.{k}": v for k, v in record.selected.metrics.items()} | {"GMACs": record.cost.gmacs} | gap)
+                gap = (
+                    {}
+                    if reported is None
+                    else {"reported.mAP": reported, "delta.mAP": mAP - reported}
+                )
+                self.metrics(
+                    {f"test.{k}": v for k, v in record.selected.metrics.items()}
+                    | {"GMACs": record.cost.gmacs}
+                    | gap
+                )
         if not self.run.epochs:
             self.finish()
 
 
 def open_tracker(layout: Layout, run: Run, seed: int, stage: str) -> Tracker:
     """The tracker of one run and seed in its pipeline's experiment; `stage`: that which asks, for the tag of that name."""
-    tags = {"method": f"{run.head}-{run.loss.name}", "backbone": run.backbone, "data_set": layout.name, "labels": run.labels,
-            "study": layout.study, "seed": str(seed), "commit": git_state()[0],
-            "stage": f"{layout.dvc_file}:{stage}@{run.run_id}-{seed}"}
+    tags = {
+        "method": f"{run.head}-{run.loss.name}",
+        "backbone": run.backbone,
+        "data_set": layout.name,
+        "labels": run.labels,
+        "study": layout.study,
+        "seed": str(seed),
+        "commit": git_state()[0],
+        "stage": f"{layout.dvc_file}:{stage}@{run.run_id}-{seed}",
+    }
     return Tracker(f"{layout.study}/{layout.name}", run, seed, tags)

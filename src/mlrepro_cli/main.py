@@ -27,13 +27,34 @@ def init_data(verb: argparse.ArgumentParser) -> str:
     It finds a folder a label, VOC's lists, COCO's annotations, or a table with picture names and a column headed labels, and
     prints what is there and what is wrong with it. Pictures stay where they are. Without a split, a fifth is test, stratified.
     Example: mlrepro init-data ~/holiday --budget standard"""
-    verb.add_argument("path", type=Path, metavar="FOLDER_OR_FILE", help="of pictures; or the table or annotation file itself")
-    verb.add_argument("--budget", choices=("quick", "standard", "thorough"), default="quick", help="quick: losses on extracted "
-                      "features; standard, thorough: heads on feature maps and whole networks, too (default: quick)")
-    verb.add_argument("--resolution", type=int, metavar="PX", help="that pictures are resized to (default: as in budgets.yaml)")
-    verb.add_argument("--partial", action="store_true", help="labels that are not given are unknown, not absent; so they are "
-                      "without this, too, where every picture has exactly one")
-    verb.add_argument("--name", help="of the data set, in run ids and of the report (default: the folder's)")
+    verb.add_argument(
+        "path",
+        type=Path,
+        metavar="FOLDER_OR_FILE",
+        help="of pictures; or the table or annotation file itself",
+    )
+    verb.add_argument(
+        "--budget",
+        choices=("quick", "standard", "thorough"),
+        default="quick",
+        help="quick: losses on extracted "
+        "features; standard, thorough: heads on feature maps and whole networks, too (default: quick)",
+    )
+    verb.add_argument(
+        "--resolution",
+        type=int,
+        metavar="PX",
+        help="that pictures are resized to (default: as in budgets.yaml)",
+    )
+    verb.add_argument(
+        "--partial",
+        action="store_true",
+        help="labels that are not given are unknown, not absent; so they are "
+        "without this, too, where every picture has exactly one",
+    )
+    verb.add_argument(
+        "--name", help="of the data set, in run ids and of the report (default: the folder's)"
+    )
     verb.set_defaults(to=OWN)
     return "mlrepro_cli.inspect_data:init_data"
 
@@ -41,9 +62,19 @@ def init_data(verb: argparse.ArgumentParser) -> str:
 def plan(verb: argparse.ArgumentParser) -> str:
     """Print what a study would train and fetch, and what is done: trainings, GPU hours, time on this machine, downloads, disk.
     Example: mlrepro plan studies/single-positive/params.yaml --measure"""
-    verb.add_argument("settings", type=Path, metavar="STUDY_PARAMS", nargs="?", default=OWN / "params.yaml",
-                      help="params.yaml of a study or of one of its pipelines (default: %(default)s)")
-    verb.add_argument("--measure", action="store_true", help="time of train stages on this machine, from each run's first steps")
+    verb.add_argument(
+        "settings",
+        type=Path,
+        metavar="STUDY_PARAMS",
+        nargs="?",
+        default=OWN / "params.yaml",
+        help="params.yaml of a study or of one of its pipelines (default: %(default)s)",
+    )
+    verb.add_argument(
+        "--measure",
+        action="store_true",
+        help="time of train stages on this machine, from each run's first steps",
+    )
     return "mlrepro_cli.plan:plan"
 
 
@@ -52,16 +83,45 @@ def launch(verb: argparse.ArgumentParser) -> str:
     machine's GPUs, or --jobs processes on its CPU), ray (a running cluster), slurm (sbatch). Jobs on a cluster share the git
     repository and the DVC remote, nothing else. What is finished is never trained again; failed jobs have a row that says so.
     Example: mlrepro launch studies/aam/params.yaml --engine slurm --set slurm_partition=gpu --set timeout_min=600"""
-    verb.add_argument("settings", type=Path, metavar="STUDY_PARAMS", help="params.yaml of a study or of one of its pipelines")
-    verb.add_argument("--engine", choices=("local", "ray", "slurm"), default="local", help="default: local")
-    verb.add_argument("--jobs", type=_positive, metavar="N", help="at a time (default: local: as many as GPUs, or one; else 64)")
-    verb.add_argument("--gpus", type=int, metavar="N", help="a job (default: 1; local without a GPU: 0)")
-    verb.add_argument("--attempts", type=_positive, default=3, metavar="N", help="at a job whose worker is lost (default: 3)")
-    verb.add_argument("--repository", metavar="URL",
-                      help="that jobs clone (default: origin, or this folder if it lacks the commit)")
+    verb.add_argument(
+        "settings",
+        type=Path,
+        metavar="STUDY_PARAMS",
+        help="params.yaml of a study or of one of its pipelines",
+    )
+    verb.add_argument(
+        "--engine", choices=("local", "ray", "slurm"), default="local", help="default: local"
+    )
+    verb.add_argument(
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="at a time (default: local: as many as GPUs, or one; else 64)",
+    )
+    verb.add_argument(
+        "--gpus", type=int, metavar="N", help="a job (default: 1; local without a GPU: 0)"
+    )
+    verb.add_argument(
+        "--attempts",
+        type=_positive,
+        default=3,
+        metavar="N",
+        help="at a job whose worker is lost (default: 3)",
+    )
+    verb.add_argument(
+        "--repository",
+        metavar="URL",
+        help="that jobs clone (default: origin, or this folder if it lacks the commit)",
+    )
     verb.add_argument("--take-over", action="store_true", help="from a head that is gone")
-    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="options",
-                      help="of the engine: ray: address, num_cpus; slurm: submitit's, such as slurm_partition, timeout_min")
+    verb.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="options",
+        help="of the engine: ray: address, num_cpus; slurm: submitit's, such as slurm_partition, timeout_min",
+    )
     return "mlrepro_cli.launch.head:launch"
 
 
@@ -76,10 +136,21 @@ def export(verb: argparse.ArgumentParser) -> str:
     model.onnx, and mlflow/, which answers to {"dataframe_split": {"columns": ["image"], "data": [["<base64 of a file>"]]}}.
     Where timm has such a network, timm.create_model('local-dir:FOLDER', pretrained=True) loads it too; config.json says.
     Example: mlrepro export studies/own-data/params.yaml RUN --seed 2 --to my-model"""
-    verb.add_argument("settings", metavar="STUDY_PARAMS", help="params.yaml of the pipeline, from the repository's root")
+    verb.add_argument(
+        "settings",
+        metavar="STUDY_PARAMS",
+        help="params.yaml of the pipeline, from the repository's root",
+    )
     verb.add_argument("run_id", metavar="RUN", help="one of its runs, trained and evaluated")
-    verb.add_argument("--seed", type=int, metavar="N", help="which of its trainings (default: the first of the run's seeds)")
-    verb.add_argument("--to", metavar="FOLDER", dest="folder", help="a new folder (default: models/RUN-sSEED)")
+    verb.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="which of its trainings (default: the first of the run's seeds)",
+    )
+    verb.add_argument(
+        "--to", metavar="FOLDER", dest="folder", help="a new folder (default: models/RUN-sSEED)"
+    )
     return "mlrepro_cli.export:export"
 
 
@@ -89,27 +160,55 @@ def predict(verb: argparse.ArgumentParser) -> str:
     pictures are resized without keeping their aspect ratio, EXIF rotation is ignored, an animation is its first frame.
     Example: mlrepro predict my-model holiday/ 'scans/**/*.png' --output labels.jsonl"""
     verb.add_argument("model", metavar="MODEL", help="a folder that `mlrepro export` made")
-    verb.add_argument("paths", nargs="+", metavar="PATHS", help="pictures, folders (and those below), patterns (*, ?, **)")
-    verb.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", dest="form", help="csv: a column a class")
-    verb.add_argument("--output", metavar="FILE", help="not to the terminal; until it is complete, it is FILE.partial")
-    verb.add_argument("--batch", type=int, default=32, metavar="N", help="pictures at a time (default: 32)")
+    verb.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATHS",
+        help="pictures, folders (and those below), patterns (*, ?, **)",
+    )
+    verb.add_argument(
+        "--format",
+        choices=("jsonl", "csv"),
+        default="jsonl",
+        dest="form",
+        help="csv: a column a class",
+    )
+    verb.add_argument(
+        "--output",
+        metavar="FILE",
+        help="not to the terminal; until it is complete, it is FILE.partial",
+    )
+    verb.add_argument(
+        "--batch", type=int, default=32, metavar="N", help="pictures at a time (default: 32)"
+    )
     return "mlrepro_cli.predict:label"
 
 
 def main() -> int:
     """Runs a verb: its function above names the module and function that do it. A user's error is told without a traceback."""
-    parser = argparse.ArgumentParser("mlrepro", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "mlrepro", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for verb in (init_data, plan, launch, export, predict):
-        added = verbs.add_parser(verb.__name__.replace("_", "-"), help=verb.__doc__.partition(":")[0], description=verb.__doc__)
+        added = verbs.add_parser(
+            verb.__name__.replace("_", "-"),
+            help=verb.__doc__.partition(":")[0],
+            description=verb.__doc__,
+        )
         added.set_defaults(runs=verb(added))
     options = vars(parser.parse_args())
     module, _, name = options.pop("runs").partition(":")
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, so that no job of a launch goes on alone
+    for number in (
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # as Ctrl-C, so that no job of a launch goes on alone
         if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
             signal.signal(number, signal.default_int_handler)
     try:
-        return getattr(import_module(module), name)(**options) or 0  # imported here and not above, so that --help is quick
+        return (
+            getattr(import_module(module), name)(**options) or 0
+        )  # imported here and not above, so that --help is quick
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

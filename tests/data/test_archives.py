@@ -45,14 +45,18 @@ class Handler(BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if ranged else 0
         if start and start >= len(server.body):
             return self.send_error(416)
-        body = {"html": b"<!DOCTYPE html><p>moved", "wrong": BODY[::-1]}.get(how, server.body)[start:]
+        body = {"html": b"<!DOCTYPE html><p>moved", "wrong": BODY[::-1]}.get(how, server.body)[
+            start:
+        ]
         cut = len(body) // 2 if how in ("break", "hold") else len(body)
         self.send_response(206 if start else 200)
         self.send_header("ETag", server.etag)
         self.send_header("Content-Type", "text/html" if how == "html-type" else "application/x-tar")
         self.send_header("Content-Length", len(body))
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(server.body) - 1}/{len(server.body)}")
+            self.send_header(
+                "Content-Range", f"bytes {start}-{len(server.body) - 1}/{len(server.body)}"
+            )
         self.end_headers()
         server.sent += cut  # counted first: the reader may be done before write() returns
         self.wfile.write(body[:cut])
@@ -67,7 +71,13 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setattr(archives, "TIMEOUT", 5)
     with serving(Handler, monkeypatch) as server:
-        server.body, server.etag, server.script, server.ranges, server.sent = BODY, '"one"', [], [], 0
+        server.body, server.etag, server.script, server.ranges, server.sent = (
+            BODY,
+            '"one"',
+            [],
+            [],
+            0,
+        )
         server.held = lambda: None
         server.url = f"http://127.0.0.1:{server.server_port}/images.tar"
         yield server
@@ -89,8 +99,12 @@ def files_in(folder):
 
 def in_child(code, *arguments):
     code = "import os, signal, sys, pathlib; from mlrepro.data import archives\n" + code
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.PIPE, text=True,
-                            env=os.environ | {"PYTHONPATH": str(Path(archives.__file__).parents[2])})
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(archives.__file__).parents[2])},
+    )
 
 
 def wait_for_half(part):
@@ -111,7 +125,10 @@ def test_download_is_verified_and_kept(server, tmp_path):
     target = tmp_path / "raw" / "images.tar"
     got = get(server, target, md5=MD5.upper(), size=len(BODY))
     assert got == ({"name": "images.tar", "size": len(BODY), "sha256": SHA256}, server.url)
-    assert target.read_bytes() == BODY and files_in(target.parent) == ["images.tar", "images.tar.lock"]
+    assert target.read_bytes() == BODY and files_in(target.parent) == [
+        "images.tar",
+        "images.tar.lock",
+    ]
     before = target.stat()
     assert get(server, target, md5=MD5)[1] == "present"
     assert (target.stat().st_ino, target.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -137,9 +154,14 @@ def test_killed_download_is_resumed(server, tmp_path):
     assert server.ranges == [None, f"bytes={HALF}-"] and server.sent == len(BODY)
 
 
-@pytest.mark.parametrize("case", ["no-range", "changed", "shorter", "no sidecar", "too long", "other bytes"])
+@pytest.mark.parametrize(
+    "case", ["no-range", "changed", "shorter", "no sidecar", "too long", "other bytes"]
+)
 def test_part_that_does_not_fit_is_not_continued(server, tmp_path, case):
-    leave_part(tmp_path, {"other bytes": bytes(HALF), "too long": bytes(len(BODY) + 1)}.get(case, BODY[:HALF]))
+    leave_part(
+        tmp_path,
+        {"other bytes": bytes(HALF), "too long": bytes(len(BODY) + 1)}.get(case, BODY[:HALF]),
+    )
     if case == "no sidecar":
         (tmp_path / "images.tar.part.json").unlink()
     elif case == "no-range":
@@ -150,7 +172,12 @@ def test_part_that_does_not_fit_is_not_continued(server, tmp_path, case):
         server.body = BODY[:1000]  # under the same ETag: the server answers 416
     expected = hashlib.sha256(server.body).hexdigest()
     # Only "other bytes" leaves the discovery to the checksum.
-    assert get(server, tmp_path / "images.tar", sha256=expected if case == "other bytes" else None)[0]["sha256"] == expected
+    assert (
+        get(server, tmp_path / "images.tar", sha256=expected if case == "other bytes" else None)[0][
+            "sha256"
+        ]
+        == expected
+    )
     assert (tmp_path / "images.tar").read_bytes() == server.body
     resumed, restarted = case not in ("no sidecar", "too long"), case != "no-range"
     assert server.ranges == [f"bytes={HALF}-"] * resumed + [None] * restarted
@@ -166,12 +193,21 @@ def test_validators_decide_without_a_checksum(server, tmp_path, capsys):
     assert server.sent == len(BODY) + 1
 
 
-@pytest.mark.parametrize("how, reason", [("404", "HTTP 404"), ("html", "an HTML page"), ("html-type", "an HTML page"),
-                                         ("wrong", SHA256)])
+@pytest.mark.parametrize(
+    "how, reason",
+    [
+        ("404", "HTTP 404"),
+        ("html", "an HTML page"),
+        ("html-type", "an HTML page"),
+        ("wrong", SHA256),
+    ],
+)
 def test_bad_answer_goes_to_the_next_mirror(server, tmp_path, how, reason, capsys):
     server.script = [how]
     (tmp_path / "mirror").write_bytes(BODY)
-    assert get(server, tmp_path / "images.tar", server.url, str(tmp_path / "mirror"))[1] == str(tmp_path / "mirror")
+    assert get(server, tmp_path / "images.tar", server.url, str(tmp_path / "mirror"))[1] == str(
+        tmp_path / "mirror"
+    )
     assert reason in capsys.readouterr().err and len(server.ranges) == 1
 
 
@@ -184,16 +220,29 @@ def test_html_page_costs_no_partial_file(server, tmp_path):
 
 def test_all_mirrors_fail(server, tmp_path):
     server.script = ["wrong"] + ["500"] * archives.ATTEMPTS
-    mirrors = [server.url, server.url + "?2", "ftp://host/images.tar", "http://[half", f"file://{tmp_path}/none"]
+    mirrors = [
+        server.url,
+        server.url + "?2",
+        "ftp://host/images.tar",
+        "http://[half",
+        f"file://{tmp_path}/none",
+    ]
     with pytest.raises(InputError) as error:
         get(server, tmp_path / "images.tar", *mirrors)
-    reasons = [f"sha256 {hashlib.sha256(BODY[::-1]).hexdigest()}, expected {SHA256}", "HTTP 500", "not supported",
-               "not a valid address", "no readable file"]
+    reasons = [
+        f"sha256 {hashlib.sha256(BODY[::-1]).hexdigest()}, expected {SHA256}",
+        "HTTP 500",
+        "not supported",
+        "not a valid address",
+        "no readable file",
+    ]
     *lines, remedy = str(error.value).splitlines()[1:]
     assert f"by hand at {tmp_path / 'images.tar'}" in remedy
     for line, mirror, reason in zip(lines, mirrors, reasons, strict=True):
         assert line.startswith(f"  {mirror}: ") and reason in line
-    assert files_in(tmp_path) == ["images.tar.lock"]  # the wrong part is gone: the next run starts clean
+    assert files_in(tmp_path) == [
+        "images.tar.lock"
+    ]  # the wrong part is gone: the next run starts clean
 
 
 def test_silent_server_and_closed_port_do_not_hang(server, tmp_path, monkeypatch):
@@ -217,10 +266,14 @@ def test_short_or_unexpected_size(server, tmp_path):
 def test_present_file_of_other_content_is_refused_and_kept(tmp_path):
     target, found = tmp_path / "images.tar", hashlib.sha256(b"mine").hexdigest()
     target.write_bytes(b"mine")
-    with pytest.raises(InputError, match=f"{target}: .*sha256 {found}, expected {SHA256}; md5 .* move it away"):
+    with pytest.raises(
+        InputError, match=f"{target}: .*sha256 {found}, expected {SHA256}; md5 .* move it away"
+    ):
         fetch("images.tar", [], target, sha256=SHA256, md5=MD5)
     assert target.read_bytes() == b"mine"
-    assert fetch("images.tar", [], target, md5=hashlib.md5(b"mine").hexdigest())[1] == "present"  # placed by hand
+    assert (
+        fetch("images.tar", [], target, md5=hashlib.md5(b"mine").hexdigest())[1] == "present"
+    )  # placed by hand
 
 
 @pytest.mark.parametrize("form", ["{0}/images.tar", "{0}", "file://{0}/images.tar"])
@@ -229,7 +282,7 @@ def test_local_mirror_is_copied(tmp_path, form):
     source, target = tmp_path / "a mirror" / "images.tar", tmp_path / "raw" / "images.tar"
     source.write_bytes(BODY)
     url = form.format(source.parent)
-    assert fetch("images.tar", [url], target, sha256=SHA256) [1] == url
+    assert fetch("images.tar", [url], target, sha256=SHA256)[1] == url
     assert target.read_bytes() == BODY and target.stat().st_ino != source.stat().st_ino
 
 
@@ -249,7 +302,9 @@ def test_full_disk_keeps_the_part(server, tmp_path):
 
     server.script, server.held = ["hold"], lambda: (fill(), server.released.set())
     try:
-        with pytest.raises(InputError, match=r"(No space left|File too large).* bytes are needed, \d+ are free"):
+        with pytest.raises(
+            InputError, match=r"(No space left|File too large).* bytes are needed, \d+ are free"
+        ):
             get(server, disk / "images.tar")
         kept = (disk / "images.tar.part").stat().st_size
         assert HALF <= kept < len(BODY)
@@ -288,7 +343,9 @@ def make(path, content=CONTENT, extra=()):
             for name, data in content.items():
                 archive.writestr(name, data)
         return path
-    with tarfile.open(path, "w:" + {".tar": "", ".tgz": "gz"}.get(path.suffix, path.suffix[1:])) as archive:
+    with tarfile.open(
+        path, "w:" + {".tar": "", ".tgz": "gz"}.get(path.suffix, path.suffix[1:])
+    ) as archive:
         for name, data in content.items():
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(data), 0o4777
@@ -299,7 +356,9 @@ def make(path, content=CONTENT, extra=()):
 
 
 def read(folder):
-    return {name: (folder / name).read_bytes() for name in files_in(folder) if not name.startswith(".")}
+    return {
+        name: (folder / name).read_bytes() for name in files_in(folder) if not name.startswith(".")
+    }
 
 
 @pytest.mark.parametrize("name", ["x.tar", "x.tar.gz", "x.tgz", "x.tar.xz", "x.zip"])
@@ -316,8 +375,17 @@ def test_extract_once(tmp_path, name):
 
 
 @pytest.mark.parametrize("form", ["tar", "zip"])
-@pytest.mark.parametrize("name", ["../evil", "set/../../evil", "/tmp/mlrepro-evil", "C:evil", "..\\evil",
-                                  ".extracted-x.tar.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil",
+        "set/../../evil",
+        "/tmp/mlrepro-evil",
+        "C:evil",
+        "..\\evil",
+        ".extracted-x.tar.json",
+    ],
+)
 def test_hostile_names_are_refused_before_anything_is_written(tmp_path, form, name):
     archive = make(tmp_path / f"x.{form}", CONTENT | {name: b"evil"})
     with pytest.raises(InputError, match="nothing was extracted") as error:
@@ -334,20 +402,36 @@ def test_a_file_that_is_also_a_folder_is_refused(tmp_path, form, name):
     assert not list((tmp_path / "out").glob(".extracted-*"))
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE]
+)
 def test_links_and_devices_are_refused(tmp_path, kind):
     info = tarfile.TarInfo("evil")
     info.type, info.linkname = kind, "set/a.txt"
     link = zipfile.ZipInfo("evil")
     link.external_attr = 0o120777 << 16
-    for archive in make(tmp_path / "x.tar.gz", extra=[info]), make(tmp_path / "x.zip", CONTENT | {link: "/etc/passwd"}):
+    for archive in (
+        make(tmp_path / "x.tar.gz", extra=[info]),
+        make(tmp_path / "x.zip", CONTENT | {link: "/etc/passwd"}),
+    ):
         with pytest.raises(InputError, match="'evil' is not a plain file"):
             extract(archive, tmp_path / "out")
     assert files_in(tmp_path) == ["x.tar.gz", "x.zip"]
 
 
-@pytest.mark.parametrize("name, keep", [("x.tar", 0), ("x.tar", 700), ("x.tar", 1024), ("x.tar", 2000),
-                                        ("x.tar.gz", 200), ("x.tar.gz", -4), ("x.tar.xz", 200), ("x.zip", -8)])
+@pytest.mark.parametrize(
+    "name, keep",
+    [
+        ("x.tar", 0),
+        ("x.tar", 700),
+        ("x.tar", 1024),
+        ("x.tar", 2000),
+        ("x.tar.gz", 200),
+        ("x.tar.gz", -4),
+        ("x.tar.xz", 200),
+        ("x.zip", -8),
+    ],
+)
 def test_truncated_archive_is_named(tmp_path, name, keep):
     archive = make(tmp_path / name)
     archive.write_bytes(archive.read_bytes()[:keep])
@@ -361,7 +445,7 @@ def test_damaged_archive_gets_no_stamp(tmp_path, name, at):
     """A damaged header in the middle of a tar, which Python's reader takes for its end; a wrong CRC in a zip."""
     archive = make(tmp_path / name)
     data = archive.read_bytes()
-    archive.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1:])
+    archive.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     with pytest.raises(InputError, match=f"{name}: truncated or damaged"):
         extract(archive, tmp_path / "out")
     assert not list((tmp_path / "out").glob(".extracted-*"))
@@ -398,6 +482,11 @@ def test_killed_extraction_is_completed(tmp_path):
     child = in_child(KILLED, archive, folder)
     child.communicate(timeout=20)
     assert child.returncode == -signal.SIGKILL
-    assert files_in(folder) == ["set/a.txt", "set/deep/b.txt"] and not (folder / "set/deep/b.txt").stat().st_size
+    assert (
+        files_in(folder) == ["set/a.txt", "set/deep/b.txt"]
+        and not (folder / "set/deep/b.txt").stat().st_size
+    )
     extract(archive, folder)
-    assert read(folder) == CONTENT and files_in(folder) == sorted([*CONTENT, ".extracted-x.tar.json"])
+    assert read(folder) == CONTENT and files_in(folder) == sorted(
+        [*CONTENT, ".extracted-x.tar.json"]
+    )

@@ -24,7 +24,9 @@ from mlrepro.training.run import create_task
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "q2l" / "cutout.npz"
 RNG = np.random.default_rng
 NOISE = RNG(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-PLAIN = SimpleNamespace(interpolation="bilinear", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))  # what of a backbone is read
+PLAIN = SimpleNamespace(
+    interpolation="bilinear", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)
+)  # what of a backbone is read
 AUGMENTED = [name for name in RECIPES if name != "none"]
 
 
@@ -48,13 +50,20 @@ def apply(name: str, pixels: np.ndarray, magnitude: int = 9, sign: int = 1) -> n
 # --- cutout ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("case", "size", "length", "seed"), [
-    ("sq32_len16", (32, 32), 16, 0), ("sq32_len16_s5", (32, 32), 16, 5), ("rect20x12_len6", (20, 12), 6, 1),
-])
+@pytest.mark.parametrize(
+    ("case", "size", "length", "seed"),
+    [
+        ("sq32_len16", (32, 32), 16, 0),
+        ("sq32_len16_s5", (32, 32), 16, 5),
+        ("rect20x12_len6", (20, 12), 6, 1),
+    ],
+)
 def test_cutout_is_query2labels(case, size, length, seed):
     """The released code draws centres from numpy's legacy generator and colours from Python's, both seeded alike."""
     centres, colours = np.random.RandomState(seed), random.Random(seed)
-    draws = SimpleNamespace(integers=lambda n: colours.randrange(256) if n == 256 else centres.randint(n))
+    draws = SimpleNamespace(
+        integers=lambda n: colours.randrange(256) if n == 256 else centres.randint(n)
+    )
     assert np.array_equal(cutout(flat((1, 2, 3), *size), length, draws), np.load(GOLDEN)[case])
 
 
@@ -66,7 +75,7 @@ def test_cutout_includes_both_ends_and_clips_at_the_borders(length, side):
         ys, xs = cut.any(1).sum(), cut.any(0).sum()
         assert cut.sum() == ys * xs and max(ys, xs) <= side
         areas[cut.sum()] += 1
-    assert max(areas) == side ** 2 and min(areas) >= ((side + 1) // 2) ** 2
+    assert max(areas) == side**2 and min(areas) >= ((side + 1) // 2) ** 2
 
 
 def test_hole_has_its_exact_side_and_leaves_the_given_picture_alone():
@@ -75,7 +84,9 @@ def test_hole_has_its_exact_side_and_leaves_the_given_picture_alone():
         cut = (np.asarray(hole(whole, 6, RNG(seed), CUTOUT_FILL)) == CUTOUT_FILL).all(2)
         areas.add(int(cut.sum()))
     assert max(areas) == 36 and min(areas) >= 9 and whole.getcolors() == [(32 * 32, (1, 2, 3))]
-    colours = {hole(whole, 64, RNG(seed)).getpixel((16, 16)) for seed in range(50)}  # beyond every border
+    colours = {
+        hole(whole, 64, RNG(seed)).getpixel((16, 16)) for seed in range(50)
+    }  # beyond every border
     assert len(colours) == 50
 
 
@@ -93,13 +104,25 @@ def test_operations_on_values():
     for sign in (1, -1):
         factor = 1 + sign * 0.9 * 4 / 9
         assert np.abs(apply("brightness", NOISE, 4, sign) - np.clip(x * factor, 0, 255)).max() <= 1
-        assert np.abs(apply("color", NOISE, 4, sign) - np.clip(luma + (x - luma) * factor, 0, 255)).max() <= 1
+        assert (
+            np.abs(
+                apply("color", NOISE, 4, sign) - np.clip(luma + (x - luma) * factor, 0, 255)
+            ).max()
+            <= 1
+        )
         mean = int(luma.mean() + 0.5)
-        assert np.abs(apply("contrast", NOISE, 4, sign) - np.clip(mean + (x - mean) * factor, 0, 255)).max() <= 1
+        assert (
+            np.abs(
+                apply("contrast", NOISE, 4, sign) - np.clip(mean + (x - mean) * factor, 0, 255)
+            ).max()
+            <= 1
+        )
     assert apply("sharpness", NOISE, 9, 1).std() > x.std() > apply("sharpness", NOISE, 9, -1).std()
     narrow = (NOISE // 4 + 100).astype(np.uint8)
     stretched, low, high = apply("auto_contrast", narrow), narrow.min((0, 1)), narrow.max((0, 1))
-    assert np.abs(stretched - (narrow - low) * (255 / (high - low))).max() <= 1  # each channel by itself
+    assert (
+        np.abs(stretched - (narrow - low) * (255 / (high - low))).max() <= 1
+    )  # each channel by itself
     dark = (RNG(2).integers(0, 32, (64, 64, 3))).astype(np.uint8)  # even, but in the lowest eighth
     assert np.abs(apply("equalize", dark) - dark.astype(int) * 255 / 31).max() < 16
 
@@ -108,11 +131,19 @@ def test_translations_and_shears_move_by_the_stated_amount():
     big = RNG(1).integers(0, 100, (331, 331, 3), dtype=np.uint8)  # 150 / 331 of it is 150 pixels
     for magnitude in (9, 3):
         pixels = 150 * magnitude // 9
-        right, down = apply("translate_x", big, magnitude, -1), apply("translate_y", big, magnitude, -1)
-        assert np.array_equal(right[:, pixels:], big[:, :-pixels]) and (right[:, :pixels] == FILL).all()
+        right, down = (
+            apply("translate_x", big, magnitude, -1),
+            apply("translate_y", big, magnitude, -1),
+        )
+        assert (
+            np.array_equal(right[:, pixels:], big[:, :-pixels])
+            and (right[:, :pixels] == FILL).all()
+        )
         assert np.array_equal(down[pixels:], big[:-pixels]) and (down[:pixels] == FILL).all()
         left = apply("translate_x", big, magnitude, 1)
-        assert np.array_equal(left[:, :-pixels], big[:, pixels:]) and (left[:, -pixels:] == FILL).all()
+        assert (
+            np.array_equal(left[:, :-pixels], big[:, pixels:]) and (left[:, -pixels:] == FILL).all()
+        )
     stripe = np.zeros((100, 100, 3), np.uint8)
     stripe[:, 48:52] = 255
     sheared, back = apply("shear_x", stripe, 9, 1)[..., 0], apply("shear_x", stripe, 9, -1)[..., 0]
@@ -134,15 +165,27 @@ def test_rotation_is_counter_clockwise_by_at_most_30_degrees_on_grey():
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 35), (8, 8), (3, 3)])
 def test_nothing_fails_on_small_and_flat_pictures(size):
-    for pixels in (np.asarray(flat((128, 128, 128), *size)), np.asarray(flat((0, 0, 0), *size)), NOISE[:size[1], :size[0]]):
+    for pixels in (
+        np.asarray(flat((128, 128, 128), *size)),
+        np.asarray(flat((0, 0, 0), *size)),
+        NOISE[: size[1], : size[0]],
+    ):
         for operation in OPERATIONS.values():
             for magnitude in (1, 9):
                 for seed in range(3):
-                    changed = operation(picture(np.ascontiguousarray(pixels)), magnitude / 9, RNG(seed))
-                    assert changed.mode == "RGB" and changed.size == (pixels.shape[1], pixels.shape[0])
+                    changed = operation(
+                        picture(np.ascontiguousarray(pixels)), magnitude / 9, RNG(seed)
+                    )
+                    assert changed.mode == "RGB" and changed.size == (
+                        pixels.shape[1],
+                        pixels.shape[0],
+                    )
         for recipe in RECIPES.values():
             for seed in range(10):
-                assert recipe(picture(np.ascontiguousarray(pixels)), RNG(seed)).size == (pixels.shape[1], pixels.shape[0])
+                assert recipe(picture(np.ascontiguousarray(pixels)), RNG(seed)).size == (
+                    pixels.shape[1],
+                    pixels.shape[0],
+                )
 
 
 # --- recipes ---------------------------------------------------------------------------------------------------------
@@ -152,7 +195,9 @@ def record(monkeypatch) -> list:
     """Operations that note (name, level) and leave the picture as it is."""
     noted = []
     for name in OPERATIONS:
-        monkeypatch.setitem(OPERATIONS, name, lambda p, level, rng, name=name: noted.append((name, level)) or p)
+        monkeypatch.setitem(
+            OPERATIONS, name, lambda p, level, rng, name=name: noted.append((name, level)) or p
+        )
     return noted
 
 
@@ -167,22 +212,32 @@ def test_randaugment_draws_its_135_pairs_uniformly(monkeypatch):
             joint[noted[start][0], noted[start + 1][0]] += 1
     pairs, wanted = Counter(noted), n / 135
     assert len(pairs) == 135 and {round(level * 9, 9) for _, level in pairs} == set(range(1, 10))
-    assert sum((count - wanted) ** 2 / wanted for count in pairs.values()) < 200  # chi2, 134 degrees: p below 0.001
+    assert (
+        sum((count - wanted) ** 2 / wanted for count in pairs.values()) < 200
+    )  # chi2, 134 degrees: p below 0.001
     assert all(abs(applied[k] / n - share) < 0.01 for k, share in ((0, 0.25), (1, 0.5), (2, 0.25)))
     wanted = applied[2] / 225
-    assert sum((joint[a, b] - wanted) ** 2 / wanted for a in OPERATIONS for b in OPERATIONS) < 295  # 224 degrees
+    assert (
+        sum((joint[a, b] - wanted) ** 2 / wanted for a in OPERATIONS for b in OPERATIONS) < 295
+    )  # 224 degrees
 
 
-@pytest.mark.parametrize(("recipe", "order"), [
-    ("query2label", ["cutout 32", "randaugment"]), ("query2label_released", ["cutout 0", "randaugment"]),
-    ("ml_decoder", ["cutout 32", "randaugment"]), ("aam", ["randaugment", "hole 25", "mirror"]),
-    ("flip_both", ["mirror", "flip"]),
-])
+@pytest.mark.parametrize(
+    ("recipe", "order"),
+    [
+        ("query2label", ["cutout 32", "randaugment"]),
+        ("query2label_released", ["cutout 0", "randaugment"]),
+        ("ml_decoder", ["cutout 32", "randaugment"]),
+        ("aam", ["randaugment", "hole 25", "mirror"]),
+        ("flip_both", ["mirror", "flip"]),
+    ],
+)
 def test_recipes_order(monkeypatch, recipe, order):
     steps = []
 
     def note(name, sized=False):
         return lambda p, *rest: steps.append(f"{name} {rest[0]}" if sized else name) or p
+
     for name, sized in (("cutout", True), ("hole", True), ("randaugment", False)):
         monkeypatch.setattr(augment, name, note(name, sized))
     for name in ("mirror", "flip"):
@@ -193,17 +248,28 @@ def test_recipes_order(monkeypatch, recipe, order):
         RECIPES[recipe](flat((0, 0, 0), 64, 64), RNG(seed))
         assert steps == [step for step in order if step in steps]  # this order, none twice
         seen.update(steps)
-    always = order if recipe in ("query2label", "query2label_released", "ml_decoder") else ["randaugment"]
+    always = (
+        order
+        if recipe in ("query2label", "query2label_released", "ml_decoder")
+        else ["randaugment"]
+    )
     for step in order:
         assert seen[step] == 400 if step in always else 150 < seen[step] < 250
 
 
 def test_jitter_changes_each_property_within_its_strength():
     grey, blue = flat((100, 100, 100)), flat((60, 90, 150))
-    values = np.array([RECIPES["flip_jitter"](grey, RNG(seed)).getpixel((0, 0)) for seed in range(300)])
+    values = np.array(
+        [RECIPES["flip_jitter"](grey, RNG(seed)).getpixel((0, 0)) for seed in range(300)]
+    )
     assert np.ptp(values, axis=1).max() == 0  # neither saturation nor hue colours a grey picture
     assert values.min() >= 79 and values.max() <= 121 and np.ptp(values) > 35
-    hues = np.array([RECIPES["flip_jitter"](blue, RNG(seed)).convert("HSV").getpixel((0, 0)) for seed in range(300)])
+    hues = np.array(
+        [
+            RECIPES["flip_jitter"](blue, RNG(seed)).convert("HSV").getpixel((0, 0))
+            for seed in range(300)
+        ]
+    )
     start = blue.convert("HSV").getpixel((0, 0))[0]
     assert 8 < np.abs(hues[:, 0] - start).max() <= 0.05 * 255 + 3 and np.ptp(hues[:, 1]) > 40
 
@@ -217,14 +283,21 @@ def test_cv2_resize_by_hand():
 
     def resized(size, *values):
         return resize_cv2(rows(*values), size)[0, :, 0].tolist()
+
     assert resized(2, 0, 100, 200, 40) == [50, 120]
     assert resized(4, 0, 100) == [0, 25, 75, 100]  # edges are repeated
     assert resized(3, 0, 100, 200, 40) == [17, 150, 67]  # at 1/6, 3/2 and 17/6
     assert resized(2, 0, 1, 2, 3) == [1, 3]  # halves are rounded up
-    assert resized(2, 255, 0, 0, 0, 0, 0, 0, 200) == [0, 0]  # no antialiasing: between pixels 1 and 2, 5 and 6
+    assert resized(2, 255, 0, 0, 0, 0, 0, 0, 200) == [
+        0,
+        0,
+    ]  # no antialiasing: between pixels 1 and 2, 5 and 6
     wide = np.zeros((2, 4, 3), np.uint8)
     wide[1], wide[..., 2] = 100, 7
-    assert resize_cv2(wide, 2)[..., 0].tolist() == [[0, 0], [100, 100]] and (resize_cv2(wide, 2)[..., 2] == 7).all()
+    assert (
+        resize_cv2(wide, 2)[..., 0].tolist() == [[0, 0], [100, 100]]
+        and (resize_cv2(wide, 2)[..., 2] == 7).all()
+    )
     assert np.array_equal(resize_cv2(NOISE, 32), NOISE)
 
 
@@ -274,16 +347,27 @@ def test_recipe_reaches_training_pictures_only_and_follows_seed_epoch_and_row(ma
     shuffled = by_row(task.inputs.shuffled(ROWS, 4, seed=5, epoch=1))
     plain = by_row(task.inputs.sequential(ROWS))
     assert torch.equal(shuffled, by_row(task.inputs.sequential(ROWS, augmented=(5, 1))))
-    assert torch.equal(shuffled[3:9], by_row(task.inputs.sequential(ROWS[3:9], augmented=(5, 1))))  # whatever the other rows
-    assert torch.equal(plain, by_row(create_task(run(), manifest, Path("nowhere")).inputs.shuffled(ROWS, 4, 5, 1)))
-    for other in (plain, *(by_row(task.inputs.sequential(ROWS, augmented=of)) for of in ((5, 2), (6, 1)))):
-        assert (shuffled != other).flatten(1).any(1).sum() >= 2  # a flip leaves half of the pictures as they were
+    assert torch.equal(
+        shuffled[3:9], by_row(task.inputs.sequential(ROWS[3:9], augmented=(5, 1)))
+    )  # whatever the other rows
+    assert torch.equal(
+        plain, by_row(create_task(run(), manifest, Path("nowhere")).inputs.shuffled(ROWS, 4, 5, 1))
+    )
+    for other in (
+        plain,
+        *(by_row(task.inputs.sequential(ROWS, augmented=of)) for of in ((5, 2), (6, 1))),
+    ):
+        assert (shuffled != other).flatten(1).any(
+            1
+        ).sum() >= 2  # a flip leaves half of the pictures as they were
 
 
 def test_number_of_workers_does_not_change_pictures(manifest):
     pictures = Pictures(manifest, ROWS, 32, "cv2", "aam", seed=1, epoch=4)
     batches = shuffled_batches(12, 3, 1, 4)
-    alone, two = (by_row(DataLoader(pictures, batch_sampler=batches, num_workers=n)) for n in (0, 2))
+    alone, two = (
+        by_row(DataLoader(pictures, batch_sampler=batches, num_workers=n)) for n in (0, 2)
+    )
     assert torch.equal(alone, two)
 
 
@@ -302,20 +386,35 @@ def test_a_row_drawn_again_is_augmented_anew(manifest):
 def test_normalise_settings(manifest):
     unit = by_row(inputs(manifest, normalise="unit").sequential(ROWS))
     assert 0 <= unit.min() < 0.3 and 0.7 < unit.max() <= 1
-    for name, mean, std in (("half", (0.5,) * 3, (0.5,) * 3), ("backbone", PLAIN.mean, PLAIN.std),
-                            ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))):
+    for name, mean, std in (
+        ("half", (0.5,) * 3, (0.5,) * 3),
+        ("backbone", PLAIN.mean, PLAIN.std),
+        ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ):
         wanted = (unit - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
-        assert torch.allclose(by_row(inputs(manifest, normalise=name).sequential(ROWS)), wanted, atol=1e-6)
+        assert torch.allclose(
+            by_row(inputs(manifest, normalise=name).sequential(ROWS)), wanted, atol=1e-6
+        )
 
 
 def test_resize_settings(manifest):
-    images = {name: by_row(inputs(manifest, normalise="unit", resize=name).sequential(ROWS)) * 255
-              for name in ("backbone", "bilinear", "bicubic", "cv2")}
+    images = {
+        name: by_row(inputs(manifest, normalise="unit", resize=name).sequential(ROWS)) * 255
+        for name in ("backbone", "bilinear", "bicubic", "cv2")
+    }
     source = Image.open(manifest.root / "5.png")
-    for name, method in (("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)):
-        assert np.array_equal(images[name][5].round().numpy().transpose(1, 2, 0), np.asarray(source.resize((32, 32), method)))
+    for name, method in (
+        ("bilinear", Image.Resampling.BILINEAR),
+        ("bicubic", Image.Resampling.BICUBIC),
+    ):
+        assert np.array_equal(
+            images[name][5].round().numpy().transpose(1, 2, 0),
+            np.asarray(source.resize((32, 32), method)),
+        )
     assert torch.equal(images["backbone"], images["bilinear"])  # PLAIN's interpolation
-    assert np.array_equal(images["cv2"][5].round().numpy().transpose(1, 2, 0), resize_cv2(np.array(source), 32))
+    assert np.array_equal(
+        images["cv2"][5].round().numpy().transpose(1, 2, 0), resize_cv2(np.array(source), 32)
+    )
     assert images["cv2"].std() > 1.2 * images["bilinear"].std()  # noise that antialiasing smooths
 
 

@@ -15,16 +15,27 @@ from mlrepro.data.manifest import Manifest, load_observed
 from mlrepro.errors import InputError
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "spml"
-COCO_LABELS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "labels" / "coco2014_labels.npz"
+COCO_LABELS = (
+    Path(__file__).resolve().parents[2]
+    / ".."
+    / "shared"
+    / "data"
+    / "labels"
+    / "coco2014_labels.npz"
+)
 VECTORS = np.load(GOLDEN / "observed_labels_and_splits.npz")
 
 
 def test_observed_labels_are_the_authors():
-    cases = {"obs_train_seed1200": ("train_labels", {}), "obs_val_seed1200": ("val_labels", {}),
-             "obs_train_seed999": ("train_labels", {"seed": 999}), "obs_val_seed999": ("val_labels", {"seed": 999}),
-             "obs_train_emptyrows_seed1200": ("train_labels_emptyrows", {}),
-             "obs_train_allpos_seed1200": ("train_labels", {"positives": -1}),
-             "obs_train_int64_seed1200": ("train_labels", {})}
+    cases = {
+        "obs_train_seed1200": ("train_labels", {}),
+        "obs_val_seed1200": ("val_labels", {}),
+        "obs_train_seed999": ("train_labels", {"seed": 999}),
+        "obs_val_seed999": ("val_labels", {"seed": 999}),
+        "obs_train_emptyrows_seed1200": ("train_labels_emptyrows", {}),
+        "obs_train_allpos_seed1200": ("train_labels", {"positives": -1}),
+        "obs_train_int64_seed1200": ("train_labels", {}),
+    }
     assert set(cases) == {name for name in VECTORS if name.startswith("obs_")}
     for name, (labels, settings) in cases.items():
         observed = observe(VECTORS[labels], Corruption(**settings))
@@ -37,7 +48,9 @@ def test_known_negatives_are_true_negatives():
     observed = observe(labels, Corruption(positives=1, negatives=1))
     assert ((observed == 1) & (labels == 1)).sum(axis=1).tolist() == [1] * len(labels)
     assert ((observed == -1) & (labels == 0)).sum(axis=1).tolist() == [1] * len(labels)
-    np.testing.assert_array_equal(observe(labels, Corruption(positives=-1, negatives=-1)), np.where(labels == 1, 1, -1))
+    np.testing.assert_array_equal(
+        observe(labels, Corruption(positives=-1, negatives=-1)), np.where(labels == 1, 1, -1)
+    )
 
 
 @pytest.mark.parametrize("name", ["pascal", "coco", "nuswide", "cub"])
@@ -47,7 +60,10 @@ def test_hold_out_is_the_authors(name):
     np.testing.assert_array_equal(val, VECTORS[f"split_{name}_val_idx"])
     for split, rows in (("train", train), ("val", val)):
         assert len(rows) == expected[f"n_{split}"]
-        assert hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest() == expected[f"sha256_{split}_int64_le"]
+        assert (
+            hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
+            == expected[f"sha256_{split}_int64_le"]
+        )
 
 
 def _manifest(parts, splits, labels, ignored=None):
@@ -57,12 +73,17 @@ def _manifest(parts, splits, labels, ignored=None):
 
 
 def test_corruption_comes_before_the_hold_out_with_a_generator_a_part(tmp_path, capsys):
-    part, labels = ["x"] * 6 + ["y"] * 6 + ["z"] * 2, [[0, 1, 2], [0, 1], [1, 2], [2], [], [0, 2]] * 2 + [[0], [1]]
+    part, labels = (
+        ["x"] * 6 + ["y"] * 6 + ["z"] * 2,
+        [[0, 1, 2], [0, 1], [1, 2], [2], [], [0, 2]] * 2 + [[0], [1]],
+    )
     splits = ["train", "val"] * 3 + ["val", "train"] * 3 + ["test", "val"]
     manifest = _manifest(part, splits, labels, [[]] * 3 + [[0]] + [[]] * 10)
     write_observed(manifest, Corruption(), tmp_path)
     rows, observed = load_observed(tmp_path)
-    assert rows.tolist() == list(range(12))  # z has no training picture: its own validation set stays complete
+    assert rows.tolist() == list(
+        range(12)
+    )  # z has no training picture: its own validation set stays complete
     matrix = manifest.label_matrix()
     np.testing.assert_array_equal(observed[:6], observe(matrix[:6], Corruption()))
     np.testing.assert_array_equal(observed[6:], observe(matrix[6:12], Corruption()))
@@ -82,8 +103,12 @@ def test_iu_reads_the_same_positives_and_a_known_negative(tmp_path):
     assert (matrix[iu == -1] == 0).all()
     write_observed(manifest, Corruption(negatives=2), tmp_path)
     np.testing.assert_array_equal(load_observed(tmp_path)[1], load_observed(tmp_path, "iu")[1])
-    np.testing.assert_array_equal(load_observed(tmp_path)[1], observe(matrix, Corruption(negatives=2)))
-    np.savez(tmp_path / "observed.npz", rows=np.arange(20), observed=observed)  # as earlier versions wrote it
+    np.testing.assert_array_equal(
+        load_observed(tmp_path)[1], observe(matrix, Corruption(negatives=2))
+    )
+    np.savez(
+        tmp_path / "observed.npz", rows=np.arange(20), observed=observed
+    )  # as earlier versions wrote it
     with pytest.raises(InputError, match="without known negatives; run the corrupt stage"):
         load_observed(tmp_path, "iu")
 
@@ -94,7 +119,9 @@ def test_observed_file_holds_no_time_of_writing(tmp_path):
     write_observed(manifest, Corruption(), tmp_path / "b")
     first, second = (tmp_path / name / "observed.npz" for name in "ab")
     assert first.read_bytes() == second.read_bytes()
-    assert {member.date_time for member in zipfile.ZipFile(first).infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert {member.date_time for member in zipfile.ZipFile(first).infolist()} == {
+        (1980, 1, 1, 0, 0, 0)
+    }
     with pytest.raises(InputError, match="dvc repro.*corrupt"):
         load_observed(tmp_path)
 
@@ -114,4 +141,7 @@ def test_all_of_coco_has_one_true_label_a_row():
     assert (labels[observed == 1] == 1).all()
     np.testing.assert_array_equal(observe(labels, Corruption()), observed)
     columns = observed.argmax(1).astype("<i8")
-    assert hashlib.sha256(columns.tobytes()).hexdigest() == "c478fc5b20c57edf28991d147376c95cd61bbeaf3cc6b8eb5898f3280d55ec25"
+    assert (
+        hashlib.sha256(columns.tobytes()).hexdigest()
+        == "c478fc5b20c57edf28991d147376c95cd61bbeaf3cc6b8eb5898f3280d55ec25"
+    )

@@ -10,8 +10,11 @@ from mlrepro.data.formats import digits
 from mlrepro.data.prepare import download, prepare
 from mlrepro.errors import InputError
 
-ARCHIVE = {"name": "digits.csv.gz", "urls": ["package://sklearn.datasets/data/digits.csv.gz"],
-           "sha256": "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"}
+ARCHIVE = {
+    "name": "digits.csv.gz",
+    "urls": ["package://sklearn.datasets/data/digits.csv.gz"],
+    "sha256": "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
+}
 
 
 def _prepare(folder: Path, **counts):
@@ -44,17 +47,24 @@ def test_fewer_pictures_are_the_first_of_more(prepared, tmp_path):
 
 def test_labels_have_a_long_tail_and_pairs(prepared):
     manifest = prepared[1]
-    assert {split: len(manifest.rows(split)) for split in ("train", "val", "test")} == \
-        {"train": 300, "val": 40, "test": 60}
+    assert {split: len(manifest.rows(split)) for split in ("train", "val", "test")} == {
+        "train": 300,
+        "val": 40,
+        "test": 60,
+    }
     matrix = manifest.label_matrix()[manifest.rows("train")]
     frequency, together = matrix.sum(axis=0), matrix.T.astype(int) @ matrix
     assert frequency.max() > 4 * frequency.min() and frequency.min() > 5
     assert set(matrix.sum(axis=1)) == {1, 2, 3, 4, 5}
-    assert together[8, 3] / frequency[8] > 1.3 * frequency[3] / len(matrix)  # an eight makes a three more likely
+    assert together[8, 3] / frequency[8] > 1.3 * frequency[3] / len(
+        matrix
+    )  # an eight makes a three more likely
 
 
 def test_captions_name_some_of_the_labels(prepared):
-    for labels, captions in zip(prepared[1].frame["labels"], prepared[1].frame["captions"], strict=True):
+    for labels, captions in zip(
+        prepared[1].frame["labels"], prepared[1].frame["captions"], strict=True
+    ):
         words = captions[0].replace(",", "").split()
         named = {digits.CLASSES.index(word) for word in words if word in digits.CLASSES}
         assert named and named <= set(labels)
@@ -71,8 +81,11 @@ def test_no_handwriting_is_in_two_splits(prepared):
 def test_errors_name_the_file_and_the_key(tmp_path):
     with pytest.raises(InputError, match="pictures.val: 0"):
         _prepare(tmp_path / "digits", train=5, val=0, test=5)
-    settings = DigitsData(format="digits", archives=[ARCHIVE | {"urls": ["package://sklaern/digits.csv.gz"]}],
-                          pictures={"train": 1, "test": 1})
+    settings = DigitsData(
+        format="digits",
+        archives=[ARCHIVE | {"urls": ["package://sklaern/digits.csv.gz"]}],
+        pictures={"train": 1, "test": 1},
+    )
     with pytest.raises(InputError, match="package://sklaern.*mend the address"):
         download(settings, tmp_path / "typo")
     (tmp_path / "digits.csv.gz").write_bytes(b"no table")

@@ -20,19 +20,28 @@ from mlrepro.layout import read_layout
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "single-positive"
-SETS = {"voc2012": 1.5, "coco2014": 2.9, "nuswide": 1.9, "cub": 31.4}  # expected positives a picture (Cole et al. 2021)
+SETS = {
+    "voc2012": 1.5,
+    "coco2014": 2.9,
+    "nuswide": 1.9,
+    "cub": 31.4,
+}  # expected positives a picture (Cole et al. 2021)
 
 
 # --- formatted (NUS-WIDE) --------------------------------------------------------------------------------------------
 
-LABELS = {"train": np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0], [0, 0, 1], [1, 1, 1]], float),
-          "val": np.array([[1, 0, 0], [0, 0, 0], [0, 1, 0]], np.int64)}
+LABELS = {
+    "train": np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0], [0, 0, 1], [1, 1, 1]], float),
+    "val": np.array([[1, 0, 0], [0, 0, 0], [0, 1, 0]], np.int64),
+}
 
 
 def _formatted(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     for part, labels in LABELS.items():
-        names = [f"{part}/{9 - row}.jpg" for row in range(len(labels))]  # not in the order of their names
+        names = [
+            f"{part}/{9 - row}.jpg" for row in range(len(labels))
+        ]  # not in the order of their names
         np.save(folder / f"formatted_{part}_images.npy", np.array(names))
         np.save(folder / f"formatted_{part}_labels.npy", labels)
         (folder / part).mkdir(exist_ok=True)
@@ -48,24 +57,36 @@ def _settings(**changes):
 def test_formatted_files_keep_their_order_and_their_empty_rows(tmp_path, capsys):
     frame, classes = formats.read(_settings(), _formatted(tmp_path))
     assert classes == ["0", "1", "2"]
-    assert frame["image"].tolist() == [f"train/{n}.jpg" for n in (9, 8, 7, 6, 5)] + [f"val/{n}.jpg" for n in (9, 8, 7)]
+    assert frame["image"].tolist() == [f"train/{n}.jpg" for n in (9, 8, 7, 6, 5)] + [
+        f"val/{n}.jpg" for n in (9, 8, 7)
+    ]
     assert frame["labels"].tolist() == [[1, 2], [], [0], [2], [0, 1, 2], [0], [], [1]]
-    assert frame["split"].tolist() == ["train"] * 5 + ["test"] * 3 and frame["part"].tolist() == ["train"] * 5 + ["val"] * 3
+    assert (
+        frame["split"].tolist() == ["train"] * 5 + ["test"] * 3
+        and frame["part"].tolist() == ["train"] * 5 + ["val"] * 3
+    )
     assert capsys.readouterr().out.splitlines() == [
         "formatted_train_labels.npy: 1 of 5 pictures have no label and stay as rows without positives",
-        "formatted_val_labels.npy: 1 of 3 pictures have no label and stay as rows without positives"]
+        "formatted_val_labels.npy: 1 of 3 pictures have no label and stay as rows without positives",
+    ]
 
 
 def test_formatted_files_are_read_where_they_were_fetched(tmp_path):
     _formatted(tmp_path / "archives")
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "concepts.txt").write_text("sky\nsea\n\nsun\n")
-    settings = _settings(folder=None, archives=[{"name": "formatted_train_images.npy"}], pictures="flickr",
-                         class_names="concepts.txt")
+    settings = _settings(
+        folder=None,
+        archives=[{"name": "formatted_train_images.npy"}],
+        pictures="flickr",
+        class_names="concepts.txt",
+    )
     frame, classes = formats.read(settings, tmp_path / "pictures")
     assert classes == ["sky", "sea", "sun"] and frame["image"][0] == "flickr/train/9.jpg"
     (tmp_path / "pictures" / "concepts.txt").write_text("sky\nsea\nsea\n")
-    with pytest.raises(InputError, match="concepts.txt: 2 different names in 3 lines, the labels have 3 classes"):
+    with pytest.raises(
+        InputError, match="concepts.txt: 2 different names in 3 lines, the labels have 3 classes"
+    ):
         formats.read(settings, tmp_path / "pictures")
 
 
@@ -85,18 +106,41 @@ def test_formatted_observed_labels_are_checked_against_the_draw(tmp_path, capsys
         formats.read(_settings(), folder)
 
 
-@pytest.mark.parametrize(("name", "content", "message"), [
-    ("train_labels", LABELS["train"][:4], "train_labels.npy: 4 rows, but the pictures beside it are 5"),
-    ("train_labels", LABELS["train"] * 2, "train_labels.npy: row 0, class 1 is 2.0, but a label is one of"),
-    ("train_labels", np.where(LABELS["train"] == 1, 1, np.nan), "row 0, class 0 is nan"),
-    ("val_labels", LABELS["val"][:, :2], "differ in their number of classes"),
-    ("val_labels", LABELS["val"][0], "expected 2 dimension.s. of numbers"),
-    ("val_images", np.array(["val/9.jpg", "../8.jpg", "val/7.jpg"]), "'../8.jpg' is not the name of a picture below"),
-    ("val_images", np.array(["val/9.jpg", "train/9.jpg", "val/7.jpg"]), "in more than one split, e.g. train/9.jpg"),
-    ("val_images", np.arange(3), "expected 1 dimension.s. of text"),
-    ("val_images", np.array(["val/9.jpg", None, 1], object), "val_images.npy: not a plain .npy array"),
-    ("val_images", None, "val_images.npy: no such file; place it there by hand"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "train_labels",
+            LABELS["train"][:4],
+            "train_labels.npy: 4 rows, but the pictures beside it are 5",
+        ),
+        (
+            "train_labels",
+            LABELS["train"] * 2,
+            "train_labels.npy: row 0, class 1 is 2.0, but a label is one of",
+        ),
+        ("train_labels", np.where(LABELS["train"] == 1, 1, np.nan), "row 0, class 0 is nan"),
+        ("val_labels", LABELS["val"][:, :2], "differ in their number of classes"),
+        ("val_labels", LABELS["val"][0], "expected 2 dimension.s. of numbers"),
+        (
+            "val_images",
+            np.array(["val/9.jpg", "../8.jpg", "val/7.jpg"]),
+            "'../8.jpg' is not the name of a picture below",
+        ),
+        (
+            "val_images",
+            np.array(["val/9.jpg", "train/9.jpg", "val/7.jpg"]),
+            "in more than one split, e.g. train/9.jpg",
+        ),
+        ("val_images", np.arange(3), "expected 1 dimension.s. of text"),
+        (
+            "val_images",
+            np.array(["val/9.jpg", None, 1], object),
+            "val_images.npy: not a plain .npy array",
+        ),
+        ("val_images", None, "val_images.npy: no such file; place it there by hand"),
+    ],
+)
 def test_malformed_formatted_files(tmp_path, name, content, message):
     path = _formatted(tmp_path) / f"formatted_{name}.npy"
     path.unlink()
@@ -112,7 +156,10 @@ def test_formatted_picture_is_missing(tmp_path):
     with pytest.raises(InputError, match="1 of 8 pictures cannot be used:\n  train/8.jpg: missing"):
         prepare(_settings(folder=folder), tmp_path / "set")
     manifest = prepare(_settings(folder=folder, rejected_limit=0.2), tmp_path / "set")
-    assert manifest.label_matrix().tolist() == np.delete(np.concatenate(list(LABELS.values())), 1, 0).tolist()
+    assert (
+        manifest.label_matrix().tolist()
+        == np.delete(np.concatenate(list(LABELS.values())), 1, 0).tolist()
+    )
 
 
 # --- CUB -------------------------------------------------------------------------------------------------------------
@@ -127,8 +174,11 @@ def cub(tmp_path):
         "CUB_200_2011/train_test_split.txt": ["1 0", "2 1", "3 1", "4 0"],
         "CUB_200_2011/attributes/image_attribute_labels.txt": [
             f"{picture + 1} {attribute + 1} {value} {attribute % 4 + 1} {' 0 ' if attribute == 9 else ''}2.5"
-            for picture, row in enumerate(present) for attribute, value in enumerate(row)],
-        "attributes.txt": [f"{number + 1} has_thing::colour_{number}" for number in range(312)]}
+            for picture, row in enumerate(present)
+            for attribute, value in enumerate(row)
+        ],
+        "attributes.txt": [f"{number + 1} has_thing::colour_{number}" for number in range(312)],
+    }
     for name, lines in files.items():
         (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "source" / name).write_text("\n".join(lines) + "\n")
@@ -143,25 +193,54 @@ def test_cub_has_312_attributes_in_the_order_of_its_lists(cub):
     root, present = cub
     frame, classes = formats.read(CubData(format="cub", folder="."), root)
     assert len(classes) == 312 and classes[:2] == ["has_thing::colour_0", "has_thing::colour_1"]
-    assert frame["image"].tolist() == [f"CUB_200_2011/images/{name}.jpg" for name in ("a/x", "a/y", "b/x", "b/z")]
+    assert frame["image"].tolist() == [
+        f"CUB_200_2011/images/{name}.jpg" for name in ("a/x", "a/y", "b/x", "b/z")
+    ]
     assert frame["split"].tolist() == ["test", "train", "train", "test"]
     assert frame["labels"].tolist() == [np.flatnonzero(row).tolist() for row in present]
 
 
-@pytest.mark.parametrize(("name", "old", "new", "message"), [
-    ("attributes/image_attribute_labels.txt", "2 1 ", "2 2 ", r"line 313: found \[2, 2, .*expected picture 2, attribute 1"),
-    ("attributes/image_attribute_labels.txt", "4 312 0", "4 312 3", r"line 1248: found \[4, 312, 3\]"),
-    ("attributes/image_attribute_labels.txt", "\n4 312 0 4 2.5\n", "\n", "1247 lines, expected 312 for each of 4 pictures"),
-    ("attributes/image_attribute_labels.txt", "\n4 312 0 4 2.5\n", "\n4 312\n", "expected `<picture> <attribute> <is_present>"),
-    ("train_test_split.txt", "4 0", "5 0", "lists other pictures than images.txt, e.g. 4"),
-    ("train_test_split.txt", "4 0", "4 2", "picture 4 has '2'"),
-    ("images.txt", "2 a/y.jpg", "1 a/y.jpg", "images.txt, line 2: expected a new number"),
-])
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (
+            "attributes/image_attribute_labels.txt",
+            "2 1 ",
+            "2 2 ",
+            r"line 313: found \[2, 2, .*expected picture 2, attribute 1",
+        ),
+        (
+            "attributes/image_attribute_labels.txt",
+            "4 312 0",
+            "4 312 3",
+            r"line 1248: found \[4, 312, 3\]",
+        ),
+        (
+            "attributes/image_attribute_labels.txt",
+            "\n4 312 0 4 2.5\n",
+            "\n",
+            "1247 lines, expected 312 for each of 4 pictures",
+        ),
+        (
+            "attributes/image_attribute_labels.txt",
+            "\n4 312 0 4 2.5\n",
+            "\n4 312\n",
+            "expected `<picture> <attribute> <is_present>",
+        ),
+        ("train_test_split.txt", "4 0", "5 0", "lists other pictures than images.txt, e.g. 4"),
+        ("train_test_split.txt", "4 0", "4 2", "picture 4 has '2'"),
+        ("images.txt", "2 a/y.jpg", "1 a/y.jpg", "images.txt, line 2: expected a new number"),
+    ],
+)
 def test_malformed_cub_files(cub, name, old, new, message):
     path = cub[0] / "CUB_200_2011" / name
     text = f"\n{path.read_text()}"
     assert text.count(old if old[0] == "\n" else f"\n{old}") == 1
-    path.write_text(text.replace(old if old[0] == "\n" else f"\n{old}", new if old[0] == "\n" else f"\n{new}")[1:])
+    path.write_text(
+        text.replace(old if old[0] == "\n" else f"\n{old}", new if old[0] == "\n" else f"\n{new}")[
+            1:
+        ]
+    )
     with pytest.raises(InputError, match=message):
         formats.read(CubData(format="cub", folder="."), cub[0])
 
@@ -176,7 +255,9 @@ def test_every_shipped_run_is_one_of_a_printed_row(name, monkeypatch):
     assert (layout.study, layout.name) == ("single-positive", name)
     assert layout.record("x", 0).as_posix() == f"studies/single-positive/results/{name}/x-s0.json"
     assert layout.dvc_file == f"studies/single-positive/{name}/dvc.yaml"
-    assert name in load_pipeline(Path("data/params.yaml")).data and layout.data == Path("data") / name
+    assert (
+        name in load_pipeline(Path("data/params.yaml")).data and layout.data == Path("data") / name
+    )
     files = {path.stem for path in (STUDY / name / "runs").glob("*.yaml")}
     assert files == set(layout.pipeline.runs) and len(files) >= 15
     for run_id in files:
@@ -184,7 +265,10 @@ def test_every_shipped_run_is_one_of_a_printed_row(name, monkeypatch):
         assert run.data == name and run.backbone == layout.pipeline.features.backbone
         assert getattr(run.loss, "expected_positives", SETS[name]) == SETS[name]
     stages = yaml.safe_load((STUDY / name / "dvc.yaml").read_text())["stages"]
-    count = sum(len(files) * len(layout.pipeline.seeds) if "matrix" in stage else 1 for stage in stages.values())
+    count = sum(
+        len(files) * len(layout.pipeline.seeds) if "matrix" in stage else 1
+        for stage in stages.values()
+    )
     assert count < 60
 
 

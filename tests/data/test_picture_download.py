@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", len(body))
         self.end_headers()
         if how == "hold":
-            self.wfile.write(body[:len(body) // 2])
+            self.wfile.write(body[: len(body) // 2])
             server.holding.release()
             return server.released.wait(20)
         self.wfile.write(body[:-300] if how in ("cut", "no length") else body)
@@ -68,10 +68,14 @@ def settings(server, tmp_path):
         lines = [f"{key},verification,/m/{'ab'[number % 2]},1" for number, key in enumerate(keys)]
         (source / name).write_text("\n".join(["ImageID,Source,LabelName,Confidence", *lines]))
     return OpenImagesData(
-        format="openimages", class_names="classes.csv", unverified="negative", rejected_limit=0.1,
+        format="openimages",
+        class_names="classes.csv",
+        unverified="negative",
+        rejected_limit=0.1,
         splits={"train": {"train": "train.csv"}, "test": {"validation": "validation.csv"}},
         archives=[{"name": path.name, "urls": [str(source)]} for path in sorted(source.iterdir())],
-        picture_url=f"http://127.0.0.1:{server.server_port}")
+        picture_url=f"http://127.0.0.1:{server.server_port}",
+    )
 
 
 def pictures(folder):
@@ -81,16 +85,25 @@ def pictures(folder):
 def test_pictures_are_fetched_sharded_checked_and_kept(server, settings, tmp_path):
     server.wrong = {IDS[3]: ["503", "cut"], IDS[5]: ["no length"], IDS[6]: ["html", "good"]}
     download(settings, tmp_path / "set")
-    assert {key: path.read_bytes() for key, path in pictures(tmp_path / "set").items()} == {key: jpeg(key) for key in IDS}
-    assert pictures(tmp_path / "set")[IDS[21]].relative_to(tmp_path / "set" / "pictures").as_posix() == \
-        f"validation/{IDS[21][:2]}/{IDS[21]}.jpg"
+    assert {key: path.read_bytes() for key, path in pictures(tmp_path / "set").items()} == {
+        key: jpeg(key) for key in IDS
+    }
+    assert (
+        pictures(tmp_path / "set")[IDS[21]].relative_to(tmp_path / "set" / "pictures").as_posix()
+        == f"validation/{IDS[21][:2]}/{IDS[21]}.jpg"
+    )
     assert f"/validation/{IDS[21]}.jpg" in server.asked and len(server.asked) == 24 + 4
-    assert json.loads((tmp_path / "set" / "archives.json").read_text())[-1] == {"pictures": 24, "failed": 0}
+    assert json.loads((tmp_path / "set" / "archives.json").read_text())[-1] == {
+        "pictures": 24,
+        "failed": 0,
+    }
     before = len(server.asked)
     download(settings, tmp_path / "set")
     assert len(server.asked) == before
     manifest = prepare(settings, tmp_path / "set")
-    assert len(manifest.rows("train")) == 20 and not list((tmp_path / "set" / "pictures").glob("*.csv"))
+    assert len(manifest.rows("train")) == 20 and not list(
+        (tmp_path / "set" / "pictures").glob("*.csv")
+    )
     assert not list((tmp_path / "set" / "pictures").rglob("*.part"))
 
 
@@ -98,19 +111,31 @@ def test_failures_are_listed_and_tried_again(server, settings, tmp_path):
     gone, cut = IDS[1], IDS[2]
     server.wrong = {gone: ["404"], cut: ["cut"] * archives.ATTEMPTS}
     download(settings, tmp_path / "set")
-    failed = {entry["image"]: entry["reason"] for entry in json.loads((tmp_path / "set" / "failed.json").read_text())}
+    failed = {
+        entry["image"]: entry["reason"]
+        for entry in json.loads((tmp_path / "set" / "failed.json").read_text())
+    }
     assert failed[f"train/{gone[:2]}/{gone}.jpg"] == "HTTP 404 Not Found"
     assert "IncompleteRead" in failed[f"train/{cut[:2]}/{cut}.jpg"] and len(failed) == 2
-    assert server.asked.count(f"/train/{gone}.jpg") == 1 and pictures(tmp_path / "set").keys() == set(IDS) - {gone, cut}
-    assert {entry["reason"] for entry in prepare(settings, tmp_path / "set").summary["rejected"]} == {"missing"}
+    assert server.asked.count(f"/train/{gone}.jpg") == 1 and pictures(
+        tmp_path / "set"
+    ).keys() == set(IDS) - {gone, cut}
+    assert {
+        entry["reason"] for entry in prepare(settings, tmp_path / "set").summary["rejected"]
+    } == {"missing"}
 
     server.wrong = {gone: ["404"]}
-    with pytest.raises(InputError, match=r"1 of 24 pictures cannot be used:\n.*HTTP 404 Not Found\nRun again to try them "
-                                         r"again, or raise `rejected_limit`, now 0.01"):
+    with pytest.raises(
+        InputError,
+        match=r"1 of 24 pictures cannot be used:\n.*HTTP 404 Not Found\nRun again to try them "
+        r"again, or raise `rejected_limit`, now 0.01",
+    ):
         download(settings.model_copy(update={"rejected_limit": 0.01}), tmp_path / "set")
     before = len(server.asked)
     download(settings, tmp_path / "set")
-    assert server.asked[before:] == [f"/train/{gone}.jpg"] and pictures(tmp_path / "set").keys() == set(IDS)
+    assert server.asked[before:] == [f"/train/{gone}.jpg"] and pictures(
+        tmp_path / "set"
+    ).keys() == set(IDS)
     assert json.loads((tmp_path / "set" / "failed.json").read_text()) == []
 
 
@@ -126,8 +151,11 @@ download(OpenImagesData.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 def test_killed_download_goes_on(server, settings, tmp_path):
     held = IDS[:3]
     server.wrong = {key: ["hold"] for key in held}
-    child = subprocess.Popen([sys.executable, "-c", CHILD, settings.model_dump_json(), str(tmp_path / "set")],
-                             stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(Path(archives.__file__).parents[2])})
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, settings.model_dump_json(), str(tmp_path / "set")],
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(Path(archives.__file__).parents[2])},
+    )
     for _ in held:
         assert server.holding.acquire(timeout=30)
     child.send_signal(signal.SIGKILL)
@@ -137,8 +165,12 @@ def test_killed_download_goes_on(server, settings, tmp_path):
     assert all(path.read_bytes() == jpeg(key) for key, path in present.items())
     asked = len(server.asked)
     download(settings, tmp_path / "set")
-    assert sorted(Path(path).stem for path in server.asked[asked:]) == sorted(set(IDS) - present.keys())
-    assert {key: path.read_bytes() for key, path in pictures(tmp_path / "set").items()} == {key: jpeg(key) for key in IDS}
+    assert sorted(Path(path).stem for path in server.asked[asked:]) == sorted(
+        set(IDS) - present.keys()
+    )
+    assert {key: path.read_bytes() for key, path in pictures(tmp_path / "set").items()} == {
+        key: jpeg(key) for key in IDS
+    }
 
 
 def test_disk_too_small(server, settings, tmp_path, monkeypatch):
@@ -146,6 +178,8 @@ def test_disk_too_small(server, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "SLICE", 4)
     free = sum(len(jpeg(key)) for key in IDS[4:])
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: SimpleNamespace(free=free // 2))
-    with pytest.raises(InputError, match="more bytes are needed, .* are free; what is there is kept"):
+    with pytest.raises(
+        InputError, match="more bytes are needed, .* are free; what is there is kept"
+    ):
         download(settings, tmp_path / "set")
     assert pictures(tmp_path / "set").keys() == set(IDS[:4])

@@ -50,8 +50,14 @@ def test_folder_in_place(tmp_path, monkeypatch):
     assert manifest.classes == ["bird", "cat", "dog"]
 
     train, val = hold_out(15, 0.2, 1200)
-    assert manifest.rows("train").tolist() == train.tolist() and manifest.rows("val").tolist() == val.tolist()
-    assert manifest.rows("test").tolist() == list(range(15, 20)) and manifest.rows("test").dtype == np.int64
+    assert (
+        manifest.rows("train").tolist() == train.tolist()
+        and manifest.rows("val").tolist() == val.tolist()
+    )
+    assert (
+        manifest.rows("test").tolist() == list(range(15, 20))
+        and manifest.rows("test").dtype == np.int64
+    )
     assert set(manifest.frame.loc[val, "part"]) == {"train"}
     expected = np.array([[0, 1, 0], [0, 0, 1], [0, 1, 1], [0, 0, 0], [1, 0, 0]] * 4, np.int8)
     np.testing.assert_array_equal(manifest.label_matrix(), expected)
@@ -92,8 +98,14 @@ def _spoil(folder: Path) -> dict[str, str]:
     (folder / "03.png").write_bytes(b"")
     (folder / "04.jpg").unlink()
     Image.new("1", (20_000, 10_000)).save(folder / "05.png")
-    return {"00.jpg": "damaged: ", "01.png": "damaged: ", "02.jpg": "not a picture", "03.png": "empty file",
-            "04.jpg": "missing", "05.png": "too large: Image size (200000000 pixels)"}
+    return {
+        "00.jpg": "damaged: ",
+        "01.png": "damaged: ",
+        "02.jpg": "not a picture",
+        "03.png": "empty file",
+        "04.jpg": "missing",
+        "05.png": "too large: Image size (200000000 pixels)",
+    }
 
 
 def test_bad_pictures_are_listed_and_left_out_or_stop(tmp_path, capsys):
@@ -111,7 +123,10 @@ def test_bad_pictures_are_listed_and_left_out_or_stop(tmp_path, capsys):
     assert rejected.keys() == expected.keys()
     assert all(rejected[image].startswith(reason) for image, reason in expected.items()), rejected
     assert not set(manifest.frame["image"]) & set(expected) and len(manifest.frame) == 34
-    counts = {split: (found["expected"], found["used"]) for split, found in manifest.summary["splits"].items()}
+    counts = {
+        split: (found["expected"], found["used"])
+        for split, found in manifest.summary["splits"].items()
+    }
     assert counts == {"train": (30, 24), "test": (10, 10)}
     assert "6 of 40 pictures cannot be used and are left out" in capsys.readouterr().out
 
@@ -121,9 +136,17 @@ def test_summary_counts_and_warnings(tmp_path):
     settings = _settings(folder=folder, classes=["dog", "cat", "bird", "wolf"])
     summary = prepare(settings, tmp_path / "set").summary
     assert summary["classes"] == 4 and summary["splits"]["train"] == {
-        "expected": 15, "used": 15, "unlabelled": 3, "cardinality": 1.0, "ignored": 0,
-        "labels": {"dog": 6, "cat": 6, "bird": 3, "wolf": 0}}
-    assert summary["warnings"] == ["train: no positive picture of wolf", "test: no positive picture of wolf"]
+        "expected": 15,
+        "used": 15,
+        "unlabelled": 3,
+        "cardinality": 1.0,
+        "ignored": 0,
+        "labels": {"dog": 6, "cat": 6, "bird": 3, "wolf": 0},
+    }
+    assert summary["warnings"] == [
+        "train: no positive picture of wolf",
+        "test: no positive picture of wolf",
+    ]
 
 
 def test_settings_that_do_not_fit_the_data(tmp_path):
@@ -136,9 +159,14 @@ def test_settings_that_do_not_fit_the_data(tmp_path):
         prepare(_settings(folder=folder), tmp_path / "set")
     with pytest.raises(InputError, match="no such folder; mend `folder`"):
         download(_settings(folder=tmp_path / "yours"), tmp_path / "set")
-    with pytest.raises(InputError, match="a.zip: no such file; run `dvc repro -f` on the download stage of set"):
+    with pytest.raises(
+        InputError, match="a.zip: no such file; run `dvc repro -f` on the download stage of set"
+    ):
         prepare(_settings(archives=[{"name": "a.zip"}]), tmp_path / "set")
-    with pytest.raises(InputError, match="manifest.parquet: no such file; run `dvc repro` on the prepare stage of set"):
+    with pytest.raises(
+        InputError,
+        match="manifest.parquet: no such file; run `dvc repro` on the prepare stage of set",
+    ):
         read_manifest(tmp_path / "set")
 
 
@@ -147,30 +175,52 @@ def test_rejected_pictures_keep_their_place_in_the_listing(tmp_path):
     for name in ("03.png", "16.jpg"):
         (folder / name).unlink()
     manifest = prepare(_settings(folder=folder, rejected_limit=0.1), tmp_path / "set")
-    assert [(entry["row"], entry["split"]) for entry in manifest.summary["rejected"]] == [(3, "train"), (16, "test")]
+    assert [(entry["row"], entry["split"]) for entry in manifest.summary["rejected"]] == [
+        (3, "train"),
+        (16, "test"),
+    ]
 
 
 def test_arrays_stay_where_they_were_fetched_and_published_features_follow(tmp_path):
     archives = tmp_path / "set" / "archives"
     archives.mkdir(parents=True)
-    names = ["formatted_train_images.npy", "formatted_train_labels.npy", "formatted_val_images.npy", "formatted_val_labels.npy"]
-    for name, content in zip(names, (["1.png", "0.png"], [[0, 1], [0, 0]], ["2.png"], [[1, 0]]), strict=True):
+    names = [
+        "formatted_train_images.npy",
+        "formatted_train_labels.npy",
+        "formatted_val_images.npy",
+        "formatted_val_labels.npy",
+    ]
+    for name, content in zip(
+        names, (["1.png", "0.png"], [[0, 1], [0, 0]], ["2.png"], [[1, 0]]), strict=True
+    ):
         np.save(archives / name, np.array(content))
     for name, rows in (("train", [[1], [0]]), ("val", [[2]])):
         np.save(archives / f"{name}_features.npy", np.array(rows, np.float32))
-    settings = FormattedData(format="formatted", archives=[{"name": path.name} for path in sorted(archives.iterdir())])
+    settings = FormattedData(
+        format="formatted", archives=[{"name": path.name} for path in sorted(archives.iterdir())]
+    )
     download(settings, tmp_path / "set")
     for number in range(3):
         (tmp_path / "set" / "pictures").mkdir(exist_ok=True)
         Image.new("RGB", (9, 9)).save(tmp_path / "set" / "pictures" / f"{number}.png")
     manifest = prepare(settings, tmp_path / "set")
     assert not list((tmp_path / "set" / "pictures").glob("*.npy"))
-    assert {split: found["unlabelled"] for split, found in manifest.summary["splits"].items()} == {"train": 1, "test": 0}
-    published = Features(backbone="resnet50", resolution=448, published={"train": "train_features.npy",
-                                                                         "test": "val_features.npy"})
+    assert {split: found["unlabelled"] for split, found in manifest.summary["splits"].items()} == {
+        "train": 1,
+        "test": 0,
+    }
+    published = Features(
+        backbone="resnet50",
+        resolution=448,
+        published={"train": "train_features.npy", "test": "val_features.npy"},
+    )
     import_published(published, manifest, archives, tmp_path / "x.safetensors")
     features, _ = read_features(tmp_path / "x.safetensors", manifest, "resnet50", 448)
-    assert features[:, 0].tolist() == [int(Path(image).stem) for image in manifest.frame["image"]] == [1, 0, 2]
+    assert (
+        features[:, 0].tolist()
+        == [int(Path(image).stem) for image in manifest.frame["image"]]
+        == [1, 0, 2]
+    )
 
 
 def _real(name: str, archives: Path, folder: Path):
@@ -178,7 +228,10 @@ def _real(name: str, archives: Path, folder: Path):
     if not archives.exists():
         pytest.skip(f"{archives.name} is not beside the repository")
     settings = load_pipeline(ROOT / "data" / "params.yaml").data[name]
-    local = [archive.model_copy(update={"urls": [str(archives)], "md5": None}) for archive in settings.archives]
+    local = [
+        archive.model_copy(update={"urls": [str(archives)], "md5": None})
+        for archive in settings.archives
+    ]
     settings = settings.model_copy(update={"archives": local})
     download(settings, folder)
     return prepare(settings, folder)
@@ -199,6 +252,8 @@ def test_real_coco2014_with_the_single_positive_protocol(tmp_path):
     manifest = _real("coco2014", SHARED / "coco2014-mini", tmp_path / "coco2014")
     assert len(manifest.classes) == 80 and manifest.label_matrix().any(axis=1).all()
     used = manifest.frame["part"].value_counts().to_dict()
-    assert sum(used.values()) == 584 and used["train2014"] == len(manifest.rows("train")) + len(manifest.rows("val"))
+    assert sum(used.values()) == 584 and used["train2014"] == len(manifest.rows("train")) + len(
+        manifest.rows("val")
+    )
     ids = [str(int(Path(image).stem[-12:])) for image in manifest.frame["image"]]
-    assert ids[:used["train2014"]] == sorted(ids[:used["train2014"]])  # as strings
+    assert ids[: used["train2014"]] == sorted(ids[: used["train2014"]])  # as strings

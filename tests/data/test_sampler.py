@@ -10,7 +10,9 @@ CLASSES = ["a", "b", "c", "d"]
 
 
 def draw(labels, batch_size, seed, epoch):
-    return class_uniform_batches(len(labels), batch_size, seed, epoch, positives=np.nonzero(labels > 0), classes=CLASSES)
+    return class_uniform_batches(
+        len(labels), batch_size, seed, epoch, positives=np.nonzero(labels > 0), classes=CLASSES
+    )
 
 
 def tail(n=400):

@@ -51,14 +51,18 @@ def test_extreme_logits_of_the_authors(golden, label, stop):
     options = dict(gamma_neg=4, gamma_pos=1, clip=0.05, stop_gradient=bool(stop))
     _, grad = compute(logits, np.full_like(logits, label), **options)
     np.testing.assert_allclose(grad, golden[f"extreme_grad_{case}"], rtol=1e-10, atol=1e-10)
-    losses = [compute(logits[:, [i]], np.full((1, 1), label), **options)[0] for i in range(logits.size)]
+    losses = [
+        compute(logits[:, [i]], np.full((1, 1), label), **options)[0] for i in range(logits.size)
+    ]
     np.testing.assert_allclose(losses, golden[f"extreme_elem_{case}"], rtol=1e-10, atol=1e-10)
 
 
 def test_fractional_gammas_have_a_gradient_at_extreme_logits():
     logits = np.array([[-1e4, 1e4]], dtype=np.float32)
     for targets in ([[0, 1]], [[1, 0]]):
-        loss, grad = compute(logits, targets, gamma_neg=0.5, gamma_pos=0.5, clip=0.0, stop_gradient=False)
+        loss, grad = compute(
+            logits, targets, gamma_neg=0.5, gamma_pos=0.5, clip=0.0, stop_gradient=False
+        )
         assert np.isfinite(loss) and np.isfinite(grad).all()
 
 
@@ -71,12 +75,22 @@ def test_batch_mean_divides_by_the_pictures(golden):
 
 def test_query2label_reduction_of_the_authors():
     with np.load(GOLDEN / "q2l" / "loss_sched_ema_cutout.npz") as arrays:
-        golden = {name.removeprefix("asl/"): array for name, array in arrays.items() if name.startswith("asl/")}
+        golden = {
+            name.removeprefix("asl/"): array
+            for name, array in arrays.items()
+            if name.startswith("asl/")
+        }
     cases = [name.removesuffix("/loss") for name in golden if name.endswith("/loss")]
     assert len(cases) >= 20
     for case in cases:
         gamma_pos, gamma_neg, clip, stop = map(float, re.findall(r"[a-z]([\d.]+)_", case))
-        options = dict(gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip, stop_gradient=bool(stop), reduction="query2label")
+        options = dict(
+            gamma_neg=gamma_neg,
+            gamma_pos=gamma_pos,
+            clip=clip,
+            stop_gradient=bool(stop),
+            reduction="query2label",
+        )
         loss, gradient = compute(golden["logits"], golden["targets_f64"], **options)
         np.testing.assert_allclose(loss, golden[f"{case}/loss"], rtol=1e-6)
         np.testing.assert_allclose(gradient, golden[f"{case}/grad"], rtol=1e-5, atol=1e-4)
@@ -87,18 +101,38 @@ def entry(x, y, gamma_neg, gamma_pos, clip, epsilon):
     p = 1 / (1 + np.exp(-x))
     n = 1 - p + clip if (1 - p + clip).real < 1 else 1 + 0j
     log_p, log_n = (np.log(q if q.real > epsilon else epsilon + 0j) for q in (p, n))
-    return -(1 - p * y - n * (1 - y)) ** (gamma_pos * y + gamma_neg * (1 - y)) * (y * log_p + (1 - y) * log_n)
+    return -((1 - p * y - n * (1 - y)) ** (gamma_pos * y + gamma_neg * (1 - y))) * (
+        y * log_p + (1 - y) * log_n
+    )
 
 
-@pytest.mark.parametrize(("reduction", "epsilon", "factor"), [("sum", 1e-8, 1), ("query2label", 1e-5, 1000 / 160)])
-@pytest.mark.parametrize(("gamma_neg", "gamma_pos", "clip"), [(4, 0, 0.05), (2, 1, 0.0), (0, 0, 0.0)])
+@pytest.mark.parametrize(
+    ("reduction", "epsilon", "factor"), [("sum", 1e-8, 1), ("query2label", 1e-5, 1000 / 160)]
+)
+@pytest.mark.parametrize(
+    ("gamma_neg", "gamma_pos", "clip"), [(4, 0, 0.05), (2, 1, 0.0), (0, 0, 0.0)]
+)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_formula_in_float64_with_smoothed_targets(golden, reduction, epsilon, factor, gamma_neg, gamma_pos, clip, smoothing):
+def test_formula_in_float64_with_smoothed_targets(
+    golden, reduction, epsilon, factor, gamma_neg, gamma_pos, clip, smoothing
+):
     logits, targets = 4 * golden["logits"], golden["targets_ignore"]
     soft = np.where(targets == 0, smoothing, targets * (1 - smoothing))
-    expected = factor * np.array([0 if y < 0 else entry(x + 1j * STEP, y, gamma_neg, gamma_pos, clip, epsilon)
-                                  for x, y in zip(logits.flat, soft.flat, strict=True)]).reshape(logits.shape)
-    actual = compute(logits, targets, gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip, stop_gradient=False,
-                     reduction=reduction, label_smoothing=smoothing)
+    expected = factor * np.array(
+        [
+            0 if y < 0 else entry(x + 1j * STEP, y, gamma_neg, gamma_pos, clip, epsilon)
+            for x, y in zip(logits.flat, soft.flat, strict=True)
+        ]
+    ).reshape(logits.shape)
+    actual = compute(
+        logits,
+        targets,
+        gamma_neg=gamma_neg,
+        gamma_pos=gamma_pos,
+        clip=clip,
+        stop_gradient=False,
+        reduction=reduction,
+        label_smoothing=smoothing,
+    )
     np.testing.assert_allclose(actual[0], expected.real.sum(), rtol=1e-10)
     np.testing.assert_allclose(actual[1], expected.imag / STEP, rtol=1e-9, atol=1e-9)

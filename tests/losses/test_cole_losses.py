@@ -6,12 +6,33 @@ import pytest
 import torch
 
 from mlrepro.losses.binary import bce, bce_ls
-from mlrepro.losses.single_positive import RoleLoss, an, an_ls, count_penalty, epr, iu, pr, role, wan
+from mlrepro.losses.single_positive import (
+    RoleLoss,
+    an,
+    an_ls,
+    count_penalty,
+    epr,
+    iu,
+    pr,
+    role,
+    wan,
+)
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "spml"
 DTYPES = {"f64": (torch.float64, 1e-10), "f32": (torch.float32, 1e-5)}
-LOSSES = {"bce": bce, "bce_ls": bce_ls, "an": an, "an_ls": an_ls, "wan": wan, "epr": epr, "role": role, "iu": iu, "pr": pr,
-          "iun_intended": iu, "iun_released": iu}
+LOSSES = {
+    "bce": bce,
+    "bce_ls": bce_ls,
+    "an": an,
+    "an_ls": an_ls,
+    "wan": wan,
+    "epr": epr,
+    "role": role,
+    "iu": iu,
+    "pr": pr,
+    "iun_intended": iu,
+    "iun_released": iu,
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +52,15 @@ def test_loss_and_gradient_of_the_authors(golden, name, precision):
     logits = torch.tensor(golden["logits"], dtype=dtype, requires_grad=True)
     estimates = torch.tensor(golden["g_logits"], dtype=dtype, requires_grad=True)
     k = float(golden["expected_num_pos"])
-    observed = torch.tensor(golden["true01" if name.startswith("bce") else "obs_iu" if name == "iu" else "obs"])
+    observed = torch.tensor(
+        golden["true01" if name.startswith("bce") else "obs_iu" if name == "iu" else "obs"]
+    )
     if name == "iun_intended":  # what train_targets makes of both label matrices
         observed = torch.where(torch.tensor(golden["true01"]) == 0, -1, observed)
-    loss = {"epr": partial(epr, expected_positives=k),
-            "role": lambda f, z: role(f, estimates, z, k)}.get(name, LOSSES[name])(logits, observed)
+    loss = {
+        "epr": partial(epr, expected_positives=k),
+        "role": lambda f, z: role(f, estimates, z, k),
+    }.get(name, LOSSES[name])(logits, observed)
     loss.backward()
     case = f"{name}/{precision}"
     assert loss.dtype == dtype
@@ -58,7 +83,9 @@ def test_label_estimator_starts_as_the_authors_does(golden):
 
 
 def test_label_estimator_restarts_as_the_authors_does(golden):
-    loss = RoleLoss(torch.tensor(golden["label_estimator/obs"]), 2.0, torch.Generator().manual_seed(0))
+    loss = RoleLoss(
+        torch.tensor(golden["label_estimator/obs"]), 2.0, torch.Generator().manual_seed(0)
+    )
     estimates = torch.tensor(golden["label_estimator/estimated_labels"])
     loss.restart(estimates)
     agree(loss.logits, golden["label_estimator/logits_from_estimates"], 1e-6)
@@ -72,13 +99,17 @@ def test_adam_steps_of_role_move_rows_outside_the_batch():
     observed = golden["obs"]
     loss = RoleLoss(observed, 1.5, torch.Generator().manual_seed(0))
     classifier = torch.nn.Linear(5, 4)
-    parameters = {"g.logits": loss.logits, "f.linear_classifier.fc.weight": classifier.weight,
-                  "f.linear_classifier.fc.bias": classifier.bias}
+    parameters = {
+        "g.logits": loss.logits,
+        "f.linear_classifier.fc.weight": classifier.weight,
+        "f.linear_classifier.fc.bias": classifier.bias,
+    }
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(golden[f"init/{name}"])
-    optimizer = torch.optim.Adam([{"params": classifier.parameters(), "lr": 1e-3},
-                                  {"params": loss.parameters(), "lr": 1e-2}])
+    optimizer = torch.optim.Adam(
+        [{"params": classifier.parameters(), "lr": 1e-3}, {"params": loss.parameters(), "lr": 1e-2}]
+    )
     for step, rows in enumerate(golden["batches"], start=1):
         value = loss(classifier(golden["feats"][rows]), observed[rows], rows)
         optimizer.zero_grad()

@@ -9,9 +9,13 @@ from mlrepro.losses.angular_margin import aam
 from mlrepro.losses.asymmetric import asl
 from mlrepro.losses.single_positive import epr, wan
 
-OPTIONS = {"epr": {"expected_positives": 1.5}, "role": {"expected_positives": 1.5}, "em": {"alpha": 0.2},
-           "em_apl": {"alpha": 0.2, "beta": 0.5, "warm_up": 1},
-           **{name: {"delta_rel": 5} for name in ("ll_r", "ll_ct", "ll_cp")}}
+OPTIONS = {
+    "epr": {"expected_positives": 1.5},
+    "role": {"expected_positives": 1.5},
+    "em": {"alpha": 0.2},
+    "em_apl": {"alpha": 0.2, "beta": 0.5, "warm_up": 1},
+    **{name: {"delta_rel": 5} for name in ("ll_r", "ll_ct", "ll_cp")},
+}
 NAMES = [*OPTIONS, *"bce an bce_ls an_ls wan asl aam bce_weighted iu iun pr splc hill gr".split()]
 TARGETS = torch.eye(4, 6, dtype=torch.int8)
 TARGETS[0, 5] = -1  # a known negative, which iu needs, and outside the batch
@@ -20,7 +24,9 @@ ROWS = torch.tensor([3, 1])
 
 
 def create(name, targets=TARGETS, measured=None, protocol="corrected", **options):
-    settings = TypeAdapter(LossSettings).validate_python({"name": name, **OPTIONS.get(name, {}), **options})
+    settings = TypeAdapter(LossSettings).validate_python(
+        {"name": name, **OPTIONS.get(name, {}), **options}
+    )
     loss = create_loss(settings, targets, measured, torch.Generator().manual_seed(0), protocol)
     loss.start_epoch(0, 4)
     return loss
@@ -34,7 +40,11 @@ def test_every_loss_is_finite_and_computed_in_float32(name):
         value = loss(logits, TARGETS[ROWS], ROWS)
         assert value.dtype == torch.float32 and value.shape == ()
         torch.testing.assert_close(value, loss(logits.float(), TARGETS[ROWS], ROWS), rtol=0, atol=0)
-        extreme = torch.where(torch.arange(12).reshape(2, 6) % 2 == 0, 1e4, -1e4).to(dtype).requires_grad_()
+        extreme = (
+            torch.where(torch.arange(12).reshape(2, 6) % 2 == 0, 1e4, -1e4)
+            .to(dtype)
+            .requires_grad_()
+        )
         value = loss(extreme, TARGETS[ROWS], ROWS)
         value.backward()
         assert value.isfinite() and extreme.grad.isfinite().all()
@@ -50,9 +60,14 @@ def test_rows_without_positives_and_batches_without_observations(name, epoch):
     if name == "em_apl":
         loss.end_epoch(lambda: torch.linspace(-8, 8, 24).reshape(4, 6))
     loss.start_epoch(epoch, 4)
-    for rows in (torch.tensor([2, 1]), torch.tensor([1])):  # one row without positives; nothing observed at all
+    for rows in (
+        torch.tensor([2, 1]),
+        torch.tensor([1]),
+    ):  # one row without positives; nothing observed at all
         largest = 1 if name == "aam" else 30  # cosines
-        logits = torch.linspace(-largest, largest, 6 * len(rows)).reshape(len(rows), 6).requires_grad_()
+        logits = (
+            torch.linspace(-largest, largest, 6 * len(rows)).reshape(len(rows), 6).requires_grad_()
+        )
         value = loss(logits, targets[rows], rows)
         value.backward()
         assert value.isfinite() and logits.grad.isfinite().all()
@@ -69,13 +84,28 @@ def test_iu_without_known_negatives_is_refused():
 
 def test_settings_reach_the_function():
     rows = TARGETS[ROWS]
-    actual = create("asl", gamma_neg=2, clip=0.0, stop_gradient=False, reduction="batch_mean")(LOGITS, rows, ROWS)
+    actual = create("asl", gamma_neg=2, clip=0.0, stop_gradient=False, reduction="batch_mean")(
+        LOGITS, rows, ROWS
+    )
     assert actual == asl(LOGITS, rows, 2, 0, 0.0, False, "batch_mean")
-    options = dict(scale=7.0, k=0.8, margin=0.1, gamma_neg=2.0, gamma_pos=1.0, clip=0.1, version="otx", label_smoothing=0.1)
-    values = [create("aam", **{key: options[key] for key in names})(LOGITS / 3, rows, ROWS)
-              for names in ([], *([name] for name in options), options)]
+    options = dict(
+        scale=7.0,
+        k=0.8,
+        margin=0.1,
+        gamma_neg=2.0,
+        gamma_pos=1.0,
+        clip=0.1,
+        version="otx",
+        label_smoothing=0.1,
+    )
+    values = [
+        create("aam", **{key: options[key] for key in names})(LOGITS / 3, rows, ROWS)
+        for names in ([], *([name] for name in options), options)
+    ]
     assert len(set(map(float, values))) == 10 and values[-1] == aam(LOGITS / 3, rows, **options)
-    assert create("asl", label_smoothing=0.1)(LOGITS, rows, ROWS) == asl(LOGITS, rows, label_smoothing=0.1)
+    assert create("asl", label_smoothing=0.1)(LOGITS, rows, ROWS) == asl(
+        LOGITS, rows, label_smoothing=0.1
+    )
     assert create("wan", negative_weight=0.3)(LOGITS, rows, ROWS) == wan(LOGITS, rows, 0.3)
     assert create("bce_ls", smoothing=0.0)(LOGITS, rows, ROWS) == create("bce")(LOGITS, rows, ROWS)
     measured = create("epr", expected_positives="validation", measured=2.5)(LOGITS, rows, ROWS)
@@ -84,7 +114,9 @@ def test_settings_reach_the_function():
 
 def test_only_role_has_parameters_and_picks_its_rows():
     assert {name: sum(p.numel() for p in create(name).parameters()) for name in NAMES} == {
-        **dict.fromkeys(NAMES, 0), "role": TARGETS.numel()}
+        **dict.fromkeys(NAMES, 0),
+        "role": TARGETS.numel(),
+    }
     loss = create("role")
     loss(LOGITS, TARGETS[ROWS], ROWS).backward()
     assert (loss.logits.grad.abs().sum(dim=1) > 0).tolist() == [False, True, False, True]
@@ -105,14 +137,21 @@ def test_expected_positives_must_be_possible(measured):
 
 
 def test_weighted_bce_counts_the_training_rows():
-    targets = torch.tensor([[1, 0, 1, -1], [1, 0, 0, 0], [0, 0, 1, 1], [0, -1, 1, 0], [0, 0, -1, 0]])
+    targets = torch.tensor(
+        [[1, 0, 1, -1], [1, 0, 0, 0], [0, 0, 1, 1], [0, -1, 1, 0], [0, 0, -1, 0]]
+    )
     loss = create("bce_weighted", targets)
     assert loss.weight.tolist() == pytest.approx([3 / 2, 1, 1 / 3, 3])
     logits = torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(2, 4).requires_grad_()
     p, rows = torch.sigmoid(logits.detach()), targets[[0, 2]]
     weight = torch.tensor([3 / 2, 1, 1 / 3, 3], dtype=torch.float64)
-    expected = torch.where(rows == 1, -weight * p.log(), torch.where(rows == 0, -(1 - p).log(), 0)).sum() / 8
+    expected = (
+        torch.where(rows == 1, -weight * p.log(), torch.where(rows == 0, -(1 - p).log(), 0)).sum()
+        / 8
+    )
     value = loss(logits, rows, torch.tensor([0, 2]))
     value.backward()
-    torch.testing.assert_close(value.detach(), expected, rtol=1e-7, atol=0)  # the weights are float32
+    torch.testing.assert_close(
+        value.detach(), expected, rtol=1e-7, atol=0
+    )  # the weights are float32
     assert logits.grad[0, 3] == 0 and logits.grad[rows != -1].all()

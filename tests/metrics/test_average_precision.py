@@ -33,7 +33,9 @@ def golden(name):
 def scores_and_labels(draw, ignored=False):
     """Few distinct scores, so that ties, empty classes and classes that are all positive are common."""
     shape = draw(st.tuples(st.integers(1, 25), st.integers(1, 3)))
-    scores = draw(arrays(draw(st.sampled_from([np.float32, np.float64])), shape, elements=st.integers(-3, 3)))
+    scores = draw(
+        arrays(draw(st.sampled_from([np.float32, np.float64])), shape, elements=st.integers(-3, 3))
+    )
     labels = draw(arrays(np.int8, shape, elements=st.integers(-1 if ignored else 0, 1)))
     return scores, labels
 
@@ -45,7 +47,9 @@ def test_exact_is_scikit_learns_without_the_ignored_rows(case):
     ap = average_precision(scores, labels)
     for c, (s, y) in enumerate(zip(scores.T, labels.T, strict=True)):
         if (y == 1).any():
-            assert ap[c] == pytest.approx(average_precision_score(y[y != -1], s[y != -1]), abs=1e-12)
+            assert ap[c] == pytest.approx(
+                average_precision_score(y[y != -1], s[y != -1]), abs=1e-12
+            )
         else:
             assert np.isnan(ap[c])
 
@@ -64,7 +68,9 @@ def test_exact_agrees_with_asl_ml_gcn_and_csra():
     np.testing.assert_allclose(ap, asl["asl_ap"], rtol=1e-7)
     np.testing.assert_allclose(ap, meter["mlgcn_bin_diff1_ap"], rtol=1e-6)
     np.testing.assert_allclose(ap, csra["csra_coco_ap"], rtol=1e-7)
-    voc = np.choose(csra["targets_voc"] + 1, [0, -1, 1])  # theirs: 1 positive, 0 difficult, -1 negative
+    voc = np.choose(
+        csra["targets_voc"] + 1, [0, -1, 1]
+    )  # theirs: 1 positive, 0 difficult, -1 negative
     ap = average_precision(csra["logits"], voc)
     np.testing.assert_allclose(ap, csra["csra_voc_ap"], rtol=1e-7)
     np.testing.assert_allclose(ap, meter["mlgcn_voc_diff1_ap"], rtol=1e-6)
@@ -79,14 +85,18 @@ def test_interpolated_agrees_with_query2label(case):
     ap = average_precision(arrays[f"{case}/scores"], arrays[f"{case}/labels"], "interpolated")
     np.testing.assert_allclose(100 * ap, expected, rtol=1e-12)
     if case != "ties40x6":
-        assert mean_average_precision(ap, "nan") == pytest.approx(arrays[f"{case}/mAP"], rel=1e-12, nan_ok=True)
+        assert mean_average_precision(ap, "nan") == pytest.approx(
+            arrays[f"{case}/mAP"], rel=1e-12, nan_ok=True
+        )
 
 
 @given(scores_and_labels())
 @settings(max_examples=60, deadline=None)
 def test_interpolated_and_eleven_point_follow_their_definitions(case):
     scores, labels = case
-    interpolated, eleven = (average_precision(scores, labels, kind) for kind in ("interpolated", "11-point"))
+    interpolated, eleven = (
+        average_precision(scores, labels, kind) for kind in ("interpolated", "11-point")
+    )
     for c, y in enumerate(labels.T):
         order = sorted(range(len(y)), key=lambda n: -scores[n, c])
         hits = np.cumsum(y[order])
@@ -107,25 +117,38 @@ def test_pictures_far_from_the_positives_are_counted_not_sorted(spread, many, mo
     random = np.random.default_rng(5)
     scores = random.standard_normal((4000, 3)).astype(np.float32)
     scores[:, 1] = np.round(scores[:, 1], 1)  # many ties
-    scores[0], scores[1:, 2] = np.float32(spread), scores[1:, 2] * np.float32(min(spread, 1))  # an outlier, equal scores
+    scores[0], scores[1:, 2] = (
+        np.float32(spread),
+        scores[1:, 2] * np.float32(min(spread, 1)),
+    )  # an outlier, equal scores
     labels = (random.random((4000, 3)) < 0.02).astype(np.int8)
     found = average_precisions(scores, labels)
     for c, (s, y) in enumerate(zip(scores.T, labels.T, strict=True)):
-        assert found["exact"][c] == pytest.approx(average_precision_score(y, np.clip(s, -1e38, 1e38)), abs=1e-12)
+        assert found["exact"][c] == pytest.approx(
+            average_precision_score(y, np.clip(s, -1e38, 1e38)), abs=1e-12
+        )
         ranks = np.flatnonzero(y[np.argsort(-s, kind="stable")]) + 1
         thresholds, hits, retrieved, found_ranks = positions(s, y == 1, ordered=True)
         np.testing.assert_array_equal(thresholds, np.sort(s[y == 1]))
         np.testing.assert_array_equal(retrieved, [(s >= t).sum() for t in thresholds])
         np.testing.assert_array_equal(hits, [(s[y == 1] >= t).sum() for t in thresholds])
         np.testing.assert_array_equal(found_ranks, ranks)
-        envelope = [max(j / ranks[j - 1] for j in range(i, len(ranks) + 1)) for i in range(1, len(ranks) + 1)]
+        envelope = [
+            max(j / ranks[j - 1] for j in range(i, len(ranks) + 1))
+            for i in range(1, len(ranks) + 1)
+        ]
         assert found["interpolated"][c] == pytest.approx(np.mean(envelope), abs=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["gone", "no folder"])
 def test_without_numba_numpy_does_the_work(kind, monkeypatch):
     def absent(name):
-        raise ImportError(name) if kind == "gone" else RuntimeError("cannot cache function: no locator available")
+        raise (
+            ImportError(name)
+            if kind == "gone"
+            else RuntimeError("cannot cache function: no locator available")
+        )
+
     module.kernels.cache_clear()
     monkeypatch.setattr(module, "import_module", absent)
     assert module.kernels(True) is None
@@ -143,15 +166,18 @@ def test_by_hand():
     # Without the ignored picture: 1 hit of 3 at the tied score 0.8, then 2 of 4; in row order the first hit is 1 of 2.
     assert average_precision(SCORES, LABELS)[0] == pytest.approx((1 / 3 + 2 / 4) / 2)
     assert average_precision(SCORES, LABELS, "interpolated")[0] == pytest.approx(1 / 2)
-    assert average_precision(np.array([[3.0], [2], [1]]), np.array([[1], [0], [1]]), "11-point")[0] == pytest.approx(
-        (6 * 1 + 5 * 2 / 3) / 11)
+    assert average_precision(np.array([[3.0], [2], [1]]), np.array([[1], [0], [1]]), "11-point")[
+        0
+    ] == pytest.approx((6 * 1 + 5 * 2 / 3) / 11)
 
 
 def test_empty_classes_by_convention():
     ap = np.array([0.5, np.nan])
     assert mean_average_precision(ap) == mean_average_precision(ap, "zero") == 25
     assert mean_average_precision(ap, "skip") == 50
-    assert np.isnan(mean_average_precision(ap, "nan")) and np.isnan(mean_average_precision(ap[1:], "skip"))
+    assert np.isnan(mean_average_precision(ap, "nan")) and np.isnan(
+        mean_average_precision(ap[1:], "skip")
+    )
 
 
 def test_what_cannot_be_scored_is_refused():
@@ -177,10 +203,14 @@ def test_bootstrap_equals_scoring_each_resample(empty):
     for _ in range(20):
         rows = draws.integers(30, size=30)
         values.append(mean_average_precision(average_precision(scores[rows], labels[rows]), empty))
-    assert bootstrap_se(scores, labels, 20, 7, empty) == pytest.approx(np.std(values, ddof=1), rel=1e-10)
+    assert bootstrap_se(scores, labels, 20, 7, empty) == pytest.approx(
+        np.std(values, ddof=1), rel=1e-10
+    )
 
 
 def test_metrics_do_not_import_torch_or_scikit_learn():
-    code = ("import sys, mlrepro.metrics.thresholded, mlrepro.metrics.thresholds;"
-            "print({'torch', 'sklearn', 'scipy', 'pandas'} & set(sys.modules))")
+    code = (
+        "import sys, mlrepro.metrics.thresholded, mlrepro.metrics.thresholds;"
+        "print({'torch', 'sklearn', 'scipy', 'pandas'} & set(sys.modules))"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

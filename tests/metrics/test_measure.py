@@ -11,22 +11,36 @@ from mlrepro.evaluation import measure
 from mlrepro.metrics.thresholds import tune_thresholds, tune_thresholds_released
 
 
-@pytest.mark.parametrize(("loss", "scale"), [(Aam(name="aam", scale=17), 17), (Plain(name="bce"), 1)])
+@pytest.mark.parametrize(
+    ("loss", "scale"), [(Aam(name="aam", scale=17), 17), (Plain(name="bce"), 1)]
+)
 def test_thresholds_of_validation_and_probabilities(loss, scale):
     random = np.random.default_rng(0)
     labels = (random.random((80, 5)) < 0.3).astype(np.int8)
     logits = (0.2 * labels + random.normal(0, 0.3, labels.shape)).astype(np.float32)
     rows = {"train": np.arange(20), "val": np.arange(20, 50), "test": np.arange(50, 80)}
     scores, truth = logits[rows["test"]], labels[rows["test"]]
-    measured = measure(SimpleNamespace(loss=loss, empty_classes="zero"),
-                       SimpleNamespace(classes=list("abcde"), rows=rows.__getitem__), labels, rows, labels[rows["train"]], 3,
-                       {split: logits[rows[split]] for split in ("val", "test")})
+    measured = measure(
+        SimpleNamespace(loss=loss, empty_classes="zero"),
+        SimpleNamespace(classes=list("abcde"), rows=rows.__getitem__),
+        labels,
+        rows,
+        labels[rows["train"]],
+        3,
+        {split: logits[rows[split]] for split in ("val", "test")},
+    )
     val = logits[rows["val"]], labels[rows["val"]]
-    for name, predicted in (("", scores >= 0), ("tuned_", scores >= tune_thresholds(*val)),
-                            ("tuned_released_", scores > tune_thresholds_released(*val))):
+    for name, predicted in (
+        ("", scores >= 0),
+        ("tuned_", scores >= tune_thresholds(*val)),
+        ("tuned_released_", scores > tune_thresholds_released(*val)),
+    ):
         for key, average in (("OF1", "micro"), ("sample_F1", "samples")):
             expected = 100 * f1_score(truth, predicted, average=average, zero_division=0)
             assert measured.metrics[name + key] == pytest.approx(expected, abs=1e-9)
-    assert len({measured.metrics[f"{name}sample_F1"] for name in ("", "tuned_", "tuned_released_")}) == 3
+    assert (
+        len({measured.metrics[f"{name}sample_F1"] for name in ("", "tuned_", "tuned_released_")})
+        == 3
+    )
     probabilities = 1 / (1 + np.exp(-scale * scores.astype(float)))
     assert measured.predicted_positives == pytest.approx(probabilities.sum(1).mean(), rel=1e-6)

@@ -14,7 +14,9 @@ SIX = ["OP", "OR", "OF1", "CP", "CR", "CF1"]
 
 
 def golden(name):
-    with np.load(Path(__file__).resolve().parents[1] / "golden" / "metrics" / f"{name}.npz") as arrays:
+    with np.load(
+        Path(__file__).resolve().parents[1] / "golden" / "metrics" / f"{name}.npz"
+    ) as arrays:
         return dict(arrays)
 
 
@@ -26,16 +28,28 @@ def sigmoid(logits):
     return 1 / (1 + np.exp(-logits))
 
 
-@given(arrays(np.float64, (12, 4), elements=st.integers(-2, 2)), arrays(np.int8, (12, 4), elements=st.integers(0, 1)))
+@given(
+    arrays(np.float64, (12, 4), elements=st.integers(-2, 2)),
+    arrays(np.int8, (12, 4), elements=st.integers(0, 1)),
+)
 @settings(max_examples=50, deadline=None)
 def test_means_are_scikit_learns(scores, labels):
     predicted = (scores >= 0).astype(int)
     metrics = thresholded_metrics(scores, labels, 0.0)
     functions = {"P": precision_score, "R": recall_score, "F1": f1_score, "IoU": jaccard_score}
-    names = {"OP": ("P", "micro"), "OR": ("R", "micro"), "OF1": ("F1", "micro"), "micro_F1": ("F1", "micro"),
-             "CP": ("P", "macro"), "CR": ("R", "macro"), "macro_F1": ("F1", "macro"),
-             "sample_precision": ("P", "samples"), "sample_recall": ("R", "samples"), "sample_F1": ("F1", "samples"),
-             "sample_IoU": ("IoU", "samples")}
+    names = {
+        "OP": ("P", "micro"),
+        "OR": ("R", "micro"),
+        "OF1": ("F1", "micro"),
+        "micro_F1": ("F1", "micro"),
+        "CP": ("P", "macro"),
+        "CR": ("R", "macro"),
+        "macro_F1": ("F1", "macro"),
+        "sample_precision": ("P", "samples"),
+        "sample_recall": ("R", "samples"),
+        "sample_F1": ("F1", "samples"),
+        "sample_IoU": ("IoU", "samples"),
+    }
     for name, (function, average) in names.items():
         expected = functions[function](labels, predicted, average=average, zero_division=0)
         assert metrics[name] == pytest.approx(100 * expected, abs=1e-9), name
@@ -47,20 +61,28 @@ def test_means_are_scikit_learns(scores, labels):
 def test_cf1_is_not_macro_f1_in_the_golden_case():
     arrays = golden("aam")
     metrics = thresholded_metrics(arrays["logits"], arrays["targets"], 0.0)
-    assert [metrics["CP"], metrics["CR"], metrics["CF1"]] == pytest.approx(100 * arrays["perclass_CP_CR_CF1"])
+    assert [metrics["CP"], metrics["CR"], metrics["CF1"]] == pytest.approx(
+        100 * arrays["perclass_CP_CR_CF1"]
+    )
     assert metrics["macro_F1"] == pytest.approx(100 * arrays["perclass_meanF1"])
     # What deep-object-reid prints as CP, CR, CF1 are means over pictures.
     theirs = ["sample_precision", "sample_recall", "sample_F1", "OP", "OR", "OF1"]
-    assert [metrics[name] for name in theirs] == pytest.approx(100 * arrays["dor_map_pc_rc_fc_po_ro_fo_thr0.5"][1:])
+    assert [metrics[name] for name in theirs] == pytest.approx(
+        100 * arrays["dor_map_pc_rc_fc_po_ro_fo_thr0.5"][1:]
+    )
     assert metrics["exact_match"] == pytest.approx(100 * arrays["dor_exact_match_acc"], rel=1e-6)
-    assert metrics == pytest.approx(thresholded_metrics(sigmoid(arrays["logits"]), arrays["targets"], 0.5))
+    assert metrics == pytest.approx(
+        thresholded_metrics(sigmoid(arrays["logits"]), arrays["targets"], 0.5)
+    )
 
 
 def test_a_strict_rule_with_the_released_thresholds():
     """deep-object-reid's rule drops the picture that a threshold was read from."""
     arrays = golden("aam")
     scores, targets = sigmoid(arrays["logits"]), arrays["targets"]
-    metrics = thresholded_metrics(scores, targets, tune_thresholds_released(scores, targets), strict=True)
+    metrics = thresholded_metrics(
+        scores, targets, tune_thresholds_released(scores, targets), strict=True
+    )
     theirs = ["sample_precision", "sample_recall", "sample_F1", "OP", "OR", "OF1"]
     assert [metrics[name] for name in theirs] == pytest.approx(100 * arrays["dor_with_tuned"][1:])
 
@@ -68,17 +90,33 @@ def test_a_strict_rule_with_the_released_thresholds():
 def test_agrees_with_ml_gcn_and_csra():
     meter, csra = golden("mlgcn"), golden("csra")
     logits, targets = meter["logits"], meter["targets"]
-    assert six(thresholded_metrics(logits, targets, 0.0)) == pytest.approx(meter["mlgcn_bin_diff1_overall"])
-    assert six(top_k_metrics(logits, targets, 3, threshold=0.0)) == pytest.approx(meter["mlgcn_bin_diff1_top3"])
-    assert six(thresholded_metrics(sigmoid(logits), targets, 0.5)) == pytest.approx(csra["csra_coco_metric"])
-    assert six(top_k_metrics(sigmoid(logits), targets, 3, threshold=0.5)) == pytest.approx(csra["csra_coco_top3"])
+    assert six(thresholded_metrics(logits, targets, 0.0)) == pytest.approx(
+        meter["mlgcn_bin_diff1_overall"]
+    )
+    assert six(top_k_metrics(logits, targets, 3, threshold=0.0)) == pytest.approx(
+        meter["mlgcn_bin_diff1_top3"]
+    )
+    assert six(thresholded_metrics(sigmoid(logits), targets, 0.5)) == pytest.approx(
+        csra["csra_coco_metric"]
+    )
+    assert six(top_k_metrics(sigmoid(logits), targets, 3, threshold=0.5)) == pytest.approx(
+        csra["csra_coco_top3"]
+    )
     difficult_ignored = np.choose(csra["targets_voc"] + 1, [0, -1, 1])
     difficult_negative = (csra["targets_voc"] == 1).astype(int)
     logits = csra["logits"]
-    assert six(thresholded_metrics(logits, difficult_ignored, 0.0)) == pytest.approx(csra["csra_voc_metric"])
-    assert six(top_k_metrics(logits, difficult_ignored, 3, threshold=0.0)) == pytest.approx(csra["csra_voc_top3"])
-    assert six(thresholded_metrics(logits, difficult_negative, 0.0)) == pytest.approx(meter["mlgcn_voc_diff1_overall"])
-    assert six(top_k_metrics(logits, difficult_negative, 3, 0.0)) == pytest.approx(meter["mlgcn_voc_diff1_top3"])
+    assert six(thresholded_metrics(logits, difficult_ignored, 0.0)) == pytest.approx(
+        csra["csra_voc_metric"]
+    )
+    assert six(top_k_metrics(logits, difficult_ignored, 3, threshold=0.0)) == pytest.approx(
+        csra["csra_voc_top3"]
+    )
+    assert six(thresholded_metrics(logits, difficult_negative, 0.0)) == pytest.approx(
+        meter["mlgcn_voc_diff1_overall"]
+    )
+    assert six(top_k_metrics(logits, difficult_negative, 3, 0.0)) == pytest.approx(
+        meter["mlgcn_voc_diff1_top3"]
+    )
 
 
 def test_top_k_without_a_threshold_always_predicts_k():
@@ -91,7 +129,9 @@ def test_top_k_without_a_threshold_always_predicts_k():
     assert top_k_metrics(scores, labels, 2, threshold=0.0)["OP"] == 100.0
 
 
-@pytest.mark.parametrize("case", ["plain40x6", "class2_no_positive"])  # their order of ties is numpy's unstable one
+@pytest.mark.parametrize(
+    "case", ["plain40x6", "class2_no_positive"]
+)  # their order of ties is numpy's unstable one
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_at_k_agrees_with_cole(case, k):
     arrays = golden("metrics_cole")
@@ -103,7 +143,9 @@ def test_at_k_by_hand_with_ties():
     scores = np.array([[1.0, 2, 2, 2], [3, 2, 1, 0], [0, 0, 0, 0]])
     labels = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [0, 0, 1, 0]])
     metrics = precision_recall_at_k(scores, labels, 2)
-    assert metrics == pytest.approx({"prec_at_2": 100 * (1 / 2) / 3, "rec_at_2": 100 * (1 / 3) / 3, "top_2": 100 / 3})
+    assert metrics == pytest.approx(
+        {"prec_at_2": 100 * (1 / 2) / 3, "rec_at_2": 100 * (1 / 3) / 3, "top_2": 100 / 3}
+    )
 
 
 def test_wrong_thresholds_and_k_are_refused():

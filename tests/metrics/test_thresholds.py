@@ -8,7 +8,11 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, precision_recall_curve
 
 from mlrepro.metrics.thresholded import thresholded_metrics
-from mlrepro.metrics.thresholds import tune_global_threshold, tune_thresholds, tune_thresholds_released
+from mlrepro.metrics.thresholds import (
+    tune_global_threshold,
+    tune_thresholds,
+    tune_thresholds_released,
+)
 
 AAM = Path(__file__).resolve().parents[1] / "golden" / "metrics" / "aam.npz"
 
@@ -21,11 +25,17 @@ def test_agrees_with_the_nan_safe_golden_thresholds():
         np.testing.assert_allclose(tune_thresholds_released(scores, labels), theirs, rtol=1e-12)
         # Where their search met no 0 / 0 it found the same.
         assert (np.isclose(tuned, theirs) == ~golden["dor_tuning_hit_nan"]).all()
-    metrics = {name: thresholded_metrics(scores, labels, t) for name, t in {"tuned": tuned, "half": 0.5}.items()}
+    metrics = {
+        name: thresholded_metrics(scores, labels, t)
+        for name, t in {"tuned": tuned, "half": 0.5}.items()
+    }
     assert metrics["tuned"]["macro_F1"] > metrics["half"]["macro_F1"]
 
 
-@given(arrays(np.float32, (10, 3), elements=st.integers(-3, 3)), arrays(np.int8, (10, 3), elements=st.integers(0, 1)))
+@given(
+    arrays(np.float32, (10, 3), elements=st.integers(-3, 3)),
+    arrays(np.int8, (10, 3), elements=st.integers(0, 1)),
+)
 @settings(max_examples=30, deadline=None)
 def test_no_threshold_has_a_better_f1(scores, labels):
     for c, threshold in enumerate(tune_thresholds(scores, labels)):
@@ -44,7 +54,10 @@ def test_no_threshold_has_a_better_f1(scores, labels):
         assert overall == np.inf
 
 
-@given(arrays(np.float32, (9, 3), elements=st.integers(-5, 5)), arrays(np.int8, (9, 3), elements=st.integers(0, 1)))
+@given(
+    arrays(np.float32, (9, 3), elements=st.integers(-5, 5)),
+    arrays(np.int8, (9, 3), elements=st.integers(0, 1)),
+)
 @settings(max_examples=200, deadline=None)
 @pytest.mark.filterwarnings("ignore:No positive class found")
 def test_released_is_the_argmax_over_scikit_learns_curve(scores, labels):
@@ -56,10 +69,15 @@ def test_released_is_the_argmax_over_scikit_learns_curve(scores, labels):
 
 
 def test_released_on_classes_that_leave_it_no_choice():
-    scores, labels = np.array([[3.0, 1, 1], [2, 2, 2], [1, 3, 3]]), np.array([[0, 0, -1], [1, 0, -1], [1, 0, -1]])
+    scores, labels = (
+        np.array([[3.0, 1, 1], [2, 2, 2], [1, 3, 3]]),
+        np.array([[0, 0, -1], [1, 0, -1], [1, 0, -1]]),
+    )
     assert tune_thresholds_released(scores, labels).tolist() == [3, 1, np.inf]
     predicted = thresholded_metrics(scores[:, :2], labels[:, :2], np.array([3.0, 1]), strict=True)
-    assert predicted["OR"] == predicted["OP"] == 0 and predicted["label_accuracy"] == pytest.approx(100 * 2 / 6)
+    assert predicted["OR"] == predicted["OP"] == 0 and predicted["label_accuracy"] == pytest.approx(
+        100 * 2 / 6
+    )
 
 
 def test_ignored_pictures_do_not_move_a_threshold():
@@ -67,5 +85,7 @@ def test_ignored_pictures_do_not_move_a_threshold():
     assert tune_thresholds(scores, labels) == [2.0]
     assert tune_global_threshold(scores, labels) == 2.0
     metrics = thresholded_metrics(scores, labels, 2.0)
-    assert metrics["OF1"] == metrics["exact_match"] == metrics["label_accuracy"] == pytest.approx(100)
+    assert (
+        metrics["OF1"] == metrics["exact_match"] == metrics["label_accuracy"] == pytest.approx(100)
+    )
     assert metrics["all_negative_accuracy"] == pytest.approx(100 / 3)

@@ -25,7 +25,9 @@ def fill(key: str, shape: list[int]) -> torch.Tensor:
         z *= 0.05
     elif leaf == "running_var":
         z = 1 + 0.2 * np.abs(z)
-    elif leaf in ("cls_token", "pos_embed", "relative_position_bias_table") or key.endswith("query_embed.weight"):
+    elif leaf in ("cls_token", "pos_embed", "relative_position_bias_table") or key.endswith(
+        "query_embed.weight"
+    ):
         pass
     elif len(shape) >= 2 and leaf != "b":
         fan = {"W": shape[-1], "duplicate_pooling": shape[1]}.get(leaf, math.prod(shape[1:]))
@@ -57,5 +59,7 @@ def golden_model(path: Path) -> tuple[dict, dict, dict[str, torch.Tensor]]:
     for key, shape, crc in filled:
         if key.split(".")[-1] not in NOT_FILLED:
             state[key] = fill(key, json.loads(str(shape)))
-            assert zlib.crc32(state[key].numpy().tobytes()) == crc, f"the fill rule is not followed at {key}"
+            assert zlib.crc32(state[key].numpy().tobytes()) == crc, (
+                f"the fill rule is not followed at {key}"
+            )
     return arrays, json.loads(str(arrays["meta"])), state

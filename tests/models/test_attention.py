@@ -23,14 +23,19 @@ def by_hand(model: Classifier, pictures: torch.Tensor) -> torch.Tensor:
     t = first(t, labels, key, memory)
     wq, wk, _ = last.multihead_attn.in_proj_weight.chunk(3)
     bq, bk, _ = last.multihead_attn.in_proj_bias.chunk(3)
-    q, k = ((x @ w.T + b).unflatten(2, (HEADS, -1)).transpose(1, 2) for x, w, b in ((t + labels, wq, bq), (key, wk, bk)))
+    q, k = (
+        (x @ w.T + b).unflatten(2, (HEADS, -1)).transpose(1, 2)
+        for x, w, b in ((t + labels, wq, bq), (key, wk, bk))
+    )
     return (q @ k.transpose(2, 3) / q.shape[3] ** 0.5).softmax(3).mean(1)
 
 
 def test_maps_are_the_attention_weights_and_leave_the_logits_alone():
     torch.manual_seed(0)
     backbone = Backbone("test_resnet", 96)
-    model = Classifier(backbone, create_head("query2label", backbone.channels, 5, (3, 3), heads=HEADS, ffn=16))
+    model = Classifier(
+        backbone, create_head("query2label", backbone.channels, 5, (3, 3), heads=HEADS, ffn=16)
+    )
     pictures = torch.randn(2, 3, 96, 96)
     logits, maps = cross_attention(model.train(), pictures)  # dropout would change the weights
     with torch.inference_mode():

@@ -9,17 +9,26 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF, PLAIN = ((0.5,) * 3, (0.5,) * 3), ((0.0,) * 3, (1.0,) * 3)
 
 
-@pytest.mark.parametrize("name, resolution, channels, size, normalisation", [
-    ("cvt_w24", 384, 1024, 24, IMAGENET),
-    ("alexnet", 256, 4096, 1, IMAGENET),
-    ("googlenet", 256, 1024, 8, IMAGENET),
-    ("tresnet_l", 448, 2432, 14, PLAIN),
-    ("tf_efficientnetv2_s_in21k", 448, 1280, 14, HALF),
-    ("swin_large_patch4_window12_384", 384, 1536, 12, IMAGENET),
-    ("deit_small_patch16_224", 448, 384, 28, IMAGENET),  # its position table is made for the run's resolution
-    ("densenet161", 224, 2208, 7, IMAGENET),
-    ("test_vit", 224, 64, 14, HALF),
-])
+@pytest.mark.parametrize(
+    "name, resolution, channels, size, normalisation",
+    [
+        ("cvt_w24", 384, 1024, 24, IMAGENET),
+        ("alexnet", 256, 4096, 1, IMAGENET),
+        ("googlenet", 256, 1024, 8, IMAGENET),
+        ("tresnet_l", 448, 2432, 14, PLAIN),
+        ("tf_efficientnetv2_s_in21k", 448, 1280, 14, HALF),
+        ("swin_large_patch4_window12_384", 384, 1536, 12, IMAGENET),
+        (
+            "deit_small_patch16_224",
+            448,
+            384,
+            28,
+            IMAGENET,
+        ),  # its position table is made for the run's resolution
+        ("densenet161", 224, 2208, 7, IMAGENET),
+        ("test_vit", 224, 64, 14, HALF),
+    ],
+)
 def test_maps_and_normalisation(name, resolution, channels, size, normalisation):
     assert map_size(name, resolution) == (size, size)
     with torch.device("meta"):
@@ -44,20 +53,28 @@ def test_alexnet_keeps_its_hidden_layers():
     torch.manual_seed(0)
     whole, backbone = torchvision.models.alexnet().eval(), Backbone("alexnet", 128).eval()
     loaded = backbone.net.load_state_dict(whole.state_dict(), strict=False)
-    assert (loaded.missing_keys, loaded.unexpected_keys) == ([], ["classifier.6.weight", "classifier.6.bias"])
+    assert (loaded.missing_keys, loaded.unexpected_keys) == (
+        [],
+        ["classifier.6.weight", "classifier.6.bias"],
+    )
     pictures = torch.randn(2, 3, 128, 128)
     with torch.inference_mode():
-        torch.testing.assert_close(whole.classifier[6](backbone(pictures).flatten(1)), whole(pictures))
+        torch.testing.assert_close(
+            whole.classifier[6](backbone(pictures).flatten(1)), whole(pictures)
+        )
 
 
-@pytest.mark.parametrize("name, resolution, remedy", [
-    ("resnet_101", 224, "did you mean 'resnet101'"),
-    ("cvt_w42", 384, "did you mean 'cvt_w24'"),
-    ("tf_efficientnetv2_s_in12k", 384, "did you mean 'tf_efficientnetv2_s_in21k'"),
-    ("tresnet_l", 238, "resolution: .* the nearest it takes: 236 or 240"),
-    ("alexnet", 32, "the nearest it takes: 64"),
-    ("maxvit_tiny_tf_224", 230, "the nearest it takes: 224 or 256"),
-])
+@pytest.mark.parametrize(
+    "name, resolution, remedy",
+    [
+        ("resnet_101", 224, "did you mean 'resnet101'"),
+        ("cvt_w42", 384, "did you mean 'cvt_w24'"),
+        ("tf_efficientnetv2_s_in12k", 384, "did you mean 'tf_efficientnetv2_s_in21k'"),
+        ("tresnet_l", 238, "resolution: .* the nearest it takes: 236 or 240"),
+        ("alexnet", 32, "the nearest it takes: 64"),
+        ("maxvit_tiny_tf_224", 230, "the nearest it takes: 224 or 256"),
+    ],
+)
 def test_errors_offer_what_is_valid(name, resolution, remedy):
     with pytest.raises(InputError, match=remedy):
         create_backbone(name, "none", resolution)

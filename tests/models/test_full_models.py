@@ -15,11 +15,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mlrepro.errors import InputError
 from mlrepro.models.backbones import Backbone
-from mlrepro.models.checkpoints import official_to_timm_swin, official_to_timm_tresnet, split_authors_state
+from mlrepro.models.checkpoints import (
+    official_to_timm_swin,
+    official_to_timm_tresnet,
+    split_authors_state,
+)
 from mlrepro.models.cvt import CvTW24
 from mlrepro.models.heads import create_head
 
 GOLDEN = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "full_models"
+
 
 def load_golden(name: str) -> tuple[dict, dict, dict[str, torch.Tensor]]:
     path = GOLDEN / f"{name}.npz"
@@ -28,11 +33,16 @@ def load_golden(name: str) -> tuple[dict, dict, dict[str, torch.Tensor]]:
     return golden_model(path)
 
 
-def check(arrays: dict, state: dict, backbone: nn.Module, head: nn.Module, size: int, double: bool) -> None:
+def check(
+    arrays: dict, state: dict, backbone: nn.Module, head: nn.Module, size: int, double: bool
+) -> None:
     """Loads the official state strictly into our modules and compares the logits of the golden image."""
     image = picture(size)
     if double:
-        state = {key: value.double() if value.is_floating_point() else value for key, value in state.items()}
+        state = {
+            key: value.double() if value.is_floating_point() else value
+            for key, value in state.items()
+        }
         backbone, head, image = backbone.double(), head.double(), image.double()
     backbone_state, head_state = split_authors_state(state)
     getattr(backbone, "net", backbone).load_state_dict(backbone_state, assign=True)
@@ -53,13 +63,16 @@ def flops(module: nn.Module, inputs: torch.Tensor) -> int:
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("name, network", [
-    ("Q2L-R101-448", "resnet101"),
-    ("Q2L-TResL_22k-448", "tresnet_v2_l"),
-    ("Q2L-TResL-448-K20-keep_other", "tresnet_l"),
-    ("Q2L-SwinL-384", "swin_large_patch4_window12_384"),
-    ("Q2L-CvT_w24-384", "cvt_w24"),
-])
+@pytest.mark.parametrize(
+    "name, network",
+    [
+        ("Q2L-R101-448", "resnet101"),
+        ("Q2L-TResL_22k-448", "tresnet_v2_l"),
+        ("Q2L-TResL-448-K20-keep_other", "tresnet_l"),
+        ("Q2L-SwinL-384", "swin_large_patch4_window12_384"),
+        ("Q2L-CvT_w24-384", "cvt_w24"),
+    ],
+)
 def test_query2label(name, network):
     arrays, meta, state = load_golden(name)
     config, (_, channels, *map_size) = meta["config"], arrays["feature_shape"].tolist()
@@ -68,34 +81,64 @@ def test_query2label(name, network):
             backbone = CvTW24()
     else:
         backbone = Backbone(network, config["img_size"])
-    head = create_head("query2label", channels, config["num_class"], map_size, heads=config["nheads"],
-                       ffn=config["dim_feedforward"],
-                       keep_self_attention="other" if config["keep_other_self_attn_dec"] else "none")
+    head = create_head(
+        "query2label",
+        channels,
+        config["num_class"],
+        map_size,
+        heads=config["nheads"],
+        ffn=config["dim_feedforward"],
+        keep_self_attention="other" if config["keep_other_self_attn_dec"] else "none",
+    )
     check(arrays, state, backbone, head, config["img_size"], double=network == "tresnet_v2_l")
 
 
-@pytest.mark.parametrize("name, network, head, options, double", [
-    ("MLDecoder-TResNet-M-224", "tresnet_m", "ml_decoder", {}, True),
-    ("MLDecoder-TResNet-M-224-OpenImages9605", "tresnet_m", "ml_decoder", {"groups": 200}, False),
-    ("ASL-TResNet-M-224", "tresnet_m", "gap", {}, True),
-    ("CSRA-R101-448-H4-lam0.5-K80", "resnet101", "csra", {"heads": 4, "lam": 0.5}, False),
-    ("CSRA-ViT-B16-224-H1-lam0.3-K14", "vit_base_patch16_224", "csra", {"heads": 1, "lam": 0.3}, True),
-    ("MLGCN-R101-448-VOC", "resnet101", "mlgcn", {"words": "inp", "A": "A"}, True),
-    ("SPML-R50-448-K20", "resnet50", "gap", {}, True),
-])
+@pytest.mark.parametrize(
+    "name, network, head, options, double",
+    [
+        ("MLDecoder-TResNet-M-224", "tresnet_m", "ml_decoder", {}, True),
+        (
+            "MLDecoder-TResNet-M-224-OpenImages9605",
+            "tresnet_m",
+            "ml_decoder",
+            {"groups": 200},
+            False,
+        ),
+        ("ASL-TResNet-M-224", "tresnet_m", "gap", {}, True),
+        ("CSRA-R101-448-H4-lam0.5-K80", "resnet101", "csra", {"heads": 4, "lam": 0.5}, False),
+        (
+            "CSRA-ViT-B16-224-H1-lam0.3-K14",
+            "vit_base_patch16_224",
+            "csra",
+            {"heads": 1, "lam": 0.3},
+            True,
+        ),
+        ("MLGCN-R101-448-VOC", "resnet101", "mlgcn", {"words": "inp", "A": "A"}, True),
+        ("SPML-R50-448-K20", "resnet50", "gap", {}, True),
+    ],
+)
 def test_other_models(name, network, head, options, double):
     arrays, meta, state = load_golden(name)
-    options = {key: arrays[value] if isinstance(value, str) else value for key, value in options.items()}
+    options = {
+        key: arrays[value] if isinstance(value, str) else value for key, value in options.items()
+    }
     if head == "mlgcn":
         state["A"] = torch.from_numpy(arrays["A"])
-    num_classes, channels, size = arrays["logits"].shape[1], arrays["feature_shape"][1].item(), meta["input_size"]
+    num_classes, channels, size = (
+        arrays["logits"].shape[1],
+        arrays["feature_shape"][1].item(),
+        meta["input_size"],
+    )
     classifier = create_head(head, channels, num_classes, None, **options)
     check(arrays, state, Backbone(network, size), classifier, size, double)
 
 
 def test_costs_are_those_of_the_authors_code():
     with torch.device("meta"):
-        backbone, head = CvTW24().eval(), create_head("query2label", 2048, 80, (14, 14), ffn=8192).eval()
+        backbone, head = (
+            CvTW24().eval(),
+            create_head("query2label", 2048, 80, (14, 14), ffn=8192).eval(),
+        )
         image, features = torch.empty(1, 3, 384, 384), torch.empty(1, 2048, 14, 14)
     assert sum(parameter.numel() for parameter in backbone.parameters()) == 276_171_392
     assert flops(backbone, image) == 388_441_260_032
@@ -104,9 +147,14 @@ def test_costs_are_those_of_the_authors_code():
 
 def test_tresnet_takes_negative_weights_and_either_kind_of_batch_norm():
     key = "body.layer1.0.conv1.1"
-    state = {f"{key}.weight": torch.tensor([-1.5, 2.0]), "body.layer1.0.conv1.0.weight": torch.ones(1)}
+    state = {
+        f"{key}.weight": torch.tensor([-1.5, 2.0]),
+        "body.layer1.0.conv1.0.weight": torch.ones(1),
+    }
     converted = official_to_timm_tresnet(state)
-    assert converted["body.layer1.0.conv1.bn.weight"].tolist() == pytest.approx([1.50001, 2.00001], abs=1e-7)
+    assert converted["body.layer1.0.conv1.bn.weight"].tolist() == pytest.approx(
+        [1.50001, 2.00001], abs=1e-7
+    )
     assert set(converted) == {"body.layer1.0.conv1.bn.weight", "body.layer1.0.conv1.conv.weight"}
     counted = official_to_timm_tresnet(state | {f"{key}.num_batches_tracked": torch.tensor(3)})
     assert counted["body.layer1.0.conv1.bn.num_batches_tracked"] == 3
@@ -114,11 +162,15 @@ def test_tresnet_takes_negative_weights_and_either_kind_of_batch_norm():
 
 def test_swin_constants_are_checked_and_dropped():
     window2 = torch.tensor([[4, 3, 1, 0], [5, 4, 2, 1], [7, 6, 4, 3], [8, 7, 5, 4]])
-    state = {"layers.0.blocks.1.attn.relative_position_index": window2,
-             "layers.0.blocks.1.attn_mask": torch.zeros(4, 4, 4),
-             "layers.0.downsample.norm.weight": torch.ones(8)}
+    state = {
+        "layers.0.blocks.1.attn.relative_position_index": window2,
+        "layers.0.blocks.1.attn_mask": torch.zeros(4, 4, 4),
+        "layers.0.downsample.norm.weight": torch.ones(8),
+    }
     assert list(official_to_timm_swin(state)) == ["layers.1.downsample.norm.weight"]
-    index = {"layers.0.blocks.0.attn.relative_position_index": torch.zeros(144, 144, dtype=torch.long)}
+    index = {
+        "layers.0.blocks.0.attn.relative_position_index": torch.zeros(144, 144, dtype=torch.long)
+    }
     with pytest.raises(InputError, match="relative positions"):
         official_to_timm_swin(index)
 
@@ -126,4 +178,3 @@ def test_swin_constants_are_checked_and_dropped():
 def test_unknown_checkpoint_is_refused():
     with pytest.raises(InputError, match="stem.weight"):
         split_authors_state({"stem.weight": torch.zeros(1)})
-

@@ -34,20 +34,25 @@ def test_every_head_gives_trainable_logits(name):
     assert logits.shape == (2, 5)
     logits.square().sum().backward()
     trainable = [parameter for parameter in head.parameters() if parameter.requires_grad]
-    assert all(torch.isfinite(parameter.grad).all() and parameter.grad.any() for parameter in trainable)
+    assert all(
+        torch.isfinite(parameter.grad).all() and parameter.grad.any() for parameter in trainable
+    )
 
 
-@pytest.mark.parametrize("name, options, message", [
-    ("query2labels", {}, "did you mean 'query2label'"),
-    ("csra", {"head": 4}, "did you mean 'heads'"),
-    ("csra", {"heads": 3}, "temperatures"),
-    ("gap", {"pooling": "max"}, "'pooling' is none of head 'gap'"),
-    ("query2label", {"hidden": 8}, "keep_input_proj"),
-    ("query2label", {"keep_self_attention": "first"}, "none, other, both"),
-    ("ml_decoder", {"groups": 6}, "number of classes"),
-    ("mlgcn", {"words": torch.eye(4), "A": torch.eye(4)}, "classes.json"),
-    ("mlgcn", {"words": torch.eye(5), "A": torch.zeros(5, 5)}, "self-loops"),
-])
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("query2labels", {}, "did you mean 'query2label'"),
+        ("csra", {"head": 4}, "did you mean 'heads'"),
+        ("csra", {"heads": 3}, "temperatures"),
+        ("gap", {"pooling": "max"}, "'pooling' is none of head 'gap'"),
+        ("query2label", {"hidden": 8}, "keep_input_proj"),
+        ("query2label", {"keep_self_attention": "first"}, "none, other, both"),
+        ("ml_decoder", {"groups": 6}, "number of classes"),
+        ("mlgcn", {"words": torch.eye(4), "A": torch.eye(4)}, "classes.json"),
+        ("mlgcn", {"words": torch.eye(5), "A": torch.zeros(5, 5)}, "self-loops"),
+    ],
+)
 def test_bad_settings_are_explained(name, options, message):
     with pytest.raises(InputError, match=message):
         create_head(name, 16, 5, (3, 2), **options)
@@ -61,7 +66,9 @@ def test_query2label_refuses_a_map_of_another_size():
 # --- pooling ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name, pooled", [("gap", [2.5, 1.0]), ("gmp", [4.0, 3.0]), ("gapgmp", [6.5, 4.0])])
+@pytest.mark.parametrize(
+    "name, pooled", [("gap", [2.5, 1.0]), ("gmp", [4.0, 3.0]), ("gapgmp", [6.5, 4.0])]
+)
 def test_pooling(name, pooled):
     head = create_head(name, 2, 3, None)
     features = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[3.0, -1.0], [1.0, 1.0]]]])
@@ -71,10 +78,14 @@ def test_pooling(name, pooled):
 def test_angular_layer_gives_cosines():
     path = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "aam" / "aam_loss.npz"
     if not path.exists():
-        pytest.skip("no ../shared/golden: the angular layer's golden vectors are not in this checkout")
+        pytest.skip(
+            "no ../shared/golden: the angular layer's golden vectors are not in this checkout"
+        )
     golden = np.load(path)
     head = create_head("gap", 12, 5, None, angular=True)
-    head.fc.weight.data = torch.from_numpy(golden["angle_weight"]) * torch.arange(1, 6)  # the length must not matter
+    head.fc.weight.data = torch.from_numpy(golden["angle_weight"]) * torch.arange(
+        1, 6
+    )  # the length must not matter
     features = torch.from_numpy(golden["angle_x"])[:, :, None, None]
     torch.testing.assert_close(head(features), torch.from_numpy(golden["angle_cos"]), **CLOSE)
 
@@ -89,15 +100,29 @@ Q2L_NAMES = [name for name in Q2L_CONFIGS if f"{name}/logits" in Q2L]
 def query2label(config: dict) -> torch.nn.Module:
     kept = {(False, False): "none", (False, True): "other", (True, True): "both"}
     return create_head(
-        "query2label", config["in_channels"], config["num_class"], (config["H"], config["W"]),
-        hidden=config["hidden_dim"], heads=config["nheads"], ffn=config["dim_feedforward"], dropout=config["dropout"],
-        enc_layers=config["enc_layers"], dec_layers=config["dec_layers"], keep_input_proj=config["keep_input_proj"],
-        keep_self_attention=kept[config["keep_first_self_attn_dec"], config["keep_other_self_attn_dec"]])
+        "query2label",
+        config["in_channels"],
+        config["num_class"],
+        (config["H"], config["W"]),
+        hidden=config["hidden_dim"],
+        heads=config["nheads"],
+        ffn=config["dim_feedforward"],
+        dropout=config["dropout"],
+        enc_layers=config["enc_layers"],
+        dec_layers=config["dec_layers"],
+        keep_input_proj=config["keep_input_proj"],
+        keep_self_attention=kept[
+            config["keep_first_self_attn_dec"], config["keep_other_self_attn_dec"]
+        ],
+    )
 
 
 @pytest.mark.parametrize("name", Q2L_CONFIGS)
 def test_query2label_parameters_are_the_authors(name):
-    state, shapes = query2label(Q2L_CONFIGS[name]["config"]).state_dict(), dict(Q2L_CONFIGS[name]["state_dict"])
+    state, shapes = (
+        query2label(Q2L_CONFIGS[name]["config"]).state_dict(),
+        dict(Q2L_CONFIGS[name]["state_dict"]),
+    )
     del shapes["backbone.pos.pe"]
     assert {key: list(value.shape) for key, value in state.items()} == shapes
 
@@ -106,7 +131,9 @@ def test_query2label_parameters_are_the_authors(name):
 def test_query2label_agrees_with_the_authors(name):
     head = query2label(Q2L_CONFIGS[name]["config"]).eval()
     prefix = f"{name}/state/"
-    state = {key.removeprefix(prefix): value for key, value in Q2L.items() if key.startswith(prefix)}
+    state = {
+        key.removeprefix(prefix): value for key, value in Q2L.items() if key.startswith(prefix)
+    }
     torch.testing.assert_close(head.positions, state.pop("backbone.pos.pe"), **CLOSE)
     head.load_state_dict(state)
     source = Q2L[f"{name}/src"].requires_grad_()
@@ -116,7 +143,9 @@ def test_query2label_agrees_with_the_authors(name):
     torch.testing.assert_close(source.grad, Q2L[f"{name}/grad_src"], **CLOSE)
 
 
-@pytest.mark.parametrize("key", [key for key in Q2L if key.startswith("pos/") and key.endswith("_sum")])
+@pytest.mark.parametrize(
+    "key", [key for key in Q2L if key.startswith("pos/") and key.endswith("_sum")]
+)
 def test_sine_positions_of_the_real_sizes(key):
     channels, size = key.removeprefix("pos/").removesuffix("_sum").split("_")
     height, width = map(int, size.split("x"))
@@ -134,7 +163,11 @@ def test_query2label_starts_from_the_authors_weights():
     groupwise = GroupWiseLinear(5, 32).state_dict()
     drawn = {f"transformer.{key}": value for key, value in transformer.items()}
     drawn |= {f"groupwise.{key}": value for key, value in groupwise.items()}
-    initial = {key.removeprefix("init_seed0/"): value for key, value in Q2L.items() if key.startswith("init_seed0/")}
+    initial = {
+        key.removeprefix("init_seed0/"): value
+        for key, value in Q2L.items()
+        if key.startswith("init_seed0/")
+    }
     assert initial
     for key, value in initial.items():
         torch.testing.assert_close(drawn[key], value, rtol=0, atol=0)
@@ -142,7 +175,9 @@ def test_query2label_starts_from_the_authors_weights():
 
 # --- ML-Decoder ------------------------------------------------------------------------------------------------------
 
-ML_DECODER = sorted(path.name.removesuffix("_io.npz") for path in (GOLDEN / "mldecoder").glob("*_io.npz"))
+ML_DECODER = sorted(
+    path.name.removesuffix("_io.npz") for path in (GOLDEN / "mldecoder").glob("*_io.npz")
+)
 
 
 @pytest.mark.parametrize("case", ML_DECODER)
@@ -151,8 +186,15 @@ def test_ml_decoder_agrees_with_the_authors(case):
     state = load_file(GOLDEN / "mldecoder" / f"{case}_state.safetensors")
     state = {key.removeprefix("decoder."): value for key, value in state.items()}
     features = golden["x"].requires_grad_()
-    head = create_head("ml_decoder", features.shape[1], golden["logits"].shape[1], None, embedding=32,
-                       groups=len(state["query_embed.weight"]), angular=case.startswith("aam")).eval()
+    head = create_head(
+        "ml_decoder",
+        features.shape[1],
+        golden["logits"].shape[1],
+        None,
+        embedding=32,
+        groups=len(state["query_embed.weight"]),
+        angular=case.startswith("aam"),
+    ).eval()
     head.load_state_dict(state)
     logits = head(features)
     torch.testing.assert_close(logits, golden["logits"], **CLOSE)
@@ -164,9 +206,13 @@ def test_ml_decoder_agrees_with_the_authors(case):
         torch.testing.assert_close(head.duplicate_pooling_bias.grad, golden["grad_bias"], **CLOSE)
 
 
-@pytest.mark.parametrize("num_classes, channels, groups, parameters", [
-    (80, 2048, None, 7_212_112), (20, 1280, None, 6_530_068), (9605, 2048, 200, 14_778_757)])
-def test_ml_decoder_has_as_many_parameters_as_the_authors(num_classes, channels, groups, parameters):
+@pytest.mark.parametrize(
+    "num_classes, channels, groups, parameters",
+    [(80, 2048, None, 7_212_112), (20, 1280, None, 6_530_068), (9605, 2048, 200, 14_778_757)],
+)
+def test_ml_decoder_has_as_many_parameters_as_the_authors(
+    num_classes, channels, groups, parameters
+):
     with torch.device("meta"):
         head = create_head("ml_decoder", channels, num_classes, None, groups=groups)
     assert sum(parameter.numel() for parameter in head.parameters()) == parameters
@@ -185,13 +231,19 @@ def test_ml_decoder_cuts_the_surplus_of_the_last_group():
 CSRA = tensors("csra/csra.npz")
 
 
-@pytest.mark.parametrize("case", [key.removesuffix("_logits") for key in CSRA if key.endswith("_logits")])
+@pytest.mark.parametrize(
+    "case", [key.removesuffix("_logits") for key in CSRA if key.endswith("_logits")]
+)
 def test_csra_agrees_with_the_authors(case):
     weights, features = CSRA[f"{case}_weights"], CSRA[f"{case}_x"].requires_grad_()
     heads, num_classes, channels = weights.shape
     assert [99 if t == torch.inf else t for t in TEMPERATURES[heads]] == CSRA[f"{case}_T"].tolist()
-    head = create_head("csra", channels, num_classes, None, heads=heads, lam=float(case.split("lam")[1]))
-    authors = {f"multi_head.{i}.head.weight": weight[:, :, None, None] for i, weight in enumerate(weights)}
+    head = create_head(
+        "csra", channels, num_classes, None, heads=heads, lam=float(case.split("lam")[1])
+    )
+    authors = {
+        f"multi_head.{i}.head.weight": weight[:, :, None, None] for i, weight in enumerate(weights)
+    }
     head.load_state_dict(from_authors_csra(authors))
     logits = head(features)
     torch.testing.assert_close(logits, CSRA[f"{case}_logits"], **CLOSE)

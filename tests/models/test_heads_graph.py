@@ -13,7 +13,9 @@ from mlrepro.models.heads.graph import normalize_adjacency
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "mlgcn"
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 ADJACENCY = dict(np.load(GOLDEN / "adjacency.npz"))
-REWEIGHTING = {key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "dor_gcn_gat.npz").items()}
+REWEIGHTING = {
+    key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "dor_gcn_gat.npz").items()
+}
 
 
 @pytest.mark.parametrize("key", [key for key in ADJACENCY if "A_t" in key])
@@ -36,7 +38,9 @@ def test_cooccurrence_counts_images():
 
 
 def test_ml_gcn_agrees_with_the_authors():
-    golden = {key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "gcn_forward.npz").items()}
+    golden = {
+        key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "gcn_forward.npz").items()
+    }
     head = create_head("mlgcn", 12, 6, None, words=golden["inp"], A=golden["A"], hidden=16)
     head.load_state_dict({"gc1.weight": golden["w1"], "gc2.weight": golden["w2"]}, strict=False)
     torch.testing.assert_close(head.class_weights(), golden["x2"], **CLOSE)
@@ -44,14 +48,29 @@ def test_ml_gcn_agrees_with_the_authors():
     torch.testing.assert_close(head(golden["featmap"]), golden["pooled"] @ golden["x2"].T, **CLOSE)
 
 
-@pytest.mark.parametrize("case", [key.removesuffix("_logits") for key in REWEIGHTING if key.endswith("_logits")])
+@pytest.mark.parametrize(
+    "case", [key.removesuffix("_logits") for key in REWEIGHTING if key.endswith("_logits")]
+)
 def test_graph_reweighting_agrees_with_the_authors(case):
     layer, pooling, loss = case.split("_", 2)
     prefix = f"{case}_sd."
-    state = {key.removeprefix(prefix): value for key, value in REWEIGHTING.items() if key.startswith(prefix)}
+    state = {
+        key.removeprefix(prefix): value
+        for key, value in REWEIGHTING.items()
+        if key.startswith(prefix)
+    }
     features = REWEIGHTING[f"{case}_feat"]
-    head = create_head("graph", features.shape[1], 6, None, words=REWEIGHTING["word"], A=state["A"],
-                       layer={"gan": "gat", "gcn": "gcn"}[layer], pooling=pooling, angular=loss == "am_binary").eval()
+    head = create_head(
+        "graph",
+        features.shape[1],
+        6,
+        None,
+        words=REWEIGHTING["word"],
+        A=state["A"],
+        layer={"gan": "gat", "gcn": "gcn"}[layer],
+        pooling=pooling,
+        angular=loss == "am_binary",
+    ).eval()
     head.load_state_dict(state)
     torch.testing.assert_close(head.gates(), REWEIGHTING[f"{case}_gate"], **CLOSE)
     torch.testing.assert_close(head(features), REWEIGHTING[f"{case}_logits"], **CLOSE)
@@ -79,8 +98,18 @@ def test_precomputed_gates_serve_inference_only():
 
 def test_the_gated_map_may_go_to_ml_decoder():
     torch.manual_seed(0)
-    head = create_head("graph", 12, 6, None, words=torch.randn(6, 8), A=torch.eye(6), pooling="ml_decoder", embedding=16, ffn=32,
-                       angular=True).eval()
+    head = create_head(
+        "graph",
+        12,
+        6,
+        None,
+        words=torch.randn(6, 8),
+        A=torch.eye(6),
+        pooling="ml_decoder",
+        embedding=16,
+        ffn=32,
+        angular=True,
+    ).eval()
     features = torch.randn(2, 12, 4, 4)
     decoder = create_head("ml_decoder", 12, 6, None, embedding=16, ffn=32, angular=True).eval()
     decoder.load_state_dict(head.head.state_dict())

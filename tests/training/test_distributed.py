@@ -48,7 +48,11 @@ CASES = {
     "role": SINGLE | {"loss": {"name": "role", "expected_positives": 2.0}},
     "epr": SINGLE | {"loss": {"name": "epr", "expected_positives": 2.0}},
     "ll_cp": SINGLE | {"loss": {"name": "ll_cp", "delta_rel": 20.0}, "epochs": 3},
-    "strategy": {"loss": {"name": "bce"}, "ema": 0.8, "optimizer": SGD | {"sam_rho": 0.05, "clip_norm": 0.1}},
+    "strategy": {
+        "loss": {"name": "bce"},
+        "ema": 0.8,
+        "optimizer": SGD | {"sam_rho": 0.05, "clip_norm": 0.1},
+    },
 }
 
 
@@ -71,21 +75,52 @@ def outcome(changes: dict) -> dict:
     loss = create_loss(run.loss, targets, None, torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 6))
-    progress = fit(run, 0, model, loss, inputs, targets, labels, rows, None if RANK else Memory(), CPU, lambda _: None,
-                   lambda _: None)
+    progress = fit(
+        run,
+        0,
+        model,
+        loss,
+        inputs,
+        targets,
+        labels,
+        rows,
+        None if RANK else Memory(),
+        CPU,
+        lambda _: None,
+        lambda _: None,
+    )
     scores = predict(model, inputs, rows["val"], CPU)
     one = predict(model, inputs, rows["val"][:1], CPU)  # fewer rows than processes
-    return {"weights": model.state_dict(), "best": progress.best["weights"], "loss": loss.state_dict(), "scores": scores,
-            "one": one, "history": progress.history, "scored": inputs.scored[-2], "val": rows["val"]}
+    return {
+        "weights": model.state_dict(),
+        "best": progress.best["weights"],
+        "loss": loss.state_dict(),
+        "scores": scores,
+        "one": one,
+        "history": progress.history,
+        "scored": inputs.scored[-2],
+        "val": rows["val"],
+    }
 
 
 ONE_MACHINE = ("--standalone", "--nproc-per-node", "2")
 
 
-def torchrun(repository: Path, *arguments: str, options: tuple[str, ...] = ONE_MACHINE) -> subprocess.Popen:
+def torchrun(
+    repository: Path, *arguments: str, options: tuple[str, ...] = ONE_MACHINE
+) -> subprocess.Popen:
     command = [sys.executable, "-m", "torch.distributed.run", *options, *arguments]
-    environment = os.environ | OFF | {"PYTHONPATH": os.pathsep.join(sys.path)}  # the folders of the tests too
-    return subprocess.Popen(command, cwd=repository, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = (
+        os.environ | OFF | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    )  # the folders of the tests too
+    return subprocess.Popen(
+        command,
+        cwd=repository,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def finished(process: subprocess.Popen) -> str:
@@ -109,8 +144,11 @@ def test_two_processes_end_with_the_weights_of_one(two, name):
         for part in ("weights", "best", "loss"):
             torch.testing.assert_close(found[part], wanted[part], rtol=0, atol=1e-5)
         for key in ("val_mAP", "train_loss", "lr"):
-            np.testing.assert_allclose([entry[key] for entry in found["history"]],
-                                       [entry[key] for entry in wanted["history"]], rtol=1e-5)
+            np.testing.assert_allclose(
+                [entry[key] for entry in found["history"]],
+                [entry[key] for entry in wanted["history"]],
+                rtol=1e-5,
+            )
     for part in ("weights", "loss"):  # to the bit
         for key in wanted[part]:
             assert torch.equal(ranks[0][part][key], ranks[1][part][key])
@@ -120,7 +158,9 @@ def test_two_processes_end_with_the_weights_of_one(two, name):
 
 def test_each_row_is_scored_once_and_the_scores_are_in_the_order_of_the_rows(two):
     ranks, wanted = [process["bce"] for process in two], outcome(CASES["bce"])
-    np.testing.assert_array_equal(np.concatenate([found["scored"] for found in ranks]), wanted["val"])
+    np.testing.assert_array_equal(
+        np.concatenate([found["scored"] for found in ranks]), wanted["val"]
+    )
     assert [len(found["scored"]) for found in ranks] == [6, 5]
     for found in ranks:
         np.testing.assert_allclose(found["scores"], wanted["scores"], atol=1e-5)
@@ -139,10 +179,15 @@ def server() -> dist.TCPStore:
     return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
-def parts(server: dist.TCPStore, ranks: tuple[int, ...], world: int, seconds: int) -> list[dist.Store | None]:
+def parts(
+    server: dist.TCPStore, ranks: tuple[int, ...], world: int, seconds: int
+) -> list[dist.Store | None]:
     """What processes of these ranks get that come one after the other; None for one that waits in vain."""
+
     def part(rank: int) -> dist.Store | None:
-        store = dist.TCPStore("127.0.0.1", server.port, is_master=False, timeout=timedelta(seconds=seconds))
+        store = dist.TCPStore(
+            "127.0.0.1", server.port, is_master=False, timeout=timedelta(seconds=seconds)
+        )
         try:
             return fresh(store, rank, world)
         except TimeoutError as error:
@@ -194,13 +239,18 @@ def worker(parents: list[int], rank: int) -> int:
     raise AssertionError(f"torchrun has no worker of rank {rank}")
 
 
-def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_lost_its_worker(repository, monkeypatch):
+def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_lost_its_worker(
+    repository, monkeypatch
+):
     """The machines: two agents of torchrun, which meet on loopback. The backbone is frozen: batch norm that learns would see
     shares on a CPU."""
     settings = run_settings(FROZEN, freeze="backbone", epochs=8, optimizer=SGD)
     write_yaml(repository / "runs" / f"{FROZEN}.yaml", settings)
     finished(torchrun(repository, "stages/train.py", "params.yaml", FROZEN, "0"))
-    folder, wanted = repository / "outputs/demo/digits" / f"{FROZEN}-s0/training", results(repository, FROZEN)
+    folder, wanted = (
+        repository / "outputs/demo/digits" / f"{FROZEN}-s0/training",
+        results(repository, FROZEN),
+    )
     facts = json.loads((folder / "training.json").read_text())
     two = load_file(folder / "last.safetensors")
     assert facts["environment"]["device"].startswith("2 x CPU")
@@ -208,17 +258,33 @@ def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_
         path.unlink()
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    machines = ("--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--max-restarts", "3")
-    agents = [torchrun(repository, "stages/train.py", "params.yaml", FROZEN, "0", options=machines) for _ in range(2)]
+    machines = (
+        "--nnodes",
+        "2",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        f"127.0.0.1:{port}",
+        "--max-restarts",
+        "3",
+    )
+    agents = [
+        torchrun(repository, "stages/train.py", "params.yaml", FROZEN, "0", options=machines)
+        for _ in range(2)
+    ]
     wait_for_checkpoint(repository, agents[0])
     os.kill(worker([agent.pid for agent in agents], 1), signal.SIGKILL)
     output = "".join(map(finished, agents))
-    assert (output.count("resumed after epoch"), output.count("best validation mAP")) == (1, 1), output
+    assert (output.count("resumed after epoch"), output.count("best validation mAP")) == (1, 1), (
+        output
+    )
     assert results(repository, FROZEN) == wanted
     assert not list((repository / ".checkpoints").glob("*/state.pt"))
     monkeypatch.chdir(repository)
     train(Run.model_validate(settings), repository)
-    torch.testing.assert_close(two, load_file(repository / "out" / "last.safetensors"), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        two, load_file(repository / "out" / "last.safetensors"), rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("run_id", [LINEAR, ROLE, PICTURES])
@@ -229,10 +295,18 @@ def test_class_uniform_draws_what_the_run_sees(repository, monkeypatch, run_id):
     run = Run.model_validate(run_settings(run_id, sampler="class_uniform"))
     task, _, targets, _ = prepare(run, 0, data)
     seen = [rows.numpy() for _, rows in task.inputs.shuffled(data.rows["train"], 16, 3, 1)]
-    drawn = class_uniform_batches(len(targets), 16, 3, 1, positives=np.nonzero(targets.numpy() > 0),
-                                  classes=read_manifest(folder).classes)
+    drawn = class_uniform_batches(
+        len(targets),
+        16,
+        3,
+        1,
+        positives=np.nonzero(targets.numpy() > 0),
+        classes=read_manifest(folder).classes,
+    )
     np.testing.assert_array_equal(seen, [data.rows["train"][batch] for batch in drawn])
-    assert len(np.unique(np.concatenate(seen))) < 16 * len(seen)  # with replacement, unlike a permutation
+    assert len(np.unique(np.concatenate(seen))) < 16 * len(
+        seen
+    )  # with replacement, unlike a permutation
 
 
 def test_class_uniform_changes_the_training_and_survives_an_interruption(repository, monkeypatch):
@@ -244,12 +318,17 @@ def test_class_uniform_changes_the_training_and_survives_an_interruption(reposit
 
     def interrupt(entry):
         raise KeyboardInterrupt
+
     train(Run.model_validate(run_settings(LINEAR)), repository)
     uniform = weights()
     train(run, repository)
     wanted = weights()
     with pytest.raises(KeyboardInterrupt):
-        train(run, repository, SimpleNamespace(start=lambda _: None, epoch=interrupt, finish=lambda *_: None))
+        train(
+            run,
+            repository,
+            SimpleNamespace(start=lambda _: None, epoch=interrupt, finish=lambda *_: None),
+        )
     (repository / "out" / "last.safetensors").unlink()
     assert len(train(run, repository).history) == 3
     assert weights() == wanted != uniform
@@ -258,4 +337,7 @@ def test_class_uniform_changes_the_training_and_survives_an_interruption(reposit
 if __name__ == "__main__":
     with joined():
         assert WORLD == 2
-        torch.save({name: outcome(changes) for name, changes in CASES.items()}, Path(sys.argv[1]) / f"{RANK}.pt")
+        torch.save(
+            {name: outcome(changes) for name, changes in CASES.items()},
+            Path(sys.argv[1]) / f"{RANK}.pt",
+        )

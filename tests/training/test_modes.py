@@ -29,15 +29,29 @@ from mlrepro.training.run import train_targets
 
 LINEAR_INIT = "gap-role-efficientnet_lite0-digits-single-32-linear_init"
 EM_APL = "linear-em_apl-efficientnet_lite0-digits-single-32"
-STATEFUL = {"role": {"expected_positives": 2}, "em_apl": {"alpha": 0.2, "beta": 0.5, "warm_up": 1}, "ll_r": {"delta_rel": 5},
-            "ll_ct": {"delta_rel": 5}, "ll_cp": {"delta_rel": 5}, "gr": {}, "splc": {}}
+STATEFUL = {
+    "role": {"expected_positives": 2},
+    "em_apl": {"alpha": 0.2, "beta": 0.5, "warm_up": 1},
+    "ll_r": {"delta_rel": 5},
+    "ll_ct": {"delta_rel": 5},
+    "ll_cp": {"delta_rel": 5},
+    "gr": {},
+    "splc": {},
+}
 ADAM = {"name": "adam", "lr": 1e-3}
 
 
 def linear_init(**changes) -> dict:
     loss = {"name": "role", "expected_positives": "validation"}
     first = {"loss": loss, "optimizer": ADAM, "epochs": 5, "batch_size": 8}
-    settings = run_settings(LINEAR_INIT, weights="package", variant="linear_init", linear_init=first, epochs=3, batch_size=32)
+    settings = run_settings(
+        LINEAR_INIT,
+        weights="package",
+        variant="linear_init",
+        linear_init=first,
+        epochs=3,
+        batch_size=32,
+    )
     return settings | changes
 
 
@@ -51,8 +65,12 @@ def facts(folder) -> dict:
 
 def train(run: Run, repository, tracker=None):
     """In this process, which must be in `repository`; a tracker that raises interrupts it."""
-    tracker = tracker or SimpleNamespace(start=lambda _: None, epoch=lambda _: None, finish=lambda *_: None)
-    return training.train_run(run, 0, repository / "data" / "digits", repository / "out", "modes", tracker)
+    tracker = tracker or SimpleNamespace(
+        start=lambda _: None, epoch=lambda _: None, finish=lambda *_: None
+    )
+    return training.train_run(
+        run, 0, repository / "data" / "digits", repository / "out", "modes", tracker
+    )
 
 
 def test_linear_init_starts_from_the_best_linear_layer_and_its_estimates(repository, monkeypatch):
@@ -64,15 +82,23 @@ def test_linear_init_starts_from_the_best_linear_layer_and_its_estimates(reposit
         progress = fit(run, seed, model, loss, *arguments)
         stages.append((run, start, progress))
         return progress
+
     monkeypatch.setattr(training, "fit", spy)
     train(Run.model_validate(linear_init(epochs=1)), repository)
     (stage_run, (_, drawn), linear), (_, (weights, estimates), _) = stages
-    assert (stage_run.inputs, stage_run.head, stage_run.batch_size, len(linear.history)) == ("features", "linear", 8, 5)
+    assert (stage_run.inputs, stage_run.head, stage_run.batch_size, len(linear.history)) == (
+        "features",
+        "linear",
+        8,
+        5,
+    )
     for name in ("weight", "bias"):
         assert torch.equal(weights[f"head.fc.{name}"], linear.best["weights"][name])
     torch.testing.assert_close(estimates, linear.best["loss"]["logits"], rtol=1e-4, atol=1e-4)
     assert not torch.allclose(estimates, drawn, atol=1e-3)
-    assert facts(repository / "out")["linear_init"] == {key: linear.best[key] for key in ("epoch", "val_mAP")}
+    assert facts(repository / "out")["linear_init"] == {
+        key: linear.best[key] for key in ("epoch", "val_mAP")
+    }
 
 
 def test_killed_linear_init_equals_uninterrupted(repository):
@@ -100,11 +126,19 @@ def test_released_protocol_scores_whole_batches_and_draws_its_seed(repository):
     for name in ("train", "evaluate"):
         stage(repository, name, "params.yaml", LINEAR, "0", **OFF)
     record = read_record(repository / "results" / "digits" / f"{LINEAR}-s0.json")
-    assert (record.splits["test"].used, record.splits["test"].expected, record.splits["val"].used) == (40, 48, 40)
+    assert (
+        record.splits["test"].used,
+        record.splits["test"].expected,
+        record.splits["val"].used,
+    ) == (40, 48, 40)
     drawn = facts(repository / f"outputs/demo/digits/{LINEAR}-s0/training")["torch_seed"]
     assert record.complete and record.provenance.torch_seed == drawn
-    assert sum(c.test for c in record.selected.per_class) == read_manifest(repository / "data/digits").label_matrix()[
-        read_manifest(repository / "data/digits").rows("test")[:40]].sum()
+    assert (
+        sum(c.test for c in record.selected.per_class)
+        == read_manifest(repository / "data/digits")
+        .label_matrix()[read_manifest(repository / "data/digits").rows("test")[:40]]
+        .sum()
+    )
 
 
 def test_released_protocol_draws_a_seed_and_keeps_it_when_resumed(repository, monkeypatch):
@@ -114,8 +148,13 @@ def test_released_protocol_draws_a_seed_and_keeps_it_when_resumed(repository, mo
     assert seeds[0] != seeds[1]
 
     def interrupt(entry):
-        seeds.append(torch.load(next(repository.glob(".checkpoints/*/state.pt")), weights_only=True)["progress"]["seed"])
+        seeds.append(
+            torch.load(next(repository.glob(".checkpoints/*/state.pt")), weights_only=True)[
+                "progress"
+            ]["seed"]
+        )
         raise KeyboardInterrupt
+
     tracker = SimpleNamespace(start=lambda _: None, epoch=interrupt, finish=lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         train(run, repository, tracker)
@@ -125,7 +164,9 @@ def test_released_protocol_draws_a_seed_and_keeps_it_when_resumed(repository, mo
 
 @pytest.mark.parametrize("protocol", ["corrected", "released"])
 def test_iun_targets(repository, protocol):
-    run = Run.model_validate(run_settings("linear-iun-efficientnet_lite0-digits-single-32", protocol=protocol))
+    run = Run.model_validate(
+        run_settings("linear-iun-efficientnet_lite0-digits-single-32", protocol=protocol)
+    )
     folder = repository / "data" / "digits"
     manifest = read_manifest(folder)
     labels, (rows, observed) = manifest.label_matrix(), load_observed(folder)
@@ -181,8 +222,20 @@ def small_fit(create, checkpoint=None, **changes):
     targets[0, 0] = -1
     torch.manual_seed(0)
     model = create_head("linear", 5, 6, None)
-    progress = fit(run, 0, model, create(targets), FeatureInputs(features, torch.device("cpu")), targets, labels, rows,
-                   checkpoint or Memory(), torch.device("cpu"), lambda _: None, lambda _: None)
+    progress = fit(
+        run,
+        0,
+        model,
+        create(targets),
+        FeatureInputs(features, torch.device("cpu")),
+        targets,
+        labels,
+        rows,
+        checkpoint or Memory(),
+        torch.device("cpu"),
+        lambda _: None,
+        lambda _: None,
+    )
     return progress, model(features[rows["train"]]).detach()
 
 
@@ -192,6 +245,7 @@ def test_state_of_a_loss_survives_an_interruption(name):
 
     def create(targets):
         return create_loss(settings, targets, None, torch.Generator().manual_seed(0))
+
     wanted, logits = small_fit(create)
     checkpoint = Memory(interrupt_after=3)
     with pytest.raises(KeyboardInterrupt):
@@ -223,13 +277,20 @@ def test_learning_rate_of_the_head():
     run = Run.model_validate(run_settings(PICTURES, optimizer={"lr": 1e-2, "head_lr_factor": 10}))
     optimizer, _ = create_optimizer(run, model, Recorder(), 1)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
-    assert rates[id(model.backbone.weight)] == 1e-2 and rates[id(model.head.bias)] == pytest.approx(0.1) and len(rates) == 4
+    assert (
+        rates[id(model.backbone.weight)] == 1e-2
+        and rates[id(model.head.bias)] == pytest.approx(0.1)
+        and len(rates) == 4
+    )
 
 
 def test_boostlu_multiplies_positive_activations():
     head = create_head("boostlu", 6, 4, None)
     features = torch.randn(3, 6, 5, 5, generator=torch.Generator().manual_seed(0))
-    maps = torch.einsum("bchw,kc->bkhw", features, head.fc.weight[:, :, 0, 0]) + head.fc.bias[:, None, None]
+    maps = (
+        torch.einsum("bchw,kc->bkhw", features, head.fc.weight[:, :, 0, 0])
+        + head.fc.bias[:, None, None]
+    )
     wanted = (5 * maps.clamp(min=0) + maps.clamp(max=0)).mean((2, 3))
     torch.testing.assert_close(head(features), wanted, rtol=1e-5, atol=1e-6)
     plain = create_head("gap", 6, 4, None)
@@ -238,13 +299,22 @@ def test_boostlu_multiplies_positive_activations():
     torch.testing.assert_close(head(features), plain(features), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    (linear_init(head="boostlu"), "`linear_init` needs `head: gap`"),
-    (linear_init(variant=None), "`linear_init` and a `variant` that starts with linear_init belong together"),
-    (run_settings(PICTURES, variant="linear_init"), "belong together"),
-    (run_settings(EM_APL, loss={"name": "em_apl", "alpha": 0.1, "beta": 0.1, "warm_up": 3}), "loss.warm_up must be below epochs"),
-    (linear_init(labels="full", loss={"name": "bce"}), "loss 'role' reads observed labels"),
-])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (linear_init(head="boostlu"), "`linear_init` needs `head: gap`"),
+        (
+            linear_init(variant=None),
+            "`linear_init` and a `variant` that starts with linear_init belong together",
+        ),
+        (run_settings(PICTURES, variant="linear_init"), "belong together"),
+        (
+            run_settings(EM_APL, loss={"name": "em_apl", "alpha": 0.1, "beta": 0.1, "warm_up": 3}),
+            "loss.warm_up must be below epochs",
+        ),
+        (linear_init(labels="full", loss={"name": "bce"}), "loss 'role' reads observed labels"),
+    ],
+)
 def test_wrong_runs(tmp_path, settings, message):
     write_yaml(tmp_path / "run.yaml", settings)
     with pytest.raises(InputError) as error:

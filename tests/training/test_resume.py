@@ -18,14 +18,22 @@ OFF = {"MLREPRO_TRACKING": "none"}
 
 
 def start(repository, run_id: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "stages/train.py", "params.yaml", run_id, "0"], cwd=repository,
-                            env={**os.environ, **OFF}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        [sys.executable, "stages/train.py", "params.yaml", run_id, "0"],
+        cwd=repository,
+        env={**os.environ, **OFF},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def results(repository, run_id: str) -> dict[str, str]:
     folder = repository / "outputs" / "demo" / "digits" / f"{run_id}-s0" / "training"
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            for name in ("best.safetensors", "last.safetensors", "history.csv")}
+    return {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("best.safetensors", "last.safetensors", "history.csv")
+    }
 
 
 def wait_for_checkpoint(repository, process: subprocess.Popen, after_ns: int = 0) -> int:
@@ -38,10 +46,23 @@ def wait_for_checkpoint(repository, process: subprocess.Popen, after_ns: int = 0
     raise AssertionError(f"finished before it could be killed:\n{process.communicate()[0]}")
 
 
-@pytest.mark.parametrize(("run_id", "changes"), [
-    (ROLE, {"epochs": 300}),  # the label estimator and Adam's state are part of what must come back
-    (PICTURES, {"epochs": 12, "augment": "flip", "optimizer": {"name": "sgd", "lr": 0.05, "schedule": "one_cycle"}}),
-])
+@pytest.mark.parametrize(
+    ("run_id", "changes"),
+    [
+        (
+            ROLE,
+            {"epochs": 300},
+        ),  # the label estimator and Adam's state are part of what must come back
+        (
+            PICTURES,
+            {
+                "epochs": 12,
+                "augment": "flip",
+                "optimizer": {"name": "sgd", "lr": 0.05, "schedule": "one_cycle"},
+            },
+        ),
+    ],
+)
 def test_killed_and_resumed_equals_uninterrupted(repository, run_id, changes):
     write_yaml(repository / "runs" / f"{run_id}.yaml", run_settings(run_id, **changes))
     stage(repository, "train", "params.yaml", run_id, "0", **OFF)
@@ -69,7 +90,11 @@ def test_changed_settings_start_afresh_and_say_so(repository):
     write_yaml(repository / "runs" / f"{ROLE}.yaml", run_settings(ROLE, epochs=2))
     done = stage(repository, "train", "params.yaml", ROLE, "0", **OFF)
     assert "not resumed, since settings changed; starting afresh" in done.stdout + done.stderr
-    history = (repository / "outputs/demo/digits" / f"{ROLE}-s0" / "training" / "history.csv").read_text().splitlines()
+    history = (
+        (repository / "outputs/demo/digits" / f"{ROLE}-s0" / "training" / "history.csv")
+        .read_text()
+        .splitlines()
+    )
     assert len(history) == 3
 
 
@@ -78,7 +103,11 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(reposi
     write_yaml(repository / "runs" / f"{PICTURES}.yaml", broken)
     done = stage(repository, "train", "params.yaml", PICTURES, "0", check=False, **OFF)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "the loss is nan at epoch" in done.stderr and "step" in done.stderr and "optimizer.lr" in done.stderr
+    assert (
+        "the loss is nan at epoch" in done.stderr
+        and "step" in done.stderr
+        and "optimizer.lr" in done.stderr
+    )
 
 
 def test_second_process_on_the_same_run_is_refused(repository):
@@ -98,12 +127,20 @@ def test_features_of_other_pictures_are_refused(repository):
     write_yaml(repository / "params.yaml", settings)
     stage(repository, "prepare", "params.yaml", "digits")
     done = stage(repository, "train", "params.yaml", LINEAR, "0", check=False, **OFF)
-    assert done.returncode == 1 and "was extracted with manifest" in done.stderr and "extract stage" in done.stderr
+    assert (
+        done.returncode == 1
+        and "was extracted with manifest" in done.stderr
+        and "extract stage" in done.stderr
+    )
 
 
 def test_training_facts(repository):
     stage(repository, "train", "params.yaml", LINEAR, "0", **OFF)
-    facts = json.loads((repository / "outputs/demo/digits" / f"{LINEAR}-s0" / "training" / "training.json").read_text())
+    facts = json.loads(
+        (
+            repository / "outputs/demo/digits" / f"{LINEAR}-s0" / "training" / "training.json"
+        ).read_text()
+    )
     assert facts["pretrained"].startswith("package://") and len(facts["pretrained_sha256"]) == 64
     assert facts["environment"]["images_per_second"] > 0 and facts["epochs"]["last"] == 2
     # Evaluate stages run again after a change of code because this file then differs.

@@ -63,7 +63,9 @@ def test_results_are_those_of_files(sharded):
 def trained(repository: Path) -> tuple:
     for name in ("train", "evaluate"):
         stage(repository, name, "params.yaml", PICTURES, "0", **OFF)
-    logits = (repository / "outputs/demo/digits" / f"{PICTURES}-s0" / "logits.safetensors").read_bytes()
+    logits = (
+        repository / "outputs/demo/digits" / f"{PICTURES}-s0" / "logits.safetensors"
+    ).read_bytes()
     return results(repository, PICTURES), logits
 
 
@@ -71,37 +73,62 @@ def test_two_processes_and_a_killed_worker(sharded, monkeypatch):
     settings = run_settings(FROZEN, freeze="backbone", epochs=8, optimizer=SGD, sampler="shards")
     write_yaml(sharded / "runs" / f"{FROZEN}.yaml", settings)
     finished(torchrun(sharded, "stages/train.py", "params.yaml", FROZEN, "0"))
-    folder, wanted = sharded / "outputs/demo/digits" / f"{FROZEN}-s0/training", results(sharded, FROZEN)
+    folder, wanted = (
+        sharded / "outputs/demo/digits" / f"{FROZEN}-s0/training",
+        results(sharded, FROZEN),
+    )
     two = load_file(folder / "last.safetensors")
     for path in folder.iterdir():
         path.unlink()
-    process = torchrun(sharded, "stages/train.py", "params.yaml", FROZEN, "0", options=(*ONE_MACHINE, "--max-restarts", "1"))
+    process = torchrun(
+        sharded,
+        "stages/train.py",
+        "params.yaml",
+        FROZEN,
+        "0",
+        options=(*ONE_MACHINE, "--max-restarts", "1"),
+    )
     wait_for_checkpoint(sharded, process)
     os.kill(worker([process.pid], 1), signal.SIGKILL)
     output = finished(process)
     assert output.count("resumed after epoch") == 1 and results(sharded, FROZEN) == wanted, output
     monkeypatch.chdir(sharded)
     train(Run.model_validate(settings), sharded)
-    torch.testing.assert_close(two, load_file(sharded / "out" / "last.safetensors"), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        two, load_file(sharded / "out" / "last.safetensors"), rtol=0, atol=1e-5
+    )
 
 
 def test_sampler_without_shards_is_refused(repository, monkeypatch):
     monkeypatch.chdir(repository)
-    with pytest.raises(InputError, match="`sampler: shards`, but digits has none; set `shards` in the data set's settings"):
+    with pytest.raises(
+        InputError,
+        match="`sampler: shards`, but digits has none; set `shards` in the data set's settings",
+    ):
         train(Run.model_validate(run_settings(FROZEN, sampler="shards")), repository)
     with pytest.raises(ValueError, match="`sampler: shards` needs `inputs: images`"):
-        Run.model_validate(run_settings("linear-bce-efficientnet_lite0-digits-32", sampler="shards"))
+        Run.model_validate(
+            run_settings("linear-bce-efficientnet_lite0-digits-32", sampler="shards")
+        )
 
 
 def test_workers_of_two_processes_read_every_row_once(sharded):
     """Five shards, two processes with three workers each; the scored rows keep their order."""
     finished(torchrun(sharded, str(Path(__file__).resolve()), str(sharded)))
-    manifest, ranks = read_manifest(sharded / DATA), [np.load(sharded / f"{rank}.npz") for rank in range(2)]
+    manifest, ranks = (
+        read_manifest(sharded / DATA),
+        [np.load(sharded / f"{rank}.npz") for rank in range(2)],
+    )
     for epoch in ("0", "1"):
         assert len(ranks[0][epoch]) == len(ranks[1][epoch])
-        assert sorted(np.concatenate([found[epoch] for found in ranks])) == manifest.rows("train").tolist()
+        assert (
+            sorted(np.concatenate([found[epoch] for found in ranks]))
+            == manifest.rows("train").tolist()
+        )
     assert not np.array_equal(ranks[0]["0"], ranks[0]["1"])
-    np.testing.assert_array_equal(np.concatenate([found["test"] for found in ranks]), manifest.rows("test"))
+    np.testing.assert_array_equal(
+        np.concatenate([found["test"] for found in ranks]), manifest.rows("test")
+    )
 
 
 def deliver(repository: Path) -> None:
@@ -109,9 +136,18 @@ def deliver(repository: Path) -> None:
     manifest = read_manifest(repository / DATA)
     shards, rows, seen = Shards(manifest), manifest.rows("train"), {}
     own = np.array_split(manifest.rows("test"), WORLD)[RANK]
-    wanted = {str(epoch): (rows, share(shard_batches(len(rows), 16, 0, epoch, shards=shards.shard[rows]))) for epoch in range(2)}
-    for name, (given, batches) in (wanted | {"test": (own, sequential_batches(len(own), 7))}).items():
-        loader = DataLoader(Pictures(manifest, given, 32, "bilinear", shards=shards), batch_sampler=batches, num_workers=3)
+    wanted = {
+        str(epoch): (rows, share(shard_batches(len(rows), 16, 0, epoch, shards=shards.shard[rows])))
+        for epoch in range(2)
+    }
+    for name, (given, batches) in (
+        wanted | {"test": (own, sequential_batches(len(own), 7))}
+    ).items():
+        loader = DataLoader(
+            Pictures(manifest, given, 32, "bilinear", shards=shards),
+            batch_sampler=batches,
+            num_workers=3,
+        )
         seen[name] = np.concatenate([found.numpy() for _, found in loader])
     np.savez(repository / f"{RANK}.npz", **seen)
 

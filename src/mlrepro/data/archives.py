@@ -36,8 +36,15 @@ TIMEOUT = 30.0  # seconds, of each wait on a socket
 PARALLEL = 32  # pictures fetched at a time
 SLICE = 2048  # pictures queued at a time, which an interruption waits for
 
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
-            NotImplementedError)  # the last one: a zip with a compression that Python does not know
+_DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+)  # the last one: a zip with a compression that Python does not know
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip")
 
 
@@ -49,8 +56,15 @@ class _Broken(_MirrorError):
     """As above, but another attempt may succeed."""
 
 
-def fetch(name: str, urls: Sequence[str], target: Path, *, sha256: str | None = None, md5: str | None = None,
-          size: int | None = None) -> tuple[dict, str]:
+def fetch(
+    name: str,
+    urls: Sequence[str],
+    target: Path,
+    *,
+    sha256: str | None = None,
+    md5: str | None = None,
+    size: int | None = None,
+) -> tuple[dict, str]:
     """Put the verified archive `name` at `target`; return its name, size in bytes and sha256, and its mirror (or "present").
 
     `urls` are tried in order: http, https or file addresses, paths of a file or of a folder that holds `name`. A file
@@ -72,15 +86,22 @@ def fetch(name: str, urls: Sequence[str], target: Path, *, sha256: str | None = 
     if not measured:
         measured, wrong = _measure(target, wanted)
         if wrong:
-            raise InputError(f"{target}: not the expected {name}: {wrong}. Delete it or move it away, then run again; "
-                             "if the file is the right one, correct the settings")
+            raise InputError(
+                f"{target}: not the expected {name}: {wrong}. Delete it or move it away, then run again; "
+                "if the file is the right one, correct the settings"
+            )
     if not wanted.keys() & {"sha256", "md5"}:
-        print(f"warning: {name} has no checksum in the settings and was accepted unchecked; "
-              f"add sha256: {measured['sha256']}", file=sys.stderr)
+        print(
+            f"warning: {name} has no checksum in the settings and was accepted unchecked; "
+            f"add sha256: {measured['sha256']}",
+            file=sys.stderr,
+        )
     return {"name": name, "size": measured["size"], "sha256": measured["sha256"]}, source
 
 
-def _fetch_from_mirrors(name: str, urls: Sequence[str], target: Path, wanted: dict) -> tuple[dict, str]:
+def _fetch_from_mirrors(
+    name: str, urls: Sequence[str], target: Path, wanted: dict
+) -> tuple[dict, str]:
     part, reasons = target.with_name(target.name + ".part"), ""
     for url in urls:
         scheme = url.partition("://")[0].lower() if "://" in url else "file"
@@ -95,12 +116,16 @@ def _fetch_from_mirrors(name: str, urls: Sequence[str], target: Path, wanted: di
         os.replace(part, target)
         Path(f"{part}.json").unlink(missing_ok=True)
         return measured, url
-    raise InputError(f"{name} could not be fetched:{reasons or ' no address in the settings'}\n"
-                     f"Correct the addresses or the checksum in the settings, or place the file by hand at {target}")
+    raise InputError(
+        f"{name} could not be fetched:{reasons or ' no address in the settings'}\n"
+        f"Correct the addresses or the checksum in the settings, or place the file by hand at {target}"
+    )
 
 
 def _copy(name: str, url: str, part: Path, wanted: dict) -> dict:
-    path = Path(url2pathname(url.partition("://")[2].removeprefix("localhost")) if "://" in url else url).expanduser()
+    path = Path(
+        url2pathname(url.partition("://")[2].removeprefix("localhost")) if "://" in url else url
+    ).expanduser()
     path = path / name if path.is_dir() else path
     if not (path.is_file() and os.access(path, os.R_OK)):
         raise _MirrorError(f"no readable file {path}")
@@ -127,7 +152,9 @@ def _attempt(name: str, url: str, part: Path, wanted: dict) -> dict:
     # Without a validator and without a checksum nothing would notice that the rest belongs to another file.
     checkable = known.get("etag") or known.get("last_modified") or wanted.keys() & {"sha256", "md5"}
     if checkable and _size(part) <= (known.get("size") or -1):
-        offset = min(_size(part), known["size"] - 1)  # a complete part asks for its last byte: no empty range
+        offset = min(
+            _size(part), known["size"] - 1
+        )  # a complete part asks for its last byte: no empty range
     response = _request(url, offset)
     if offset and response.status in (206, 416) and _identity(response, offset) != known:
         response.close()
@@ -161,12 +188,20 @@ def _request(url: str, offset: int = 0) -> HTTPResponse | HTTPError:
 def _identity(response: HTTPResponse | HTTPError, offset: int) -> dict:
     """What tells one file on a server from another; the size is None where the server does not say it."""
     size = response.length if response.status == 200 else None
-    if content_range := re.fullmatch(rf"bytes {offset}-\d+/(\d+)", response.headers.get("Content-Range", "")):
+    if content_range := re.fullmatch(
+        rf"bytes {offset}-\d+/(\d+)", response.headers.get("Content-Range", "")
+    ):
         size = int(content_range[1])
-    return {"etag": response.headers.get("ETag"), "last_modified": response.headers.get("Last-Modified"), "size": size}
+    return {
+        "etag": response.headers.get("ETag"),
+        "last_modified": response.headers.get("Last-Modified"),
+        "size": size,
+    }
 
 
-def _receive(name: str, source: BinaryIO, part: Path, offset: int, identity: dict, wanted: dict) -> dict:
+def _receive(
+    name: str, source: BinaryIO, part: Path, offset: int, identity: dict, wanted: dict
+) -> dict:
     """Write `source` to `part` from `offset` on; return the size and sums of the whole, found to be the wanted ones."""
     chunks = _chunks(source)
     head = next(chunks, b"")  # looked at before a partial file is given up for it
@@ -177,8 +212,12 @@ def _receive(name: str, source: BinaryIO, part: Path, offset: int, identity: dic
         raise _MirrorError(f"size {total}, expected {wanted['size']}")
     _check_space(part, (total or 0) - _size(part))
     try:
-        with (part.open("r+b" if offset else "wb") as file,
-              tqdm(desc=name, total=total, initial=offset, unit="B", unit_scale=True, disable=None) as bar):
+        with (
+            part.open("r+b" if offset else "wb") as file,
+            tqdm(
+                desc=name, total=total, initial=offset, unit="B", unit_scale=True, disable=None
+            ) as bar,
+        ):
             if not offset:  # the old content is gone by now, so the new identity never describes it
                 Path(f"{part}.json").write_text(json.dumps(identity))
             file.seek(offset)
@@ -196,13 +235,17 @@ def _receive(name: str, source: BinaryIO, part: Path, offset: int, identity: dic
     if wrong:
         part.unlink()
         Path(f"{part}.json").unlink()
-        raise (_Broken if offset else _MirrorError)(wrong)  # the earlier part may be the bad one: start clean
+        raise (_Broken if offset else _MirrorError)(
+            wrong
+        )  # the earlier part may be the bad one: start clean
     return measured
 
 
 def _chunks(source: BinaryIO) -> Iterator[bytes]:
     try:
-        while chunk := source.read1(CHUNK):  # what has arrived: read() would lose it when the connection breaks
+        while chunk := source.read1(
+            CHUNK
+        ):  # what has arrived: read() would lose it when the connection breaks
             yield chunk
     except (OSError, HTTPException) as error:
         raise _Broken(f"{error}") from error
@@ -213,8 +256,14 @@ def _measure(path: Path, wanted: dict) -> tuple[dict, str]:
     measured = {"size": _size(path)}
     for kind in {"sha256", *wanted} - {"size"}:
         with path.open("rb") as file:
-            measured[kind] = hashlib.file_digest(file, partial(hashlib.new, kind, usedforsecurity=False)).hexdigest()
-    wrong = [f"{key} {measured[key]}, expected {value}" for key, value in wanted.items() if measured[key] != value]
+            measured[kind] = hashlib.file_digest(
+                file, partial(hashlib.new, kind, usedforsecurity=False)
+            ).hexdigest()
+    wrong = [
+        f"{key} {measured[key]}, expected {value}"
+        for key, value in wanted.items()
+        if measured[key] != value
+    ]
     return measured, "; ".join(wrong)
 
 
@@ -229,10 +278,17 @@ def fetch_pictures(urls: Mapping[str, str], folder: Path, check: Callable) -> li
     folder.mkdir(parents=True, exist_ok=True)
     failed, received, pool = [], 0, ThreadPoolExecutor(PARALLEL)
     try:
-        with _locked(folder), tqdm(desc="pictures", total=len(urls), initial=len(urls) - len(missing)) as bar:
-            for start in range(0, len(missing), SLICE):  # in slices: an interruption waits for what is queued
-                names = missing[start:start + SLICE]
-                fetched = pool.map(lambda name: _fetch_picture(urls[name], folder / name, check), names)
+        with (
+            _locked(folder),
+            tqdm(desc="pictures", total=len(urls), initial=len(urls) - len(missing)) as bar,
+        ):
+            for start in range(
+                0, len(missing), SLICE
+            ):  # in slices: an interruption waits for what is queued
+                names = missing[start : start + SLICE]
+                fetched = pool.map(
+                    lambda name: _fetch_picture(urls[name], folder / name, check), names
+                )
                 for name, reason in zip(names, fetched, strict=True):
                     failed += [{"image": name, "reason": reason}] if reason else []
                     received += _size(folder / name)
@@ -284,8 +340,10 @@ def _check_space(path: Path, needed: int, error: OSError | None = None) -> None:
     """Raise InputError after an error of the disk, and before one when fewer bytes are free than needed."""
     free = shutil.disk_usage(path.parent).free
     if error or needed > free:
-        raise InputError(f"{path}: {error or 'the disk is too small'}: {needed} more bytes are needed, {free} are free;"
-                         " what is there is kept, make room and run again") from error
+        raise InputError(
+            f"{path}: {error or 'the disk is too small'}: {needed} more bytes are needed, {free} are free;"
+            " what is there is kept, make room and run again"
+        ) from error
 
 
 @contextmanager
@@ -321,15 +379,26 @@ def extract(archive: Path, folder: Path) -> None:
             return
         try:
             with (zipfile.ZipFile if zipped else tarfile.open)(archive) as opened:
-                sizes = _plain_members(archive, _zip_members(opened) if zipped else _tar_members(opened))
+                sizes = _plain_members(
+                    archive, _zip_members(opened) if zipped else _tar_members(opened)
+                )
                 needed = sum(size - _size(folder / name) for name, size in sizes.items())
                 _check_space(folder / archive.name, needed)
                 stamp.unlink(missing_ok=True)
-                members = tqdm(opened.infolist() if zipped else opened, desc=archive.name, unit=" files", disable=None)
-                opened.extraction_filter = getattr(tarfile, "data_filter", None)  # of tars; not in Python before 3.11.4
+                members = tqdm(
+                    opened.infolist() if zipped else opened,
+                    desc=archive.name,
+                    unit=" files",
+                    disable=None,
+                )
+                opened.extraction_filter = getattr(
+                    tarfile, "data_filter", None
+                )  # of tars; not in Python before 3.11.4
                 opened.extractall(folder, members)
         except _DAMAGED as error:
-            raise InputError(f"{archive}: truncated or damaged ({error}); delete it and fetch it again") from error
+            raise InputError(
+                f"{archive}: truncated or damaged ({error}); delete it and fetch it again"
+            ) from error
         except OSError as error:
             _check_space(folder / archive.name, needed, error)
         stamp.write_text(json.dumps(identity))
@@ -340,10 +409,17 @@ def _plain_members(archive: Path, members: Iterator[tuple]) -> dict[str, int]:
     sizes = {}
     for name, size, plain in members:
         path = PurePosixPath(name)
-        if (not plain or path.is_absolute() or ".." in path.parts or re.search(r"^[A-Za-z]:|[\\\0]", name)
-                or path.name.startswith(".extracted-")):
-            raise InputError(f"{archive}: member {name!r} is not a plain file or folder below the folder (or it is encrypted); "
-                             "nothing was extracted, get the archive elsewhere")
+        if (
+            not plain
+            or path.is_absolute()
+            or ".." in path.parts
+            or re.search(r"^[A-Za-z]:|[\\\0]", name)
+            or path.name.startswith(".extracted-")
+        ):
+            raise InputError(
+                f"{archive}: member {name!r} is not a plain file or folder below the folder (or it is encrypted); "
+                "nothing was extracted, get the archive elsewhere"
+            )
         sizes[name] = size
     return sizes
 
@@ -364,4 +440,8 @@ def _tar_members(opened: tarfile.TarFile) -> Iterator[tuple[str, int, bool]]:
 def _zip_members(opened: zipfile.ZipFile) -> Iterator[tuple[str, int, bool]]:
     for info in opened.infolist():
         regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
-        yield info.orig_filename, info.file_size, regular and not info.flag_bits & 1  # bit 1: encrypted
+        yield (
+            info.orig_filename,
+            info.file_size,
+            regular and not info.flag_bits & 1,
+        )  # bit 1: encrypted

@@ -12,7 +12,10 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from torchvision.transforms.functional import adjust_hue
 
 Picture, Draws = Image.Image, np.random.Generator
-FILL, CUTOUT_FILL = (128, 128, 128), (125, 122, 113)  # what RandAugment puts where a picture was moved away, or cut out
+FILL, CUTOUT_FILL = (
+    (128, 128, 128),
+    (125, 122, 113),
+)  # what RandAugment puts where a picture was moved away, or cut out
 TRANSLATE = 150 / 331  # of the picture's side: RandAugment's largest translation
 JITTER, HUE = 0.2, 0.05  # flip_jitter's strengths: factors 1 +- 0.2, hue +- 0.05 of the circle
 
@@ -41,14 +44,18 @@ def cutout(picture: Picture, length: int, rng: Draws) -> Picture:
     return _filled(picture, box, colour)
 
 
-def hole(picture: Picture, side: int, rng: Draws, colour: tuple[int, int, int] | None = None) -> Picture:
+def hole(
+    picture: Picture, side: int, rng: Draws, colour: tuple[int, int, int] | None = None
+) -> Picture:
     """A square of exactly `side` pixels, its centre anywhere, clipped at the borders; no colour: one at random (AAM)."""
     left, top = (int(rng.integers(size)) - side // 2 for size in picture.size)
     colour = colour or tuple(int(rng.integers(256)) for _ in range(3))
     return _filled(picture, (left, top, left + side - 1, top + side - 1), colour)
 
 
-def _filled(picture: Picture, box: tuple[int, int, int, int], colour: tuple[int, int, int]) -> Picture:
+def _filled(
+    picture: Picture, box: tuple[int, int, int, int], colour: tuple[int, int, int]
+) -> Picture:
     picture = picture.copy()
     ImageDraw.Draw(picture).rectangle(box, fill=colour)
     return picture
@@ -65,13 +72,17 @@ def _moved(picture: Picture, matrix: tuple[float, ...], filter_: Image.Resamplin
 def _shear(picture: Picture, x: float, y: float) -> Picture:
     if fast := kernels(min(picture.size)):
         if y:
-            return _shear(picture.transpose(Image.Transpose.TRANSPOSE), y, 0).transpose(Image.Transpose.TRANSPOSE)
+            return _shear(picture.transpose(Image.Transpose.TRANSPOSE), y, 0).transpose(
+                Image.Transpose.TRANSPOSE
+            )
         return Image.fromarray(fast.shear(np.array(picture), x, np.array(FILL, np.uint8)))
     return _moved(picture, (1, x, 0, y, 1, 0), Image.Resampling.BICUBIC)
 
 
 def _translate(picture: Picture, x: float, y: float) -> Picture:
-    return _moved(picture, (1, 0, x * picture.width, 0, 1, y * picture.height), Image.Resampling.NEAREST)
+    return _moved(
+        picture, (1, 0, x * picture.width, 0, 1, y * picture.height), Image.Resampling.NEAREST
+    )
 
 
 def _enhance(kind: type) -> Callable[[Picture, float, Draws], Picture]:
@@ -81,7 +92,9 @@ def _enhance(kind: type) -> Callable[[Picture, float, Draws], Picture]:
 def _sharpness(picture: Picture, level: float, rng: Draws) -> Picture:
     if not (fast := kernels(min(picture.size))):
         return _enhance(ImageEnhance.Sharpness)(picture, level, rng)
-    smooth = fast.smooth(np.array(picture).reshape(picture.height, -1)).reshape(picture.height, -1, 3)
+    smooth = fast.smooth(np.array(picture).reshape(picture.height, -1)).reshape(
+        picture.height, -1, 3
+    )
     return Image.blend(Image.fromarray(smooth), picture, 1 + 0.9 * level * _sign(rng))
 
 
@@ -93,10 +106,16 @@ OPERATIONS: dict[str, Callable[[Picture, float, Draws], Picture]] = {
     "auto_contrast": lambda picture, level, rng: ImageOps.autocontrast(picture),
     "posterize": lambda picture, level, rng: ImageOps.posterize(picture, round(8 - 4 * level)),
     "shear_x": lambda picture, level, rng: _shear(picture, 0.3 * level * _sign(rng), 0),
-    "translate_x": lambda picture, level, rng: _translate(picture, TRANSLATE * level * _sign(rng), 0),
-    "translate_y": lambda picture, level, rng: _translate(picture, 0, TRANSLATE * level * _sign(rng)),
+    "translate_x": lambda picture, level, rng: _translate(
+        picture, TRANSLATE * level * _sign(rng), 0
+    ),
+    "translate_y": lambda picture, level, rng: _translate(
+        picture, 0, TRANSLATE * level * _sign(rng)
+    ),
     "shear_y": lambda picture, level, rng: _shear(picture, 0, 0.3 * level * _sign(rng)),
-    "rotate": lambda picture, level, rng: picture.rotate(30 * level, fillcolor=FILL),  # always counter-clockwise
+    "rotate": lambda picture, level, rng: picture.rotate(
+        30 * level, fillcolor=FILL
+    ),  # always counter-clockwise
     "equalize": lambda picture, level, rng: ImageOps.equalize(picture),
     "contrast": _enhance(ImageEnhance.Contrast),
     "color": _enhance(ImageEnhance.Color),
@@ -151,7 +170,12 @@ def _aam(picture: Picture, rng: Draws) -> Picture:
 # query2label: the released code's `--length -1` mended to half the side; query2label_released: the hole of about one pixel that
 # it leaves. ml_decoder cuts half the side out always, as the mended Query2Label does (their code, spec 2.6 and 1.5).
 RECIPES: dict[str, Callable[[Picture, Draws], Picture]] = {
-    "none": lambda picture, rng: picture, "flip": _flip, "flip_both": _flip_both, "flip_jitter": _flip_jitter,
-    "query2label": _cutout_first, "query2label_released": partial(_cutout_first, share=0), "ml_decoder": _cutout_first,
+    "none": lambda picture, rng: picture,
+    "flip": _flip,
+    "flip_both": _flip_both,
+    "flip_jitter": _flip_jitter,
+    "query2label": _cutout_first,
+    "query2label_released": partial(_cutout_first, share=0),
+    "ml_decoder": _cutout_first,
     "aam": _aam,
 }

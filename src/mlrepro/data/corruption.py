@@ -20,8 +20,10 @@ def observe(labels: np.ndarray, corruption: Corruption) -> np.ndarray:
     observed = np.zeros(labels.shape, np.int8)
     random = np.random.RandomState(corruption.seed)
     for row, out in zip(labels, observed, strict=True):
-        for indices, keep, value in ((np.flatnonzero(row), corruption.positives, 1),
-                                     (np.flatnonzero(~row), corruption.negatives, -1)):
+        for indices, keep, value in (
+            (np.flatnonzero(row), corruption.positives, 1),
+            (np.flatnonzero(~row), corruption.negatives, -1),
+        ):
             indices = indices.astype(np.int64)
             random.shuffle(indices)
             out[indices if keep == -1 else indices[:keep]] = value
@@ -33,7 +35,7 @@ def hold_out(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray
     sub-samples both by a share of 1, which changes nothing and is left out."""
     held = int(np.round(fraction * n))
     order = np.random.RandomState(seed).permutation(n).astype(np.int64)
-    return np.sort(order[: n - held]), np.sort(order[n - held:])
+    return np.sort(order[: n - held]), np.sort(order[n - held :])
 
 
 def write_observed(manifest: Manifest, corruption: Corruption, folder: Path) -> None:
@@ -54,6 +56,8 @@ def write_observed(manifest: Manifest, corruption: Corruption, folder: Path) -> 
         print(f"{ignored} ignored labels count as negative in the corruption")
     rows = np.concatenate(rows).astype(np.int64)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, rows=rows, observed=iu if corruption.negatives else np.maximum(iu, 0), iu=iu)
+    np.savez_compressed(
+        buffer, rows=rows, observed=iu if corruption.negatives else np.maximum(iu, 0), iu=iu
+    )
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / OBSERVED, buffer.getvalue())

@@ -25,22 +25,32 @@ def label_graph(settings: Graph, manifest: Manifest) -> dict[str, np.ndarray]:
     Raises InputError for classes without names or word vectors, and for counts that the data set has not.
     """
     if numbers := [name for name in manifest.classes if name.isdecimal()]:
-        raise InputError(f"graph: the classes {', '.join(numbers[:3])}{', ...' * (len(numbers) > 3)} have no names, so that no "
-                         "text model can represent them (AAM, section 4, on VG500); name the classes or take another head")
+        raise InputError(
+            f"graph: the classes {', '.join(numbers[:3])}{', ...' * (len(numbers) > 3)} have no names, so that no "
+            "text model can represent them (AAM, section 4, on VG500); name the classes or take another head"
+        )
     counts, occurrences = cooccurrence(manifest.label_matrix(manifest.rows("train")))
     if settings.counts == "instances":
-        instances = manifest.summary["splits"]["train"].get("instances", {})  # objects of each class
+        instances = manifest.summary["splits"]["train"].get(
+            "instances", {}
+        )  # objects of each class
         if instances.keys() != set(manifest.classes):
-            raise InputError("graph.counts: summary.json has no object instances of the training pictures: only COCO has them, "
-                             "and VOC with a readable file in Annotations/ a picture; set `counts: images`, or run prepare again")
+            raise InputError(
+                "graph.counts: summary.json has no object instances of the training pictures: only COCO has them, "
+                "and VOC with a readable file in Annotations/ a picture; set `counts: images`, or run prepare again"
+            )
         occurrences = np.array([instances[name] for name in manifest.classes])
     source = settings.words.removeprefix("bert:")
-    words = (word_vectors if source == settings.words else text_embeddings)(address(source), manifest.classes)
+    words = (word_vectors if source == settings.words else text_embeddings)(
+        address(source), manifest.classes
+    )
     if settings.misaligned:
         ranks = np.argsort(np.argsort(manifest.classes))
         if (ranks == np.arange(len(ranks))).all():
-            raise InputError("graph.misaligned: the data set's own class order is the sorted one, so that nothing can be "
-                             "misaligned; set `class_order: category_id` (COCO), or leave `misaligned` out")
+            raise InputError(
+                "graph.misaligned: the data set's own class order is the sorted one, so that nothing can be "
+                "misaligned; set `class_order: category_id` (COCO), or leave `misaligned` out"
+            )
         words = words[ranks]
     return {"words": words, "A": correlation_matrix(counts, occurrences, settings.tau, settings.p)}
 
@@ -54,7 +64,9 @@ def cooccurrence(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return counts, images
 
 
-def correlation_matrix(counts: np.ndarray, images: np.ndarray, tau: float = 0.4, p: float = 0.25) -> np.ndarray:
+def correlation_matrix(
+    counts: np.ndarray, images: np.ndarray, tau: float = 0.4, p: float = 0.25
+) -> np.ndarray:
     """A (K, K), float64: edges i to j where P(j | i) >= tau, re-weighted to p by column, plus the identity. As in ML-GCN's code
     (p = 0.25), not as in its eq. 8: p is divided by the column's sum and the diagonal is 1. Other p are deep-object-reid's, where
     p = 0 means the plain 0/1 edges without self-loops. A class without images has no edges of its own."""
@@ -83,8 +95,10 @@ def word_vectors(source: str, names: list[str]) -> np.ndarray:
 
     rows = [found([name]) or found(words) for name, words in zip(whole, parts, strict=True)]
     if missing := [name for name, values in zip(whole, rows, strict=True) if not values]:
-        raise InputError(f"{source}: no vector for the classes {', '.join(missing)}; add a line for each: the name as it is "
-                         "written here and as many numbers as in the other lines, separated by single spaces")
+        raise InputError(
+            f"{source}: no vector for the classes {', '.join(missing)}; add a line for each: the name as it is "
+            "written here and as many numbers as in the other lines, separated by single spaces"
+        )
     return np.stack([np.mean(values, axis=0) for values in rows]).astype(np.float32)
 
 
@@ -103,12 +117,16 @@ def _read_vectors(source: str, wanted: set[str]) -> dict[str, np.ndarray]:
                     vector = np.array([np.nan])
                 width = width or len(vector)
                 if not len(vector) == width > 0 or not np.isfinite(vector).all():
-                    raise InputError(f"{source}, line {number}: {word!r} has not as many finite numbers as the words before it "
-                                     f"({width}); mend the line or fetch the file again")
+                    raise InputError(
+                        f"{source}, line {number}: {word!r} has not as many finite numbers as the words before it "
+                        f"({width}); mend the line or fetch the file again"
+                    )
                 vectors[word] = vector
     except (OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{source}: not readable ({error}); graph.words is a text file of word vectors, <zip archive>#<member>, "
-                         "package://module/file or bert:<folder or hub name>") from None
+        raise InputError(
+            f"{source}: not readable ({error}); graph.words is a text file of word vectors, <zip archive>#<member>, "
+            "package://module/file or bert:<folder or hub name>"
+        ) from None
     return vectors
 
 
@@ -117,5 +135,8 @@ def text_embeddings(source: str, names: list[str]) -> np.ndarray:
     import torch
 
     from mlrepro.models.text import encode_captions, load_text_model
+
     model, tokenizer, _ = load_text_model(source)
-    return encode_captions([name.replace("_", " ") for name in names], model, tokenizer, "mean", torch.device("cpu")).numpy()
+    return encode_captions(
+        [name.replace("_", " ") for name in names], model, tokenizer, "mean", torch.device("cpu")
+    ).numpy()

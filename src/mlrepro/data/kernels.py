@@ -14,7 +14,10 @@ from PIL import Image
 
 BITS = 22  # of a weight's fraction in Pillow's Resample.c: times 255, it still fits 32 bits
 HALF, LOW, HIGH, SHIFT = (np.int32(value) for value in (1 << (BITS - 1), 0, 255, BITS))
-REACH = {Image.Resampling.BILINEAR: 1, Image.Resampling.BICUBIC: 2}  # of a filter to each side, in pixels of the coarser picture
+REACH = {
+    Image.Resampling.BILINEAR: 1,
+    Image.Resampling.BICUBIC: 2,
+}  # of a filter to each side, in pixels of the coarser picture
 
 
 @njit("u4[:, ::1](u4[:, ::1], i8[::1], i4[:, ::1])", cache=True, nogil=True)
@@ -40,7 +43,11 @@ def pack(pixels):
     out = np.empty((*pixels.shape, 3), np.uint8)
     source, target = pixels.view(np.uint8).reshape(-1), out.reshape(-1)
     for i in range(pixels.size):
-        target[3 * i], target[3 * i + 1], target[3 * i + 2] = source[4 * i], source[4 * i + 1], source[4 * i + 2]
+        target[3 * i], target[3 * i + 1], target[3 * i + 2] = (
+            source[4 * i],
+            source[4 * i + 1],
+            source[4 * i + 2],
+        )
     return out
 
 
@@ -48,7 +55,10 @@ def pack(pixels):
 def shear(pixels, amount, fill):
     """Image.transform's bicubic shear of (h, w, 3) to the left, by `amount` of a pixel a row; `fill` (3,) where nothing lies."""
     height, width, channels = pixels.shape
-    out, row = np.empty_like(pixels), np.empty((width + 4, channels))  # of a row, the ends are repeated
+    out, row = (
+        np.empty_like(pixels),
+        np.empty((width + 4, channels)),
+    )  # of a row, the ends are repeated
     for y in range(height):
         row[2:-2] = pixels[y]
         row[:2], row[-2:] = row[2], row[-3]
@@ -58,7 +68,12 @@ def shear(pixels, amount, fill):
             left = math.floor(at - 0.5) if inside else 0
             part, i = at - 0.5 - left, np.uintp(left + 1)  # unsigned: never counted from the end
             for c in range(channels):
-                a, b, d, e = row[i, c], row[i + np.uintp(1), c], row[i + np.uintp(2), c], row[i + np.uintp(3), c]
+                a, b, d, e = (
+                    row[i, c],
+                    row[i + np.uintp(1), c],
+                    row[i + np.uintp(2), c],
+                    row[i + np.uintp(3), c],
+                )
                 value = b + part * (d - a + part * (2 * (a - b) + d - e + part * (b - a - d + e)))
                 out[y, x, c] = np.int32(min(max(value, 0.0), 255.0)) if inside else fill[c]
     return out
@@ -87,7 +102,9 @@ def windows(size: int, side: int, method: Image.Resampling) -> tuple[np.ndarray,
     ones = np.zeros((size, taps), np.int32)
     ones[np.arange(size), np.arange(size) % taps] = 1 << BITS
     found = np.asarray(Image.fromarray(ones).resize((taps, side), method))
-    first = np.clip(((np.arange(side) + 0.5) * (size / side) - reach + 0.5).astype(np.int64), 0, size - taps)
+    first = np.clip(
+        ((np.arange(side) + 0.5) * (size / side) - reach + 0.5).astype(np.int64), 0, size - taps
+    )
     return first, np.take_along_axis(found, (first[:, None] + np.arange(taps)) % taps, 1)
 
 
@@ -114,7 +131,17 @@ def resize(pixels: np.ndarray, side: int, method: Image.Resampling) -> np.ndarra
     return pack(pixels)
 
 
-for height, width in ((50, 9), (50, 30), (50, 40), (9, 50)):  # an older Pillow's order, or a processor whose sums are others
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
-    if (resize(read(picture), 20, Image.Resampling.BICUBIC) != picture.resize((20, 20), Image.Resampling.BICUBIC)).any():
+for height, width in (
+    (50, 9),
+    (50, 30),
+    (50, 40),
+    (9, 50),
+):  # an older Pillow's order, or a processor whose sums are others
+    picture = Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    )
+    if (
+        resize(read(picture), 20, Image.Resampling.BICUBIC)
+        != picture.resize((20, 20), Image.Resampling.BICUBIC)
+    ).any():
         raise ImportError("not this Pillow's pixels")

@@ -14,7 +14,12 @@ from pyarrow import compute, parquet
 
 from mlrepro.errors import InputError
 
-MANIFEST, CLASSES, SUMMARY, OBSERVED = "manifest.parquet", "classes.json", "summary.json", "observed.npz"
+MANIFEST, CLASSES, SUMMARY, OBSERVED = (
+    "manifest.parquet",
+    "classes.json",
+    "summary.json",
+    "observed.npz",
+)
 
 
 @dataclass(frozen=True)
@@ -91,15 +96,30 @@ def write_json(path: Path, value) -> None:
     write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def write_manifest(folder: Path, frame: pandas.DataFrame, classes: list[str], summary: dict) -> Manifest:
+def write_manifest(
+    folder: Path, frame: pandas.DataFrame, classes: list[str], summary: dict
+) -> Manifest:
     """Writes manifest.parquet, classes.json and summary.json. The same input gives the same bytes. `summary["pictures"]` is the
     picture root, absolute or relative to `folder`."""
     text, indices = pyarrow.string(), pyarrow.list_(pyarrow.int32())
-    schema = pyarrow.schema([
-        ("image", text), ("part", text), ("split", text), ("labels", indices), ("difficult", indices),
-        ("ignored", indices), ("captions", pyarrow.list_(text)), ("width", pyarrow.int32()),
-        ("height", pyarrow.int32()), ("bytes", pyarrow.int64()), *[("negatives", indices)] * ("negatives" in frame)])
-    table = pyarrow.Table.from_pydict({name: frame[name] for name in schema.names}, schema).combine_chunks()
+    schema = pyarrow.schema(
+        [
+            ("image", text),
+            ("part", text),
+            ("split", text),
+            ("labels", indices),
+            ("difficult", indices),
+            ("ignored", indices),
+            ("captions", pyarrow.list_(text)),
+            ("width", pyarrow.int32()),
+            ("height", pyarrow.int32()),
+            ("bytes", pyarrow.int64()),
+            *[("negatives", indices)] * ("negatives" in frame),
+        ]
+    )
+    table = pyarrow.Table.from_pydict(
+        {name: frame[name] for name in schema.names}, schema
+    ).combine_chunks()
     sink = pyarrow.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,24 +135,34 @@ def read_manifest(folder: Path) -> Manifest:
     content = {name: _read(folder / name, "prepare") for name in (MANIFEST, CLASSES, SUMMARY)}
     try:
         table = parquet.read_table(pyarrow.BufferReader(content[MANIFEST]))
-        frame = table.to_pandas(types_mapper=lambda kind: pandas.ArrowDtype(kind) if pyarrow.types.is_list(kind) else None)
+        frame = table.to_pandas(
+            types_mapper=lambda kind: (
+                pandas.ArrowDtype(kind) if pyarrow.types.is_list(kind) else None
+            )
+        )
         classes, summary = json.loads(content[CLASSES]), json.loads(content[SUMMARY])
     except (ValueError, OSError) as error:
-        raise InputError(f"{folder}: damaged manifest ({error}); run `dvc repro -f` on the prepare stage of "
-                         f"{folder.name}") from None
+        raise InputError(
+            f"{folder}: damaged manifest ({error}); run `dvc repro -f` on the prepare stage of "
+            f"{folder.name}"
+        ) from None
     root = Path(os.path.normpath(folder / summary["pictures"]))
     digest = hashlib.sha256(content[MANIFEST] + content[CLASSES]).hexdigest()
     return Manifest(frame, classes, root, summary, digest, folder)
 
 
-def load_observed(folder: Path, labels: Literal["observed", "iu"] = "observed") -> tuple[np.ndarray, np.ndarray]:
+def load_observed(
+    folder: Path, labels: Literal["observed", "iu"] = "observed"
+) -> tuple[np.ndarray, np.ndarray]:
     """The corrupted labels: manifest row numbers, (n,) int64, and labels in {-1, 0, 1}, (n, classes) int8. 0 is unobserved. The
     rows are those of train and of the validation pictures held out of it. iu: with known negatives."""
     path = Path(folder) / OBSERVED
     _read(path, "corrupt")
     with np.load(path) as arrays:
         if labels not in arrays:
-            raise InputError(f"{path}: was written without known negatives; run the corrupt stage of {path.parent.name} again")
+            raise InputError(
+                f"{path}: was written without known negatives; run the corrupt stage of {path.parent.name} again"
+            )
         return arrays["rows"], arrays[labels]
 
 
@@ -140,5 +170,7 @@ def _read(path: Path, stage: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro` on the {stage} stage of {path.parent.name}, "
-                         f"which writes it") from None
+        raise InputError(
+            f"{path}: no such file; run `dvc repro` on the {stage} stage of {path.parent.name}, "
+            f"which writes it"
+        ) from None

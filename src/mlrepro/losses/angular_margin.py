@@ -16,9 +16,18 @@ def aam(logits: Tensor, targets: Tensor, **options) -> Tensor:
     return aam_elements(logits, targets, **options).sum()
 
 
-def aam_elements(logits: Tensor, targets: Tensor, scale: float = 23.0, k: float = 0.7, margin: float = 0.0,
-                 gamma_neg: float = 1.0, gamma_pos: float = 0.0, clip: float = 0.05, version: str = "released",
-                 label_smoothing: float = 0.0) -> Tensor:
+def aam_elements(
+    logits: Tensor,
+    targets: Tensor,
+    scale: float = 23.0,
+    k: float = 0.7,
+    margin: float = 0.0,
+    gamma_neg: float = 1.0,
+    gamma_pos: float = 0.0,
+    clip: float = 0.05,
+    version: str = "released",
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """-k/s p-^gamma_pos log p+ for positives and -(1 - k)/s p+^gamma_neg log p- for negatives, by entry.
 
     p+ = sigmoid(s (cos - m)), p- = min(sigmoid(-s (cos + m)) + clip, 1); s: scale, m: margin. The weights p^gamma are

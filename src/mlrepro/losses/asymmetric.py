@@ -6,11 +6,23 @@ from torch.nn import functional as F
 
 from mlrepro.losses.binary import at_least_float32, power, soft_targets
 
-EPSILON = {"sum": 1e-8, "batch_mean": 1e-8, "query2label": 1e-5}  # by reduction: lower bound inside the logarithm
+EPSILON = {
+    "sum": 1e-8,
+    "batch_mean": 1e-8,
+    "query2label": 1e-5,
+}  # by reduction: lower bound inside the logarithm
 
 
-def asl(logits: Tensor, targets: Tensor, gamma_neg: float = 4.0, gamma_pos: float = 0.0, clip: float = 0.05,
-        stop_gradient: bool = True, reduction: str = "sum", label_smoothing: float = 0.0) -> Tensor:
+def asl(
+    logits: Tensor,
+    targets: Tensor,
+    gamma_neg: float = 4.0,
+    gamma_pos: float = 0.0,
+    clip: float = 0.05,
+    stop_gradient: bool = True,
+    reduction: str = "sum",
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """-(1 - p)^gamma_pos log p for positives; -(p_m)^gamma_neg log(1 - p_m), p_m = max(p - clip, 0), for negatives.
 
     logits (B, C); targets (B, C): 1 positive, 0 negative, between them a mixture of both, negative: ignored.
@@ -23,7 +35,12 @@ def asl(logits: Tensor, targets: Tensor, gamma_neg: float = 4.0, gamma_pos: floa
     y, known = soft_targets(targets, label_smoothing, p.dtype)
     wrong_n = F.relu(p - clip)
     with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_gradient):
-        focus = known * power(torch.lerp(wrong_n, 1 - p, y), gamma_neg + (gamma_pos - gamma_neg) * y)
-    log_p, log_n = (torch.log(F.threshold(right, EPSILON[reduction], EPSILON[reduction])) for right in (p, 1 - wrong_n))
+        focus = known * power(
+            torch.lerp(wrong_n, 1 - p, y), gamma_neg + (gamma_pos - gamma_neg) * y
+        )
+    log_p, log_n = (
+        torch.log(F.threshold(right, EPSILON[reduction], EPSILON[reduction]))
+        for right in (p, 1 - wrong_n)
+    )
     total = -(focus * torch.lerp(log_n, log_p, y)).sum()
     return total / {"sum": 1, "batch_mean": len(p), "query2label": p.numel() / 1000}[reduction]

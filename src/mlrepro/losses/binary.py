@@ -18,7 +18,10 @@ def soft_targets(targets: Tensor, smoothing: float, dtype: torch.dtype) -> tuple
     """Targets (B, C) with label smoothing as in deep-object-reid: t becomes t (1 - smoothing), and 0 becomes smoothing. Ignored
     entries, which are negative, become 0; and the mask (B, C) that is 0 for these and 1 for the others."""
     targets = targets.to(dtype)
-    y, known = targets.clamp(min=0), 1 + targets.sign().clamp(max=0)  # arithmetic costs less than comparing and torch.where
+    y, known = (
+        targets.clamp(min=0),
+        1 + targets.sign().clamp(max=0),
+    )  # arithmetic costs less than comparing and torch.where
     return torch.where(targets == 0, smoothing, y * (1 - smoothing)) if smoothing else y, known
 
 
@@ -67,9 +70,15 @@ class WeightedBceLoss(Loss):
     def __init__(self, targets: Tensor):
         super().__init__()
         positives, negatives = (targets == 1).sum(0), (targets == 0).sum(0)
-        self.register_buffer("weight", torch.where(positives > 0, negatives / positives.clamp(min=1), 1.0), persistent=False)
+        self.register_buffer(
+            "weight",
+            torch.where(positives > 0, negatives / positives.clamp(min=1), 1.0),
+            persistent=False,
+        )
 
     def forward(self, logits: Tensor, targets: Tensor, rows: Tensor) -> Tensor:
         logits = at_least_float32(logits)
-        losses = binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), pos_weight=self.weight, reduction="none")
+        losses = binary_cross_entropy_with_logits(
+            logits, targets.to(logits.dtype), pos_weight=self.weight, reduction="none"
+        )
         return torch.where(targets == -1, 0.0, losses).mean()

@@ -60,7 +60,9 @@ class PseudoLabelLoss(Loss):
         left = self.unobserved & (self.soft < 0)
         counts = (APL_SHARE * self.unobserved.sum(0).double() / (self.epochs - self.warm_up)).long()
         order = torch.where(left, p, torch.inf).argsort(dim=0, stable=True)
-        chosen = torch.zeros_like(left).scatter_(0, order, torch.arange(len(p), device=p.device)[:, None] < counts)
+        chosen = torch.zeros_like(left).scatter_(
+            0, order, torch.arange(len(p), device=p.device)[:, None] < counts
+        )
         self.soft.copy_(torch.where(chosen & left, p, self.soft))
 
 
@@ -76,11 +78,16 @@ class LargeLoss(Loss):
     def __init__(self, scheme: str, observed: Tensor, delta_rel: float, keep_threshold: bool):
         super().__init__()
         self.scheme, self.delta, self.keep_threshold = scheme, delta_rel / 100, keep_threshold
-        self.register_buffer("corrected", torch.zeros(observed.shape, dtype=torch.bool) if scheme == "ll_cp" else None)
+        self.register_buffer(
+            "corrected",
+            torch.zeros(observed.shape, dtype=torch.bool) if scheme == "ll_cp" else None,
+        )
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         clean = 1.0
-        for _ in range(epoch):  # not epoch * delta: the source's rounding decides where ceil would jump
+        for _ in range(
+            epoch
+        ):  # not epoch * delta: the source's rounding decides where ceil would jump
             clean -= self.delta
         self.share = self.delta if self.scheme == "ll_cp" and epoch else 1 - clean
 
@@ -95,12 +102,16 @@ class LargeLoss(Loss):
             threshold = candidates.flatten().topk(count).values[-1]
             large = (observed_rows == 0) & (candidates >= threshold)
             if self.corrected is not None:
-                self.corrected[rows] |= large if self.keep_threshold else large & (candidates > threshold)
+                self.corrected[rows] |= (
+                    large if self.keep_threshold else large & (candidates > threshold)
+                )
             losses = torch.where(large, 0.0 if self.scheme == "ll_r" else positive, losses)
         return losses.mean()
 
 
-def gr(logits: Tensor, observed: Tensor, w: float, b: float, mu: float, s: float, q2: float, q3: float) -> Tensor:
+def gr(
+    logits: Tensor, observed: Tensor, w: float, b: float, mu: float, s: float, q2: float, q3: float
+) -> Tensor:
     """Generalised robust loss. (B, C), (B, C) -> scalar.
 
     An unobserved entry is a positive with k = sigmoid(w p + b), counts with v = exp(-(p - mu)^2 / (2 s^2)), both constants
@@ -132,7 +143,12 @@ class GrLoss(Loss):
     def start_epoch(self, epoch: int, epochs: int) -> None:
         (w0, w1, b0, b1), (mu0, s0, mu1, s1) = self.beta, self.alpha
         late, now = max(epoch - 1, 0) / epochs, epoch / epochs
-        self.values = (w0 + (w1 - w0) * late, b0 + (b1 - b0) * late, mu0 + (mu1 - mu0) * now, s0 + (s1 - s0) * now)
+        self.values = (
+            w0 + (w1 - w0) * late,
+            b0 + (b1 - b0) * late,
+            mu0 + (mu1 - mu0) * now,
+            s0 + (s1 - s0) * now,
+        )
 
     def forward(self, logits: Tensor, observed_rows: Tensor, rows: Tensor) -> Tensor:
         return gr(logits, observed_rows, *self.values, *self.q)
@@ -145,7 +161,9 @@ def splc(logits: Tensor, observed: Tensor, correct: bool) -> Tensor:
     Robust Loss Design for Multi-Label Learning with Missing Labels (2021) and their code.
     """
     logits = at_least_float32(logits)
-    positive = (observed == 1) | (correct & (observed == 0) & (torch.sigmoid(logits) > SPLC_THRESHOLD))
+    positive = (observed == 1) | (
+        correct & (observed == 0) & (torch.sigmoid(logits) > SPLC_THRESHOLD)
+    )
     shifted = torch.where(observed == 1, logits - MARGIN, logits)
     return _focal(torch.where(positive, shifted, -shifted)).sum()
 

@@ -18,7 +18,9 @@ from mlrepro.metrics.average_precision import average_precision, mean_average_pr
 
 OBSERVED_PROBABILITY = 0.995
 UNOBSERVED_PROBABILITY = 0.6  # the upper end; the lower one is 0.4
-ESTIMATE_CLAMP = 1e-5  # label estimates that a training starts from are at least this far from 0 and 1
+ESTIMATE_CLAMP = (
+    1e-5  # label estimates that a training starts from are at least this far from 0 and 1
+)
 
 
 def an(logits: Tensor, observed: Tensor) -> Tensor:
@@ -55,7 +57,9 @@ def pr(logits: Tensor, observed: Tensor) -> Tensor:
 
 def observed_terms(p: Tensor, observed: Tensor) -> Tensor:
     """Cross-entropy of the observed entries, 0 elsewhere. (B, C), (B, C) -> (B, C)."""
-    return torch.where(observed == 1, negative_log(p), torch.where(observed == -1, negative_log(1 - p), 0.0))
+    return torch.where(
+        observed == 1, negative_log(p), torch.where(observed == -1, negative_log(1 - p), 0.0)
+    )
 
 
 def count_penalty(p: Tensor, expected_positives: float) -> Tensor:
@@ -74,12 +78,17 @@ def role(logits: Tensor, estimates: Tensor, observed: Tensor, expected_positives
     estimates (the label estimator's logits), observed: (B, C). Returns a scalar. Cole et al. 2021, L_ROLE."""
     p = torch.sigmoid(at_least_float32(logits))
     q = torch.sigmoid(at_least_float32(estimates))
-    return (_fit(p, q.detach(), observed, expected_positives) + _fit(q, p.detach(), observed, expected_positives)) / 2
+    return (
+        _fit(p, q.detach(), observed, expected_positives)
+        + _fit(q, p.detach(), observed, expected_positives)
+    ) / 2
 
 
 def _fit(p: Tensor, soft: Tensor, observed: Tensor, expected_positives: float) -> Tensor:
     # The cross term covers the observed entries too, which therefore count twice.
-    return (observed_terms(p, observed) + soft_bce(p, soft)).mean() + count_penalty(p, expected_positives)
+    return (observed_terms(p, observed) + soft_bce(p, soft)).mean() + count_penalty(
+        p, expected_positives
+    )
 
 
 class RoleLoss(Loss):
@@ -93,7 +102,9 @@ class RoleLoss(Loss):
     def __init__(self, observed: Tensor, expected_positives: float, generator: torch.Generator):
         super().__init__()
         self.expected_positives = expected_positives
-        uniform = torch.rand(observed.shape, generator=generator, device=generator.device).to(observed.device)
+        uniform = torch.rand(observed.shape, generator=generator, device=generator.device).to(
+            observed.device
+        )
         unobserved = _logit(UNOBSERVED_PROBABILITY) * (2 * uniform - 1)
         known = _logit(OBSERVED_PROBABILITY)
         start = torch.where(observed == 1, known, torch.where(observed == -1, -known, unobserved))
@@ -108,8 +119,10 @@ class RoleLoss(Loss):
     def diagnostics(self, labels: np.ndarray) -> dict[str, float]:
         """How near the estimated labels are to the true ones: their mAP in percent, and how many a picture they make."""
         estimates = self.logits.cpu().numpy()
-        return {"estimate_mAP": mean_average_precision(average_precision(estimates, labels)),
-                "estimate_positives": float(self.logits.sigmoid().sum(1).mean())}
+        return {
+            "estimate_mAP": mean_average_precision(average_precision(estimates, labels)),
+            "estimate_positives": float(self.logits.sigmoid().sum(1).mean()),
+        }
 
     def forward(self, logits: Tensor, observed_rows: Tensor, rows: Tensor) -> Tensor:
         """logits, observed_rows (B, C); rows (B,): the indices of the batch in the training rows. Returns a scalar."""

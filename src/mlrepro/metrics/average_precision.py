@@ -29,7 +29,9 @@ def average_precision(scores: np.ndarray, labels: np.ndarray, kind: str = "exact
     return average_precisions(scores, labels, (kind,))[kind]
 
 
-def average_precisions(scores: np.ndarray, labels: np.ndarray, kinds: tuple[str, ...] = KINDS) -> dict[str, np.ndarray]:
+def average_precisions(
+    scores: np.ndarray, labels: np.ndarray, kinds: tuple[str, ...] = KINDS
+) -> dict[str, np.ndarray]:
     """Average precision of each class as a fraction, (C,) float64, by kind; NaN where a class has no positive.
 
     scores, labels (N, C): see `mlrepro.metrics`. The kinds share one sort of each class:
@@ -60,35 +62,50 @@ def mean_average_precision(ap: np.ndarray, empty: str = "zero") -> float:
     return 100 * float(np.mean(ap)) if len(ap) else float("nan")
 
 
-def bootstrap_se(scores: np.ndarray, labels: np.ndarray, resamples: int = 100, seed: int = 0,
-                 empty: str = "skip") -> float:
+def bootstrap_se(
+    scores: np.ndarray, labels: np.ndarray, resamples: int = 100, seed: int = 0, empty: str = "skip"
+) -> float:
     """Standard error of the exact mAP, in points: its deviation over resamples of the pictures with replacement. Only the test
     pictures vary: neither the training nor its seed does. empty: see `mean_average_precision`."""
     scores, labels = check(scores, labels)
     pictures = len(scores)
     random = np.random.default_rng(seed)
-    counts = [np.bincount(random.integers(pictures, size=pictures), minlength=pictures) for _ in range(resamples)]
+    counts = [
+        np.bincount(random.integers(pictures, size=pictures), minlength=pictures)
+        for _ in range(resamples)
+    ]
     weights = np.stack(counts).astype(np.uint16)  # (resamples, N), how often each picture was drawn
     ap = np.full((resamples, scores.shape[1]), np.nan)
     for c in range(scores.shape[1]):
         rows = np.flatnonzero(labels[:, c] != -1)
         rows = rows[np.argsort(-scores[rows, c])]
-        ap[:, c] = _weighted_exact(scores[rows, c], labels[rows, c] == 1, weights.take(rows, axis=1))
+        ap[:, c] = _weighted_exact(
+            scores[rows, c], labels[rows, c] == 1, weights.take(rows, axis=1)
+        )
     return float(np.std([mean_average_precision(row, empty) for row in ap], ddof=1))
 
 
 def per_class(function: Callable, scores: np.ndarray, labels: np.ndarray) -> list:
     """function(s, positive) of each class: scores and whether they are positive, (n,) and (n,), of the pictures it does not
     ignore."""
+
     def of_some(some: slice) -> list:
-        pairs = zip(np.ascontiguousarray(scores[:, some].T), np.ascontiguousarray(labels[:, some].T), strict=True)
-        return [function(s, y == 1) if y.min(initial=0) == 0 else function(s[y != -1], y[y != -1] == 1) for s, y in pairs]
+        pairs = zip(
+            np.ascontiguousarray(scores[:, some].T),
+            np.ascontiguousarray(labels[:, some].T),
+            strict=True,
+        )
+        return [
+            function(s, y == 1) if y.min(initial=0) == 0 else function(s[y != -1], y[y != -1] == 1)
+            for s, y in pairs
+        ]
 
     return list(chain.from_iterable(in_parallel(of_some, scores.shape[1], CLASSES)))
 
 
-def positions(scores: np.ndarray, positive: np.ndarray,
-              ordered: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def positions(
+    scores: np.ndarray, positive: np.ndarray, ordered: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(thresholds, hits, retrieved), each (P,): the positives' scores (n,), ascending, how many positives and how many pictures
     score at least as much; and `ordered`: their ranks (P,) from 1, where of tied pictures the earlier comes first.
 
@@ -102,22 +119,40 @@ def positions(scores: np.ndarray, positive: np.ndarray,
     beyond = 0
     if 0 < per_unit < np.inf:  # neither equal nor infinite scores
         if scores.dtype == np.float32 and (fast := kernels(len(scores) >= MANY)):
-            found = fast.positions(np.require(scores, requirements="CW"), np.ascontiguousarray(positive), low, per_unit, cells)
+            found = fast.positions(
+                np.require(scores, requirements="CW"),
+                np.ascontiguousarray(positive),
+                low,
+                per_unit,
+                cells,
+            )
             if len(found[0]):
                 return found
-        cell = ((scores - low) * per_unit).astype(np.int32)  # in the order of the scores, for rounding never swaps two numbers
+        cell = ((scores - low) * per_unit).astype(
+            np.int32
+        )  # in the order of the scores, for rounding never swaps two numbers
         occupied, counts = cell[positive], np.bincount(cell, minlength=cells)
         counts[occupied] = 0
         near = np.flatnonzero(counts.take(cell) == 0)
-        scores, positive, beyond = scores[near], positive[near], counts.sum() - np.cumsum(counts)[np.sort(occupied)]
+        scores, positive, beyond = (
+            scores[near],
+            positive[near],
+            counts.sum() - np.cumsum(counts)[np.sort(occupied)],
+        )
     thresholds, hits, retrieved, tied = counts_at_positives(scores, positive)
     retrieved, ranks = retrieved + beyond, (retrieved + beyond)[::-1]
     if ordered and tied.any():
-        ranks = np.flatnonzero(positive[np.argsort(-scores, kind="stable")]) + 1 + np.broadcast_to(beyond, hits.shape)[::-1]
+        ranks = (
+            np.flatnonzero(positive[np.argsort(-scores, kind="stable")])
+            + 1
+            + np.broadcast_to(beyond, hits.shape)[::-1]
+        )
     return thresholds, hits, retrieved, ranks
 
 
-def counts_at_positives(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def counts_at_positives(
+    scores: np.ndarray, positive: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(thresholds, hits, retrieved, tied), each (P,): the positives' scores, ascending, how many positives and how many pictures
     score at least as much, and whether another picture scores the same. One sort of values, several times faster than an argsort.
     """
@@ -137,7 +172,9 @@ def _by_kind(scores: np.ndarray, positive: np.ndarray, kinds: tuple[str, ...]) -
     if set(kinds) - {"exact"}:
         # The best precision at a recall of at least i / P, for i = 1 .. P. It is attained at a positive.
         envelope = np.maximum.accumulate((np.arange(1, len(ranks) + 1) / ranks)[::-1])[::-1]
-        needed = np.maximum(-(-np.arange(11) * len(envelope) // 10), 1)  # fewest positives with a recall of k / 10
+        needed = np.maximum(
+            -(-np.arange(11) * len(envelope) // 10), 1
+        )  # fewest positives with a recall of k / 10
         values |= {"interpolated": np.mean(envelope), "11-point": np.mean(envelope[needed - 1])}
     return [values[kind] for kind in kinds]
 

@@ -11,11 +11,14 @@ import numpy as np
 
 from mlrepro.metrics import check, in_parallel, ratio
 
-BLOCK = 1 << 18  # entries that are decided at a time, so that what is made of them stays in a core's cache
+BLOCK = (
+    1 << 18
+)  # entries that are decided at a time, so that what is made of them stays in a core's cache
 
 
-def thresholded_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float | np.ndarray,
-                        strict: bool = False) -> dict[str, float]:
+def thresholded_metrics(
+    scores: np.ndarray, labels: np.ndarray, threshold: float | np.ndarray, strict: bool = False
+) -> dict[str, float]:
     """Metrics of the rule score >= threshold, or, if `strict`, of deep-object-reid's, score > threshold.
 
     scores, labels (N, C): see `mlrepro.metrics`. threshold: one, or (C,) of them, on the scale of the scores (0 for
@@ -33,13 +36,19 @@ def thresholded_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float
     scores, labels = check(scores, labels)
     threshold = np.asarray(threshold)
     if threshold.shape not in ((), labels.shape[1:]) or np.isnan(threshold).any():
-        raise ValueError(f"threshold must be a number or ({labels.shape[1]},) numbers, not {threshold}")
+        raise ValueError(
+            f"threshold must be a number or ({labels.shape[1]},) numbers, not {threshold}"
+        )
     compare = np.greater if strict else np.greater_equal
-    return _of_decisions(*_counts(lambda some: compare(some, threshold), scores, labels), np.count_nonzero(labels != -1))
+    return _of_decisions(
+        *_counts(lambda some: compare(some, threshold), scores, labels),
+        np.count_nonzero(labels != -1),
+    )
 
 
-def top_k_metrics(scores: np.ndarray, labels: np.ndarray, k: int = 3,
-                  threshold: float | None = None) -> dict[str, float]:
+def top_k_metrics(
+    scores: np.ndarray, labels: np.ndarray, k: int = 3, threshold: float | None = None
+) -> dict[str, float]:
     """OP, OR, OF1, CP, CR, CF1 when the k best classes of each picture are predicted (Wang et al. 2016, CNN-RNN).
 
     threshold: they must also score at least this much, as the code of ML-GCN and CSRA demands (its `top-3` columns are
@@ -48,7 +57,9 @@ def top_k_metrics(scores: np.ndarray, labels: np.ndarray, k: int = 3,
     """
     scores, labels = check(scores, labels)
     least = -np.inf if threshold is None else threshold
-    return _overall_and_per_class(*_counts(lambda some: _best(some, k) & (some >= least), scores, labels)[0])
+    return _overall_and_per_class(
+        *_counts(lambda some: _best(some, k) & (some >= least), scores, labels)[0]
+    )
 
 
 def precision_recall_at_k(scores: np.ndarray, labels: np.ndarray, k: int) -> dict[str, float]:
@@ -59,9 +70,11 @@ def precision_recall_at_k(scores: np.ndarray, labels: np.ndarray, k: int) -> dic
     scores, labels = check(scores, labels)
     positive = labels == 1
     hits = (_best(scores, k) & positive).sum(axis=1)
-    return {f"prec_at_{k}": 100 * float(np.mean(hits / k)),
-            f"rec_at_{k}": 100 * float(np.mean(ratio(hits, positive.sum(axis=1)))),
-            f"top_{k}": 100 * float(np.mean(hits > 0))}
+    return {
+        f"prec_at_{k}": 100 * float(np.mean(hits / k)),
+        f"rec_at_{k}": 100 * float(np.mean(ratio(hits, positive.sum(axis=1)))),
+        f"top_{k}": 100 * float(np.mean(hits > 0)),
+    }
 
 
 def _best(scores: np.ndarray, k: int) -> np.ndarray:
@@ -75,40 +88,70 @@ def _best(scores: np.ndarray, k: int) -> np.ndarray:
     return mask
 
 
-def _counts(decide: Callable, scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _counts(
+    decide: Callable, scores: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """True positives, predictions and positives, ignored entries left out: of each class (3, C), and of each picture (3, N).
     decide: scores of some pictures to whether each class is predicted."""
+
     def of_block(block: slice) -> tuple[np.ndarray, np.ndarray]:
         predicted, positive, judged = decide(scores[block]), labels[block] == 1, labels[block] != -1
         # Counts below 2^24 are exact in float32, and a matrix product adds several times faster than a sum of booleans.
         parts = np.stack([predicted & positive, predicted & judged, positive]).astype(np.float32)
-        return np.ones(parts.shape[1], np.float32) @ parts, parts @ np.ones(parts.shape[2], np.float32)
+        return np.ones(parts.shape[1], np.float32) @ parts, parts @ np.ones(
+            parts.shape[2], np.float32
+        )
 
     blocks = in_parallel(of_block, len(labels), max(1, BLOCK // max(1, labels.shape[1])))
     of_classes, of_pictures = zip(*blocks, strict=True)
-    return np.sum(of_classes, axis=0, dtype=np.int64), np.concatenate(of_pictures, axis=1).astype(np.int64)
+    return np.sum(of_classes, axis=0, dtype=np.int64), np.concatenate(of_pictures, axis=1).astype(
+        np.int64
+    )
 
 
 def _harmonic(precision: float, recall: float) -> float:
     return float(ratio(2 * precision * recall, precision + recall))
 
 
-def _overall_and_per_class(hits: np.ndarray, retrieved: np.ndarray, positives: np.ndarray) -> dict[str, float]:
-    overall = 100 * float(ratio(hits.sum(), retrieved.sum())), 100 * float(ratio(hits.sum(), positives.sum()))
-    per_class = 100 * float(ratio(hits, retrieved).mean()), 100 * float(ratio(hits, positives).mean())
-    return {"OP": overall[0], "OR": overall[1], "OF1": _harmonic(*overall),
-            "CP": per_class[0], "CR": per_class[1], "CF1": _harmonic(*per_class)}
+def _overall_and_per_class(
+    hits: np.ndarray, retrieved: np.ndarray, positives: np.ndarray
+) -> dict[str, float]:
+    overall = (
+        100 * float(ratio(hits.sum(), retrieved.sum())),
+        100 * float(ratio(hits.sum(), positives.sum())),
+    )
+    per_class = (
+        100 * float(ratio(hits, retrieved).mean()),
+        100 * float(ratio(hits, positives).mean()),
+    )
+    return {
+        "OP": overall[0],
+        "OR": overall[1],
+        "OF1": _harmonic(*overall),
+        "CP": per_class[0],
+        "CR": per_class[1],
+        "CF1": _harmonic(*per_class),
+    }
 
 
 def _of_decisions(of_classes: np.ndarray, of_pictures: np.ndarray, judged: int) -> dict[str, float]:
-    (class_hits, class_retrieved, class_positives), (hits, retrieved, positives) = of_classes, of_pictures
+    (class_hits, class_retrieved, class_positives), (hits, retrieved, positives) = (
+        of_classes,
+        of_pictures,
+    )
     wrong = retrieved + positives - 2 * hits
     micro = ratio(2 * hits.sum(), (retrieved + positives).sum())
-    means = {"micro_F1": micro, "macro_F1": ratio(2 * class_hits, class_retrieved + class_positives),
-             "sample_precision": ratio(hits, retrieved), "sample_recall": ratio(hits, positives),
-             "sample_F1": ratio(2 * hits, retrieved + positives),
-             "sample_IoU": ratio(hits, retrieved + positives - hits),
-             "exact_match": wrong == 0,
-             "label_accuracy": np.float64(judged - wrong.sum()) / judged,
-             "all_negative_accuracy": np.float64(judged - positives.sum()) / judged}
-    return _overall_and_per_class(*of_classes) | {name: 100 * float(np.mean(values)) for name, values in means.items()}
+    means = {
+        "micro_F1": micro,
+        "macro_F1": ratio(2 * class_hits, class_retrieved + class_positives),
+        "sample_precision": ratio(hits, retrieved),
+        "sample_recall": ratio(hits, positives),
+        "sample_F1": ratio(2 * hits, retrieved + positives),
+        "sample_IoU": ratio(hits, retrieved + positives - hits),
+        "exact_match": wrong == 0,
+        "label_accuracy": np.float64(judged - wrong.sum()) / judged,
+        "all_negative_accuracy": np.float64(judged - positives.sum()) / judged,
+    }
+    return _overall_and_per_class(*of_classes) | {
+        name: 100 * float(np.mean(values)) for name, values in means.items()
+    }

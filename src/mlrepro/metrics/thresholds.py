@@ -46,5 +46,8 @@ def _released_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
     no_hit = scores[scores > thresholds.max(initial=-np.inf)]
     if len(no_hit) or not len(thresholds):
         return float(no_hit.min(initial=np.inf))
-    precision, recall = hits / retrieved, hits / len(thresholds)  # rounded as theirs, which decides between equal F1s
+    precision, recall = (
+        hits / retrieved,
+        hits / len(thresholds),
+    )  # rounded as theirs, which decides between equal F1s
     return float(thresholds[np.argmax(2 * precision * recall / (precision + recall))])

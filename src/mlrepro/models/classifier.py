@@ -34,8 +34,14 @@ class Classifier(nn.Module):
 def create_classifier(run: Run, num_classes: int, **options) -> tuple[Classifier, Origin]:
     """The network of a run that reads pictures, with its backbone's weights loaded. options: of the head, from the data."""
     backbone, pretrained = create_backbone(run.backbone, run.weights, run.resolution)
-    head = create_head(run.head, backbone.channels, num_classes, map_size(run.backbone, run.resolution),
-                       **head_options(run), **options)
+    head = create_head(
+        run.head,
+        backbone.channels,
+        num_classes,
+        map_size(run.backbone, run.resolution),
+        **head_options(run),
+        **options,
+    )
     return Classifier(backbone, head, run.freeze), pretrained
 
 
@@ -51,9 +57,15 @@ def freeze(backbone: nn.Module, how: str) -> list[nn.Module]:
     if how == "none" or isinstance(backbone.net, CvTW24 | SwinTransformer):
         return []
     if not isinstance(backbone.net, ResNet | TResNet):
-        raise InputError("freeze: query2label is known for ResNet, TResNet, Swin and CvT only; use none or backbone")
+        raise InputError(
+            "freeze: query2label is known for ResNet, TResNet, Swin and CvT only; use none or backbone"
+        )
     body = getattr(backbone.net, "body", backbone.net)  # TResNet's
-    norms = [module for module in body.modules() if isinstance(module, _BatchNorm)] if isinstance(body, ResNet) else []
+    norms = (
+        [module for module in body.modules() if isinstance(module, _BatchNorm)]
+        if isinstance(body, ResNet)
+        else []
+    )
     for module in [body.conv1, body.layer1, *norms]:
         module.requires_grad_(False)
     for norm in norms:

@@ -49,7 +49,11 @@ class Attention(nn.Module):
         x = to_map(spatial, height, width)
 
         def project(conv: nn.Module, linear: nn.Module) -> Tensor:
-            return linear(torch.cat([cls, to_tokens(conv(x))], 1)).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            return (
+                linear(torch.cat([cls, to_tokens(conv(x))], 1))
+                .unflatten(2, (self.heads, -1))
+                .transpose(1, 2)
+            )
 
         query = project(self.conv_proj_q, self.proj_q)
         key = project(self.conv_proj_k, self.proj_k)
@@ -75,11 +79,17 @@ class Block(nn.Module):
 class Stage(nn.Module):
     """(B, C, h, w) to (B, dim, h', w'); the class token, where there is one, lives inside the stage only."""
 
-    def __init__(self, embed: nn.Sequential, depth: int, heads: int, cls_token: bool, drop_path: float):
+    def __init__(
+        self, embed: nn.Sequential, depth: int, heads: int, cls_token: bool, drop_path: float
+    ):
         super().__init__()
         dim = embed.proj.out_channels
         self.patch_embed = embed
-        self.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, dim), std=0.02)) if cls_token else None
+        self.cls_token = (
+            nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, dim), std=0.02))
+            if cls_token
+            else None
+        )
         rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(dim, heads, rate) for rate in rates)
 
@@ -91,7 +101,7 @@ class Stage(nn.Module):
             tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], 1)
         for block in self.blocks:
             tokens = block(tokens, height, width)
-        return to_map(tokens[:, -height * width:], height, width)
+        return to_map(tokens[:, -height * width :], height, width)
 
 
 class CvTW24(nn.Module):
@@ -103,9 +113,15 @@ class CvTW24(nn.Module):
 
     def __init__(self, drop_path: float = 0.3):
         super().__init__()
-        self.stage0 = Stage(conv_embed(3, 192, 7, 4, 2), depth=2, heads=3, cls_token=False, drop_path=0.0)
-        self.stage1 = Stage(conv_embed(192, 768, 3, 2, 1), depth=2, heads=12, cls_token=False, drop_path=0.0)
-        self.stage2 = Stage(conv_embed(768, 1024, 3, 2, 1), depth=20, heads=16, cls_token=True, drop_path=drop_path)
+        self.stage0 = Stage(
+            conv_embed(3, 192, 7, 4, 2), depth=2, heads=3, cls_token=False, drop_path=0.0
+        )
+        self.stage1 = Stage(
+            conv_embed(192, 768, 3, 2, 1), depth=2, heads=12, cls_token=False, drop_path=0.0
+        )
+        self.stage2 = Stage(
+            conv_embed(768, 1024, 3, 2, 1), depth=20, heads=16, cls_token=True, drop_path=drop_path
+        )
         self.norm = LayerNorm2d(1024, eps=1e-5)
         for module in self.modules():
             if isinstance(module, nn.Linear):

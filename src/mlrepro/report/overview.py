@@ -18,15 +18,26 @@ def write_index(reports: Path, studies: Path) -> None:
     found = [read_study(path.parent) for path in sorted(studies.glob("*/study.yaml"))]
     parts = ["# Reports"]
     if found:
-        parts += ["What papers print, beside what this project measures. Each page shows every printed row, also those that are "
-                  "not run.", _study_table(found, reports),
-                  "Results are printed rows, one for each data set; their status is computed from result records. A study's page "
-                  "says what each word means, and what a run that is not run would take."]
+        parts += [
+            "What papers print, beside what this project measures. Each page shows every printed row, also those that are "
+            "not run.",
+            _study_table(found, reports),
+            "Results are printed rows, one for each data set; their status is computed from result records. A study's page "
+            "says what each word means, and what a run that is not run would take.",
+        ]
     if panels := _coco_panels(found):
-        parts += ["## mAP against cost, COCO",
-                  figure_link(index, "cost", "mAP against measured GMACs on COCO", figures.map_against_cost, panels),
-                  "Printed mAP (hollow) and reproduced mAP (filled) at the GMACs that this project measures. COCO 2014 and 2017 "
-                  "have different test pictures: a number of one is not comparable with a number of the other."]
+        parts += [
+            "## mAP against cost, COCO",
+            figure_link(
+                index,
+                "cost",
+                "mAP against measured GMACs on COCO",
+                figures.map_against_cost,
+                panels,
+            ),
+            "Printed mAP (hollow) and reproduced mAP (filled) at the GMACs that this project measures. COCO 2014 and 2017 "
+            "have different test pictures: a number of one is not comparable with a number of the other.",
+        ]
     others = _other_pages(reports, {study.folder.name for study in found})
     if others or not found:
         parts += ["## Other pages"] * bool(found)
@@ -39,14 +50,40 @@ def _study_table(found: list[StudyResults], reports: Path) -> str:
     rows = []
     for results in found:
         text, counts, page = results.study.text, results.statuses, f"{results.folder.name}.md"
-        name = f"[{results.folder.name}]({page})" if (reports / page).exists() else results.folder.name
+        name = (
+            f"[{results.folder.name}]({page})" if (reports / page).exists() else results.folder.name
+        )
         authors = escape(text.authors[0]) + (" et al." if len(text.authors) > 1 else "")
-        rows.append([name, f"[{escape(text.title)}]({text.link}), {authors}{f' {text.year}' if text.year else ''}",
-                     str(sum(listed.rows for listed in text.tables)), str(len(results.study.rows)), str(counts["reproduced"]),
-                     f"{counts['exceeds']} / {counts['below']}", f"{counts['partial']} / {counts['failed']}",
-                     str(counts["not-run"]), str(counts["not-comparable"]), str(len(text.findings))])
-    return table("llrrrrrrrr", ["study", "source", "rows", "numbers", "reproduced", "exceeds / below", "partial / failed",
-                                "not run", "not comparable", "does not add up"], rows)
+        rows.append(
+            [
+                name,
+                f"[{escape(text.title)}]({text.link}), {authors}{f' {text.year}' if text.year else ''}",
+                str(sum(listed.rows for listed in text.tables)),
+                str(len(results.study.rows)),
+                str(counts["reproduced"]),
+                f"{counts['exceeds']} / {counts['below']}",
+                f"{counts['partial']} / {counts['failed']}",
+                str(counts["not-run"]),
+                str(counts["not-comparable"]),
+                str(len(text.findings)),
+            ]
+        )
+    return table(
+        "llrrrrrrrr",
+        [
+            "study",
+            "source",
+            "rows",
+            "numbers",
+            "reproduced",
+            "exceeds / below",
+            "partial / failed",
+            "not run",
+            "not comparable",
+            "does not add up",
+        ],
+        rows,
+    )
 
 
 def _coco_panels(found: list[StudyResults]) -> dict[str, list[figures.Point]]:
@@ -56,7 +93,9 @@ def _coco_panels(found: list[StudyResults]) -> dict[str, list[figures.Point]]:
         for data_set, points in cost_points(results).items():
             for point in points if data_set.startswith("coco") else []:
                 panel = panels.setdefault(f"COCO {data_set[4:]}", {})
-                panel.setdefault((point.gmacs, point.reported), point._replace(series=results.folder.name))
+                panel.setdefault(
+                    (point.gmacs, point.reported), point._replace(series=results.folder.name)
+                )
     return {title: list(panel.values()) for title, panel in sorted(panels.items())}
 
 
@@ -67,7 +106,11 @@ def _other_pages(reports: Path, studies: set[str]) -> list[str]:
         if page.name != "README.md" and page.stem not in studies:
             paragraphs = page.read_text(encoding="utf-8").split("\n\n")
             if not paragraphs[0].startswith("# "):
-                raise InputError(f"{page}: does not begin with a '# title' line; make the page again or move it away")
-            sentence = re.match(r".*?[.!?](?=\s+[^a-z]|$)|.*", " ".join("".join(paragraphs[1:2]).split())).group()
+                raise InputError(
+                    f"{page}: does not begin with a '# title' line; make the page again or move it away"
+                )
+            sentence = re.match(
+                r".*?[.!?](?=\s+[^a-z]|$)|.*", " ".join("".join(paragraphs[1:2]).split())
+            ).group()
             lines.append(f"- [{paragraphs[0][2:].strip()}]({page.name}): {sentence}")
     return lines

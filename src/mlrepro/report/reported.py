@@ -11,8 +11,11 @@ from mlrepro.config import HEAD_OPTIONS, load
 from mlrepro.config_data import Strict
 from mlrepro.errors import InputError
 
-RUN_ID = re.compile(r"(?P<head>\w+)-(?P<loss>\w+)-(?P<backbone>\w+)-(?P<data_set>\w+)(-(?P<labels>single))?"
-                    r"(-(?P<size>\d+)(-(?P<variant>\w+))?)?", re.ASCII)
+RUN_ID = re.compile(
+    r"(?P<head>\w+)-(?P<loss>\w+)-(?P<backbone>\w+)-(?P<data_set>\w+)(-(?P<labels>single))?"
+    r"(-(?P<size>\d+)(-(?P<variant>\w+))?)?",
+    re.ASCII,
+)
 NONE_IF_EMPTY = BeforeValidator(lambda text: text or None)
 
 
@@ -44,7 +47,17 @@ class ReportedRow(Strict):
     printed: str = Field(min_length=1)
     number: float
     std: Annotated[float | None, NONE_IF_EMPTY]
-    convention: Literal["", "macs", "flops", "unknown", "exact", "interpolated", "11-point", "per-sample", "threshold 0.4"]
+    convention: Literal[
+        "",
+        "macs",
+        "flops",
+        "unknown",
+        "exact",
+        "interpolated",
+        "11-point",
+        "per-sample",
+        "threshold 0.4",
+    ]
     source: str = Field(min_length=1)
     checked: Literal["yes", "memory", "third party"]
     note: str
@@ -98,8 +111,9 @@ class Rule(Strict):
 
     def matches(self, run: RunId) -> bool:
         named = {part: getattr(self, part) for part in ("head", "loss", "backbone", "data_set")}
-        return (all(value in (None, getattr(run, part)) for part, value in named.items())
-                and (run.variant or "").startswith(self.variant or ""))
+        return all(value in (None, getattr(run, part)) for part, value in named.items()) and (
+            run.variant or ""
+        ).startswith(self.variant or "")
 
 
 class ModelRule(Rule):
@@ -178,8 +192,12 @@ class StudyText(Strict):
     figure: list[str] = []
     models: list[ModelRule] = []
     gflops_tool: list[ToolRule] = []
-    gflops_of: dict[str, str] = {}  # run -> the run id of the network whose GFLOPs the paper prints beside that run's mAP
-    plain_network: bool = False  # the printed parameters and file sizes are those of the plain ImageNet network
+    gflops_of: dict[
+        str, str
+    ] = {}  # run -> the run id of the network whose GFLOPs the paper prints beside that run's mAP
+    plain_network: bool = (
+        False  # the printed parameters and file sizes are those of the plain ImageNet network
+    )
     training: Training
     needs: Needs
     sweeps: list[Sweep] = []
@@ -195,12 +213,20 @@ class Study(Strict):
     @property
     def runs(self) -> list[str]:
         """Run ids of the printed rows and of the sweeps, sorted."""
-        return sorted({row.run for row in self.rows if row.run}.union(*(sweep.runs for sweep in self.text.sweeps)))
+        return sorted(
+            {row.run for row in self.rows if row.run}.union(
+                *(sweep.runs for sweep in self.text.sweeps)
+            )
+        )
 
     @property
     def models(self) -> list[str]:
         """Run ids whose networks have a cost to be measured."""
-        return [run for run in sorted({*self.runs, *self.text.gflops_of.values()}) if parse_run_id(run).size]
+        return [
+            run
+            for run in sorted({*self.runs, *self.text.gflops_of.values()})
+            if parse_run_id(run).size
+        ]
 
 
 def last_match(rules: list[Rule], run: RunId) -> Rule | None:
@@ -209,7 +235,11 @@ def last_match(rules: list[Rule], run: RunId) -> Rule | None:
 
 def head_options(text: StudyText, run: RunId) -> dict[str, bool | int | float | str]:
     """Options of `models.heads.create_head` for a run: what study.yaml says, and cosines for the angular losses."""
-    options = {"angular": True} if run.loss == "aam" and "angular" in HEAD_OPTIONS.get(run.head, ()) else {}
+    options = (
+        {"angular": True}
+        if run.loss == "aam" and "angular" in HEAD_OPTIONS.get(run.head, ())
+        else {}
+    )
     for rule in text.models:
         if rule.matches(run):
             options |= rule.options
@@ -220,8 +250,10 @@ def parse_run_id(run: str) -> RunId:
     """Splits a run id at its dashes. Raises ValueError with the form; an id holds letters, digits, `_` and `-` only."""
     found = RUN_ID.fullmatch(run)
     if not found or not found["size"] and found["head"] != "linear":
-        raise ValueError(f"run id {run!r} is not of the form <head>-<loss>-<backbone>-<data set>[-single]-<size>[-<variant>], "
-                         "its parts of letters, digits and '_'")
+        raise ValueError(
+            f"run id {run!r} is not of the form <head>-<loss>-<backbone>-<data set>[-single]-<size>[-<variant>], "
+            "its parts of letters, digits and '_'"
+        )
     return RunId(**found.groupdict() | {"labels": found["labels"] or "full"})
 
 
@@ -237,7 +269,9 @@ def load_reported(path: Path) -> list[ReportedRow]:
                 if rows[-1].run:
                     parse_run_id(rows[-1].run)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; a study's numbers stand in its reported.csv") from None
+        raise InputError(
+            f"{path}: no such file; a study's numbers stand in its reported.csv"
+        ) from None
     except (ValueError, csv.Error) as error:  # also what pydantic raises, which names the key
         raise InputError(f"{path}:{reader.line_num}: {error}") from None
     return rows
@@ -245,4 +279,8 @@ def load_reported(path: Path) -> list[ReportedRow]:
 
 def load_study(folder: Path) -> Study:
     """Reads studies/<name>/{study.yaml, reported.csv}. That the two agree is tested (tests/report/study_checks.py)."""
-    return Study(name=folder.name, text=load(StudyText, folder / "study.yaml"), rows=load_reported(folder / "reported.csv"))
+    return Study(
+        name=folder.name,
+        text=load(StudyText, folder / "study.yaml"),
+        rows=load_reported(folder / "reported.csv"),
+    )

@@ -20,7 +20,14 @@ from mlrepro.code import code_digests
 from mlrepro.errors import InputError
 
 ROOT = Path(".checkpoints")
-CODE = ("config.py", "data", "losses", "metrics", "models", "training")  # what a trained weight depends on
+CODE = (
+    "config.py",
+    "data",
+    "losses",
+    "metrics",
+    "models",
+    "training",
+)  # what a trained weight depends on
 
 
 def training_code() -> dict[str, str]:
@@ -37,7 +44,9 @@ def exclusive(name: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{name}: another process is at work on it right now; wait for it or stop it") from None
+            raise InputError(
+                f"{name}: another process is at work on it right now; wait for it or stop it"
+            ) from None
         yield
 
 
@@ -53,7 +62,9 @@ class Checkpoint:
             if folder != self.folder and (folder / "parts.json").is_file():
                 old = json.loads((folder / "parts.json").read_text())
                 changed = sorted(key for key in {*old, *parts} if old.get(key) != parts.get(key))
-                tqdm.write(f"{name}: an interrupted training is not resumed, since {', '.join(changed)} changed; starting afresh")
+                tqdm.write(
+                    f"{name}: an interrupted training is not resumed, since {', '.join(changed)} changed; starting afresh"
+                )
                 shutil.rmtree(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "parts.json").write_text(text)

@@ -18,7 +18,11 @@ from timm.layers import convert_sync_batchnorm
 
 from mlrepro.errors import InputError
 
-RANK, WORLD = (int(os.environ[key]) for key in ("RANK", "WORLD_SIZE")) if dist.is_torchelastic_launched() else (0, 1)
+RANK, WORLD = (
+    (int(os.environ[key]) for key in ("RANK", "WORLD_SIZE"))
+    if dist.is_torchelastic_launched()
+    else (0, 1)
+)
 
 
 @contextmanager
@@ -29,10 +33,14 @@ def joined() -> Iterator[None]:
         return
     gpus, local = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
     if local >= gpus > 0:
-        raise InputError(f"torchrun: more processes than this machine's GPUs; lower --nproc-per-node to {gpus}")
+        raise InputError(
+            f"torchrun: more processes than this machine's GPUs; lower --nproc-per-node to {gpus}"
+        )
     torch.cuda.set_device(local if gpus else -1)  # -1: none
     store = fresh(next(dist.rendezvous("env://"))[0], RANK, WORLD)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", store=store, rank=RANK, world_size=WORLD)
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if gpus else "gloo", store=store, rank=RANK, world_size=WORLD
+    )
     if RANK:
         os.environ["MLREPRO_TRACKING"], sys.stdout = "none", open(os.devnull, "w")
     yield
@@ -61,7 +69,9 @@ def fresh(store: dist.Store, rank: int, world: int) -> dist.Store:
         elif store.check(others := [f"{own}/{other}" for other in range(1, world)]):
             store.compare_set("start", own, b" ".join([own.encode()] * 2 + store.multi_get(others)))
         time.sleep(0.02)
-    raise TimeoutError(f"torchrun: rank {rank} of {world} waited in vain for the others to start; see what they print")
+    raise TimeoutError(
+        f"torchrun: rank {rank} of {world} waited in vain for the others to start; see what they print"
+    )
 
 
 def from_main(make: Callable):
@@ -75,7 +85,9 @@ def from_main(make: Callable):
 def share(batches: list[np.ndarray]) -> list[np.ndarray]:
     """This process's part of each batch. InputError for one that cannot be divided equally."""
     if odd := [len(batch) for batch in batches if len(batch) % WORLD]:
-        raise InputError(f"batch_size: {odd[0]} pictures for {WORLD} processes; set a multiple, at most the training pictures")
+        raise InputError(
+            f"batch_size: {odd[0]} pictures for {WORLD} processes; set a multiple, at most the training pictures"
+        )
     return [batch[RANK::WORLD] for batch in batches]
 
 
@@ -86,7 +98,9 @@ def gather(own: torch.Tensor) -> torch.Tensor:
     parts = [torch.empty_like(own, memory_format=torch.contiguous_format) for _ in range(WORLD)]
     dist.all_gather(parts, own.detach().contiguous())
     if own.requires_grad:
-        own.register_hook(lambda gradient: gradient * WORLD)  # for DistributedDataParallel takes the mean
+        own.register_hook(
+            lambda gradient: gradient * WORLD
+        )  # for DistributedDataParallel takes the mean
         parts[RANK] = own
     return torch.cat(parts)
 

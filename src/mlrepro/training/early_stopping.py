@@ -16,7 +16,9 @@ def stopped(run: Run, history: list[dict]) -> bool:
         return False
     if run.early_stop.rule == "aam":
         return _aam(scores, run.early_stop.patience, run.optimizer.planned_epochs or run.epochs)
-    return min(_age(plain), _age(averaged)) > run.early_stop.patience and averaged[-1] < max(averaged)
+    return min(_age(plain), _age(averaged)) > run.early_stop.patience and averaged[-1] < max(
+        averaged
+    )
 
 
 def _age(scores: list[float]) -> int:

@@ -25,13 +25,22 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
     """Writes (rows, channels) float32 of all pictures to `path`: global average pooling of the backbone's feature map; with
     `settings.maps` the maps themselves, (rows, C, h, w). An interrupted extraction goes on where it stopped, if weights,
     transform, code and manifest are the same."""
-    backbone, (source, sha256) = create_backbone(settings.backbone, settings.weights, settings.resolution)
+    backbone, (source, sha256) = create_backbone(
+        settings.backbone, settings.weights, settings.resolution
+    )
     backbone = backbone.to(device, memory_format=torch.channels_last).eval()
     header = {
-        "backbone": settings.backbone, "weights": source, "weights_sha256": sha256,
-        "transform": {"resize": [settings.resolution] * 2, "interpolation": backbone.interpolation,
-                      "mean": backbone.mean, "std": backbone.std},
-        "pooling": "none" if settings.maps else "average", "precision": "bfloat16" if device.type == "cuda" else "float32",
+        "backbone": settings.backbone,
+        "weights": source,
+        "weights_sha256": sha256,
+        "transform": {
+            "resize": [settings.resolution] * 2,
+            "interpolation": backbone.interpolation,
+            "mean": backbone.mean,
+            "std": backbone.std,
+        },
+        "pooling": "none" if settings.maps else "average",
+        "precision": "bfloat16" if device.type == "cuda" else "float32",
         "manifest": manifest.digest,
     }
     name = f"extract-{path.parent.parent.name}-{path.stem}"
@@ -43,12 +52,22 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
         partial.delete()
 
 
-def _features(backbone: Backbone, manifest: Manifest, settings: Features, header: dict, folder: Path,
-              device: torch.device) -> Path:
+def _features(
+    backbone: Backbone,
+    manifest: Manifest,
+    settings: Features,
+    header: dict,
+    folder: Path,
+    device: torch.device,
+) -> Path:
     """The finished file in `folder`."""
     n, done_file, file = len(manifest.frame), folder / "done.json", folder / "features.safetensors"
     done = json.loads(done_file.read_text()) if done_file.is_file() and file.is_file() else 0
-    shape = (n, backbone.channels, *(map_size(settings.backbone, settings.resolution) if settings.maps else ()))
+    shape = (
+        n,
+        backbone.channels,
+        *(map_size(settings.backbone, settings.resolution) if settings.maps else ()),
+    )
     features = open_features(file, header, shape, resume=done > 0)
     if done:
         tqdm.write(f"resumed at picture {done} of {n}")
@@ -56,13 +75,22 @@ def _features(backbone: Backbone, manifest: Manifest, settings: Features, header
     rows, shards = np.arange(done, n), Shards(manifest) if "shards" in manifest.summary else None
     pictures = Pictures(manifest, rows, settings.resolution, backbone.interpolation, shards=shards)
     batches = picture_batches(pictures, sequential_batches(len(rows), batch_size), device)
-    with tqdm(total=n, initial=done, desc=f"extract {settings.backbone} {settings.resolution} px", unit="picture") as bar, \
-            torch.inference_mode():
+    with (
+        tqdm(
+            total=n,
+            initial=done,
+            desc=f"extract {settings.backbone} {settings.resolution} px",
+            unit="picture",
+        ) as bar,
+        torch.inference_mode(),
+    ):
         for i, (batch, batch_rows) in enumerate(batches):
             batch = normalise(batch, backbone.mean, backbone.std)
             with autocast(device):
                 maps = backbone(batch).float()
-            features[batch_rows.numpy()] = (maps if settings.maps else maps.mean((2, 3))).cpu().numpy()
+            features[batch_rows.numpy()] = (
+                (maps if settings.maps else maps.mean((2, 3))).cpu().numpy()
+            )
             bar.update(len(batch_rows))
             if i % FLUSH_EVERY == FLUSH_EVERY - 1:
                 features.flush()

@@ -29,7 +29,9 @@ from mlrepro.training.run import expected_positives
 BETA1, BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8
 LAG = 160  # 0.9^160 is below float32's rounding: what a row without gradient still moves after so many steps is nothing
 CHUNK = 256  # training rows whose features are gathered at once: fewer operations, and still few enough for a processor's cache
-STACK_BYTES = 2**22  # of the weights that step together; beyond, weights, gradients and moments leave a processor's cache
+STACK_BYTES = (
+    2**22
+)  # of the weights that step together; beyond, weights, gradients and moments leave a processor's cache
 SCORED_TOGETHER = 16  # members a scoring product; bounds its memory
 
 
@@ -54,8 +56,13 @@ class Outcome:
         return self.last if selection == "last" else self.best and self.best["weights"]
 
 
-def search(members: list[tuple[Run, int]], features: Tensor, targets_by_labels: dict[str, Tensor], labels: np.ndarray,
-           rows: dict[str, np.ndarray]) -> list[Outcome]:
+def search(
+    members: list[tuple[Run, int]],
+    features: Tensor,
+    targets_by_labels: dict[str, Tensor],
+    labels: np.ndarray,
+    rows: dict[str, np.ndarray],
+) -> list[Outcome]:
     """Trains every (run, seed) of `members` and scores it on test with its best and its last weights; in their order.
 
     features: (rows of the manifest, D) float32. targets_by_labels: (train rows, C) int8, `full` and, where a run reads observed
@@ -66,15 +73,24 @@ def search(members: list[tuple[Run, int]], features: Tensor, targets_by_labels: 
     stacks: dict[tuple, list[Outcome]] = {}
     for outcome in outcomes:
         _check(outcome.run)
-        stacks.setdefault((outcome.seed, outcome.run.batch_size, outcome.run.epochs), []).append(outcome)
-    scored = {split: features[torch.from_numpy(rows[split]).to(features.device)] for split in ("val", "test")}
+        stacks.setdefault((outcome.seed, outcome.run.batch_size, outcome.run.epochs), []).append(
+            outcome
+        )
+    scored = {
+        split: features[torch.from_numpy(rows[split]).to(features.device)]
+        for split in ("val", "test")
+    }
     most = max(1, STACK_BYTES // (4 * features.shape[1] * labels.shape[1]))
     parts = []
     for group in stacks.values():
         group.sort(key=lambda outcome: outcome.run.loss.name == "role")  # Stack wants them last
-        size = math.ceil(len(group) / math.ceil(len(group) / most))  # parts of about equal length keep all threads busy
-        parts += [group[start:start + size] for start in range(0, len(group), size)]
-    parts.sort(key=lambda part: (part[0].run.batch_size, part[-1].run.loss.name != "role"))  # the longest first
+        size = math.ceil(
+            len(group) / math.ceil(len(group) / most)
+        )  # parts of about equal length keep all threads busy
+        parts += [group[start : start + size] for start in range(0, len(group), size)]
+    parts.sort(
+        key=lambda part: (part[0].run.batch_size, part[-1].run.loss.name != "role")
+    )  # the longest first
     start = {}
     for seed in {seed for _, seed in members}:
         with torch.random.fork_rng():
@@ -82,23 +98,48 @@ def search(members: list[tuple[Run, int]], features: Tensor, targets_by_labels: 
             start[seed] = create_head("linear", features.shape[1], labels.shape[1], None)
     # On a CPU a thread a stack, and not several an operation: its operations are too short to be worth their waiting.
     threads = torch.get_num_threads()
-    with ThreadPoolExecutor(1 if features.is_cuda else threads, initializer=lambda: torch.set_num_threads(1)) as pool:
-        list(pool.map(lambda part: _train(part, start[part[0].seed], features, targets_by_labels, labels, rows, scored), parts))
+    with ThreadPoolExecutor(
+        1 if features.is_cuda else threads, initializer=lambda: torch.set_num_threads(1)
+    ) as pool:
+        list(
+            pool.map(
+                lambda part: _train(
+                    part, start[part[0].seed], features, targets_by_labels, labels, rows, scored
+                ),
+                parts,
+            )
+        )
     torch.set_num_threads(threads)
     return outcomes
 
 
 def _check(run: Run) -> None:
-    known = {*(name for name, field in Run.model_fields.items() if field.is_required()), "resolution", "labels", "empty_classes",
-             "selection"}
-    plain = {name: getattr(run, name) for name in known} | {"optimizer": Optimizer(lr=run.optimizer.lr)}
+    known = {
+        *(name for name, field in Run.model_fields.items() if field.is_required()),
+        "resolution",
+        "labels",
+        "empty_classes",
+        "selection",
+    }
+    plain = {name: getattr(run, name) for name in known} | {
+        "optimizer": Optimizer(lr=run.optimizer.lr)
+    }
     if run.head != "linear" or run != Run(**plain):
-        raise InputError(f"{run.run_id}: the search trains linear layers on features, by adam with a constant lr, to the last "
-                         "epoch, under the corrected protocol and with no further setting; train this run with its train stage")
+        raise InputError(
+            f"{run.run_id}: the search trains linear layers on features, by adam with a constant lr, to the last "
+            "epoch, under the corrected protocol and with no further setting; train this run with its train stage"
+        )
 
 
-def _train(outcomes: list[Outcome], layer: torch.nn.Linear, features: Tensor, targets_by_labels: dict[str, Tensor],
-           labels: np.ndarray, rows: dict[str, np.ndarray], scored: dict[str, Tensor]) -> None:
+def _train(
+    outcomes: list[Outcome],
+    layer: torch.nn.Linear,
+    features: Tensor,
+    targets_by_labels: dict[str, Tensor],
+    labels: np.ndarray,
+    rows: dict[str, np.ndarray],
+    scored: dict[str, Tensor],
+) -> None:
     start = time.perf_counter()
     stack = Stack(outcomes, layer, features, targets_by_labels, labels, rows)
     for epoch in range(outcomes[0].run.epochs):
@@ -106,11 +147,21 @@ def _train(outcomes: list[Outcome], layer: torch.nn.Linear, features: Tensor, ta
         weights = [stack.weights(i) for i in range(len(outcomes))]
         scores = _score(outcomes, weights, scored["val"], labels[rows["val"]])
         more = stack.diagnostics(labels[rows["train"]])
-        for outcome, loss, score, told, reached in zip(outcomes, losses, scores, more, weights, strict=True):
+        for outcome, loss, score, told, reached in zip(
+            outcomes, losses, scores, more, weights, strict=True
+        ):
             if outcome.diverged is None and (score is None or not np.isfinite(loss)):
                 outcome.diverged = epoch
             if outcome.diverged is None:
-                outcome.history.append({"epoch": epoch, "lr": outcome.run.optimizer.lr, "train_loss": loss, **score, **told})
+                outcome.history.append(
+                    {
+                        "epoch": epoch,
+                        "lr": outcome.run.optimizer.lr,
+                        "train_loss": loss,
+                        **score,
+                        **told,
+                    }
+                )
                 outcome.last = reached
                 if outcome.best is None or score["val_mAP"] > outcome.best["val_mAP"]:
                     outcome.best = {"epoch": epoch, "val_mAP": score["val_mAP"], "weights": reached}
@@ -118,13 +169,21 @@ def _train(outcomes: list[Outcome], layer: torch.nn.Linear, features: Tensor, ta
         outcome.seconds = (time.perf_counter() - start) / len(outcomes)
     for selection in ("best", "last"):
         found = [outcome for outcome in outcomes if outcome.weights(selection)]
-        values = _score(found, [outcome.weights(selection) for outcome in found], scored["test"], labels[rows["test"]])
+        values = _score(
+            found,
+            [outcome.weights(selection) for outcome in found],
+            scored["test"],
+            labels[rows["test"]],
+        )
         for outcome, value in zip(found, values, strict=True):
             outcome.test_mAP[selection] = value and value["val_mAP"]
 
 
-def _score(outcomes: list[Outcome], weights: list[dict[str, Tensor]], features: Tensor, labels: np.ndarray) -> list[dict | None]:
+def _score(
+    outcomes: list[Outcome], weights: list[dict[str, Tensor]], features: Tensor, labels: np.ndarray
+) -> list[dict | None]:
     """mAP in percent and mean expected labels of each member's weights on `features` (N, D); none where a score is no number."""
+
     def judge(outcome: Outcome, scores: np.ndarray) -> dict[str, float] | None:
         if np.isnan(scores).any():
             return None
@@ -133,7 +192,7 @@ def _score(outcomes: list[Outcome], weights: list[dict[str, Tensor]], features: 
 
     values = []
     for first in range(0, len(weights), SCORED_TOGETHER):
-        part = weights[first:first + SCORED_TOGETHER]
+        part = weights[first : first + SCORED_TOGETHER]
         weight, bias = (torch.cat([w[name] for w in part]) for name in ("weight", "bias"))
         scores = product(features, weight.T, bias).cpu().numpy()
         values += map(judge, outcomes[first:], np.split(scores, len(part), axis=1))
@@ -145,44 +204,82 @@ class Stack:
     matrix, class by class, and divided by each member's lr: Adam's step is the lr times something that does not depend on it, so
     that one call with lr 1 serves all members."""
 
-    def __init__(self, outcomes: list[Outcome], layer: torch.nn.Linear, features: Tensor, targets_by_labels: dict[str, Tensor],
-                 labels: np.ndarray, rows: dict[str, np.ndarray]):
+    def __init__(
+        self,
+        outcomes: list[Outcome],
+        layer: torch.nn.Linear,
+        features: Tensor,
+        targets_by_labels: dict[str, Tensor],
+        labels: np.ndarray,
+        rows: dict[str, np.ndarray],
+    ):
         runs, device = [outcome.run for outcome in outcomes], features.device
-        self.seed, self.batch_size, self.epochs = outcomes[0].seed, runs[0].batch_size, runs[0].epochs
+        self.seed, self.batch_size, self.epochs = (
+            outcomes[0].seed,
+            runs[0].batch_size,
+            runs[0].epochs,
+        )
         self.features = features
         self.train_rows = torch.from_numpy(rows["train"]).to(device)
         self.lr = torch.tensor([run.optimizer.lr for run in runs], device=device)
-        self.weight = (layer.weight.detach().to(device).T[..., None] / self.lr).flatten(1).contiguous()  # as its gradient
+        self.weight = (
+            (layer.weight.detach().to(device).T[..., None] / self.lr).flatten(1).contiguous()
+        )  # as its gradient
         self.bias = (layer.bias.detach().to(device)[:, None] / self.lr).flatten()
-        self.parameters, self.adam_steps = [self.weight, self.bias], [torch.zeros((), device=device) for _ in range(2)]
-        self.means, self.squares = ([torch.zeros_like(parameter) for parameter in self.parameters] for _ in range(2))
+        self.parameters, self.adam_steps = (
+            [self.weight, self.bias],
+            [torch.zeros((), device=device) for _ in range(2)],
+        )
+        self.means, self.squares = (
+            [torch.zeros_like(parameter) for parameter in self.parameters] for _ in range(2)
+        )
         self._prepare_losses(runs, targets_by_labels, labels, rows["val"])
 
-    def _prepare_losses(self, runs: list[Run], targets_by_labels: dict[str, Tensor], labels: np.ndarray, val: np.ndarray) -> None:
+    def _prepare_losses(
+        self,
+        runs: list[Run],
+        targets_by_labels: dict[str, Tensor],
+        labels: np.ndarray,
+        val: np.ndarray,
+    ) -> None:
         device, classes = self.features.device, labels.shape[1]
         targets = {name: values.to(device) for name, values in targets_by_labels.items()}
         absent = torch.zeros_like(targets["full"])
-        self.codes = (4 + 9 * (targets.get("iu", absent) == -1) + 3 * targets["full"] + targets.get("single", absent)).long()
+        self.codes = (
+            4
+            + 9 * (targets.get("iu", absent) == -1)
+            + 3 * targets["full"]
+            + targets.get("single", absent)
+        ).long()
         tables = [coefficients(run.loss, classes) for run in runs]
         counts = [expected_positives(run, labels, val) for run in runs]
         read = [targets["iu" if run.loss.name == "iu" else run.labels] for run in runs]
-        losses = [create_loss(run.loss, of_run, k, torch.Generator().manual_seed(self.seed)).to(device)
-                  for run, of_run, k in zip(runs, read, counts, strict=True)]
+        losses = [
+            create_loss(run.loss, of_run, k, torch.Generator().manual_seed(self.seed)).to(device)
+            for run, of_run, k in zip(runs, read, counts, strict=True)
+        ]
         roles = [i for i, run in enumerate(runs) if run.loss.name == "role"]
         self.others = [(i, losses[i], read[i]) for i in range(len(runs)) if tables[i] is None]
-        self.roles, every = len(roles), [*range(len(runs)), *roles]  # ROLE's label estimators follow the members
+        self.roles, every = (
+            len(roles),
+            [*range(len(runs)), *roles],
+        )  # ROLE's label estimators follow the members
         nothing = torch.zeros(18, 2)
-        table = torch.stack([nothing if tables[i] is None else tables[i] for i in every], 2).to(device)
+        table = torch.stack([nothing if tables[i] is None else tables[i] for i in every], 2).to(
+            device
+        )
         self.entries = self.batch_size * classes  # of a batch, whose mean the losses are
         self.positive, self.negative = table[:, 0] / self.entries, table[:, 1] / self.entries
         penalty = {"epr": 1.0, "role": 0.5}
-        self.penalty = torch.tensor([penalty.get(runs[i].loss.name, 0.0) for i in every], device=device)
+        self.penalty = torch.tensor(
+            [penalty.get(runs[i].loss.name, 0.0) for i in every], device=device
+        )
         self.expected = torch.tensor([counts[i] or 0.0 for i in every], device=device) / classes
         self.penalised = bool(self.penalty.any())
         self.role_losses = [losses[i] for i in roles]
         if roles:
             start = torch.stack([loss.logits.detach() for loss in self.role_losses], 2)
-            self.estimates = LazyAdam(start, LOSS_LR_FACTOR * self.lr[-self.roles:])
+            self.estimates = LazyAdam(start, LOSS_LR_FACTOR * self.lr[-self.roles :])
 
     def train_epoch(self, epoch: int) -> np.ndarray:
         """One pass over the training rows; each member's mean loss (M,)."""
@@ -190,7 +287,9 @@ class Stack:
         total = torch.zeros(len(self.lr), dtype=torch.float64, device=self.features.device)
         for _, loss, _ in self.others:
             loss.start_epoch(epoch, self.epochs)
-        for positions in torch.from_numpy(order).to(self.features.device).split(max(1, CHUNK // self.batch_size)):
+        for positions in (
+            torch.from_numpy(order).to(self.features.device).split(max(1, CHUNK // self.batch_size))
+        ):
             total += self.steps(positions)
         for i, loss, _ in self.others:
             loss.end_epoch(lambda i=i: linear(self.features[self.train_rows], **self.weights(i)))
@@ -221,37 +320,67 @@ class Stack:
         rows = positions.flatten()
         batches = self.features.index_select(0, self.train_rows[rows]).view(*positions.shape, -1)
         codes, shape = self.codes[rows].flatten(), (*positions.shape, self.codes.shape[1], -1)
-        positive, negative = (table.index_select(0, codes).view(shape) for table in (self.positive, self.negative))
+        positive, negative = (
+            table.index_select(0, codes).view(shape) for table in (self.positive, self.negative)
+        )
         return batches, batches.transpose(1, 2).contiguous(), positive, negative
 
     def forward(self, batch: Tensor) -> Tensor:
         return product(batch, self.weight, self.bias).view(len(batch), -1, len(self.lr)) * self.lr
 
-    def differentiate(self, logits: Tensor, estimates: Tensor | None, p: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    def differentiate(
+        self,
+        logits: Tensor,
+        estimates: Tensor | None,
+        p: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+    ) -> Tensor:
         """The gradient (B, C, M and ROLE's) of the losses by logits and label estimates; their probabilities are put in `p`."""
         torch.sigmoid(logits if estimates is None else torch.cat([logits, estimates], 2), out=p)
         if self.roles:  # classifier and label estimator are each other's soft targets
-            both = p[..., -2 * self.roles:].roll(self.roles, 2)
-            positive[..., -2 * self.roles:].add_(both, alpha=0.5 / self.entries)
-            negative[..., -2 * self.roles:].add_(1 - both, alpha=0.5 / self.entries)
+            both = p[..., -2 * self.roles :].roll(self.roles, 2)
+            positive[..., -2 * self.roles :].add_(both, alpha=0.5 / self.entries)
+            negative[..., -2 * self.roles :].add_(1 - both, alpha=0.5 / self.entries)
         absent = 1 - p
         gradient = (negative / (absent + EPSILON)).addcdiv_(positive, p + EPSILON, value=-1)
         if self.penalised:
-            gradient += 2 * self.penalty / self.entries * (p.sum((0, 1)) / self.entries - self.expected)
+            gradient += (
+                2 * self.penalty / self.entries * (p.sum((0, 1)) / self.entries - self.expected)
+            )
         return gradient.mul_(p).mul_(absent)
 
-    def _differentiate_others(self, logits: Tensor, positions: Tensor, total: Tensor, gradient: Tensor) -> None:
+    def _differentiate_others(
+        self, logits: Tensor, positions: Tensor, total: Tensor, gradient: Tensor
+    ) -> None:
         columns = [i for i, _, _ in self.others]
         inputs = [logits[..., i].clone().requires_grad_() for i in columns]
-        losses = [loss(z, targets[positions], positions) for z, (_, loss, targets) in zip(inputs, self.others, strict=True)]
+        losses = [
+            loss(z, targets[positions], positions)
+            for z, (_, loss, targets) in zip(inputs, self.others, strict=True)
+        ]
         total[columns] += torch.stack(losses).detach()
         gradient[..., columns] = torch.stack(torch.autograd.grad(sum(losses), inputs), 2)
 
     def update(self, transposed: Tensor, gradient: Tensor) -> None:
         gradient = gradient.flatten(1)
         # Not the optimiser's object, whose bookkeeping takes a tenth of a step's time.
-        adam(self.parameters, [product(transposed, gradient), gradient.sum(0)], self.means, self.squares, [], self.adam_steps,
-             fused=True, amsgrad=False, beta1=BETA1, beta2=BETA2, lr=1.0, weight_decay=0.0, eps=ADAM_EPSILON, maximize=False)
+        adam(
+            self.parameters,
+            [product(transposed, gradient), gradient.sum(0)],
+            self.means,
+            self.squares,
+            [],
+            self.adam_steps,
+            fused=True,
+            amsgrad=False,
+            beta1=BETA1,
+            beta2=BETA2,
+            lr=1.0,
+            weight_decay=0.0,
+            eps=ADAM_EPSILON,
+            maximize=False,
+        )
 
     def values(self, p: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Each member's losses (M,), added up over the steps, of all (S, B, C, M and ROLE's); 0 for those of `others`."""
@@ -259,7 +388,7 @@ class Stack:
         entries = positive * (p + EPSILON).log() + negative * (1 - p + EPSILON).log()
         values = (self.penalty * excess**2).sum(0) - entries.sum((0, 1, 2))
         members = len(self.lr)
-        values[members - self.roles:members] += values[members:]
+        values[members - self.roles : members] += values[members:]
         return values[:members]
 
     def diagnostics(self, labels: np.ndarray) -> list[dict[str, float]]:
@@ -268,7 +397,9 @@ class Stack:
         if self.roles:
             every = torch.arange(len(labels), device=self.lr.device).split(32)
             estimates = torch.cat([self.estimates.read(rows[None])[0] for rows in every])
-            for i, (loss, estimate) in enumerate(zip(self.role_losses, estimates.unbind(2), strict=True), -self.roles):
+            for i, (loss, estimate) in enumerate(
+                zip(self.role_losses, estimates.unbind(2), strict=True), -self.roles
+            ):
                 loss.logits.data = estimate
                 told[i] = {} if estimate.isnan().any() else loss.diagnostics(labels)
         return told
@@ -276,7 +407,10 @@ class Stack:
     def weights(self, i: int) -> dict[str, Tensor]:
         """A copy of member i's weights, named and shaped as nn.Linear's."""
         members, lr = len(self.lr), self.lr[i]
-        return {"weight": (self.weight[:, i::members] * lr).T.contiguous(), "bias": self.bias[i::members] * lr}
+        return {
+            "weight": (self.weight[:, i::members] * lr).T.contiguous(),
+            "bias": self.bias[i::members] * lr,
+        }
 
 
 def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -299,14 +433,23 @@ def coefficients(settings: LossSettings, classes: int) -> Tensor | None:
         known = (full != -1) | (not settings.name.startswith("bce"))
         return torch.stack([positive, 1 - positive], 1) * known[:, None]
     if settings.name == "wan":
-        weight = 1 / max(classes - 1, 1) if settings.negative_weight is None else settings.negative_weight
+        weight = (
+            1 / max(classes - 1, 1)
+            if settings.negative_weight is None
+            else settings.negative_weight
+        )
         return torch.stack([observed == 1, weight * (observed != 1)], 1)
     if settings.name == "iun":
-        return torch.stack([observed == 1, (observed == -1) | ((observed == 0) & (full == 0))], 1) * 1.0
+        return (
+            torch.stack([observed == 1, (observed == -1) | ((observed == 0) & (full == 0))], 1)
+            * 1.0
+        )
     if settings.name == "iu":
         return torch.stack([observed == 1, torch.arange(18) >= 9], 1) * 1.0
     if settings.name in ("epr", "role"):
-        return torch.stack([observed == 1, observed == -1], 1) * (0.5 if settings.name == "role" else 1.0)
+        return torch.stack([observed == 1, observed == -1], 1) * (
+            0.5 if settings.name == "role" else 1.0
+        )
     return None
 
 
@@ -316,9 +459,13 @@ class LazyAdam:
     are those of the dense Adam, to rounding."""
 
     def __init__(self, start: Tensor, lr: Tensor):
-        self.state = torch.stack([start, torch.zeros_like(start), torch.zeros_like(start)], 1)  # value, moments 1 and 2
+        self.state = torch.stack(
+            [start, torch.zeros_like(start), torch.zeros_like(start)], 1
+        )  # value, moments 1 and 2
         self.lr, self.step = lr, 0
-        self.seen = torch.zeros(len(start), dtype=torch.float64, device=start.device)  # the step that a row's state is of
+        self.seen = torch.zeros(
+            len(start), dtype=torch.float64, device=start.device
+        )  # the step that a row's state is of
         self.lags = torch.arange(1, LAG + 1, dtype=torch.float64, device=start.device)
         self.powers = BETA1**self.lags, BETA2**self.lags
 
@@ -326,17 +473,32 @@ class LazyAdam:
         """The values (S, B, C, R) of `rows` (S, B), all different, as they are before each of the next S steps; `update` with
         the same rows must follow."""
         value, first, second = self.state[rows].unbind(2)
-        steps = self.step + torch.arange(1, len(rows) + 1, dtype=torch.float64, device=rows.device)[:, None]
+        steps = (
+            self.step
+            + torch.arange(1, len(rows) + 1, dtype=torch.float64, device=rows.device)[:, None]
+        )
         seen = self.seen[rows][..., None]
         missed = steps[..., None] - 1 - seen
-        mean, root = (power / (1 - beta**seen * power) for power, beta in zip(self.powers, (BETA1, BETA2), strict=True))
+        mean, root = (
+            power / (1 - beta**seen * power)
+            for power, beta in zip(self.powers, (BETA1, BETA2), strict=True)
+        )
         mean, root = (mean * (self.lags <= missed)).float(), root.sqrt().float()
         # value -= lr * sum over the missed steps of (mean * first) / (root * sqrt(second) + eps)
         size = second.sqrt().flatten(2)[:, :, None]
-        moved = [torch.bmm(m[:, None], (r[..., None] * s).add_(ADAM_EPSILON).reciprocal_())  # (B, 1, lags), (B, lags, C * R)
-                 for m, r, s in zip(mean, root, size, strict=True)]
+        moved = [
+            torch.bmm(
+                m[:, None], (r[..., None] * s).add_(ADAM_EPSILON).reciprocal_()
+            )  # (B, 1, lags), (B, lags, C * R)
+            for m, r, s in zip(mean, root, size, strict=True)
+        ]
         value = value - self.lr * torch.stack(moved).view_as(first) * first
-        self.read_state = steps, value, first * (BETA1**missed)[..., None].float(), second * (BETA2**missed)[..., None].float()
+        self.read_state = (
+            steps,
+            value,
+            first * (BETA1**missed)[..., None].float(),
+            second * (BETA2**missed)[..., None].float(),
+        )
         return value
 
     def update(self, rows: Tensor, gradient: Tensor) -> None:
@@ -345,7 +507,9 @@ class LazyAdam:
         first = torch.lerp(first, gradient, 1 - BETA1)
         second = BETA2 * second + (1 - BETA2) * gradient**2
         mean, root = ((1 - beta**steps)[..., None, None] for beta in (BETA1, BETA2))
-        value = value - self.lr / mean.float() * first / (second.sqrt() / root.sqrt().float() + ADAM_EPSILON)
+        value = value - self.lr / mean.float() * first / (
+            second.sqrt() / root.sqrt().float() + ADAM_EPSILON
+        )
         self.state[rows] = torch.stack([value, first, second], 2)
         self.seen[rows] = steps.expand(rows.shape)
         self.step += len(rows)

@@ -15,8 +15,9 @@ LOSS_LR_FACTOR = 10  # ROLE's label estimator learns ten times as fast as the cl
 WARM_UP = 0.2  # share of OneCycle's steps before its peak (ASL, ML-Decoder, Query2Label, AAM)
 
 
-def create_optimizer(run: Run, model: nn.Module, loss: nn.Module,
-                     steps: int) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
+def create_optimizer(
+    run: Run, model: nn.Module, loss: nn.Module, steps: int
+) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
     """The optimiser of the model's and the loss's parameters, and its schedule (none: constant) for `steps` an epoch. A model
     without a `backbone` is a head. Frozen parameters are in no group; ROLE's estimates decay whatever `decay` says. `one_cycle`
     is to be stepped after each step, the others after each epoch."""
@@ -33,8 +34,14 @@ def create_optimizer(run: Run, model: nn.Module, loss: nn.Module,
         "constant": lambda _: None,
         "linear": partial(LinearLR, start_factor=1 / 3, total_iters=10),
         "cosine": partial(CosineAnnealingLR, T_max=epochs),
-        "one_cycle": partial(OneCycleLR, max_lr=[group["lr"] for group in groups], total_steps=epochs * steps, pct_start=WARM_UP,
-                             div_factor=settings.div_factor, final_div_factor=settings.final_div_factor),
+        "one_cycle": partial(
+            OneCycleLR,
+            max_lr=[group["lr"] for group in groups],
+            total_steps=epochs * steps,
+            pct_start=WARM_UP,
+            div_factor=settings.div_factor,
+            final_div_factor=settings.final_div_factor,
+        ),
     }
     return optimizer, schedules[settings.schedule](optimizer)
 
@@ -47,14 +54,25 @@ def _groups(run: Run, model: nn.Module, lr: float) -> list[dict]:
         if p.requires_grad:
             bias, no_bias = name.endswith("bias"), run.optimizer.decay == "no_bias"
             undecayed = run.optimizer.decay != "all" and (bias or p.ndim == 1)
-            undecayed |= no_bias and name.endswith("weight") and ("norm" in name or "query_embed" in name)
+            undecayed |= (
+                no_bias and name.endswith("weight") and ("norm" in name or "query_embed" in name)
+            )
             groups.setdefault((id(p) in head, bias and no_bias, undecayed), []).append(p)
-    return [{"params": parameters, "lr": lr * (run.optimizer.head_lr_factor if in_head else 1.0) * (2 if doubled else 1),
-             "weight_decay": 0.0 if undecayed else run.optimizer.weight_decay}
-            for (in_head, doubled, undecayed), parameters in sorted(groups.items(), key=lambda item: item[0])]
+    return [
+        {
+            "params": parameters,
+            "lr": lr * (run.optimizer.head_lr_factor if in_head else 1.0) * (2 if doubled else 1),
+            "weight_decay": 0.0 if undecayed else run.optimizer.weight_decay,
+        }
+        for (in_head, doubled, undecayed), parameters in sorted(
+            groups.items(), key=lambda item: item[0]
+        )
+    ]
 
 
-def sharpness_aware(backward: Callable[[], Tensor], model: nn.Module, loss: nn.Module, rho: float) -> Tensor:
+def sharpness_aware(
+    backward: Callable[[], Tensor], model: nn.Module, loss: nn.Module, rho: float
+) -> Tensor:
     """Sharpness-aware minimisation (Foret et al., ICLR 2021) as deep-object-reid runs it for AAM, around any optimiser.
 
     Leaves in `model` the gradient at w + rho g / (||g|| + 1e-12), where g is that at its weights w, which do not change.

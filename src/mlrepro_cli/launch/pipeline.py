@@ -32,8 +32,10 @@ def default_remote() -> tuple[str, str]:
         name = repo.config["core"].get("remote")
         url = repo.config["remote"].get(name, {}).get("url", "")
     if not url or url.startswith("http"):
-        raise InputError(f".dvc/config: jobs on a cluster share a DVC remote, and the default one is {url or 'not set'}; name a "
-                         "folder, s3://..., ssh://... (over http DVC keeps no run cache): dvc remote add -d storage ADDRESS")
+        raise InputError(
+            f".dvc/config: jobs on a cluster share a DVC remote, and the default one is {url or 'not set'}; name a "
+            "folder, s3://..., ssh://... (over http DVC keeps no run cache): dvc remote add -d storage ADDRESS"
+        )
     return name, url
 
 
@@ -63,10 +65,15 @@ def stale_jobs(dvc_files: Iterable[str], pull: bool) -> tuple[list[str], list[Jo
             makers = [one for one in needs if one.name.startswith(("download", "prepare"))]
             outs = [out.def_path for one in makers for out in one.outs]
             pending[stage.addressing] = Job(
-                stage.addressing, tuple(one.addressing for one in needs if not _is_job(one)),
+                stage.addressing,
+                tuple(one.addressing for one in needs if not _is_job(one)),
                 tuple(one.addressing for one in needs if one.addressing in undone),
-                tuple(one.addressing for one in needs if _is_job(one)), tuple(one.addressing for one in makers),
-                next((path for path in outs if path.endswith("manifest.parquet")), "").rpartition("/")[0])
+                tuple(one.addressing for one in needs if _is_job(one)),
+                tuple(one.addressing for one in makers),
+                next((path for path in outs if path.endswith("manifest.parquet")), "").rpartition(
+                    "/"
+                )[0],
+            )
     return restored, list(pending.values())
 
 
@@ -83,9 +90,13 @@ def _plan(repo: Repo, dvc_files: Iterable[str]) -> list:
 def _restored(repo: Repo, stage, pull: bool) -> bool:
     try:
         repo.stage_cache.restore(stage, pull=pull)
-    except ConfirmRemoveError:  # by then it is known to be there; in its place lies the record of an earlier training
+    except (
+        ConfirmRemoveError
+    ):  # by then it is known to be there; in its place lies the record of an earlier training
         stage.remove_outs(force=True)  # as before a stage is run
-        repo.stage_cache.restore(stage.reload())  # for by now it has new digests of dependencies and old ones of outputs
+        repo.stage_cache.restore(
+            stage.reload()
+        )  # for by now it has new digests of dependencies and old ones of outputs
     except DvcException:
         return False
     return True

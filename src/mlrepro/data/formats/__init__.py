@@ -23,8 +23,10 @@ def read(settings, root: Path) -> Listing:
     if len(repeated):
         image = repeated["image"].iloc[0]
         parts = repeated.loc[repeated["image"] == image, "part"].tolist()
-        raise InputError(f"{root}: {repeated['image'].nunique()} pictures are in more than one split, e.g. {image} in "
-                         f"{' and '.join(parts)}; a picture belongs to one: mend `splits`")
+        raise InputError(
+            f"{root}: {repeated['image'].nunique()} pictures are in more than one split, e.g. {image} in "
+            f"{' and '.join(parts)}; a picture belongs to one: mend `splits`"
+        )
     return frame, classes
 
 
@@ -42,7 +44,11 @@ def picture_path(folder: str, name: str, where: str) -> str:
 
 def sort_names(names) -> list[str]:
     """By number where every name is one, else by text."""
-    return sorted(names, key=lambda name: (int(name), name)) if all(map(str.isdecimal, names)) else sorted(names)
+    return (
+        sorted(names, key=lambda name: (int(name), name))
+        if all(map(str.isdecimal, names))
+        else sorted(names)
+    )
 
 
 def load_array(path: Path, kind: str, dimensions: int, absent: str) -> np.ndarray:
@@ -52,11 +58,24 @@ def load_array(path: Path, kind: str, dimensions: int, absent: str) -> np.ndarra
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {absent}") from None
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: not a plain .npy array ({error}); fetch it again, or place the right file by hand") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in kind or array.ndim != dimensions or not len(array):
-        found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise InputError(f"{path}: expected {dimensions} dimension(s) of {'text' if kind == 'U' else 'numbers'} and at "
-                         f"least one row, found {found}; fetch it again, or place the right file by hand")
+        raise InputError(
+            f"{path}: not a plain .npy array ({error}); fetch it again, or place the right file by hand"
+        ) from None
+    if (
+        not isinstance(array, np.ndarray)
+        or array.dtype.kind not in kind
+        or array.ndim != dimensions
+        or not len(array)
+    ):
+        found = (
+            f"{array.dtype} of shape {array.shape}"
+            if isinstance(array, np.ndarray)
+            else type(array).__name__
+        )
+        raise InputError(
+            f"{path}: expected {dimensions} dimension(s) of {'text' if kind == 'U' else 'numbers'} and at "
+            f"least one row, found {found}; fetch it again, or place the right file by hand"
+        )
     return array
 
 
@@ -69,4 +88,6 @@ def read_text(path: Path, remedy: str) -> str:
         raise InputError(f"{path}: no such file; {remedy}") from None
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}, line {line}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
+        raise InputError(
+            f"{path}, line {line}: not UTF-8 ({error.reason}); save the file as UTF-8"
+        ) from None

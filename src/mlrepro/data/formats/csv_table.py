@@ -16,14 +16,22 @@ def read(settings: CsvData, root: Path) -> Listing:
     """Rows in the order of the table, then those of the unlabelled one, of which every class is ignored. An empty label field is
     a picture without labels, an empty caption is none."""
     path = root / settings.table
-    records = _records(settings, path, ("image_column", "labels_column", "split_column", "caption_column"))
+    records = _records(
+        settings, path, ("image_column", "labels_column", "split_column", "caption_column")
+    )
     splits = _splits(settings, path, records)
     if settings.unlabelled:
         others = _records(settings, root / settings.unlabelled, ("image_column", "caption_column"))
         records += [(where, record | {settings.labels_column: ""}) for where, record in others]
         splits += [("unlabelled", "unlabelled")] * len(others)
-    names = [[name.strip() for name in record[settings.labels_column].split(settings.separator) if name.strip()]
-             for _, record in records]
+    names = [
+        [
+            name.strip()
+            for name in record[settings.labels_column].split(settings.separator)
+            if name.strip()
+        ]
+        for _, record in records
+    ]
     classes = settings.classes or sort_names({name for of_row in names for name in of_row})
     index = {name: position for position, name in enumerate(classes)}
     rows, seen = [], {}
@@ -33,7 +41,9 @@ def read(settings: CsvData, root: Path) -> Listing:
                 raise InputError(f"{where}: unknown class {name!r}; {nearest(name, classes)}")
         image = picture_path(settings.pictures or ".", record[settings.image_column].strip(), where)
         if image in seen:
-            raise InputError(f"{where}: {image} is already in {seen[image]}; keep one row a picture")
+            raise InputError(
+                f"{where}: {image} is already in {seen[image]}; keep one row a picture"
+            )
         seen[image] = where
         caption = record[settings.caption_column].strip() if settings.caption_column else ""
         labels = sorted({index[name] for name in of_row})
@@ -46,7 +56,9 @@ def read(settings: CsvData, root: Path) -> Listing:
     return frame, list(classes)
 
 
-def _records(settings: CsvData, path: Path, keys: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:
+def _records(
+    settings: CsvData, path: Path, keys: tuple[str, ...]
+) -> list[tuple[str, dict[str, str]]]:
     """(file and line, column -> field) of every row. Quoted fields may hold commas, quotes and line ends."""
     text = read_text(path, "mend `table` or `unlabelled`, which are below the data set's folder")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -54,17 +66,23 @@ def _records(settings: CsvData, path: Path, keys: tuple[str, ...]) -> list[tuple
         header = [name.strip() for name in next(reader, [])]
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: {error}; a field that holds a quote is written in quotes, "
-                         f"with the quotes in it doubled") from None
+        raise InputError(
+            f"{path}, line {reader.line_num}: {error}; a field that holds a quote is written in quotes, "
+            f"with the quotes in it doubled"
+        ) from None
     for key in keys:
         column = getattr(settings, key)
         if column is not None and header.count(column) != 1:
-            raise InputError(f"{path}: no column {column!r}, or more than one: mend the header or `{key}`; "
-                             f"{nearest(column, header)}")
+            raise InputError(
+                f"{path}: no column {column!r}, or more than one: mend the header or `{key}`; "
+                f"{nearest(column, header)}"
+            )
     for line, row in rows:
         if len(row) != len(header):
-            raise InputError(f"{path}, line {line}: {len(row)} fields where the header has {len(header)}; "
-                             f"put quotes around a field that holds a comma")
+            raise InputError(
+                f"{path}, line {line}: {len(row)} fields where the header has {len(header)}; "
+                f"put quotes around a field that holds a comma"
+            )
     if not rows:
         raise InputError(f"{path}: no rows; expected one a picture below the header")
     return [(f"{path}, line {line}", dict(zip(header, row, strict=True))) for line, row in rows]
@@ -74,12 +92,18 @@ def _splits(settings: CsvData, path: Path, records) -> list[tuple[str, str]]:
     """(part, split) of every row: what the table says, or a seeded cut."""
     if settings.split_column is None:
         if settings.test_fraction is None:
-            raise InputError(f"{path}: `split_column: null` needs `test_fraction`, the share of the rows to test on")
+            raise InputError(
+                f"{path}: `split_column: null` needs `test_fraction`, the share of the rows to test on"
+            )
         _, test = hold_out(len(records), settings.test_fraction, settings.test_seed)
         test = set(test.tolist())
-        return [("test", "test") if row in test else ("train", "train") for row in range(len(records))]
+        return [
+            ("test", "test") if row in test else ("train", "train") for row in range(len(records))
+        ]
     if settings.test_fraction is not None:
-        raise InputError(f"{path}: `test_fraction` needs `split_column: null`; the table names its own splits")
+        raise InputError(
+            f"{path}: `test_fraction` needs `split_column: null`; the table names its own splits"
+        )
     splits = []
     for where, record in records:
         name = record[settings.split_column].strip()

@@ -21,7 +21,18 @@ SIZE = 80  # pixels, width and height of a picture
 DIGIT_SIZES = (16, 37)  # pixels, height of a digit: from, below
 SHARES = {"train": 0.6, "val": 0.15, "test": 0.25}  # of the handwritten digits
 COUNT_SHARES = [0.25, 0.3, 0.22, 0.14, 0.09]  # of pictures with one to five digits
-BY_FREQUENCY = [1, 3, 0, 8, 2, 7, 5, 4, 9, 6]  # Zipf: the digit of rank r is drawn in proportion to 1 / r
+BY_FREQUENCY = [
+    1,
+    3,
+    0,
+    8,
+    2,
+    7,
+    5,
+    4,
+    9,
+    6,
+]  # Zipf: the digit of rank r is drawn in proportion to 1 / r
 PARTNERS = {3: 8, 8: 3, 1: 7, 7: 1}
 PARTNER_SHARE = 0.5  # of the pictures that start with one of these and have room for the other
 QUALITY = 90  # of the JPEG files
@@ -34,7 +45,9 @@ def read(settings: DigitsData, root: Path) -> Listing:
     for stream, (split, (digits, values)) in enumerate(handwriting.items()):
         count = settings.pictures.get(split)
         if count is not None and count < 1:
-            raise InputError(f"pictures.{split}: {count}; give a number above 0, or leave the split out")
+            raise InputError(
+                f"pictures.{split}: {count}; give a number above 0, or leave the split out"
+            )
         (root / split).mkdir(exist_ok=True)
         for number in range(count or 0):
             # A generator a picture, of the kind whose draws numpy never changes: a larger count keeps the first ones.
@@ -53,11 +66,15 @@ def _handwriting(path: Path, seed: int) -> dict[str, tuple[np.ndarray, np.ndarra
         with gzip.open(path, "rt") as file:
             table = np.loadtxt(file, delimiter=",", dtype=np.int64).reshape(-1, 65)
     except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path}: not scikit-learn's table of digits ({error}); list it under `archives`") from None
+        raise InputError(
+            f"{path}: not scikit-learn's table of digits ({error}); list it under `archives`"
+        ) from None
     table = table[np.random.RandomState(seed).permutation(len(table))]
     ends = np.round(np.cumsum(list(SHARES.values())) * len(table)).astype(int)
-    return {split: (part[:, :64].reshape(-1, 8, 8) / 16, part[:, 64])
-            for split, part in zip(SHARES, np.split(table, ends[:-1]), strict=True)}
+    return {
+        split: (part[:, :64].reshape(-1, 8, 8) / 16, part[:, 64])
+        for split, part in zip(SHARES, np.split(table, ends[:-1]), strict=True)
+    }
 
 
 def _labels(random: np.random.RandomState) -> list[int]:
@@ -78,11 +95,16 @@ def _compose(digits: list[np.ndarray], random: np.random.RandomState) -> Image.I
     dark = picture.mean() > 128
     for digit in digits:
         side = random.randint(*DIGIT_SIZES)
-        stroke = Image.fromarray((digit * 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+        stroke = Image.fromarray((digit * 255).astype(np.uint8)).resize(
+            (side, side), Image.Resampling.BICUBIC
+        )
         stroke = stroke.rotate(random.uniform(-15, 15), Image.Resampling.BICUBIC)
         alpha = np.clip(np.asarray(stroke, np.float64) / 160, 0, 1)[..., None]
         places = random.randint(0, SIZE - side + 1, size=(12, 2))
-        x, y = min(places.tolist(), key=lambda place: covered[place[1]:place[1] + side, place[0]:place[0] + side].sum())
+        x, y = min(
+            places.tolist(),
+            key=lambda place: covered[place[1] : place[1] + side, place[0] : place[0] + side].sum(),
+        )
         area = slice(y, y + side), slice(x, x + side)
         colour = random.randint(0, 110, 3) if dark else random.randint(145, 256, 3)
         picture[area] = picture[area] * (1 - alpha) + colour * alpha
@@ -92,14 +114,16 @@ def _compose(digits: list[np.ndarray], random: np.random.RandomState) -> Image.I
 
 def _ground(random: np.random.RandomState) -> np.ndarray:
     """(SIZE, SIZE, 3) values in 0..255: colour that changes slowly, with grain."""
-    coarse = np.clip(random.choice([60, 195]) + random.randint(-40, 41, (5, 5, 3)), 0, 255).astype(np.uint8)
+    coarse = np.clip(random.choice([60, 195]) + random.randint(-40, 41, (5, 5, 3)), 0, 255).astype(
+        np.uint8
+    )
     smooth = Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     return np.asarray(smooth, np.float64) + random.normal(0, 10, (SIZE, SIZE, 1))
 
 
 def _caption(labels: list[int], random: np.random.RandomState) -> str:
     """Names some of the labels, never all of several, as a person who describes a picture does."""
-    named = random.permutation(labels)[:random.randint(1, max(2, len(labels)))]
+    named = random.permutation(labels)[: random.randint(1, max(2, len(labels)))]
     words = [f"{'an' if label == 8 else 'a'} {CLASSES[label]}" for label in named]
     listed = " and ".join(([", ".join(words[:-1])] if words[:-1] else []) + words[-1:])
     return f"a picture with {listed}"

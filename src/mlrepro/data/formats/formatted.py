@@ -26,11 +26,25 @@ def read(settings: FormattedData, root: Path) -> Listing:
         widths[path.name] = labels.shape[1]
         _check_observed(arrays / f"formatted_{part}_labels_obs.npy", labels)
         if empty := int((labels.sum(1) == 0).sum()):
-            print(f"{path.name}: {empty} of {len(labels)} pictures have no label and stay as rows without positives")
-        rows += [(picture_path(settings.pictures, image, f"{listed}"), part, split, np.flatnonzero(row).tolist(), [], [], [])
-                 for image, row in zip(images.tolist(), labels, strict=True)]
+            print(
+                f"{path.name}: {empty} of {len(labels)} pictures have no label and stay as rows without positives"
+            )
+        rows += [
+            (
+                picture_path(settings.pictures, image, f"{listed}"),
+                part,
+                split,
+                np.flatnonzero(row).tolist(),
+                [],
+                [],
+                [],
+            )
+            for image, row in zip(images.tolist(), labels, strict=True)
+        ]
     if len(set(widths.values())) > 1:
-        raise InputError(f"{arrays}: the label files differ in their number of classes: {widths}; {REMEDY}")
+        raise InputError(
+            f"{arrays}: the label files differ in their number of classes: {widths}; {REMEDY}"
+        )
     return table(rows), _classes(settings, root, widths.popitem()[1])
 
 
@@ -38,12 +52,16 @@ def _labels(path: Path, rows: int, valid: tuple[int, ...]) -> np.ndarray:
     """(N, C) int8; the files hold float64 or int64."""
     labels = load_array(path, "fiu", 2, ABSENT)
     if len(labels) != rows:
-        raise InputError(f"{path}: {len(labels)} rows, but the pictures beside it are {rows}; all files of a part have one "
-                         f"row a picture: {REMEDY}")
+        raise InputError(
+            f"{path}: {len(labels)} rows, but the pictures beside it are {rows}; all files of a part have one "
+            f"row a picture: {REMEDY}"
+        )
     known = np.isin(labels, valid)
     if not known.all():
         row, column = np.argwhere(~known)[0]
-        raise InputError(f"{path}: row {row}, class {column} is {labels[row, column]}, but a label is one of {valid}; {REMEDY}")
+        raise InputError(
+            f"{path}: row {row}, class {column} is {labels[row, column]}, but a label is one of {valid}; {REMEDY}"
+        )
     return labels.astype(np.int8)
 
 
@@ -52,10 +70,14 @@ def _check_observed(path: Path, labels: np.ndarray) -> None:
         return
     observed = _labels(path, len(labels), (-1, 0, 1))
     if observed.shape != labels.shape or (observed * (2 * labels - 1) < 0).any():
-        raise InputError(f"{path}: contradicts the full labels beside it (shape or signs); {REMEDY}")
+        raise InputError(
+            f"{path}: contradicts the full labels beside it (shape or signs); {REMEDY}"
+        )
     same = (observed == observe(labels, Corruption())).all()
-    print(f"{path.name}: {'the same' if same else 'not the'} draw as of the default corruption"
-          f"{'' if same else '; the runs train on what the corrupt stage draws, not on this file'}")
+    print(
+        f"{path.name}: {'the same' if same else 'not the'} draw as of the default corruption"
+        f"{'' if same else '; the runs train on what the corrupt stage draws, not on this file'}"
+    )
 
 
 def _classes(settings: FormattedData, root: Path, count: int) -> list[str]:
@@ -63,9 +85,14 @@ def _classes(settings: FormattedData, root: Path, count: int) -> list[str]:
     if not settings.class_names:
         return [str(index) for index in range(count)]
     path = root / settings.class_names
-    names = [line.strip() for line in read_text(path, "remove `class_names`, or place the file there").splitlines()]
+    names = [
+        line.strip()
+        for line in read_text(path, "remove `class_names`, or place the file there").splitlines()
+    ]
     names = [name for name in names if name]
     if len(names) != count or len(set(names)) != count:
-        raise InputError(f"{path}: {len(set(names))} different names in {len(names)} lines, the labels have {count} classes; "
-                         f"give one name a line, in the order of the classes")
+        raise InputError(
+            f"{path}: {len(set(names))} different names in {len(names)} lines, the labels have {count} classes; "
+            f"give one name a line, in the order of the classes"
+        )
     return names

@@ -15,13 +15,28 @@ def read(settings: ListsData, root: Path) -> Listing:
     index = {label: position for position, label in enumerate(classes)}
     for split, name in settings.splits.items():
         if lists[name][0] != classes:
-            raise InputError(f"{root / name}: other classes than in the other lists; all splits share them: mend `splits`")
+            raise InputError(
+                f"{root / name}: other classes than in the other lists; all splits share them: mend `splits`"
+            )
         for number, (image, labels) in enumerate(lists[name][1], 1):
             where = f"{root / name}, picture {number} ({image})"
             if unknown := set(labels) - index.keys():
-                raise InputError(f"{where}: {min(unknown)!r} is not in `classes`; {nearest(min(unknown), classes)}")
+                raise InputError(
+                    f"{where}: {min(unknown)!r} is not in `classes`; {nearest(min(unknown), classes)}"
+                )
             objects = [index[label] for label in labels]
-            rows.append((picture_path(settings.pictures, image, where), name, split, sorted(set(objects)), [], [], [], objects))
+            rows.append(
+                (
+                    picture_path(settings.pictures, image, where),
+                    name,
+                    split,
+                    sorted(set(objects)),
+                    [],
+                    [],
+                    [],
+                    objects,
+                )
+            )
     return table(rows, "instances"), classes
 
 
@@ -29,8 +44,12 @@ def _load(path: Path) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Class names, sorted, and (path, labels) of every picture; labels that are numbers (VG500) as text."""
     try:
         content = json.loads(read_text(path, "mend `splits`, or place the list there"))
-        images = [(image + "", [str(label) for label in labels]) for image, labels in content["images"]]
+        images = [
+            (image + "", [str(label) for label in labels]) for image, labels in content["images"]
+        ]
         return sort_names({str(name) for name in content["classes"]}), images
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected {{'classes': [...], 'images': [[path, [label, ...]], ...]}} ({error!r}); "
-                         f"fetch the list again") from None
+        raise InputError(
+            f"{path}: expected {{'classes': [...], 'images': [[path, [label, ...]], ...]}} ({error!r}); "
+            f"fetch the list again"
+        ) from None

@@ -15,9 +15,13 @@ CHUNK = 2_000_000  # lines of a table of up to 60 million
 def read(settings: OpenImagesData, root: Path) -> Listing:
     """Pictures with at least one positive, by part and id, at <part>/<first two characters of the id>/<id>.jpg. A class that was
     verified as both is positive. `negatives` holds the verified absent ones."""
-    tables = root if settings.folder else root.parent / "archives"  # gigabytes: read where they were fetched to
+    tables = (
+        root if settings.folder else root.parent / "archives"
+    )  # gigabytes: read where they were fetched to
     lines = read_text(tables / settings.class_names, "mend `class_names`").splitlines()
-    classes = dict(line.split(",", 1) for line in lines if line.startswith("/m/"))  # a header does not
+    classes = dict(
+        line.split(",", 1) for line in lines if line.startswith("/m/")
+    )  # a header does not
     rows = []
     for split, parts in settings.splits.items():
         for part, name in parts.items():
@@ -33,13 +37,23 @@ def _verified(path: Path, classes: list[str]) -> dict[str, tuple[list[int], list
         chunks = pandas.read_csv(path, usecols=list(KINDS), dtype=KINDS, chunksize=CHUNK)
         found = pandas.concat([chunk[chunk["LabelName"].isin(classes)] for chunk in chunks])
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a table of {', '.join(KINDS)} ({error}); fetch it again, or mend `splits`") from None
+        raise InputError(
+            f"{path}: not a table of {', '.join(KINDS)} ({error}); fetch it again, or mend `splits`"
+        ) from None
     if not found["Confidence"].isin((0, 1)).all():
-        raise InputError(f"{path}: a confidence is neither 0 nor 1; take the table of human-verified labels")
+        raise InputError(
+            f"{path}: a confidence is neither 0 nor 1; take the table of human-verified labels"
+        )
     found["class"] = found["LabelName"].map({key: index for index, key in enumerate(classes)})
-    found = found.sort_values(["ImageID", "class", "Confidence"]).drop_duplicates(["ImageID", "class"], keep="last")
+    found = found.sort_values(["ImageID", "class", "Confidence"]).drop_duplicates(
+        ["ImageID", "class"], keep="last"
+    )
     present, absent = {}, {}
-    for key, label, confidence in zip(found["ImageID"], found["class"].tolist(), found["Confidence"].tolist(), strict=True):
+    for key, label, confidence in zip(
+        found["ImageID"], found["class"].tolist(), found["Confidence"].tolist(), strict=True
+    ):
         (present if confidence else absent).setdefault(key, []).append(label)
-    print(f"{path.name}: {len(absent.keys() - present.keys())} pictures without a positive label are left out")
+    print(
+        f"{path.name}: {len(absent.keys() - present.keys())} pictures without a positive label are left out"
+    )
     return {key: (labels, absent.get(key, [])) for key, labels in present.items()}

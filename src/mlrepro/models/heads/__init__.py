@@ -28,7 +28,9 @@ HEADS = {
 }
 
 
-def create_head(name: str, channels: int, num_classes: int, map_size: tuple[int, int] | None, **options) -> nn.Module:
+def create_head(
+    name: str, channels: int, num_classes: int, map_size: tuple[int, int] | None, **options
+) -> nn.Module:
     """The head `name` for maps of C channels and `map_size` (h, w), which only query2label needs."""
     if name not in HEADS:
         raise InputError(f"head: {name!r} is not known; {nearest(name, list(HEADS))}")

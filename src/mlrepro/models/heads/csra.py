@@ -25,11 +25,15 @@ class CSRAHead(nn.Module):
     def __init__(self, channels: int, num_classes: int, heads: int = 1, lam: float = 0.1):
         super().__init__()
         if heads not in TEMPERATURES:
-            raise InputError(f"heads: CSRA has temperatures for {list(TEMPERATURES)} heads, not for {heads!r}")
+            raise InputError(
+                f"heads: CSRA has temperatures for {list(TEMPERATURES)} heads, not for {heads!r}"
+            )
         self.lam = lam
         self.temperatures = TEMPERATURES[heads]
         bound = channels**-0.5  # that of the authors' 1x1 convolutions
-        self.weight = nn.Parameter(torch.empty(heads, num_classes, channels).uniform_(-bound, bound))
+        self.weight = nn.Parameter(
+            torch.empty(heads, num_classes, channels).uniform_(-bound, bound)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         unit = self.weight / self.weight.norm(dim=2, keepdim=True)

@@ -33,7 +33,9 @@ class GraphAttention(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, dropout: float = 0.1):
         super().__init__()
-        self.W = nn.Parameter(nn.init.xavier_uniform_(torch.empty(in_features, out_features), gain=1.414))
+        self.W = nn.Parameter(
+            nn.init.xavier_uniform_(torch.empty(in_features, out_features), gain=1.414)
+        )
         self.a = nn.Parameter(nn.init.xavier_uniform_(torch.empty(2 * out_features, 1), gain=1.414))
         self.dropout = nn.Dropout(dropout)
 
@@ -54,10 +56,14 @@ def _register_graph(module: nn.Module, words: np.ndarray, A: np.ndarray, num_cla
     """Registers the constants of a label graph, `inp` (K, d) and `A` (K, K), in the order of the classes."""
     words, A = np.asarray(words, np.float32), np.asarray(A, np.float32)
     if len(words) != num_classes or A.shape != (num_classes, num_classes):
-        raise InputError(f"label graph: {num_classes} classes need one word vector a class and a square adjacency, "
-                         f"got {words.shape} and {A.shape}; make them from the data set's classes.json")
+        raise InputError(
+            f"label graph: {num_classes} classes need one word vector a class and a square adjacency, "
+            f"got {words.shape} and {A.shape}; make them from the data set's classes.json"
+        )
     if (A.sum(1) <= 0).any():
-        raise InputError("label graph: the adjacency has an empty row; use p > 0, which adds self-loops")
+        raise InputError(
+            "label graph: the adjacency has an empty row; use p > 0, which adds self-loops"
+        )
     module.register_buffer("inp", torch.tensor(words))
     module.register_buffer("A", torch.tensor(A))
 
@@ -69,7 +75,9 @@ class MLGCNHead(nn.Module):
     gc2 and A by these names, but not `inp`.
     """
 
-    def __init__(self, channels: int, num_classes: int, words: np.ndarray, A: np.ndarray, hidden: int = 1024):
+    def __init__(
+        self, channels: int, num_classes: int, words: np.ndarray, A: np.ndarray, hidden: int = 1024
+    ):
         super().__init__()
         _register_graph(self, words, A, num_classes)
         self.gc1 = GraphConvolution(self.inp.shape[1], hidden)
@@ -93,17 +101,32 @@ class GraphReweightingHead(nn.Module):
     words (K, d) and A (K, K) as in `MLGCNHead`. Parameter names are the authors'.
     """
 
-    def __init__(self, channels: int, num_classes: int, words: np.ndarray, A: np.ndarray, layer: str = "gat",
-                 pooling: str = "avg", angular: bool = False, embedding: int = 768, ffn: int = 2048):
+    def __init__(
+        self,
+        channels: int,
+        num_classes: int,
+        words: np.ndarray,
+        A: np.ndarray,
+        layer: str = "gat",
+        pooling: str = "avg",
+        angular: bool = False,
+        embedding: int = 768,
+        ffn: int = 2048,
+    ):
         super().__init__()
-        for name, value, valid in (("layer", layer, LAYERS), ("pooling", pooling, (*POOLINGS, "ml_decoder"))):
+        for name, value, valid in (
+            ("layer", layer, LAYERS),
+            ("pooling", pooling, (*POOLINGS, "ml_decoder")),
+        ):
             if value not in valid:
                 raise InputError(f"{name}: {value!r} is not known; valid: {', '.join(valid)}")
         _register_graph(self, words, A, num_classes)
         self.gc1 = LAYERS[layer](self.inp.shape[1], channels)
         self.gc2 = LAYERS[layer](channels, channels)
         if pooling == "ml_decoder":
-            self.head = MLDecoderHead(channels, num_classes, embedding=embedding, ffn=ffn, angular=angular)
+            self.head = MLDecoderHead(
+                channels, num_classes, embedding=embedding, ffn=ffn, angular=angular
+            )
         else:
             self.head = classifier(channels, num_classes, angular)
         self.pooling = pooling

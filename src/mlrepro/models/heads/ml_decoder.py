@@ -27,22 +27,36 @@ class MLDecoderHead(nn.Module):
     Parameter names are the authors' without their prefix `decoder.`.
     """
 
-    def __init__(self, channels: int, num_classes: int, groups: int | None = None, embedding: int = 768,
-                 ffn: int = 2048, heads: int = 8, dropout: float = 0.1, angular: bool = False):
+    def __init__(
+        self,
+        channels: int,
+        num_classes: int,
+        groups: int | None = None,
+        embedding: int = 768,
+        ffn: int = 2048,
+        heads: int = 8,
+        dropout: float = 0.1,
+        angular: bool = False,
+    ):
         super().__init__()
         groups = min(100, num_classes) if groups is None else groups
         if not 1 <= groups <= num_classes:
-            raise InputError(f"groups: {groups} is not between 1 and the number of classes, {num_classes}")
+            raise InputError(
+                f"groups: {groups} is not between 1 and the number of classes, {num_classes}"
+            )
         if embedding % heads:
             raise InputError(f"heads: {heads} does not divide the embedding of {embedding}")
         self.num_classes = num_classes
         self.angular = angular
         self.embed_standart = nn.Linear(channels, embedding)
         self.query_embed = nn.Embedding(groups, embedding).requires_grad_(False)
-        self.layers = nn.ModuleList([QueryLayer(embedding, heads, ffn, dropout, self_attention=False)])
+        self.layers = nn.ModuleList(
+            [QueryLayer(embedding, heads, ffn, dropout, self_attention=False)]
+        )
         classes_per_group = -(-num_classes // groups)
         self.duplicate_pooling = nn.Parameter(
-            nn.init.xavier_normal_(torch.empty(groups, embedding, classes_per_group)))
+            nn.init.xavier_normal_(torch.empty(groups, embedding, classes_per_group))
+        )
         self.duplicate_pooling_bias = nn.Parameter(torch.zeros(num_classes))
 
     def decode(self, features: Tensor) -> Tensor:

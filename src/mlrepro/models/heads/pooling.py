@@ -22,7 +22,9 @@ class AngularLinear(nn.Module):
     def __init__(self, channels: int, num_classes: int):
         super().__init__()
         # (C, K) and not nn.Linear's (K, C): the authors' files hold it so.
-        self.weight = nn.Parameter(F.normalize(torch.empty(channels, num_classes).uniform_(-1, 1), dim=0))
+        self.weight = nn.Parameter(
+            F.normalize(torch.empty(channels, num_classes).uniform_(-1, 1), dim=0)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         cosine = F.normalize(features, dim=1) @ F.normalize(self.weight, dim=0)
@@ -39,7 +41,14 @@ class PoolingHead(nn.Module):
     the captions, which are appended to the pooled features (004). Parameter names are those of ASL's `head.fc` and, renamed by
     checkpoints.py, of SPML's `linear_classifier`."""
 
-    def __init__(self, channels: int, num_classes: int, pooling: str = "avg", angular: bool = False, text_dim: int = 0):
+    def __init__(
+        self,
+        channels: int,
+        num_classes: int,
+        pooling: str = "avg",
+        angular: bool = False,
+        text_dim: int = 0,
+    ):
         super().__init__()
         self.pooling = pooling
         self.fc = classifier(channels + text_dim, num_classes, angular)
@@ -70,10 +79,14 @@ class MlpHead(nn.Module):
     """Average pooling, a hidden layer as wide as the features, a linear one: (B, C, h, w) to logits (B, K). What 001 adds to
     pretrained networks (Figure 6, which is drawn: the order inside is our reading), with its ablations."""
 
-    def __init__(self, channels: int, num_classes: int, batch_norm: bool = True, dropout: float = 0.5):
+    def __init__(
+        self, channels: int, num_classes: int, batch_norm: bool = True, dropout: float = 0.5
+    ):
         super().__init__()
         norm = nn.BatchNorm1d(channels) if batch_norm else nn.Identity()
-        self.hidden = nn.Sequential(nn.Linear(channels, channels, bias=not batch_norm), norm, nn.ReLU(), nn.Dropout(dropout))
+        self.hidden = nn.Sequential(
+            nn.Linear(channels, channels, bias=not batch_norm), norm, nn.ReLU(), nn.Dropout(dropout)
+        )
         self.fc = nn.Linear(channels, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -16,7 +16,9 @@ def sine_positions(channels: int, height: int, width: int) -> Tensor:
     """The fixed position table (1, channels, height, width): first half of the channels from y, second half from x. Coordinates
     1..H are scaled to (0, 2 pi]; even channels are sines, odd ones cosines (DETR's table)."""
     half = channels // 2
-    period = 10000 ** (2 * torch.div(torch.arange(half, dtype=torch.float32), 2, rounding_mode="floor") / half)
+    period = 10000 ** (
+        2 * torch.div(torch.arange(half, dtype=torch.float32), 2, rounding_mode="floor") / half
+    )
 
     def along(size: int) -> Tensor:
         coordinate = torch.arange(1, size + 1, dtype=torch.float32) / (size + 1e-6) * (2 * math.pi)
@@ -44,7 +46,9 @@ class EncoderLayer(nn.Module):
 
     def forward(self, memory: Tensor, positions: Tensor) -> Tensor:
         key = memory + positions
-        memory = self.norm1(memory + self.dropout(self.self_attn(key, key, memory, need_weights=False)[0]))
+        memory = self.norm1(
+            memory + self.dropout(self.self_attn(key, key, memory, need_weights=False)[0])
+        )
         hidden = self.dropout(F.relu(self.linear1(memory)))
         return self.norm2(memory + self.dropout(self.linear2(hidden)))
 
@@ -55,7 +59,11 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, dim: int, heads: int, ffn: int, dropout: float, self_attention: bool = True):
         super().__init__()
-        self.self_attn = nn.MultiheadAttention(dim, heads, dropout=dropout, batch_first=True) if self_attention else None
+        self.self_attn = (
+            nn.MultiheadAttention(dim, heads, dropout=dropout, batch_first=True)
+            if self_attention
+            else None
+        )
         self.norm1 = nn.LayerNorm(dim)
         self.multihead_attn = nn.MultiheadAttention(dim, heads, dropout=dropout, batch_first=True)
         self.linear1 = nn.Linear(dim, ffn)
@@ -72,7 +80,9 @@ class DecoderLayer(nn.Module):
 
     def attend(self, t: Tensor, query: Tensor, key: Tensor, memory: Tensor) -> Tensor:
         """What follows the self-attention: t and query (B, K, D), key and memory (B, N, D) to (B, K, D)."""
-        t = self.norm2(t + self.dropout(self.multihead_attn(query, key, memory, need_weights=False)[0]))
+        t = self.norm2(
+            t + self.dropout(self.multihead_attn(query, key, memory, need_weights=False)[0])
+        )
         hidden = self.dropout(F.relu(self.linear1(t)))
         return self.norm3(t + self.dropout(self.linear2(hidden)))
 
@@ -80,7 +90,15 @@ class DecoderLayer(nn.Module):
 class Transformer(nn.Module):
     """tokens (B, N, D), positions (1, N, D), labels (K, D) to (B, K, D). self_attention: a flag a decoder layer."""
 
-    def __init__(self, dim: int, heads: int, ffn: int, enc_layers: int, self_attention: list[bool], dropout: float):
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        ffn: int,
+        enc_layers: int,
+        self_attention: list[bool],
+        dropout: float,
+    ):
         super().__init__()
         # One layer copied, and self-attention removed only after the draw: a seed gives the authors' initial weights.
         encoder_layer = EncoderLayer(dim, heads, ffn, dropout)
@@ -130,18 +148,36 @@ class Query2LabelHead(nn.Module):
     Parameter names are the authors'; their table `backbone.1.pe` is a constant and no part of our state.
     """
 
-    def __init__(self, channels: int, num_classes: int, map_size: tuple[int, int], hidden: int | None = None,
-                 heads: int = 4, ffn: int | None = None, enc_layers: int = 1, dec_layers: int = 2, dropout: float = 0.1,
-                 keep_self_attention: str = "none", keep_input_proj: bool = False):
+    def __init__(
+        self,
+        channels: int,
+        num_classes: int,
+        map_size: tuple[int, int],
+        hidden: int | None = None,
+        heads: int = 4,
+        ffn: int | None = None,
+        enc_layers: int = 1,
+        dec_layers: int = 2,
+        dropout: float = 0.1,
+        keep_self_attention: str = "none",
+        keep_input_proj: bool = False,
+    ):
         super().__init__()
         hidden = hidden or channels
         if hidden != channels and not keep_input_proj:
-            raise InputError(f"hidden: {hidden} is not the backbone's {channels} channels; set keep_input_proj: true")
+            raise InputError(
+                f"hidden: {hidden} is not the backbone's {channels} channels; set keep_input_proj: true"
+            )
         if hidden % 4 or hidden % heads:
             raise InputError(f"hidden: {hidden} must be a multiple of 4 and of heads: {heads}")
         if keep_self_attention not in KEEP_SELF_ATTENTION:
-            raise InputError(f"keep_self_attention: {keep_self_attention!r}; valid: {', '.join(KEEP_SELF_ATTENTION)}")
-        kept = [keep_self_attention == "both" or (keep_self_attention == "other" and i > 0) for i in range(dec_layers)]
+            raise InputError(
+                f"keep_self_attention: {keep_self_attention!r}; valid: {', '.join(KEEP_SELF_ATTENTION)}"
+            )
+        kept = [
+            keep_self_attention == "both" or (keep_self_attention == "other" and i > 0)
+            for i in range(dec_layers)
+        ]
         self.input_proj = nn.Conv2d(channels, hidden, 1) if keep_input_proj else nn.Identity()
         self.transformer = Transformer(hidden, heads, ffn or hidden, enc_layers, kept, dropout)
         self.query_embed = nn.Embedding(num_classes, hidden)
@@ -150,8 +186,10 @@ class Query2LabelHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         if features.shape[2:] != self.positions.shape[2:]:
-            raise InputError(f"map_size: the head was made for maps of {tuple(self.positions.shape[2:])}, "
-                             f"got {tuple(features.shape[2:])}; create it for the run's resolution")
+            raise InputError(
+                f"map_size: the head was made for maps of {tuple(self.positions.shape[2:])}, "
+                f"got {tuple(features.shape[2:])}; create it for the run's resolution"
+            )
         tokens = self.input_proj(features).flatten(2).transpose(1, 2)
         positions = self.positions.flatten(2).transpose(1, 2)
         return self.fc(self.transformer(tokens, positions, self.query_embed.weight))
