@@ -26,10 +26,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from mlrepro.config import FULL_LABEL_LOSSES, Run
 from mlrepro.data.images import shuffled_batches
 from mlrepro.losses import create_loss
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
+from mlrepro.settings.losses import FULL_LABEL_LOSSES
+from mlrepro.settings.run import Run
 from mlrepro.training import linear_search
 from mlrepro.training.optimizers import LOSS_LR_FACTOR
 

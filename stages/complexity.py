@@ -10,8 +10,9 @@ from torch import nn
 from mlrepro.errors import InputError
 from mlrepro.models.backbones import create_published
 from mlrepro.models.complexity import PRODUCTS, build, count, parameters_of
-from mlrepro.report.reported import head_options, load_study, parse_run_id
+from mlrepro.settings.run_id import parse_run_id
 from mlrepro.stage import main
+from mlrepro.studies.reported import head_options, load_study
 
 CLASSES = {
     "voc2007": 20,
@@ -38,11 +39,11 @@ def stage(folder: str) -> None:
     runs = {}
     for run_id in tqdm(study.models, desc=f"complexity {study.name}", unit="run"):
         run = parse_run_id(run_id)
-        classes, options = CLASSES[run.data_set], head_options(study.text, run)
-        key = json.dumps([run.head, run.backbone, classes, run.size, options], sort_keys=True)
+        classes, options = CLASSES[run.data], head_options(study.text, run)
+        key = json.dumps([run.head, run.backbone, classes, run.resolution, options], sort_keys=True)
         try:
             models[key] = models.get(key) or measure(
-                run.head, run.backbone, classes, run.size, options
+                run.head, run.backbone, classes, run.resolution, options
             )
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(

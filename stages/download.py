@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mlrepro.config import load_data_settings
 from mlrepro.data.prepare import download
+from mlrepro.settings.pipeline import load_data_settings
 from mlrepro.stage import main
 
 

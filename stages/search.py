@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from mlrepro.config import Plain
 from mlrepro.data.features import features_path, read_features
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.evaluation import evaluate_run, write_logits
 from mlrepro.layout import read_layout
-from mlrepro.results import git_state, write_record
+from mlrepro.provenance import git_state
+from mlrepro.records import write_record
+from mlrepro.settings.losses import Plain
 from mlrepro.stage import main
 from mlrepro.training.linear_search import Outcome, search
 from mlrepro.training.run import device, environment, train_targets

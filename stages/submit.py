@@ -9,7 +9,7 @@ from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
 from mlrepro.metrics.thresholds import tune_global_threshold
-from mlrepro.results import read_record
+from mlrepro.records import read_record
 from mlrepro.stage import main
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas
 import pytest
 
-from mlrepro.config_data import Corruption
 from mlrepro.data.corruption import hold_out, observe, write_observed
 from mlrepro.data.manifest import Manifest, load_observed
 from mlrepro.errors import InputError
+from mlrepro.settings.data import Corruption
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "spml"
 COCO_LABELS = (

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlrepro.config_data import DigitsData
 from mlrepro.data.formats import digits
 from mlrepro.data.prepare import download, prepare
 from mlrepro.errors import InputError
+from mlrepro.settings.data import DigitsData
 
 ARCHIVE = {
     "name": "digits.csv.gz",

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlrepro.config_data import VOC_CLASSES, CocoData, CsvData, VocData
 from mlrepro.data import formats
 from mlrepro.data.archives import extract
 from mlrepro.errors import InputError
+from mlrepro.settings.data import VOC_CLASSES, CocoData, CsvData, VocData
 
 SCRIPTS = np.load(Path(__file__).resolve().parents[1] / "golden" / "spml" / "format_scripts.npz")
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"

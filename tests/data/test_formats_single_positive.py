@@ -9,14 +9,15 @@ import pytest
 import yaml
 from PIL import Image
 
-from mlrepro.config import load_pipeline, load_run
-from mlrepro.config_data import Corruption, CubData, FormattedData
 from mlrepro.data import formats
 from mlrepro.data.archives import extract
 from mlrepro.data.corruption import observe
 from mlrepro.data.prepare import prepare
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
+from mlrepro.settings.data import Corruption, CubData, FormattedData
+from mlrepro.settings.pipeline import load_pipeline
+from mlrepro.settings.run import load_run
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "single-positive"

@@ -9,13 +9,13 @@ import yaml
 from PIL import Image
 from pydantic import TypeAdapter
 
-from mlrepro.config import load_pipeline
-from mlrepro.config_data import DataSettings
 from mlrepro.data import formats
 from mlrepro.data.corruption import hold_out
 from mlrepro.data.formats import mirflickr
 from mlrepro.data.prepare import download, prepare
 from mlrepro.errors import InputError
+from mlrepro.settings.data import DataSettings
+from mlrepro.settings.pipeline import load_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT / ".." / "shared" / "data"

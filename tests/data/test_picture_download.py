@@ -16,10 +16,10 @@ import pytest
 from conftest import serving
 from PIL import Image
 
-from mlrepro.config_data import OpenImagesData
 from mlrepro.data import archives
 from mlrepro.data.prepare import download, prepare
 from mlrepro.errors import InputError
+from mlrepro.settings.data import OpenImagesData
 
 IDS = [f"{number:04x}" for number in range(0, 24 * 777, 777)]
 
@@ -142,7 +142,7 @@ def test_failures_are_listed_and_tried_again(server, settings, tmp_path):
 CHILD = """
 import sys
 from pathlib import Path
-from mlrepro.config_data import OpenImagesData
+from mlrepro.settings.data import OpenImagesData
 from mlrepro.data.prepare import download
 download(OpenImagesData.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 """

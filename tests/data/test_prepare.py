@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlrepro.config import load_pipeline
-from mlrepro.config_data import Corruption, CsvData, Features, FormattedData, HoldOut
 from mlrepro.data.corruption import hold_out, observe, write_observed
 from mlrepro.data.features import import_published, read_features
 from mlrepro.data.manifest import load_observed, read_manifest
 from mlrepro.data.prepare import download, prepare
 from mlrepro.errors import InputError
+from mlrepro.settings.data import Corruption, CsvData, Features, FormattedData, HoldOut
+from mlrepro.settings.pipeline import load_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT / ".." / "shared" / "data"

@@ -2,12 +2,12 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from mlrepro.config import LossSettings
 from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
 from mlrepro.losses.angular_margin import aam
 from mlrepro.losses.asymmetric import asl
 from mlrepro.losses.single_positive import epr, wan
+from mlrepro.settings.losses import LossSettings
 
 OPTIONS = {
     "epr": {"expected_positives": 1.5},

@@ -13,9 +13,9 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from mlrepro.config import LossSettings
 from mlrepro.losses import create_loss
 from mlrepro.losses.followups import em, em_apl, gr, hill, splc
+from mlrepro.settings.losses import LossSettings
 
 STEP = 1e-30
 ROWS = torch.arange(6)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from mlrepro.config import Aam, Plain
 from mlrepro.evaluation import measure
 from mlrepro.metrics.thresholds import tune_thresholds, tune_thresholds_released
+from mlrepro.settings.losses import Aam, Plain
 
 
 @pytest.mark.parametrize(

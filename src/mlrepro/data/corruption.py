@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlrepro.config_data import Corruption
 from mlrepro.data.manifest import OBSERVED, Labels, Manifest, write_bytes
+from mlrepro.settings.data import Corruption
 
 
 def observe(labels: np.ndarray, corruption: Corruption) -> np.ndarray:

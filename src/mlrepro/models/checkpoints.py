@@ -16,11 +16,11 @@ from timm.models import tresnet
 from timm.models.swin_transformer import get_relative_position_index
 from torch import Tensor, nn
 
-from mlrepro.config import Run
 from mlrepro.data.manifest import file_sha256
 from mlrepro.errors import InputError
 from mlrepro.models.heads.csra import from_authors_csra
 from mlrepro.models.heads.query2label import sine_positions
+from mlrepro.settings.run import Run
 
 # What training files name beside tensors: settings, numpy's numbers and arrays. Nothing of it is imported or kept.
 FOREIGN = (

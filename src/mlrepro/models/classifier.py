@@ -4,12 +4,12 @@ from timm.models import ResNet, SwinTransformer, TResNet
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mlrepro.config import Run
 from mlrepro.errors import InputError
 from mlrepro.models.backbones import Origin, create_backbone, map_size
 from mlrepro.models.checkpoints import head_options
 from mlrepro.models.cvt import CvTW24
 from mlrepro.models.heads import create_head
+from mlrepro.settings.run import Run
 
 
 class Classifier(nn.Module):

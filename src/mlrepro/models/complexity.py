@@ -15,12 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import flop_registry
 
-from mlrepro.config import Run
 from mlrepro.models.backbones import Backbone, map_size
 from mlrepro.models.checkpoints import head_options
 from mlrepro.models.classifier import Classifier, freeze
 from mlrepro.models.heads import create_head
-from mlrepro.results import Cost
+from mlrepro.records import Cost
+from mlrepro.settings.run import Run
 
 PRODUCTS = ("convolution", "linear", "attention", "matmul_other")
 NORMS = {

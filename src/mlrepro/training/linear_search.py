@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.optim.adam import adam
 
-from mlrepro.config import LossSettings, Optimizer, Run
 from mlrepro.data.images import shuffled_batches
 from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
 from mlrepro.losses.binary import EPSILON
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.models.heads import create_head
+from mlrepro.settings.losses import LossSettings
+from mlrepro.settings.run import Optimizer, Run
 from mlrepro.training.fit import expected_labels
 from mlrepro.training.optimizers import LOSS_LR_FACTOR
 from mlrepro.training.run import expected_positives

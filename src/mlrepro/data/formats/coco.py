@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pycocotools.coco import COCO
 
-from mlrepro.config_data import CocoData, CocoPart
 from mlrepro.data.formats import Listing, table
 from mlrepro.errors import InputError
+from mlrepro.settings.data import CocoData, CocoPart
 
 
 def read(settings: CocoData, root: Path) -> Listing:

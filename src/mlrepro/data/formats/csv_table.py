@@ -4,10 +4,11 @@ import csv
 import io
 from pathlib import Path
 
-from mlrepro.config_data import CsvData, nearest
 from mlrepro.data.corruption import hold_out
 from mlrepro.data.formats import Listing, picture_path, read_text, sort_names, table
 from mlrepro.errors import InputError
+from mlrepro.settings.base import nearest
+from mlrepro.settings.data import CsvData
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 

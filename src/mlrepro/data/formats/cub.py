@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mlrepro.config_data import CubData
 from mlrepro.data.formats import Listing, read_text, table
 from mlrepro.errors import InputError
+from mlrepro.settings.data import CubData
 
 REMEDY = "unpack the archive again"
 

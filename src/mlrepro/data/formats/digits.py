@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mlrepro.config_data import DigitsData
 from mlrepro.data.formats import Listing, table
 from mlrepro.errors import InputError
+from mlrepro.settings.data import DigitsData
 
 CLASSES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 SOURCE = "digits.csv.gz"

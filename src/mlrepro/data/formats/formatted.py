@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mlrepro.config_data import Corruption, FormattedData
 from mlrepro.data.corruption import observe
 from mlrepro.data.formats import Listing, load_array, picture_path, read_text, table
 from mlrepro.errors import InputError
+from mlrepro.settings.data import Corruption, FormattedData
 
 REMEDY = "fetch it again, or place the right file by hand"
 ABSENT = "place it there by hand, or mend `archives` and `splits`"

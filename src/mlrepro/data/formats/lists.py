@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
-from mlrepro.config_data import ListsData, nearest
 from mlrepro.data.formats import Listing, picture_path, read_text, sort_names, table
 from mlrepro.errors import InputError
+from mlrepro.settings.base import nearest
+from mlrepro.settings.data import ListsData
 
 
 def read(settings: ListsData, root: Path) -> Listing:

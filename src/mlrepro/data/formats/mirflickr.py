@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mlrepro.config_data import MirflickrData
 from mlrepro.data.corruption import hold_out
 from mlrepro.data.formats import Listing, read_text, table
 from mlrepro.errors import InputError
+from mlrepro.settings.data import MirflickrData
 
 TOTAL = 25_000  # im1.jpg to im25000.jpg
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas
 
-from mlrepro.config_data import OpenImagesData
 from mlrepro.data.formats import Listing, picture_path, read_text, table
 from mlrepro.errors import InputError
+from mlrepro.settings.data import OpenImagesData
 
 KINDS = {"ImageID": "str", "LabelName": "str", "Confidence": "float32"}
 CHUNK = 2_000_000  # lines of a table of up to 60 million

@@ -3,9 +3,10 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from mlrepro.config_data import VocData, nearest
 from mlrepro.data.formats import Listing, read_text, table
 from mlrepro.errors import InputError
+from mlrepro.settings.base import nearest
+from mlrepro.settings.data import VocData
 
 
 def read(settings: VocData, root: Path) -> Listing:

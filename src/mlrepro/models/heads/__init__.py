@@ -4,14 +4,14 @@ from functools import partial
 
 from torch import nn
 
-from mlrepro.config import check_head_options
-from mlrepro.config_data import nearest
 from mlrepro.errors import InputError
 from mlrepro.models.heads.csra import CSRAHead
 from mlrepro.models.heads.graph import GraphReweightingHead, MLGCNHead
 from mlrepro.models.heads.ml_decoder import MLDecoderHead
 from mlrepro.models.heads.pooling import BoostLUHead, LinearHead, MlpHead, PoolingHead
 from mlrepro.models.heads.query2label import Query2LabelHead
+from mlrepro.settings.base import nearest
+from mlrepro.settings.run import check_head_options
 
 HEADS = {
     "gap": partial(PoolingHead, pooling="avg"),
