@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mlrepro.code import code_digests
-from mlrepro.data.manifest import write_json
+from mlrepro.files import write_json
 from mlrepro.stage import main
 
 

@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from mlrepro.config import Run
 from mlrepro.data.images import decode, normalise
-from mlrepro.data.manifest import file_sha256
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256
 from mlrepro.models.classifier import create_classifier
 from mlrepro_cli import SUFFIXES
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from mlrepro.config_data import Corruption
-from mlrepro.data.manifest import OBSERVED, Labels, Manifest, write_bytes
+from mlrepro.data.manifest import OBSERVED, Labels, Manifest
+from mlrepro.files import write_bytes
 
 
 def observe(labels: np.ndarray, corruption: Corruption) -> np.ndarray:

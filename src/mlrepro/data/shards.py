@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from mlrepro import config_data
 from mlrepro.data.archives import fetch
-from mlrepro.data.manifest import Manifest, file_sha256, write_bytes
+from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256, write_bytes
 
 FOLDER, INDEX = "shards", "shards.json"
 
