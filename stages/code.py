@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mlrepro.data.manifest import write_json
+from mlrepro.files import write_json
 from mlrepro.provenance import code_digests
 from mlrepro.stage import main
 

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save
 
 from mlrepro.data.features import captions_path
-from mlrepro.data.manifest import read_manifest, write_bytes
+from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
+from mlrepro.files import write_bytes
 from mlrepro.layout import read_layout
 from mlrepro.models.text import encode_captions, load_text_model
 from mlrepro.stage import main

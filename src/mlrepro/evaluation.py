@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from mlrepro.data.graph import cooccurrence
-from mlrepro.data.manifest import Labels, Manifest, file_sha256, read_manifest
+from mlrepro.data.manifest import Labels, Manifest, read_manifest
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256
 from mlrepro.metrics import ratio
 from mlrepro.metrics.average_precision import (
     average_precisions,

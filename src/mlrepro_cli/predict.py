@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mlrepro.data.images import decode, normalise
-from mlrepro.data.manifest import file_sha256
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256
 from mlrepro.models.classifier import create_classifier
 from mlrepro.settings.run import Run
 from mlrepro_cli import SUFFIXES

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlrepro.data.manifest import OBSERVED, Labels, Manifest, write_bytes
+from mlrepro.data.manifest import OBSERVED, Labels, Manifest
+from mlrepro.files import write_bytes
 from mlrepro.settings.data import Corruption
 
 

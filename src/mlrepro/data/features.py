@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mlrepro.data.formats import load_array
-from mlrepro.data.manifest import Manifest, file_sha256
+from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256
 from mlrepro.settings.data import Captions, Features
 
 

@@ -13,6 +13,7 @@ import pyarrow
 from pyarrow import compute, parquet
 
 from mlrepro.errors import InputError
+from mlrepro.files import write_bytes, write_json
 
 MANIFEST, CLASSES, SUMMARY, OBSERVED = (
     "manifest.parquet",
@@ -78,22 +79,6 @@ def pairs(lists: pandas.Series) -> tuple[np.ndarray, np.ndarray]:
     column = pyarrow.array(lists, pyarrow.list_(pyarrow.int32()))
     counts = compute.list_value_length(column).fill_null(0).to_numpy()
     return np.repeat(np.arange(len(counts)), counts), compute.list_flatten(column).to_numpy()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes under a temporary name and renames, so that a file under its own name is always whole."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, value) -> None:
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def write_manifest(

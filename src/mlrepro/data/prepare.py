@@ -3,7 +3,6 @@
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 from itertools import chain
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from tqdm import tqdm
 from mlrepro.data import formats
 from mlrepro.data.archives import extract, fetch, fetch_pictures
 from mlrepro.data.corruption import hold_out
-from mlrepro.data.manifest import Manifest, pairs, write_json, write_manifest
+from mlrepro.data.manifest import Manifest, pairs, write_manifest
 from mlrepro.data.shards import write_shards
 from mlrepro.errors import InputError
+from mlrepro.files import address, write_json
 from mlrepro.settings.data import DataSettings, OpenImagesData
 
 PLAIN = (".csv", ".csv.gz", ".json")  # files that are used as they are
@@ -261,14 +261,3 @@ def _counts(listed: pandas.DataFrame, frame: pandas.DataFrame, classes: list[str
     for warning in warnings:
         print(f"warning: {warning}")
     return {"classes": len(classes), "splits": splits, "warnings": warnings}
-
-
-def address(url: str) -> str:
-    """package://module/file is a file that an installed package ships."""
-    if not url.startswith("package://"):
-        return url
-    module, _, name = url.removeprefix("package://").partition("/")
-    try:
-        return str(resources.files(module) / name)
-    except ModuleNotFoundError as error:
-        raise InputError(f"{url}: {error}; install it, or mend the address") from None

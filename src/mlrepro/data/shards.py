@@ -19,8 +19,9 @@ import pandas
 from tqdm import tqdm
 
 from mlrepro.data.archives import fetch
-from mlrepro.data.manifest import Manifest, file_sha256, write_bytes
+from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256, write_bytes
 from mlrepro.settings import data as data_settings
 
 FOLDER, INDEX = "shards", "shards.json"

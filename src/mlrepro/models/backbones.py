@@ -11,9 +11,8 @@ import torchvision
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from mlrepro.data.manifest import file_sha256
-from mlrepro.data.prepare import address
 from mlrepro.errors import InputError
+from mlrepro.files import address, file_sha256
 from mlrepro.models.checkpoints import OPTIONAL, official_to_timm, read_state, tensors_sha256
 from mlrepro.models.cvt import CvTW24
 from mlrepro.settings.base import nearest

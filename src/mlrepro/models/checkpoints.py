@@ -16,8 +16,8 @@ from timm.models import tresnet
 from timm.models.swin_transformer import get_relative_position_index
 from torch import Tensor, nn
 
-from mlrepro.data.manifest import file_sha256
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256
 from mlrepro.models.heads.csra import from_authors_csra
 from mlrepro.models.heads.query2label import sine_positions
 from mlrepro.settings.run import Run

@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from mlrepro.data.prepare import address
 from mlrepro.errors import InputError
+from mlrepro.files import address
 from mlrepro.models.checkpoints import tensors_sha256
 
 BATCH_TOKENS = 1024  # a batch is as many captions as their padded tokens allow; larger ones leave the processor's cache
