@@ -24,8 +24,10 @@ from mlrepro.losses import create_loss
 from mlrepro.models.classifier import create_classifier
 from mlrepro.models.complexity import measure_cost
 from mlrepro.settings.run import Run
-from mlrepro.training.fit import Training, autocast, train_step
 from mlrepro.training.optimizers import create_optimizer
+from mlrepro.training.precision import autocast
+from mlrepro.training.state import TrainingState
+from mlrepro.training.step import Batch, train_step
 
 MODELS = {
     "ResNet-101": ("gap", "resnet101"),
@@ -82,19 +84,11 @@ def our_step(
 ):
     optimizer, schedule = create_optimizer(run, model, loss, 1)
     forward = torch.compile(model) if compiled else model
-    training = Training(model, forward, None, loss, optimizer, schedule)
+    state = TrainingState(model, forward, None, loss, optimizer, schedule)
     model.to(memory_format=torch.channels_last).train()
     rows = torch.arange(len(batch), device=batch.device)
-    return partial(
-        train_step,
-        run,
-        training,
-        batch.contiguous(memory_format=torch.channels_last),
-        targets,
-        rows,
-        batch.device,
-        "the benchmark",
-    )
+    pictures = batch.contiguous(memory_format=torch.channels_last)
+    return partial(train_step, run, state, Batch(pictures, targets, rows), "the benchmark")
 
 
 def plain_step(run: Run, model: nn.Module, loss: nn.Module, batch: Tensor, targets: Tensor):

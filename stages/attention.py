@@ -16,14 +16,15 @@ from mlrepro.models.checkpoints import load_network
 from mlrepro.models.classifier import Classifier
 from mlrepro.report.figures import WIDTH
 from mlrepro.stage import main
-from mlrepro.training.run import create_task
+from mlrepro.studies.runs import read_run
+from mlrepro.training.task import create_task
 
 PICTURES, LABELS = 4, 3  # of the test split, and the likeliest of each
 
 
 def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
     layout = read_layout(settings)
-    run, out = layout.run(run_id), layout.output(run_id, int(seed))
+    run, out = read_run(layout, run_id), layout.output(run_id, int(seed))
     if (run.head, run.inputs) != ("query2label", "images"):
         raise InputError(
             f"{run_id}: has no attention to draw; name a run with `head: query2label` and `inputs: images`"

@@ -13,7 +13,7 @@ from mlrepro.files import write_bytes
 from mlrepro.layout import read_layout
 from mlrepro.models.text import encode_captions, load_text_model
 from mlrepro.stage import main
-from mlrepro.training.run import device
+from mlrepro.training.device import device
 
 
 def stage(settings: str) -> None:

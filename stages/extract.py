@@ -5,13 +5,15 @@ from mlrepro.data.manifest import read_manifest
 from mlrepro.layout import read_layout
 from mlrepro.settings.data import Features
 from mlrepro.stage import main
+from mlrepro.studies.runs import read_run
+from mlrepro.training.device import device
 from mlrepro.training.extract import extract
-from mlrepro.training.run import device
 
 
 def stage(settings: str) -> None:
     layout = read_layout(settings)
-    linear = [run for run in map(layout.run, layout.pipeline.runs) if run.inputs == "features"]
+    runs = [read_run(layout, run_id) for run_id in layout.pipeline.runs]
+    linear = [run for run in runs if run.inputs == "features"]
     named = dict.fromkeys(
         Features(backbone=run.backbone, weights=run.weights, resolution=run.resolution)
         for run in linear

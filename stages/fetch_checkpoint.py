@@ -7,11 +7,12 @@ from mlrepro.files import file_sha256, write_json
 from mlrepro.layout import read_layout
 from mlrepro.models.checkpoints import query2label_options, read_state
 from mlrepro.stage import main
+from mlrepro.studies.runs import read_run
 
 
 def stage(settings: str, run_id: str, seed: str) -> None:
     layout = read_layout(settings)
-    path, out = Path(layout.run(run_id).checkpoint or ""), layout.output(run_id, int(seed))
+    path, out = Path(read_run(layout, run_id).checkpoint or ""), layout.output(run_id, int(seed))
     if not path.is_file():
         pages = "\n  ".join(layout.pipeline.checkpoint_pages)
         raise InputError(

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from mlrepro.errors import InputError
-from mlrepro.layout import Layout, current_records, read_layout
+from mlrepro.layout import Layout, read_layout
 from mlrepro.records import read_failures
 from mlrepro.report.overview import write_index
 from mlrepro.report.pages import write_comparison
@@ -19,6 +19,7 @@ from mlrepro.report.recommend import advice
 from mlrepro.report.study_page import write_study
 from mlrepro.stage import main
 from mlrepro.studies.results import read_study
+from mlrepro.studies.runs import current_records
 
 
 def stage(*settings: str) -> None:

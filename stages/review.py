@@ -7,11 +7,12 @@ import numpy as np
 import pandas
 
 from mlrepro.errors import InputError
-from mlrepro.layout import current_records, read_layout
+from mlrepro.layout import read_layout
 from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.report.recommend import choose, mistakes, read_scores
 from mlrepro.report.tables import ranked, within_noise
 from mlrepro.stage import main
+from mlrepro.studies.runs import current_records
 
 SHOWN = 400  # on a page; its table holds all
 

@@ -4,24 +4,24 @@ The grid point is the first strict maximum of the best epochs' validation mAP, i
 2021). A record's train_seconds are those of all members trained together, divided by their number; the others are not in it.
 """
 
-import csv
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from mlrepro.data.features import features_path, read_features
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
-from mlrepro.evaluation import evaluate_run, write_logits
+from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
+from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import read_layout
 from mlrepro.provenance import git_state
-from mlrepro.records import write_record
+from mlrepro.records import TrainingFacts, write_record
 from mlrepro.settings.losses import Plain
 from mlrepro.stage import main
+from mlrepro.training.device import device, environment
 from mlrepro.training.linear_search import Outcome, search
-from mlrepro.training.run import device, environment, train_targets
+from mlrepro.training.targets import read_targets
+from mlrepro.training.write import write_rows, write_training
 
 
 def stage(settings: str) -> None:
@@ -58,7 +58,7 @@ def stage(settings: str) -> None:
             ("iu", Plain(name="iu")),
         ):  # the search itself makes iun's targets
             run = single[0].model_copy(update={"loss": loss})
-            targets[name] = torch.from_numpy(train_targets(run, manifest, labels, layout.data)[0])
+            targets[name] = torch.from_numpy(read_targets(run, manifest))
     outcomes = search(members, features.to(device()), targets, labels, rows)
     folder = Path("outputs") / layout.study / layout.name / "search"
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def stage(settings: str) -> None:
         out = folder / f"{run_id}-s{seed}"
         write_outcome(best, out / "training", manifest.digest, header, len(rows["train"]))
         record, logits = evaluate_run(
-            best.run, seed, layout.data, out / "training", layout.study, layout.name
+            best.run, seed, layout.data, out / "training", EvaluationPlan.of(layout)
         )
         write_logits(logits, out / "logits.safetensors")
         write_record(record, layout.record(run_id, seed))
@@ -98,29 +98,25 @@ def select(outcomes: list[Outcome]) -> dict[tuple[str, int], Outcome]:
 def write_outcome(
     outcome: Outcome, out: Path, manifest_digest: str, header: dict, pictures: int
 ) -> None:
-    """What the train stage writes: best.safetensors, last.safetensors, history.csv and training.json."""
-    out.mkdir(parents=True, exist_ok=True)
-    for selection in ("best", "last"):
-        weights = {
-            key: value.contiguous().cpu() for key, value in outcome.weights(selection).items()
-        }
-        save_file(weights, out / f"{selection}.safetensors")
-    write_rows(outcome.history, out / "history.csv")
+    """What the train stage writes: weights, history.csv and training.json."""
     commit, dirty = git_state()
-    facts = {
-        "epochs": {"best": outcome.best["epoch"], "last": outcome.history[-1]["epoch"]},
-        "commit": commit,
-        "dirty": dirty,
-        "settings_sha256": outcome.run.digest,
-        "manifest_sha256": manifest_digest,
-        "pretrained": header["weights"],
-        "pretrained_sha256": header["weights_sha256"],
-        "mlflow_run_id": None,
-        "torch_seed": outcome.seed,
-        "environment": environment(outcome.seconds, pictures * len(outcome.history))
-        | {"precision": "float32"},
-    }
-    (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    facts = TrainingFacts(
+        epochs={"best": outcome.best["epoch"], "last": outcome.history[-1]["epoch"]},
+        weights={"best": "plain", "last": "plain"},
+        commit=commit,
+        dirty=dirty,
+        settings_sha256=outcome.run.digest,
+        manifest_sha256=manifest_digest,
+        pretrained=header["weights"],
+        pretrained_sha256=header["weights_sha256"],
+        mlflow_run_id=None,
+        torch_seed=outcome.seed,
+        environment=environment(
+            outcome.seconds, pictures * len(outcome.history), precision="float32"
+        ),
+    )
+    weights = {selection: outcome.weights(selection) for selection in ("best", "last")}
+    write_training(out, facts, weights, outcome.history)
 
 
 def write_grid(outcomes: list[Outcome], path: Path) -> None:
@@ -141,13 +137,6 @@ def write_grid(outcomes: list[Outcome], path: Path) -> None:
         ],
         path,
     )
-
-
-def write_rows(rows: list[dict], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 main(stage, "params.yaml")

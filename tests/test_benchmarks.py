@@ -15,6 +15,7 @@ from conftest import PICTURES
 from mlrepro.layout import read_layout
 from mlrepro.models.complexity import measure_cost
 from mlrepro.settings.run import Run
+from mlrepro.studies.runs import read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -146,7 +147,7 @@ def test_estimate_is_made_before_the_stage_runs(benchmark, repository, monkeypat
         "predict",
         lambda *run, **speed: trained.append(weights.is_file()) or predict(*run, **speed),
     )
-    row = estimates.compare(layout, "x", layout.run(PICTURES))
+    row = estimates.compare(layout, "x", read_run(layout, PICTURES))
     assert trained == [False] and weights.is_file()
     assert row["error"] == row["predicted_s"] / row["actual_s"] - 1 and row["pictures"] == {
         "train": 96,

@@ -7,6 +7,7 @@ from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
 from mlrepro.settings.pipeline import load_data_settings, load_pipeline
 from mlrepro.settings.run import load_run
+from mlrepro.studies.runs import read_run
 
 DIGITS = {
     "format": "digits",
@@ -22,7 +23,7 @@ def test_every_shipped_run_file_loads(settings, monkeypatch):
     files = {path.stem for path in (layout.folder / "runs").glob("*.yaml")}
     assert files == set(layout.pipeline.runs)
     for run_id in layout.pipeline.runs:
-        assert layout.run(run_id).run_id == run_id
+        assert read_run(layout, run_id).run_id == run_id
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_digests_are_of_the_code_that_stages_run():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     code = {
         "train": {"stages/train.py", *(f"src/mlrepro/{name}" for name in CODE if "." not in name)},
-        "evaluate": {"stages/evaluate.py", "src/mlrepro/evaluation.py"},
+        "evaluate": {"stages/evaluate.py", "src/mlrepro/evaluation"},
     }
     for name, paths in code.items():
         of = stages[f"code-{name}"]

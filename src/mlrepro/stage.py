@@ -1,19 +1,45 @@
-"""How every stage starts: its arguments are read, what it does is printed, and a user's error ends it without a traceback."""
+"""How every stage starts.
 
+Its arguments are read, what it does is printed, and a user's error ends it without a traceback.
+"""
+
+import argparse
 import sys
 from collections.abc import Callable
 
 from mlrepro.errors import InputError
 
+SEVERAL = "..."
+
+
+class Arguments(argparse.ArgumentParser):
+    """Positional arguments alone; a wrong number of them ends the program with the usage."""
+
+    def __init__(self, names: tuple[str, ...]):
+        places = " ".join(f"<{name}>" for name in names)
+        super().__init__(usage=f"python {sys.argv[0]} {places}", allow_abbrev=False)
+        for name in names:
+            several = "*" if name.endswith(SEVERAL) else None
+            kind = int if name == "seed" else str
+            self.add_argument(name, nargs=several, type=kind)
+
+    def error(self, message: str) -> None:
+        sys.exit(f"usage: {self.usage}\n{message}")
+
 
 def main(stage: Callable[..., None], *names: str) -> None:
-    """Calls `stage` with the command line's arguments, which must be as many as `names`, or more where the last ends in `...`."""
-    given, least = len(sys.argv) - 1, len(names) - names[-1].endswith("...")
-    if given < least or (given > least and least == len(names)):
-        sys.exit(f"usage: python {sys.argv[0]} {' '.join(f'<{name}>' for name in names)}")
+    """Calls `stage` with the command line's arguments.
+
+    names: one an argument; `seed` is a number. The last may end in `...`: all that are left, also
+    none.
+    """
+    arguments = []
+    for value in vars(Arguments(names).parse_args()).values():
+        arguments += value if isinstance(value, list) else [value]
+
     sys.stdout.reconfigure(line_buffering=True)  # DVC's and the stage's lines in their true order
     try:
-        stage(*sys.argv[1:])
+        stage(*arguments)
     except InputError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -1,5 +1,8 @@
-"""MLflow, for looking at runs. It mirrors what history.csv and the records hold, and it never stops a training: whatever
-fails here becomes one warning. MLREPRO_TRACKING=none turns it off; MLFLOW_TRACKING_URI names another store."""
+"""MLflow, for looking at runs.
+
+It mirrors what history.csv and the records hold, and it never stops a training: whatever fails here
+becomes one warning. MLREPRO_TRACKING=none turns it off; MLFLOW_TRACKING_URI names another store.
+"""
 
 import fcntl
 import logging
@@ -19,76 +22,90 @@ from mlrepro.settings.run import Run
 
 STORE = Path("mlflow.db")  # at the repository's root, where plain `mlflow ui` looks
 ARTIFACTS = Path("mlartifacts")
+LOCK = Path(".checkpoints/mlflow.lock")
 
 
 class Tracker:
-    """One MLflow run, for one run id and seed. After the first failure it says so once and does nothing more."""
+    """One MLflow run, for one run id and seed.
+
+    After the first failure it says so once and does nothing more.
+    """
 
     def __init__(self, experiment: str, run: Run, seed: int, tags: dict[str, str]):
-        self.experiment, self.run, self.seed, self.tags = experiment, run, seed, tags
+        self.experiment = experiment
+        self.run = run
+        self.seed = seed
+        self.tags = tags
         self.run_id: str | None = None
-        with self._quietly():
-            self.client = None if os.environ.get("MLREPRO_TRACKING") == "none" else self._open()
+        self.client = None
+        if os.environ.get("MLREPRO_TRACKING") != "none":
+            with self._quietly():
+                self.client = self._open()
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:
+        # The store may be locked, broken, away or not installed: none of it may stop a run.
         try:
             yield
-        except Exception as error:  # the store may be locked, broken, away or not installed: none of it may stop a run
+        except Exception as error:
             self.client = None
             warnings.warn(
-                f"MLflow tracking stopped for {self.run.run_id} seed {self.seed}: {type(error).__name__}: {error}. "
+                f"MLflow tracking stopped for {self.run.run_id} seed {self.seed}: "
+                f"{type(error).__name__}: {error}. "
                 "The run goes on; history.csv and the record hold its results.",
                 stacklevel=3,
             )
 
     def _open(self):
+        """A client of the store, in which the experiment is made if it is not there."""
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        Path(".checkpoints").mkdir(exist_ok=True)
-        # Several processes that migrate one fresh SQLite file destroy it: the first open happens under a lock.
-        with Path(".checkpoints/mlflow.lock").open("w") as lock:
+        store = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{STORE.absolute()}")
+
+        # Several processes that migrate one fresh SQLite file destroy it: the first open happens
+        # under a lock.
+        LOCK.parent.mkdir(exist_ok=True)
+        with LOCK.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            client = MlflowClient(
-                os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{STORE.absolute()}")
-            )
+            client = MlflowClient(store)
             experiment = client.get_experiment_by_name(self.experiment)
-            self.experiment_id = (
-                experiment.experiment_id
-                if experiment
-                else client.create_experiment(
-                    self.experiment,
-                    artifact_location=(ARTIFACTS / self.experiment).absolute().as_uri(),
+            if experiment:
+                self.experiment_id = experiment.experiment_id
+            else:
+                artifacts = (ARTIFACTS / self.experiment).absolute().as_uri()
+                self.experiment_id = client.create_experiment(
+                    self.experiment, artifact_location=artifacts
                 )
-            )
         return client
 
+    # ---- What a training tells (training/observer.py) ----------------------------------------
+
     def start(self, run_id: str | None) -> str | None:
-        """Opens the MLflow run `run_id` again, or a new one; returns its id (None without a store)."""
+        """Opens the MLflow run `run_id` again, or a new one; returns its id (None: no store)."""
         with self._quietly():
             if self.client and run_id:
                 self.client.update_run(run_id, status="RUNNING")
                 self.run_id = run_id
             elif self.client:
-                from mlflow.entities import Param
-
-                created = self.client.create_run(
-                    self.experiment_id, run_name=f"{self.run.run_id}-s{self.seed}", tags=self.tags
-                )
-                self.run_id = created.info.run_id
-                settings = pandas.json_normalize(
-                    self.run.model_dump(mode="json") | {"seed": self.seed}
-                ).iloc[0]
-                self.client.log_batch(
-                    self.run_id, params=[Param(key, str(value)) for key, value in settings.items()]
-                )
+                self._create_run()
         return self.run_id
 
+    def _create_run(self) -> None:
+        from mlflow.entities import Param
+
+        name = f"{self.run.run_id}-s{self.seed}"
+        created = self.client.create_run(self.experiment_id, run_name=name, tags=self.tags)
+        self.run_id = created.info.run_id
+
+        nested = self.run.model_dump(mode="json") | {"seed": self.seed}
+        settings = pandas.json_normalize(nested).iloc[0]
+        params = [Param(key, str(value)) for key, value in settings.items()]
+        self.client.log_batch(self.run_id, params=params)
+
     def epoch(self, entry: dict) -> None:
-        self.metrics(
-            {key: value for key, value in entry.items() if key != "epoch"}, step=entry["epoch"]
-        )
+        values = {key: value for key, value in entry.items() if key != "epoch"}
+        self.metrics(values, step=entry["epoch"])
 
     def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
         with self._quietly():
@@ -96,40 +113,54 @@ class Tracker:
                 from mlflow.entities import Metric
 
                 now = int(time.time() * 1000)
-                self.client.log_batch(
-                    self.run_id,
-                    [Metric(k, v, now, step) for k, v in values.items() if v is not None],
-                )
+                metrics = [
+                    Metric(key, value, now, step)
+                    for key, value in values.items()
+                    if value is not None
+                ]
+                self.client.log_batch(self.run_id, metrics)
 
     def finish(self, status: str = "FINISHED") -> None:
         with self._quietly():
             if self.client and self.run_id:
                 self.client.set_terminated(self.run_id, status)
 
+    # ---- What an evaluation tells ------------------------------------------------------------
+
     def record(self, record: Record, path: Path, reported: float | None = None) -> None:
-        """Adds the record to the run of its training, or to a run of its own where nothing was trained (`epochs: 0`): final
-        metrics, cost, the gap to the reported mAP, and the file."""
-        self.run_id = record.provenance.mlflow_run_id if self.run.epochs else self.start(None)
+        """Adds final metrics, cost, the gap to the reported mAP, and the record's file.
+
+        They go to the run of its training, or to a run of its own where nothing was trained
+        (`epochs: 0`).
+        """
+        if self.run.epochs:
+            self.run_id = record.provenance.mlflow_run_id
+        else:
+            self.run_id = self.start(None)
+
         with self._quietly():
             if self.client and self.run_id:
                 self.client.log_artifact(self.run_id, str(path))
-                mAP = record.selected.metrics["mAP"]
-                gap = (
-                    {}
-                    if reported is None
-                    else {"reported.mAP": reported, "delta.mAP": mAP - reported}
-                )
-                self.metrics(
-                    {f"test.{k}": v for k, v in record.selected.metrics.items()}
-                    | {"GMACs": record.cost.gmacs}
-                    | gap
-                )
+                self.metrics(_final_metrics(record, reported))
         if not self.run.epochs:
             self.finish()
 
 
+def _final_metrics(record: Record, reported: float | None) -> dict[str, float | None]:
+    measured = record.selected.metrics
+    metrics = {f"test.{key}": value for key, value in measured.items()}
+    metrics["GMACs"] = record.cost.gmacs
+    if reported is not None:
+        metrics["reported.mAP"] = reported
+        metrics["delta.mAP"] = measured["mAP"] - reported
+    return metrics
+
+
 def open_tracker(layout: Layout, run: Run, seed: int, stage: str) -> Tracker:
-    """The tracker of one run and seed in its pipeline's experiment; `stage`: that which asks, for the tag of that name."""
+    """The tracker of one run and seed in its pipeline's experiment.
+
+    stage: that which asks, for the tag of that name.
+    """
     tags = {
         "method": f"{run.head}-{run.loss.name}",
         "backbone": run.backbone,

@@ -19,9 +19,10 @@ from mlrepro.layout import read_layout
 from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.backbones import TIMM_NAMES, create_backbone
 from mlrepro.models.checkpoints import head_options
-from mlrepro.training.fit import scored_rows
-from mlrepro.training.inputs import PictureInputs
-from mlrepro.training.run import load_selection
+from mlrepro.studies.runs import read_run
+from mlrepro.training.inputs.pictures import PictureInputs
+from mlrepro.training.read import load_selection
+from mlrepro.training.splits import scored_rows
 from mlrepro_cli.predict import VERSIONS, build, logits
 
 TOLERANCE = 1e-4  # of logits, relative where they are above 1
@@ -32,7 +33,7 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
     now, and where the logits of validation pictures are not those that were evaluated, or others in ONNX."""
     layout = read_layout(os.path.relpath(settings))
     seed = layout.expected.get(run_id, layout.pipeline.seeds)[0] if seed is None else seed
-    run = layout.run(run_id, seed)
+    run = read_run(layout, run_id, seed)
     folder, out, manifest = (
         Path(folder or f"models/{run_id}-s{seed}"),
         layout.output(run_id, seed),

@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
-from mlrepro.layout import Layout, current_records, read_layouts
+from mlrepro.layout import Layout, read_layouts
 from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.studies.results import gpu_hours, read_study
+from mlrepro.studies.runs import current_records, read_run
 
 
 def plan(settings: Path, measure: bool = False) -> None:
@@ -62,7 +63,10 @@ def time_here(layout: Layout, left: set[tuple[str, int]]) -> str:
     seconds = {}
     for run in filter(
         lambda run: run.epochs,
-        map(layout.run, sorted({run_id for run_id, _ in left} - {*layout.searched})),
+        (
+            read_run(layout, run_id)
+            for run_id in sorted({run_id for run_id, _ in left} - {*layout.searched})
+        ),
     ):
         speed = measure(run, layout.data)
         seconds[run.run_id] = predict(run, **speed)

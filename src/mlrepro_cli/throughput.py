@@ -1,5 +1,6 @@
 """How long a training takes on this machine: its multiply-accumulates, by a throughput that is measured on its first steps."""
 
+import dataclasses
 import io
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mlrepro.settings.run import Run
-from mlrepro.training.fit import fit, scored_rows
-from mlrepro.training.run import device, prepare, read_labelled
+from mlrepro.training.fit import fit
+from mlrepro.training.job import prepare
+from mlrepro.training.observer import Observer
+from mlrepro.training.splits import read_labelled, scored_rows
 
 EPOCHS, SECONDS, SCORED = (
     4,
@@ -56,45 +59,34 @@ def predict(
 
 def measure(run: Run, data_folder: Path) -> dict:
     """What `predict` reads, from short epochs of which nothing is kept. Raises InputError where data or features are lacking."""
-    begin, where, data = time.perf_counter(), device(), read_labelled(data_folder, run.validation)
+    begin, data = time.perf_counter(), read_labelled(data_folder, run.validation)
     run = run.model_copy(
         update={"epochs": EPOCHS, "ema_start": 0, "early_stop": None, "stop_below": None}
     )
-    task, loss, targets, _ = prepare(run, 0, data)
+    job = prepare(run, 0, data)
+    task = job.task
     start = time.perf_counter() - begin + stage_start()  # in this order: the latter takes its time
-    scale = 16 if where.type == "cuda" else 1  # whose loader starts with a queue of pictures
+    scale = 16 if job.device.type == "cuda" else 1  # whose loader starts with a queue of pictures
     with (
         torch.no_grad(),
         sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False) as counter,
     ):  # it knows no fused attention
         task.model.train()(next(task.inputs.sequential(data.rows["train"][:2]))[0])
-    rows = {
+    job.rows = {
         split: scored_rows(run, found)[: SCORED * scale] for split, found in data.rows.items()
     } | {"train": data.rows["train"]}
-    train, score, ends = [], [], []
-    inputs = SimpleNamespace(
+    train, score, ends = [], [], EpochEnds()
+    timed_inputs = SimpleNamespace(
         shuffled=lambda *given: timed(task.inputs.shuffled(*given), train, SECONDS * scale),
         sequential=lambda *given: timed(task.inputs.sequential(*given), score),
     )
     checkpoint = SimpleNamespace(
         load=lambda: None, save=lambda state: torch.save(state, io.BytesIO())
     )
-    fit(
-        run,
-        0,
-        task.model,
-        loss,
-        inputs,
-        targets,
-        data.labels,
-        rows,
-        checkpoint,
-        where,
-        lambda _: None,
-        lambda _: ends.append(time.perf_counter()),
-    )
-    gmacs, rates, beside = counter.get_total_flops() / 4e9, [], ends[-1] - ends[0]
+    job.task = dataclasses.replace(task, inputs=timed_inputs)
+    fit(job, checkpoint, ends)
+    gmacs, rates, beside = counter.get_total_flops() / 4e9, [], ends.times[-1] - ends.times[0]
     for passes in (train, score):
         warm = passes[len(passes) // EPOCHS :]
         seconds, pictures = sum(laps[len(laps) // 2 :].sum(0) for laps in warm)
@@ -110,11 +102,21 @@ def measure(run: Run, data_folder: Path) -> dict:
     }
 
 
+class EpochEnds(Observer):
+    """When each epoch ended."""
+
+    def __init__(self):
+        self.times: list[float] = []
+
+    def epoch(self, entry: dict) -> None:
+        self.times.append(time.perf_counter())
+
+
 @cache
 def stage_start() -> float:
     """Seconds of a process that only imports what a train stage does."""
     return timeit(
-        lambda: subprocess.run([sys.executable, "-c", "import mlrepro.training.run, mlflow"]),
+        lambda: subprocess.run([sys.executable, "-c", "import mlrepro.training.train, mlflow"]),
         number=1,
     )
 

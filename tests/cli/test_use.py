@@ -27,14 +27,16 @@ from test_init_data import bomb
 from mlrepro.data.images import decode
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
-from mlrepro.evaluation import evaluate_run, write_logits
+from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
+from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import read_layout
 from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.complexity import measure_cost
 from mlrepro.settings.losses import PseudoLabels
 from mlrepro.settings.run import load_run
+from mlrepro.studies.runs import read_run
 from mlrepro.tracking import Tracker
-from mlrepro.training.run import train_run
+from mlrepro.training.train import train_run
 from mlrepro_cli import export, predict, throughput
 from mlrepro_cli import main as cli
 
@@ -60,13 +62,13 @@ def trained(prepared, tmp_path_factory):
         layout = read_layout("params.yaml")
         for run_id in RUNS:
             run, out, trained = (
-                layout.run(run_id),
+                read_run(layout, run_id),
                 layout.output(run_id, 0),
                 layout.trained(run_id, 0),
             )
             train_run(run, 0, layout.data, trained, run_id, Tracker("use", run, 0, {}))
             write_logits(
-                evaluate_run(run, 0, layout.data, trained, layout.study, layout.name)[1],
+                evaluate_run(run, 0, layout.data, trained, EvaluationPlan.of(layout))[1],
                 out / "logits.safetensors",
             )
             assert export.export("params.yaml", run_id, None, None) == 0
@@ -542,28 +544,16 @@ def test_estimate_follows_its_formula():
 def test_speed_is_that_of_the_later_epochs(trained, monkeypatch, run_id, gmacs):
     clock = [0.0]
 
-    def fit(
-        run,
-        seed,
-        model,
-        loss,
-        inputs,
-        targets,
-        labels,
-        rows,
-        checkpoint,
-        device,
-        on_start,
-        on_epoch,
-    ):
-        for epoch in range(run.epochs):
+    def fit(job, checkpoint, observer):
+        inputs = job.task.inputs
+        for epoch in range(job.run.epochs):
             slow = 10 if epoch == 0 else 1
-            for _ in inputs.shuffled(rows["train"], run.batch_size, seed, epoch):
+            for _ in inputs.shuffled(job.rows["train"], job.run.batch_size, job.seed, epoch):
                 clock[0] += 0.16 * slow
-            for _, batch in inputs.sequential(rows["val"]):
+            for _, batch in inputs.sequential(job.rows["val"]):
                 clock[0] += 0.01 * len(batch) * slow
             clock[0] += 5
-            on_epoch({})
+            observer.epoch({})
 
     monkeypatch.chdir(trained)
     monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
@@ -572,7 +562,7 @@ def test_speed_is_that_of_the_later_epochs(trained, monkeypatch, run_id, gmacs):
     )
     monkeypatch.setattr(throughput, "fit", fit)
     layout = read_layout("params.yaml")
-    run = layout.run(run_id)
+    run = read_run(layout, run_id)
     speed = throughput.measure(run, layout.data)
     expected = gmacs or measure_cost(run, 10).gmacs
     assert speed.pop("pictures") == {"train": 96, "val": 48, "test": 48}

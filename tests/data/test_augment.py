@@ -18,8 +18,8 @@ from mlrepro.data.augment import CUTOUT_FILL, FILL, OPERATIONS, RECIPES, cutout,
 from mlrepro.data.images import Pictures, decode, resize_cv2, shuffled_batches
 from mlrepro.data.manifest import Manifest
 from mlrepro.settings.run import Run
-from mlrepro.training.inputs import PictureInputs
-from mlrepro.training.run import create_task
+from mlrepro.training.inputs.pictures import PictureInputs
+from mlrepro.training.task import create_task
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "q2l" / "cutout.npz"
 RNG = np.random.default_rng

@@ -18,6 +18,7 @@ from mlrepro.layout import read_layout
 from mlrepro.settings.data import Corruption, CubData, FormattedData
 from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.settings.run import load_run
+from mlrepro.studies.runs import read_run
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "single-positive"
@@ -262,7 +263,7 @@ def test_every_shipped_run_is_one_of_a_printed_row(name, monkeypatch):
     files = {path.stem for path in (STUDY / name / "runs").glob("*.yaml")}
     assert files == set(layout.pipeline.runs) and len(files) >= 15
     for run_id in files:
-        run = layout.run(run_id)
+        run = read_run(layout, run_id)
         assert run.data == name and run.backbone == layout.pipeline.features.backbone
         assert getattr(run.loss, "expected_positives", SETS[name]) == SETS[name]
     stages = yaml.safe_load((STUDY / name / "dvc.yaml").read_text())["stages"]

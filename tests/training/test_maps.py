@@ -10,15 +10,18 @@ from conftest import run_settings
 from safetensors.torch import load_file
 
 from mlrepro.data.features import features_path
+from mlrepro.data.graph import label_graph
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
-from mlrepro.evaluation import evaluate_run
+from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
+from mlrepro.models.classifier import create_classifier
 from mlrepro.models.complexity import measure_cost
 from mlrepro.settings.data import Features
 from mlrepro.settings.run import Run
-from mlrepro.training import run as training
 from mlrepro.training.extract import extract
-from mlrepro.training.fit import predict
+from mlrepro.training.predict import predict
+from mlrepro.training.task import create_task
+from mlrepro.training.train import train_run
 
 DATA = Path("data/digits")
 GRAPH = {"head": "graph", "graph": {"words": "words.txt"}, "head_options": {"layer": "gcn"}}
@@ -36,7 +39,7 @@ def weights(repository, monkeypatch) -> str:
     """In `repository`, with word vectors and the maps of a test_resnet whose weights are in this file."""
     monkeypatch.chdir(repository)
     torch.manual_seed(0)
-    backbone, _ = training.create_classifier(settings("images"), 10)
+    backbone, _ = create_classifier(settings("images"), 10)
     # Statistics other than those a network starts with, so that a batch norm in training mode would be seen.
     backbone.train()(torch.randn(16, 3, 64, 64))
     torch.save(backbone.backbone.net.state_dict(), "weights.pth")
@@ -54,7 +57,7 @@ def weights(repository, monkeypatch) -> str:
 
 def train(run: Run, out: Path = Path("out"), epoch=lambda _: None):
     tracker = SimpleNamespace(start=lambda _: None, epoch=epoch, finish=lambda *_: None)
-    training.train_run(run, 0, DATA, out, "maps", tracker)
+    train_run(run, 0, DATA, out, "maps", tracker)
     return load_file(out / "last.safetensors")
 
 
@@ -64,7 +67,7 @@ def train(run: Run, out: Path = Path("out"), epoch=lambda _: None):
 def test_maps_give_the_logits_of_pictures(weights, changes):
     manifest = read_manifest(DATA)
     whole, head = (
-        training.create_task(settings(inputs, weights=weights, **changes), manifest, DATA)
+        create_task(settings(inputs, weights=weights, **changes), manifest, DATA)
         for inputs in ("images", "maps")
     )
     head.model.load_state_dict(whole.model.head.state_dict())
@@ -102,11 +105,11 @@ def test_graph_is_learned_and_kept_with_the_weights(weights, inputs):
     run, manifest = settings(inputs, weights=weights, **GRAPH), read_manifest(DATA)
     trained = train(run)
     prefix = "head." if inputs == "images" else ""
-    graph = training.label_graph(run.graph, manifest)
+    graph = label_graph(run.graph, manifest)
     for key, value in (("inp", graph["words"]), ("A", graph["A"])):
         np.testing.assert_array_equal(trained[prefix + key], value.astype(np.float32))
-    record, logits = evaluate_run(run, 0, DATA, Path("out"), "demo", "digits")
-    task = training.create_task(run, manifest, DATA, weights=False)
+    record, logits = evaluate_run(run, 0, DATA, Path("out"), EvaluationPlan("demo", "digits"))
+    task = create_task(run, manifest, DATA, weights=False)
     task.model.load_state_dict(trained)
     batch = next(task.inputs.sequential(manifest.rows("test")))[0]  # all 48
     with torch.no_grad():  # by the plain forward pass: no gates are fixed
@@ -127,7 +130,7 @@ def test_graph_is_learned_and_kept_with_the_weights(weights, inputs):
 
 
 def test_gates_are_those_of_the_present_weights(weights):
-    task = training.create_task(settings(weights=weights, **GRAPH), read_manifest(DATA), DATA)
+    task = create_task(settings(weights=weights, **GRAPH), read_manifest(DATA), DATA)
     before = predict(task.model, task.inputs, np.arange(4), CPU)
     with torch.no_grad():
         task.model.gc2.weight.neg_()
@@ -150,10 +153,10 @@ def test_pooled_features_are_no_maps(weights):
     with pytest.raises(
         InputError, match="test_resnet-32-maps.safetensors: features are not extracted.*maps: true"
     ):
-        training.create_task(settings(resolution=32), read_manifest(DATA), DATA)
+        create_task(settings(resolution=32), read_manifest(DATA), DATA)
     maps.rename(features_path(DATA, "test_resnet", 64))
     with pytest.raises(InputError, match="dimensions 4, this run needs 2"):
-        training.create_task(settings("features", head="linear"), read_manifest(DATA), DATA)
+        create_task(settings("features", head="linear"), read_manifest(DATA), DATA)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
+from mlrepro.training.run import train_targets
 from pydantic import TypeAdapter
 from test_resume import OFF, results, start, wait_for_checkpoint
 
@@ -27,7 +28,6 @@ from mlrepro.training import run as training
 from mlrepro.training.fit import fit
 from mlrepro.training.inputs import FeatureInputs
 from mlrepro.training.optimizers import create_optimizer
-from mlrepro.training.run import train_targets
 
 LINEAR_INIT = "gap-role-efficientnet_lite0-digits-single-32-linear_init"
 EM_APL = "linear-em_apl-efficientnet_lite0-digits-single-32"

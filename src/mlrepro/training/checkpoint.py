@@ -1,6 +1,7 @@
-"""Resume checkpoints: one file an unfinished training, keyed by everything that determines its result.
+"""Resume checkpoints: one file an unfinished training, keyed by everything that determines it.
 
-They live in .checkpoints/ (ignored by git and DVC), because DVC deletes a stage's outputs before it runs.
+They live in .checkpoints/ (ignored by git and DVC), because DVC deletes a stage's outputs before it
+runs.
 """
 
 import fcntl
@@ -20,14 +21,9 @@ from mlrepro.errors import InputError
 from mlrepro.provenance import code_digests
 
 ROOT = Path(".checkpoints")
-CODE = (
-    "settings",
-    "data",
-    "losses",
-    "metrics",
-    "models",
-    "training",
-)  # what a trained weight depends on
+
+# What a trained weight depends on.
+CODE = ("settings", "data", "losses", "metrics", "models", "training")
 
 
 def training_code() -> dict[str, str]:
@@ -51,30 +47,50 @@ def exclusive(name: str) -> Iterator[None]:
 
 
 class Checkpoint:
-    """The state of training `name` (`<run>-s<seed>`), valid for one fingerprint. `parts`: whatever determines the result
-    (settings, digests of code and data); a checkpoint with other parts is announced and removed, never resumed."""
+    """The state of the training `name` (`<run>-s<seed>`), valid for one fingerprint.
+
+    parts: whatever determines the result (settings, digests of code and data). A checkpoint of the
+    same name with other parts is announced and removed, never resumed.
+    """
 
     def __init__(self, name: str, parts: dict):
+        self.name = name
         self.parts = parts
         text = json.dumps(parts, sort_keys=True)
-        self.folder = ROOT / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        for folder in ROOT.glob(f"{name}-????????????"):
-            if folder != self.folder and (folder / "parts.json").is_file():
-                old = json.loads((folder / "parts.json").read_text())
-                changed = sorted(key for key in {*old, *parts} if old.get(key) != parts.get(key))
-                tqdm.write(
-                    f"{name}: an interrupted training is not resumed, since {', '.join(changed)} changed; starting afresh"
-                )
-                shutil.rmtree(folder)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()[:12]
+        self.folder = ROOT / f"{name}-{fingerprint}"
+
+        self._remove_others()
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "parts.json").write_text(text)
 
+    def _remove_others(self) -> None:
+        for folder in ROOT.glob(f"{self.name}-????????????"):
+            parts_file = folder / "parts.json"
+            if folder == self.folder or not parts_file.is_file():
+                continue
+
+            old = json.loads(parts_file.read_text())
+            keys = {*old, *self.parts}
+            changed = sorted(key for key in keys if old.get(key) != self.parts.get(key))
+            tqdm.write(
+                f"{self.name}: an interrupted training is not resumed, since "
+                f"{', '.join(changed)} changed; starting afresh"
+            )
+            shutil.rmtree(folder)
+
     def load(self) -> dict | None:
+        """What was saved last, tensors on the CPU; none if nothing was."""
         path = self.folder / "state.pt"
-        return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+        if not path.is_file():
+            return None
+        return torch.load(path, map_location="cpu", weights_only=True)
 
     def save(self, state: dict) -> None:
-        """Replaces the checkpoint as a whole: a process killed at any moment leaves the old or the new one."""
+        """Replaces the checkpoint as a whole.
+
+        A process killed at any moment leaves the old or the new one.
+        """
         temporary = self.folder / "state.tmp"
         with temporary.open("wb") as file:
             torch.save(state, file)

@@ -17,7 +17,7 @@ from mlrepro.files import write_json
 from mlrepro.models.backbones import Backbone, create_backbone, map_size
 from mlrepro.settings.data import Features
 from mlrepro.training.checkpoint import Checkpoint, exclusive, training_code
-from mlrepro.training.fit import autocast
+from mlrepro.training.precision import autocast
 
 FLUSH_EVERY = 50  # batches between two points from which an interrupted extraction goes on
 

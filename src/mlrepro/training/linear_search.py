@@ -23,9 +23,9 @@ from mlrepro.metrics.average_precision import average_precision, mean_average_pr
 from mlrepro.models.heads import create_head
 from mlrepro.settings.losses import LossSettings
 from mlrepro.settings.run import Optimizer, Run
-from mlrepro.training.fit import expected_labels
 from mlrepro.training.optimizers import LOSS_LR_FACTOR
-from mlrepro.training.run import expected_positives
+from mlrepro.training.predict import expected_labels
+from mlrepro.training.targets import expected_positives
 
 BETA1, BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8
 LAG = 160  # 0.9^160 is below float32's rounding: what a row without gradient still moves after so many steps is nothing

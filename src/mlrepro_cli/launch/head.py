@@ -22,6 +22,7 @@ from mlrepro.errors import InputError
 from mlrepro.layout import Layout, read_layouts
 from mlrepro.records import Failure, write_failure
 from mlrepro.settings.base import read_yaml
+from mlrepro.studies.runs import read_run
 from mlrepro.training.checkpoint import exclusive
 from mlrepro_cli.launch import engines
 from mlrepro_cli.launch.engines import AGAIN, Engine, Outcome, Source, without_password
@@ -319,7 +320,7 @@ def _parse(layouts: list[Layout], stage: str) -> tuple[Layout, str, int]:
 
 def _reads_pictures(layouts: list[Layout], job: Job) -> bool:
     layout, run_id, seed = _parse(layouts, job.stage)
-    return layout.run(run_id, seed).inputs == "images"
+    return read_run(layout, run_id, seed).inputs == "images"
 
 
 def _log(folder: Path, stage: str) -> Path:

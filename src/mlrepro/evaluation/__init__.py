@@ -1,0 +1,1 @@
+"""Scores of trained weights, what they are worth, and the record of it."""

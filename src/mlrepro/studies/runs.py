@@ -1,0 +1,41 @@
+"""What the runs of a pipeline are: their settings, their records, and what their study prints."""
+
+from mlrepro.layout import Layout
+from mlrepro.records import Records, read_record, read_records
+from mlrepro.settings.run import Run, load_run
+from mlrepro.studies.reported import load_reported
+
+
+def read_run(layout: Layout, run_id: str, seed: int = 0) -> Run:
+    """Those of the run's file; of a searched run, whose search chose them, those of its record."""
+    if run_id in layout.searched:
+        return read_record(layout.record(run_id, seed)).run
+    return load_run(layout.run_file(run_id))
+
+
+def current_records(layout: Layout) -> Records:
+    """The pipeline's records by run id.
+
+    Those whose run file has changed since are named and left out.
+    """
+    records = read_records(layout.results)
+    for run_id in set(records) & set(layout.pipeline.runs):
+        present = read_run(layout, run_id).digest
+        current = [record for record in records[run_id] if record.run.digest == present]
+        if len(current) < len(records[run_id]):
+            print(
+                f"{run_id}: its run file has changed since its records were made; they are left "
+                "out until it is run again"
+            )
+        records[run_id] = current
+    return {run_id: group for run_id, group in records.items() if group}
+
+
+def reported_map(layout: Layout, run_id: str) -> float | None:
+    """The mAP that the study prints for a run, where it prints one number."""
+    path = layout.folder / "reported.csv"
+    if not path.is_file():
+        return None
+    rows = [row for row in load_reported(path) if row.run == run_id and row.metric == "mAP"]
+    numbers = {row.number for row in rows}
+    return numbers.pop() if len(numbers) == 1 else None

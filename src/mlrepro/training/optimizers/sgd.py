@@ -1,0 +1,9 @@
+"""Stochastic gradient descent with momentum."""
+
+import torch
+
+from mlrepro.settings.run import Optimizer
+
+
+def create(groups: list[dict], settings: Optimizer) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)

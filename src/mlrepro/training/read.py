@@ -1,0 +1,48 @@
+"""What a training left behind (write.py), read again."""
+
+import csv
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mlrepro.records import Epoch, TrainingFacts
+from mlrepro.training.write import ON_TEST
+
+
+def read_facts(out: Path) -> TrainingFacts:
+    """training.json; every selection has a kind of weights, which old grid searches did not say."""
+    facts = TrainingFacts.model_validate_json((out / "training.json").read_text(encoding="utf-8"))
+    kinds = dict.fromkeys(facts.epochs, "plain") | facts.weights
+    return facts.model_copy(update={"weights": kinds})
+
+
+def read_history(path: Path) -> list[Epoch]:
+    """An epoch a row; a column that is no field of Epoch is one of its metrics."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [_epoch(row) for row in csv.DictReader(file)]
+
+
+def _epoch(row: dict[str, str]) -> Epoch:
+    fields = {}
+    metrics = {}
+    for name, value in row.items():
+        if not value:  # a column of other epochs
+            continue
+        if name in Epoch.model_fields:
+            fields[name] = value
+        else:
+            metrics[name] = value
+    return Epoch.model_validate({"metrics": metrics, **fields})
+
+
+def load_selection(out: Path, selection: str) -> dict[str, Tensor]:
+    """The weights `best`, `last` or `on_test`."""
+    state = load_file(out / ("last.safetensors" if selection == "last" else "best.safetensors"))
+    if selection == "on_test":
+        return {
+            key.removeprefix(ON_TEST): value
+            for key, value in state.items()
+            if key.startswith(ON_TEST)
+        }
+    return {key: value for key, value in state.items() if not key.startswith(ON_TEST)}

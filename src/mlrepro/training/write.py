@@ -1,0 +1,48 @@
+"""What a training leaves behind, written: training.json, history.csv, and weights by selection."""
+
+import csv
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mlrepro.records import TrainingFacts
+
+# Prefix, in best.safetensors, of the weights of `select_on_test`.
+ON_TEST = "on_test."
+
+
+def write_training(
+    out: Path,
+    facts: TrainingFacts,
+    weights: dict[str, dict[str, Tensor]],
+    history: list[dict],
+) -> None:
+    """Writes one training into the folder `out`; read.py reads it again.
+
+    weights: state dicts of the selections `best`, `last`, and perhaps `on_test`. history: a row an
+    epoch.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+
+    on_test = weights.get("on_test", {})
+    best = weights["best"] | {ON_TEST + key: value for key, value in on_test.items()}
+    _write_weights(best, out / "best.safetensors")
+    _write_weights(weights["last"], out / "last.safetensors")
+
+    write_rows(history, out / "history.csv")
+    text = facts.model_dump_json(indent=1) + "\n"
+    (out / "training.json").write_text(text, encoding="utf-8")
+
+
+def _write_weights(state: dict[str, Tensor], path: Path) -> None:
+    save_file({key: value.contiguous().cpu() for key, value in state.items()}, path)
+
+
+def write_rows(rows: list[dict], path: Path) -> None:
+    """A CSV file with every column that any row has: val_mAP_ema may come later."""
+    columns = dict.fromkeys(key for row in rows for key in row)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
