@@ -1,4 +1,7 @@
-"""A small repository of its own for each test that runs stages: the real stages and settings, few pictures, few epochs."""
+"""A small repository of its own for each test that runs stages.
+
+The stages and settings are the real ones; pictures and epochs are few.
+"""
 
 import os
 import runpy
@@ -16,28 +19,35 @@ import yaml
 from mlrepro.data import archives
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# The runs of the small repository.
 LINEAR = "linear-bce-efficientnet_lite0-digits-32"
 ROLE = "linear-role-efficientnet_lite0-digits-single-32"
 PICTURES = "gap-bce-test_resnet-digits-32"
 
 
 def run_settings(run_id: str, **changes) -> dict:
-    """Settings of one of the three small runs."""
-    head, loss, backbone = run_id.split("-")[:3]
-    features = head == "linear"
-    return {
+    """Settings of one of the three small runs, or of one like them."""
+    head, loss_name, backbone, *_ = run_id.split("-")
+    on_features = head == "linear"
+    loss = {"name": loss_name}
+    if loss_name == "role":
+        loss["expected_positives"] = "validation"
+
+    settings = {
         "data": "digits",
         "labels": "single" if "single" in run_id else "full",
         "head": head,
         "backbone": backbone,
-        "inputs": "features" if features else "images",
-        "weights": "package" if features else "none",
+        "inputs": "features" if on_features else "images",
+        "weights": "package" if on_features else "none",
         "resolution": 32,
-        "loss": {"name": loss} | ({"expected_positives": "validation"} if loss == "role" else {}),
+        "loss": loss,
         "optimizer": {"name": "adam", "lr": 1e-3},
         "epochs": 3,
         "batch_size": 16,
-    } | changes
+    }
+    return settings | changes
 
 
 def write_yaml(path: Path, values: dict) -> None:
@@ -48,7 +58,7 @@ def write_yaml(path: Path, values: dict) -> None:
 def stage(
     repository: Path, name: str, *arguments: str, check: bool = True, **environment: str
 ) -> subprocess.CompletedProcess:
-    """Runs one stage script in `repository` as DVC does."""
+    """Runs one stage script in `repository` as DVC does. check: it must succeed."""
     command = [sys.executable, f"stages/{name}.py", *arguments]
     done = subprocess.run(
         command, cwd=repository, capture_output=True, text=True, env={**os.environ, **environment}
@@ -60,17 +70,25 @@ def stage(
 
 def stage_functions(name: str) -> dict:
     """What one stage script defines, without running it."""
+
+    def no_main(stage, *names) -> None:
+        pass
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlrepro.stage.main", lambda *_: None)
+        patch.setattr("mlrepro.stage.main", no_main)
         return runpy.run_path(str(ROOT / "stages" / f"{name}.py"))
 
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """A repository whose digits are prepared, corrupted and extracted; copy it before changing it (`repository`)."""
+    """A repository whose digits are prepared, corrupted and extracted.
+
+    Copy it before changing it (`repository`).
+    """
     folder = tmp_path_factory.mktemp("prepared")
     shutil.copytree(ROOT / "stages", folder / "stages")
     shutil.copy(ROOT / "dvc.yaml", folder / "dvc.yaml")
+
     settings = yaml.safe_load((ROOT / "params.yaml").read_text())
     settings["data"]["digits"]["pictures"] = {"train": 96, "val": 48, "test": 48}
     settings["features"]["resolution"] = 32
@@ -78,13 +96,11 @@ def prepared(tmp_path_factory) -> Path:
     write_yaml(folder / "params.yaml", settings)
     for run_id in settings["runs"]:
         write_yaml(folder / "runs" / f"{run_id}.yaml", run_settings(run_id))
-    for name, arguments in (
-        ("download", ["digits"]),
-        ("prepare", ["digits"]),
-        ("corrupt", []),
-        ("extract", []),
-    ):
-        stage(folder, name, "params.yaml", *arguments)
+
+    stage(folder, "download", "params.yaml", "digits")
+    stage(folder, "prepare", "params.yaml", "digits")
+    stage(folder, "corrupt", "params.yaml")
+    stage(folder, "extract", "params.yaml")
     return folder
 
 

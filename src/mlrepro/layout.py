@@ -47,6 +47,7 @@ class Layout:
     @property
     def folder(self) -> Path:
         """The study's: what it prints (reported.csv) and what we measured (results/)."""
+        # Also of studies/<study>/<data set>/params.yaml.
         if self.settings.parts[0] == "studies":
             return Path(*self.settings.parts[:2])
         return self.settings.parent
@@ -61,6 +62,7 @@ class Layout:
 
     @property
     def page(self) -> Path:
+        # More than studies/<study>/params.yaml.
         page_a_data_set = self.own_data or len(self.settings.parts) > 3
         stem = f"{self.study}-{self.name}" if page_a_data_set else self.study
         return Path("reports") / f"{stem}.md"

@@ -58,7 +58,7 @@ class Tracker:
 
     def _open(self):
         """A client of the store, in which the experiment is made if it is not there."""
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient  # here: it takes seconds, and may not be installed
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         store = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{STORE.absolute()}")

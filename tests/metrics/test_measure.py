@@ -1,46 +1,49 @@
-"""The metrics of a measurement: thresholds come from validation, under both rules, and probabilities from the loss's scale."""
+"""The metrics of a measurement.
 
-from types import SimpleNamespace
+Thresholds come from validation, under both rules, and probabilities from the loss's scale.
+"""
 
 import numpy as np
 import pytest
+from conftest import PICTURES, run_settings
 from sklearn.metrics import f1_score
 
-from mlrepro.evaluation import measure
+from mlrepro.evaluation.measure import Truth, measure
 from mlrepro.metrics.thresholds import tune_thresholds, tune_thresholds_released
-from mlrepro.settings.losses import Aam, Plain
+from mlrepro.settings.run import Run
+
+SPLITS = {"train": slice(0, 20), "val": slice(20, 50), "test": slice(50, 80)}
+AAM = {"loss": {"name": "aam", "scale": 17}, "head_options": {"angular": True}}
+BCE = {"loss": {"name": "bce"}}
 
 
-@pytest.mark.parametrize(
-    ("loss", "scale"), [(Aam(name="aam", scale=17), 17), (Plain(name="bce"), 1)]
-)
-def test_thresholds_of_validation_and_probabilities(loss, scale):
+@pytest.mark.parametrize(("changes", "scale"), [(AAM, 17), (BCE, 1)])
+def test_thresholds_of_validation_and_probabilities(changes, scale):
     random = np.random.default_rng(0)
     labels = (random.random((80, 5)) < 0.3).astype(np.int8)
     logits = (0.2 * labels + random.normal(0, 0.3, labels.shape)).astype(np.float32)
-    rows = {"train": np.arange(20), "val": np.arange(20, 50), "test": np.arange(50, 80)}
-    scores, truth = logits[rows["test"]], labels[rows["test"]]
-    measured = measure(
-        SimpleNamespace(loss=loss, empty_classes="zero"),
-        SimpleNamespace(classes=list("abcde"), rows=rows.__getitem__),
-        labels,
-        rows,
-        labels[rows["train"]],
-        3,
-        {split: logits[rows[split]] for split in ("val", "test")},
-    )
-    val = logits[rows["val"]], labels[rows["val"]]
-    for name, predicted in (
-        ("", scores >= 0),
-        ("tuned_", scores >= tune_thresholds(*val)),
-        ("tuned_released_", scores > tune_thresholds_released(*val)),
-    ):
+    labels_of = {split: labels[rows] for split, rows in SPLITS.items()}
+    logits_of = {split: logits[SPLITS[split]] for split in ("val", "test")}
+
+    truth = Truth(list("abcde"), labels_of["train"], observed=labels_of["train"], scored=labels_of)
+    run = Run.model_validate(run_settings(PICTURES) | changes)
+    measured = measure(run, truth, logits_of, epoch=3)
+
+    scores = logits_of["test"]
+    val = (logits_of["val"], labels_of["val"])
+    decisions = {
+        "": scores >= 0,
+        "tuned_": scores >= tune_thresholds(*val),
+        "tuned_released_": scores > tune_thresholds_released(*val),
+    }
+    for prefix, predicted in decisions.items():
         for key, average in (("OF1", "micro"), ("sample_F1", "samples")):
-            expected = 100 * f1_score(truth, predicted, average=average, zero_division=0)
-            assert measured.metrics[name + key] == pytest.approx(expected, abs=1e-9)
-    assert (
-        len({measured.metrics[f"{name}sample_F1"] for name in ("", "tuned_", "tuned_released_")})
-        == 3
-    )
+            f1 = f1_score(labels_of["test"], predicted, average=average, zero_division=0)
+            assert measured.metrics[prefix + key] == pytest.approx(100 * f1, abs=1e-9)
+
+    # The three are not the same by chance.
+    assert len({measured.metrics[f"{prefix}sample_F1"] for prefix in decisions}) == 3
+
     probabilities = 1 / (1 + np.exp(-scale * scores.astype(float)))
-    assert measured.predicted_positives == pytest.approx(probabilities.sum(1).mean(), rel=1e-6)
+    expected = probabilities.sum(1).mean()
+    assert measured.predicted_positives == pytest.approx(expected, rel=1e-6)

@@ -1,10 +1,12 @@
-"""What the course studies (003, 001) need: metrics by epoch, no third split, features for frozen networks, figures."""
+"""What the VOC2007 transfer study and the MIRFLICKR study need.
+
+Metrics by epoch, no third split, features for frozen networks, figures.
+"""
 
 import copy
 import re
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,6 @@ import torch
 import torchvision
 import yaml
 from conftest import LINEAR, ROOT, run_settings, stage, write_yaml
-from mlrepro.training.run import create_task, train_run
 from PIL import Image
 from safetensors.numpy import load_file
 from sklearn.metrics import (
@@ -22,7 +23,7 @@ from sklearn.metrics import (
     precision_score,
     recall_score,
 )
-from test_modes import Memory
+from toys import CPU, Memory, toy_job
 
 from mlrepro.data import formats
 from mlrepro.data.archives import extract
@@ -30,9 +31,9 @@ from mlrepro.data.features import features_path, read_features
 from mlrepro.data.manifest import read_manifest
 from mlrepro.data.prepare import _held_out
 from mlrepro.errors import InputError
-from mlrepro.evaluation import evaluate_run, read_history, write_logits
+from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
+from mlrepro.evaluation.score import write_logits
 from mlrepro.judging import record_shortfalls
-from mlrepro.losses import create_loss
 from mlrepro.losses.binary import WeightedBceLoss
 from mlrepro.models.backbones import create_backbone
 from mlrepro.models.heads import create_head
@@ -41,137 +42,160 @@ from mlrepro.report.study_page import write_study
 from mlrepro.settings.data import HoldOut, VocData
 from mlrepro.settings.run import Run, load_run
 from mlrepro.studies.results import read_study
-from mlrepro.training.fit import fit, predict
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.fit import fit
+from mlrepro.training.inputs.features import FeatureInputs
+from mlrepro.training.predict import predict
+from mlrepro.training.read import read_history
+from mlrepro.training.state import Progress
+from mlrepro.training.task import create_task
+from mlrepro.training.train import train_run
 
-CPU = torch.device("cpu")
+DATA = Path("data/digits")
+PLAN = EvaluationPlan("demo", "digits")
 ANIMALS = ROOT / "studies" / "voc-transfer-animals" / "runs"
 SHARED = ROOT / ".." / "shared" / "data"
 
 
-def train(run: Run, model, inputs, labels, rows, checkpoint=None):
-    targets = torch.from_numpy(labels[rows["train"]])
-    loss = create_loss(run.loss, targets, None, torch.Generator())
-    return fit(
-        run,
-        0,
-        model,
-        loss,
-        inputs,
-        targets,
-        labels,
-        rows,
-        checkpoint or Memory(),
-        CPU,
-        lambda _: None,
-        lambda _: None,
-    )
+# ---- Metrics by epoch --------------------------------------------------------------------------
 
 
-def small(checkpoint=None, **changes):
-    """A linear layer on random features: its progress, and (logits, labels) of its training and validation rows at the end."""
-    run = Run.model_validate(
-        run_settings(LINEAR, epochs=4, batch_size=4, epoch_metrics=True) | changes
-    )
-    random = np.random.default_rng(0)
-    inputs = FeatureInputs(torch.tensor(random.normal(size=(30, 5)), dtype=torch.float32), CPU)
-    labels = (random.random((30, 6)) < 0.4).astype(np.int8)
-    rows = {"train": np.arange(20), "val": np.arange(20, 30)}
-    torch.manual_seed(0)
-    model = create_head("linear", 5, 6, None)
-    progress = train(run, model, inputs, labels, rows, checkpoint)
-    return progress, {
-        split: (predict(model, inputs, of, CPU), labels[of]) for split, of in rows.items()
-    }
+class Trained:
+    """A linear layer trained on random features, and its answers at the end."""
+
+    def __init__(self, checkpoint: Memory | None = None, **changes):
+        settings = run_settings(LINEAR, epochs=4, batch_size=4, epoch_metrics=True)
+        random = np.random.default_rng(0)
+        features = torch.tensor(random.normal(size=(30, 5)), dtype=torch.float32)
+        self.inputs = FeatureInputs(features, CPU)
+        self.labels = (random.random((30, 6)) < 0.4).astype(np.int8)
+        self.rows = {"train": np.arange(20), "val": np.arange(20, 30)}
+
+        torch.manual_seed(0)
+        self.model = create_head("linear", 5, 6, None)
+        run = Run.model_validate(settings | changes)
+        job = toy_job(run, self.model, self.inputs, self.labels, self.rows)
+        self.progress = fit(job, checkpoint)
+
+    def answers(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and labels of a split's rows."""
+        rows = self.rows[split]
+        return predict(self.model, self.inputs, rows, CPU), self.labels[rows]
+
+
+# Of scikit-learn -> our names of its averages.
+MICRO_MACRO_SAMPLES = {
+    precision_score: ("OP", "CP", "sample_precision"),
+    recall_score: ("OR", "CR", "sample_recall"),
+    f1_score: ("micro_F1", "macro_F1", "sample_F1"),
+    jaccard_score: (None, None, "sample_IoU"),
+}
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_metrics_of_an_epoch_are_scikit_learns(split):
-    """The model hardly moves, so that its answers before each step of the epoch are those after the last."""
-    progress, answers = small(epochs=1, optimizer={"name": "sgd", "lr": 1e-12})
-    (logits, labels), entry = answers[split], progress.history[0]
-    said = logits >= 0
-    assert 0 < (said & (labels == 1)).sum() < labels.sum()
-    for metric, names in (
-        (precision_score, ("OP", "CP", "sample_precision")),
-        (recall_score, ("OR", "CR", "sample_recall")),
-        (f1_score, ("micro_F1", "macro_F1", "sample_F1")),
-        (jaccard_score, (None, None, "sample_IoU")),
-    ):
+    """The model hardly moves: its answers before each step are those after the last one."""
+    trained = Trained(epochs=1, optimizer={"name": "sgd", "lr": 1e-12})
+    entry = trained.progress.history[0]
+    logits, labels = trained.answers(split)
+    predicted = logits >= 0
+    hits = (predicted & (labels == 1)).sum()
+    assert 0 < hits < labels.sum()
+
+    for metric, names in MICRO_MACRO_SAMPLES.items():
         for average, name in zip(("micro", "macro", "samples"), names, strict=True):
             if name:
-                expected = 100 * metric(labels, said, average=average, zero_division=0)
-                assert entry[f"{split}_{name}"] == pytest.approx(expected, abs=1e-9), name
-    assert entry[f"{split}_label_accuracy"] == pytest.approx(100 * (said == labels).mean())
+                value = 100 * metric(labels, predicted, average=average, zero_division=0)
+                assert entry[f"{split}_{name}"] == pytest.approx(value, abs=1e-9), name
+    accuracy = 100 * (predicted == labels).mean()
+    assert entry[f"{split}_label_accuracy"] == pytest.approx(accuracy)
+
     p = 1 / (1 + np.exp(-logits.astype(float)))
-    expected = -np.log(np.where(labels == 1, p, 1 - p) + 1e-5).mean()
-    assert entry[f"{split}_loss"] == pytest.approx(expected, rel=1e-5)
+    loss = -np.log(np.where(labels == 1, p, 1 - p) + 1e-5).mean()
+    assert entry[f"{split}_loss"] == pytest.approx(loss, rel=1e-5)
 
 
 def test_metrics_by_epoch_survive_an_interruption():
-    wanted, _ = small()
+    wanted = Trained().progress.history
     checkpoint = Memory(interrupt_after=2)
     with pytest.raises(KeyboardInterrupt):
-        small(checkpoint)
-    again, _ = small(checkpoint)
-    assert (
-        again.history == wanted.history
-        and len({entry["train_sample_IoU"] for entry in wanted.history}) > 1
-    )
-    assert not any("sample" in name for name in small(epoch_metrics=False)[0].history[0])
+        Trained(checkpoint)
+    assert Trained(checkpoint).progress.history == wanted
+    assert len({entry["train_sample_IoU"] for entry in wanted}) > 1
+
+
+def test_metrics_by_epoch_are_measured_only_where_they_are_asked_for():
+    first = Trained(epoch_metrics=False).progress.history[0]
+    assert not any("sample" in name for name in first)
+
+
+# ---- Features for frozen networks --------------------------------------------------------------
+
+
+def fit_digits(run: Run, model, inputs) -> Progress:
+    manifest = read_manifest(DATA)
+    rows = {split: manifest.rows(split) for split in ("train", "val")}
+    return fit(toy_job(run, model, inputs, manifest.label_matrix(), rows))
 
 
 def test_extracted_features_train_as_the_frozen_network_does(repository, monkeypatch):
-    """003 sends pictures through frozen layers ten times; here their output is computed once (and the same last layer starts)."""
+    """The transfer study sends pictures through frozen layers ten times.
+
+    Here their output is computed once, and the same last layer starts.
+    """
     monkeypatch.chdir(repository)
-    manifest = read_manifest(Path("data/digits"))
-    labels, rows = (
-        manifest.label_matrix(),
-        {split: manifest.rows(split) for split in ("train", "val")},
-    )
+    manifest = read_manifest(DATA)
     changes = {
         "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
         "batch_size": 20,
         "epoch_metrics": True,
     }
     run = Run.model_validate(run_settings(LINEAR, **changes))
-    features, _ = read_features(
-        features_path(Path("data/digits"), run.backbone, 32), manifest, run.backbone, 32
-    )
+    path = features_path(DATA, run.backbone, 32)
+    features, _ = read_features(path, manifest, run.backbone, 32)
     torch.manual_seed(0)
     head = create_head("linear", features.shape[1], len(manifest.classes), None)
-    whole = run_settings(
-        "gap-bce-efficientnet_lite0-digits-32", weights="package", freeze="backbone", **changes
-    )
-    whole = Run.model_validate(whole)
-    task = create_task(whole, manifest, Path("data/digits"))
+
+    whole_id = "gap-bce-efficientnet_lite0-digits-32"
+    whole = run_settings(whole_id, weights="package", freeze="backbone", **changes)
+    whole_run = Run.model_validate(whole)
+    task = create_task(whole_run, manifest, DATA)
     task.model.head.fc.load_state_dict(head.state_dict())
     before = copy.deepcopy(task.model.backbone.state_dict())
-    apart = train(run, head, FeatureInputs(features, CPU), labels, rows)
-    together = train(whole, task.model, task.inputs, labels, rows)
+
+    apart = fit_digits(run, head, FeatureInputs(features, CPU))
+    together = fit_digits(whole_run, task.model, task.inputs)
     for key, value in before.items():
         assert torch.equal(task.model.backbone.state_dict()[key], value)
     torch.testing.assert_close(task.model.head.fc.weight, head.weight, rtol=1e-3, atol=1e-5)
-    for one, other in zip(apart.history, together.history, strict=True):
-        assert one.keys() == other.keys()
+    for entry, entry_together in zip(apart.history, together.history, strict=True):
+        assert entry.keys() == entry_together.keys()
         for name in ("train_loss", "val_loss"):
-            assert one[name] == pytest.approx(other[name], rel=1e-3)
+            assert entry[name] == pytest.approx(entry_together[name], rel=1e-3)
 
 
-def train_and_evaluate(run: Run, repository, monkeypatch) -> Record:
-    """Its record, written below `repository`, which becomes the current folder: as the two stages do, in this process."""
+# ---- Without a third split ---------------------------------------------------------------------
+
+
+def train_and_evaluate(run: Run, repository: Path, monkeypatch) -> Record:
+    """Its record, written below `repository`, which becomes the current folder.
+
+    As the two stages do, in this process.
+    """
     monkeypatch.chdir(repository)
-    data, out = Path("data/digits"), Path(f"outputs/demo/digits/{run.run_id}-s0")
-    tracker = SimpleNamespace(start=lambda _: None, epoch=lambda _: None, finish=lambda *_: None)
-    train_run(run, 0, data, out / "training", "course", tracker)
-    record, logits = evaluate_run(run, 0, data, out / "training", "demo", "digits")
+    out = Path(f"outputs/demo/digits/{run.run_id}-s0")
+    train_run(run, 0, DATA, out / "training", "course")
+    record, logits = evaluate_run(run, 0, DATA, out / "training", PLAN)
     write_logits(logits, out / "logits.safetensors")
     write_record(record, Path(f"results/digits/{run.run_id}-s0.json"))
     return record
 
 
-def test_a_study_without_a_third_split(repository, monkeypatch):
-    """Validation is the test: the last epoch alone is measured, no threshold tuned; its record feeds figures and gallery."""
+WEIGHTED = LINEAR.replace("bce", "bce_weighted")
+
+
+@pytest.fixture
+def without_third_split(repository, monkeypatch) -> Path:
+    """A repository with one run, trained, whose validation is the test."""
     settings = run_settings(
         LINEAR,
         validation="test",
@@ -179,83 +203,104 @@ def test_a_study_without_a_third_split(repository, monkeypatch):
         epoch_metrics=True,
         loss={"name": "bce_weighted"},
     )
-    run_id = LINEAR.replace("bce", "bce_weighted")
-    write_yaml(repository / "runs" / f"{run_id}.yaml", settings)
+    write_yaml(repository / "runs" / f"{WEIGHTED}.yaml", settings)
     params = yaml.safe_load((repository / "params.yaml").read_text())
-    write_yaml(repository / "params.yaml", params | {"runs": [run_id]})
+    write_yaml(repository / "params.yaml", params | {"runs": [WEIGHTED]})
     train_and_evaluate(Run.model_validate(settings), repository, monkeypatch)
-    out = repository / "outputs" / "demo" / "digits" / f"{run_id}-s0"
-    record, manifest = (
-        read_record(repository / f"results/digits/{run_id}-s0.json"),
-        read_manifest(repository / "data/digits"),
-    )
-    assert record.history == read_history(
-        out / "training" / "history.csv"
-    ) and not record_shortfalls(record)
-    assert set(record.measurements) == {"last"} and not any(
-        "tuned" in name for name in record.selected.metrics
-    )
-    assert load_file(out / "logits.safetensors").keys() == {"test_last"}
-    labels, train_labels = (
-        manifest.label_matrix()[manifest.rows(split)] for split in ("test", "train")
-    )
-    logits = load_file(out / "logits.safetensors")["test_last"]
-    matrices = multilabel_confusion_matrix(labels, logits >= 0)
-    assert [list(c.confusion) for c in record.selected.per_class] == matrices.reshape(
-        -1, 4
-    ).tolist()
-    weights = WeightedBceLoss(torch.from_numpy(train_labels)).weight
-    assert [c.weight for c in record.selected.per_class] == pytest.approx(weights.tolist())
-    random = np.random.default_rng(0)
-    drawn = [
-        random.choice(np.flatnonzero(train_labels[:, k]))
-        for k in random.integers(0, train_labels.shape[1], 200_000)
-    ]
-    expected = len(train_labels) * train_labels[drawn].mean(0)
-    assert [c.balanced for c in record.selected.per_class] == pytest.approx(expected, rel=0.03)
-    last = record.history[-1].metrics
+    return repository
+
+
+def record_of(repository: Path) -> Record:
+    return read_record(repository / f"results/digits/{WEIGHTED}-s0.json")
+
+
+def confusion_matrices(repository: Path) -> np.ndarray:
+    """(K, 2, 2) of the test pictures, by scikit-learn."""
+    manifest = read_manifest(repository / "data/digits")
+    out = repository / "outputs" / "demo" / "digits" / f"{WEIGHTED}-s0"
+    logits = load_file(out / "logits.safetensors")
+    assert logits.keys() == {"test_last"}
+    labels = manifest.label_matrix(manifest.rows("test"))
+    return multilabel_confusion_matrix(labels, logits["test_last"] >= 0)
+
+
+def test_the_last_epoch_alone_is_measured_and_no_threshold_tuned(without_third_split):
+    record = record_of(without_third_split)
+    out = without_third_split / "outputs/demo/digits" / f"{WEIGHTED}-s0"
+    assert record.history == read_history(out / "training" / "history.csv")
+    assert not record_shortfalls(record)
+
+    metrics = record.selected.metrics
+    assert set(record.measurements) == {"last"}
+    assert not any("tuned" in name for name in metrics)
+
+    last = record.history[-1]
     for name in ("sample_IoU", "micro_F1", "macro_F1", "label_accuracy"):
-        assert (
-            record.selected.metrics[name]
-            == last[f"val_{name}"]
-            == record.selected.metrics[f"val_{name}"]
-        )
-    assert record.selected.metrics["train_loss"] == record.history[-1].train_loss
-    stage(repository, "report", "params.yaml")
-    page = (repository / "reports" / "demo.md").read_text()
-    for figure in (f"epochs-{run_id}", "balance", "confusion"):
+        assert metrics[name] == last.metrics[f"val_{name}"] == metrics[f"val_{name}"]
+    assert metrics["train_loss"] == last.train_loss
+
+
+def test_classes_of_the_record(without_third_split):
+    per_class = record_of(without_third_split).selected.per_class
+    matrices = confusion_matrices(without_third_split)
+    assert [list(c.confusion) for c in per_class] == matrices.reshape(-1, 4).tolist()
+
+    manifest = read_manifest(without_third_split / "data/digits")
+    labels = manifest.label_matrix(manifest.rows("train"))
+    weights = WeightedBceLoss(torch.from_numpy(labels)).weight
+    assert [c.weight for c in per_class] == pytest.approx(weights.tolist())
+
+    # Class-uniform draws, simulated.
+    random = np.random.default_rng(0)
+    drawn_classes = random.integers(0, labels.shape[1], 200_000)
+    drawn = [random.choice(np.flatnonzero(labels[:, k])) for k in drawn_classes]
+    balanced = len(labels) * labels[drawn].mean(0)
+    assert [c.balanced for c in per_class] == pytest.approx(balanced, rel=0.03)
+
+
+def test_its_record_feeds_figures(without_third_split):
+    stage(without_third_split, "report", "params.yaml")
+    reports = without_third_split / "reports"
+    page = (reports / "demo.md").read_text()
+    for figure in (f"epochs-{WEIGHTED}", "balance", "confusion"):
         assert f"figures/demo-{figure}.png" in page
-        with Image.open(repository / "reports" / "figures" / f"demo-{figure}.png") as image:
+        with Image.open(reports / "figures" / f"demo-{figure}.png") as image:
             assert len(image.convert("L").getcolors()) > 20
-    k = int(np.argmax(matrices[:, 0, 1] + matrices[:, 1, 0]))
-    done = stage(repository, "gallery", "params.yaml", run_id, "0", manifest.classes[k])
-    assert (
-        f"of {matrices[k, 0, 1] + matrices[k, 1, 0]} errors on {manifest.classes[k]} among 48 test pictures"
-        in done.stdout
-    )
-    with Image.open(out / f"misclassified-{manifest.classes[k]}.png") as image:
+
+
+def test_its_record_feeds_the_gallery(without_third_split):
+    matrices = confusion_matrices(without_third_split)
+    errors = matrices[:, 0, 1] + matrices[:, 1, 0]
+    k = int(np.argmax(errors))
+    name = read_manifest(without_third_split / "data/digits").classes[k]
+
+    done = stage(without_third_split, "gallery", "params.yaml", WEIGHTED, "0", name)
+    assert f"of {errors[k]} errors on {name} among 48 test pictures" in done.stdout
+    out = without_third_split / "outputs/demo/digits" / f"{WEIGHTED}-s0"
+    with Image.open(out / f"misclassified-{name}.png") as image:
         assert len(image.convert("RGB").getcolors(1 << 20)) > 1000
-    done = stage(repository, "gallery", "params.yaml", run_id, "0", "fiv", check=False)
-    assert (
-        done.returncode == 1
-        and "did you mean 'five'" in done.stderr
-        and "Traceback" not in done.stderr
-    )
+
+    wrong = ("gallery", "params.yaml", WEIGHTED, "0", "fiv")
+    done = stage(without_third_split, *wrong, check=False)
+    assert done.returncode == 1
+    assert "did you mean 'five'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "changes", [{"selection": "best"}, {"stop_below": 1.0}, {"early_stop": {"rule": "aam"}}]
-)
+CHOICES = [{"selection": "best"}, {"stop_below": 1.0}, {"early_stop": {"rule": "aam"}}]
+
+
+@pytest.mark.parametrize("changes", CHOICES)
 def test_nothing_is_chosen_on_the_test(tmp_path, changes):
-    write_yaml(
-        tmp_path / "run.yaml", run_settings(LINEAR, validation="test", selection="last") | changes
-    )
+    settings = run_settings(LINEAR, validation="test", selection="last") | changes
+    write_yaml(tmp_path / "run.yaml", settings)
     with pytest.raises(InputError, match="`validation: test` needs `selection: last`"):
         load_run(tmp_path / "run.yaml")
-    write_yaml(
-        tmp_path / "run.yaml",
-        run_settings(LINEAR, labels="single", epoch_metrics=True, loss={"name": "an"}),
-    )
+
+
+def test_metrics_by_epoch_need_full_labels(tmp_path):
+    settings = run_settings(LINEAR, labels="single", epoch_metrics=True, loss={"name": "an"})
+    write_yaml(tmp_path / "run.yaml", settings)
     with pytest.raises(InputError, match="`epoch_metrics` needs `labels: full`"):
         load_run(tmp_path / "run.yaml")
 
@@ -265,46 +310,59 @@ def test_all_voc2007_pictures_are_split_70_to_30(tmp_path):
     if not archive.exists():
         pytest.skip("the VOC2007 label lists are not beside the repository")
     extract(archive, tmp_path / "VOC")
-    settings = yaml.safe_load((ROOT / "data" / "params.yaml").read_text())["data"][
-        "voc2007_70_30"
-    ] | {"root": "VOC"}
-    settings = VocData.model_validate(settings)
+    params = yaml.safe_load((ROOT / "data" / "params.yaml").read_text())
+    settings = VocData.model_validate(params["data"]["voc2007_70_30"] | {"root": "VOC"})
+
     frame, _ = formats.read(settings, tmp_path)
     split = _held_out(frame, settings.hold_out)["split"]
     assert split.value_counts().to_dict() == {"train": 6974, "test": 2989}
-    assert frame[split == "test"]["part"].value_counts().to_dict().keys() == {"trainval", "test"}
+    assert set(frame[split == "test"]["part"]) == {"trainval", "test"}
     with pytest.raises(InputError, match="or the split `test` from `splits`"):
         _held_out(frame.assign(split="test"), HoldOut(split="test"))
 
 
-def test_the_added_layers_and_their_ablations():
+# ---- Their networks ----------------------------------------------------------------------------
+
+
+def test_the_added_layers():
     maps = torch.randn(8, 6, 3, 3, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     head = create_head("mlp", 6, 4, None)
+    dropout = head.hidden[3]
+
     hidden = maps.mean((2, 3)) @ head.hidden[0].weight.T
-    normal = (hidden - hidden.mean(0)) / (hidden.var(0, unbiased=False) + 1e-5).sqrt()
-    head.hidden[3].eval()  # the dropout
+    deviation = (hidden.var(0, unbiased=False) + 1e-5).sqrt()
+    normal = (hidden - hidden.mean(0)) / deviation
+    dropout.eval()
     torch.testing.assert_close(head(maps), head.fc(normal.relu()), rtol=1e-4, atol=1e-5)
-    head.hidden[3].train()
+    dropout.train()
     assert not torch.equal(head(maps), head(maps))
+
+
+def test_the_added_layers_without_batch_norm_and_dropout():
+    maps = torch.randn(8, 6, 3, 3, generator=torch.Generator().manual_seed(0))
     plain = create_head("mlp", 6, 4, None, batch_norm=False, dropout=0.0)
-    expected = plain.fc(
-        (maps.mean((2, 3)) @ plain.hidden[0].weight.T + plain.hidden[0].bias).relu()
-    )
-    torch.testing.assert_close(plain(maps), expected, rtol=1e-4, atol=1e-5)
+    layer = plain.hidden[0]
+    hidden = maps.mean((2, 3)) @ layer.weight.T + layer.bias
+    torch.testing.assert_close(plain(maps), plain.fc(hidden.relu()), rtol=1e-4, atol=1e-5)
 
 
-def test_small_cnn_and_torchvisions_old_densenet_file(tmp_path):
+def test_small_cnn():
     backbone, _ = create_backbone("small_cnn", "none", 64)
     assert backbone(torch.zeros(2, 3, 64, 64)).shape == (2, 256, 4, 4)
+
+
+def test_torchvisions_old_densenet_file(tmp_path):
     torch.manual_seed(0)
     whole = torchvision.models.densenet121().eval()
+    numbered = re.compile(r"(denselayer\d+\.(?:norm|conv))(\d)")
     old = {
-        re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name): value
+        numbered.sub(r"\1.\2", name): value
         for name, value in whole.state_dict().items()
         if "num_batches" not in name
     }
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
+
     torch.save(old, tmp_path / "densenet121.pth")
     backbone, _ = create_backbone("densenet121", str(tmp_path / "densenet121.pth"), 64)
     with torch.inference_mode():
@@ -313,25 +371,34 @@ def test_small_cnn_and_torchvisions_old_densenet_file(tmp_path):
         torch.testing.assert_close(logits, whole(pictures), rtol=1e-4, atol=1e-4)
 
 
+# ---- Their runs and pages ----------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("path", sorted(ANIMALS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_runs_on_real_photos_work_on_digits(repository, monkeypatch, path):
-    """One epoch each, at the smallest size that the network takes; what they give on photos is not a test's business."""
+    """One epoch each, at the smallest size that the network takes.
+
+    What they give on photos is not a test's business.
+    """
     settings = yaml.safe_load(path.read_text())
-    changes = {
-        "data": "digits",
-        "resolution": 64 if settings["backbone"] == "alexnet" else 32,
-        "epochs": 1,
-    }
-    run = Run.model_validate(settings | changes)
-    record = train_and_evaluate(run, repository, monkeypatch)
-    assert (
-        not record_shortfalls(record)
-        and record.history[0].metrics["val_all_negative_accuracy"] > 50
-    )
+    smallest = 64 if settings["backbone"] == "alexnet" else 32
+    small = {"data": "digits", "resolution": smallest, "epochs": 1}
+    record = train_and_evaluate(Run.model_validate(settings | small), repository, monkeypatch)
+    assert not record_shortfalls(record)
+    assert record.history[0].metrics["val_all_negative_accuracy"] > 50
+
+
+def row_of(page: str, start: str) -> list[str]:
+    """The cells of the first table row that starts so."""
+    row = next(line for line in page.split("\n") if line.startswith(start))
+    return [cell.strip() for cell in row.split("|")]
 
 
 def test_a_studys_page_shows_training_metrics_and_the_accuracy_of_nothing(repository, monkeypatch):
-    """Table 2 of 001 with a record of made-up origin: digits, under the name of the study's run."""
+    """The MIRFLICKR study's Table 2 with a record of made-up origin.
+
+    It is of digits, under the name of the study's run.
+    """
     shutil.copytree(ROOT / "studies" / "mirflickr", repository / "study")
     run = load_run(repository / "study/mirflickr25k/runs/gap-bce-small_cnn-mirflickr25k-128.yaml")
     small_run = run.model_copy(update={"resolution": 32, "epochs": 2, "augment": "none"})
@@ -339,21 +406,17 @@ def test_a_studys_page_shows_training_metrics_and_the_accuracy_of_nothing(reposi
     write_record(record, Path(f"study/results/mirflickr25k/{run.run_id}-s0.json"))
     write_study(read_study(Path("study")), Path("reports/mirflickr.md"))
     page = Path("reports/mirflickr.md").read_text()
+
     metrics = record.selected.metrics
-    for name in ("label_accuracy", "train_label_accuracy", "train_loss", "val_loss"):
-        assert (
-            f"{metrics[name] / 100:.4f} / " if "accuracy" in name else f"{metrics[name]:.2f} / "
-        ) in page, name
-    header, line = (
-        next(row for row in page.split("\n") if row.startswith(start)).split("|")
-        for start in (
-            "| row             | model   |   printed micro_f1 |",
-            "| CNN, Unbalanced | CNN     |               0.19 |",
-        )
-    )
-    nothing = [cell.strip() for cell in header].index("accuracy of nothing (%)")
-    assert line[nothing].strip() == f"{metrics['all_negative_accuracy']:.2f}"
-    assert (
-        f"figures/mirflickr-epochs-{run.run_id}.png" in page
-        and Path("reports/figures/mirflickr-confusion.png").is_file()
-    )
+    for name in ("label_accuracy", "train_label_accuracy"):
+        assert f"{metrics[name] / 100:.4f} / " in page, name
+    for name in ("train_loss", "val_loss"):
+        assert f"{metrics[name]:.2f} / " in page, name
+
+    header = row_of(page, "| row             | model   |   printed micro_f1 |")
+    row = row_of(page, "| CNN, Unbalanced | CNN     |               0.19 |")
+    nothing = row[header.index("accuracy of nothing (%)")]
+    assert nothing == f"{metrics['all_negative_accuracy']:.2f}"
+
+    assert f"figures/mirflickr-epochs-{run.run_id}.png" in page
+    assert Path("reports/figures/mirflickr-confusion.png").is_file()

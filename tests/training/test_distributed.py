@@ -1,6 +1,7 @@
-"""Two gloo processes and one: weights, state, rows scored; a worker killed under torchrun; the class-uniform sampler.
+"""Two gloo processes and one: weights, state, rows scored; a worker killed; class-uniform draws.
 
-As a script, it is what torchrun runs: every case of `cases`, each process's outcome in <folder>/<rank>.pt.
+As a script, it is what torchrun runs: every case of CASES, each process's outcome in
+<folder>/<rank>.pt.
 """
 
 import hashlib
@@ -11,34 +12,35 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import permutations
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 from conftest import LINEAR, PICTURES, ROLE, run_settings, write_yaml
-from mlrepro.training.run import prepare, read_labelled
 from safetensors.torch import load_file
-from test_modes import Memory, train
-from test_resume import OFF, results, wait_for_checkpoint
+from test_modes import train
+from test_resume import OFF, results, trained, wait_for_checkpoint
 from torch import nn
+from toys import CPU, Interruption, Memory, toy_job
 
-from mlrepro.data.images import class_uniform_batches
 from mlrepro.data.manifest import read_manifest
+from mlrepro.data.samplers import class_uniform_batches
 from mlrepro.errors import InputError
-from mlrepro.losses import create_loss
 from mlrepro.settings.run import Run
 from mlrepro.training import distributed
 from mlrepro.training.distributed import RANK, WORLD, fresh, joined
-from mlrepro.training.fit import fit, predict
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.fit import fit
+from mlrepro.training.inputs.features import FeatureInputs
+from mlrepro.training.job import prepare
+from mlrepro.training.predict import predict
+from mlrepro.training.splits import read_labelled
 
-CPU = torch.device("cpu")
 FROZEN = "gap-role-test_resnet-digits-single-32"
 SGD = {"name": "sgd", "lr": 0.05}
 SINGLE = {"labels": "single"}
@@ -56,49 +58,46 @@ CASES = {
 }
 
 
+# ---- Two processes and one ---------------------------------------------------------------------
+
+
 class Spy(FeatureInputs):
     """Writes down which rows are scored."""
 
+    def __init__(self, features: torch.Tensor):
+        super().__init__(features, CPU)
+        self.scored: list[np.ndarray] = []
+
     def sequential(self, rows, augmented=None):
-        self.scored = [*getattr(self, "scored", []), rows]
+        self.scored.append(rows)
         return super().sequential(rows, augmented)
 
 
 def outcome(changes: dict) -> dict:
-    """A fit on 40 vectors without batch norm and dropout, of which 11 validate, and what it scores then."""
-    run = Run.model_validate(run_settings(LINEAR, epochs=2, batch_size=6, optimizer=SGD) | changes)
+    """A fit on 40 vectors without batch norm and dropout, of which 11 validate, and its scores."""
+    settings = run_settings(LINEAR, epochs=2, batch_size=6, optimizer=SGD)
+    run = Run.model_validate(settings | changes)
     random = np.random.default_rng(0)
-    inputs = Spy(torch.tensor(random.normal(size=(40, 5)), dtype=torch.float32), CPU)
+    inputs = Spy(torch.tensor(random.normal(size=(40, 5)), dtype=torch.float32))
     labels = (random.random((40, 6)) < 0.5).astype(np.int8)
     rows = {"train": np.arange(20), "val": np.arange(39, 28, -1)}
-    targets = torch.from_numpy(labels[rows["train"]])
-    loss = create_loss(run.loss, targets, None, torch.Generator().manual_seed(0))
+
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 6))
-    progress = fit(
-        run,
-        0,
-        model,
-        loss,
-        inputs,
-        targets,
-        labels,
-        rows,
-        None if RANK else Memory(),
-        CPU,
-        lambda _: None,
-        lambda _: None,
-    )
+    job = toy_job(run, model, inputs, labels, rows)
+    progress = fit(job, None if RANK else Memory())
+
     scores = predict(model, inputs, rows["val"], CPU)
-    one = predict(model, inputs, rows["val"][:1], CPU)  # fewer rows than processes
+    scored_rows = inputs.scored[-1]
+    fewer_than_processes = predict(model, inputs, rows["val"][:1], CPU)
     return {
         "weights": model.state_dict(),
         "best": progress.best["weights"],
-        "loss": loss.state_dict(),
+        "loss": job.loss.state_dict(),
         "scores": scores,
-        "one": one,
+        "one": fewer_than_processes,
         "history": progress.history,
-        "scored": inputs.scored[-2],
+        "scored": scored_rows,
         "val": rows["val"],
     }
 
@@ -107,15 +106,14 @@ ONE_MACHINE = ("--standalone", "--nproc-per-node", "2")
 
 
 def torchrun(
-    repository: Path, *arguments: str, options: tuple[str, ...] = ONE_MACHINE
+    folder: Path, *arguments: str, options: Sequence[str] = ONE_MACHINE
 ) -> subprocess.Popen:
+    """torchrun in a folder, whose processes find the folders of the tests too."""
     command = [sys.executable, "-m", "torch.distributed.run", *options, *arguments]
-    environment = (
-        os.environ | OFF | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    )  # the folders of the tests too
+    environment = os.environ | OFF | {"PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
         command,
-        cwd=repository,
+        cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -124,6 +122,7 @@ def torchrun(
 
 
 def finished(process: subprocess.Popen) -> str:
+    """What it printed; it must have succeeded."""
     output, _ = process.communicate()
     assert process.returncode == 0, output
     return output
@@ -137,19 +136,23 @@ def two(tmp_path_factory) -> list[dict]:
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 
+def column(history: list[dict], name: str) -> list[float]:
+    return [entry[name] for entry in history]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_end_with_the_weights_of_one(two, name):
-    wanted, ranks = outcome(CASES[name]), [process[name] for process in two]
-    for found in ranks:
+    wanted = outcome(CASES[name])
+    ranks = [process[name] for process in two]
+    for rank in ranks:
         for part in ("weights", "best", "loss"):
-            torch.testing.assert_close(found[part], wanted[part], rtol=0, atol=1e-5)
+            torch.testing.assert_close(rank[part], wanted[part], rtol=0, atol=1e-5)
         for key in ("val_mAP", "train_loss", "lr"):
-            np.testing.assert_allclose(
-                [entry[key] for entry in found["history"]],
-                [entry[key] for entry in wanted["history"]],
-                rtol=1e-5,
-            )
-    for part in ("weights", "loss"):  # to the bit
+            found = column(rank["history"], key)
+            np.testing.assert_allclose(found, column(wanted["history"], key), rtol=1e-5)
+
+    # Both have the same, to the bit.
+    for part in ("weights", "loss"):
         for key in wanted[part]:
             assert torch.equal(ranks[0][part][key], ranks[1][part][key])
     if name == "ll_cp":
@@ -157,21 +160,26 @@ def test_two_processes_end_with_the_weights_of_one(two, name):
 
 
 def test_each_row_is_scored_once_and_the_scores_are_in_the_order_of_the_rows(two):
-    ranks, wanted = [process["bce"] for process in two], outcome(CASES["bce"])
-    np.testing.assert_array_equal(
-        np.concatenate([found["scored"] for found in ranks]), wanted["val"]
-    )
-    assert [len(found["scored"]) for found in ranks] == [6, 5]
-    for found in ranks:
-        np.testing.assert_allclose(found["scores"], wanted["scores"], atol=1e-5)
-        np.testing.assert_allclose(found["one"], wanted["one"], atol=1e-5)
+    ranks = [process["bce"] for process in two]
+    wanted = outcome(CASES["bce"])
+
+    stretches = [rank["scored"] for rank in ranks]
+    assert [len(stretch) for stretch in stretches] == [6, 5]
+    np.testing.assert_array_equal(np.concatenate(stretches), wanted["val"])
+    for rank in ranks:
+        np.testing.assert_allclose(rank["scores"], wanted["scores"], atol=1e-5)
+        np.testing.assert_allclose(rank["one"], wanted["one"], atol=1e-5)
 
 
 def test_batch_that_cannot_be_divided(monkeypatch):
     monkeypatch.setattr(distributed, "WORLD", 2)
-    assert [batch.tolist() for batch in distributed.share([np.arange(4)])] == [[0, 2]]
+    (share,) = distributed.share([np.arange(4)])
+    assert share.tolist() == [0, 2]
     with pytest.raises(InputError, match="batch_size: 5 pictures for 2 processes; set a multiple"):
         distributed.share([np.arange(4), np.arange(5)])
+
+
+# ---- Processes that find each other ------------------------------------------------------------
 
 
 @pytest.fixture
@@ -180,18 +188,21 @@ def server() -> dist.TCPStore:
 
 
 def parts(
-    server: dist.TCPStore, ranks: tuple[int, ...], world: int, seconds: int
+    server: dist.TCPStore, ranks: Sequence[int], world: int, seconds: int
 ) -> list[dist.Store | None]:
-    """What processes of these ranks get that come one after the other; None for one that waits in vain."""
+    """What processes of these ranks get that come one after the other.
+
+    None for one that waits in vain, for so many seconds.
+    """
 
     def part(rank: int) -> dist.Store | None:
-        store = dist.TCPStore(
-            "127.0.0.1", server.port, is_master=False, timeout=timedelta(seconds=seconds)
-        )
+        timeout = timedelta(seconds=seconds)
+        store = dist.TCPStore("127.0.0.1", server.port, is_master=False, timeout=timeout)
         try:
             return fresh(store, rank, world)
         except TimeoutError as error:
             assert f"rank {rank} of {world} waited in vain" in str(error)
+            return None
 
     with ThreadPoolExecutor() as pool:
         started = []
@@ -201,90 +212,111 @@ def parts(
         return [future.result() for future in started]
 
 
+def leave_incomplete_start(server: dist.TCPStore, world: int) -> None:
+    """Puts there what a start leaves whose rank 0 did not see the others."""
+    store = dist.PrefixStore(f"of {world}", server)
+    store.set("start", "former")
+    store.set("former/1", "a")
+    store.set("former/2", "b")
+
+
+def check_own_part(server: dist.TCPStore, ranks: Sequence[int], world: int) -> None:
+    """A start gets a part in which nothing is yet, and in which all its processes meet."""
+    found = parts(server, ranks, world, 60)
+    assert not any(part.check(["address of 0"]) for part in found)
+    for rank, part in zip(ranks, found, strict=True):
+        part.set(f"address of {rank}", "")
+    for part in found:
+        part.wait([f"address of {rank}" for rank in range(world)])
+
+
 @pytest.mark.parametrize("world", [2, 3])
 def test_each_start_gets_a_part_of_its_own_of_a_store_that_knows_earlier_ones(server, world):
     for ranks in permutations(range(world)):
-        for left in ("a start that was complete", "one that was not"):
-            if left == "one that was not":
-                former = dist.PrefixStore(f"of {world}", server)
-                for key, value in {"start": "former", "former/1": "a", "former/2": "b"}.items():
-                    former.set(key, value)
-            found = parts(server, ranks, world, 60)
-            assert not any(part.check(["address of 0"]) for part in found)
-            for rank, part in zip(ranks, found, strict=True):
-                part.set(f"address of {rank}", "")
-            for part in found:
-                part.wait([f"address of {rank}" for rank in range(world)])
+        check_own_part(server, ranks, world)  # after one that was complete
+        leave_incomplete_start(server, world)
+        check_own_part(server, ranks, world)
 
 
-@pytest.mark.parametrize("ranks, double", [((1, 1, 0, 2), 1), ((2, 0, 1, 2), 2), ((0, 1, 0, 2), 0)])
-def test_of_two_processes_of_one_rank_one_is_left_out_and_fails(server, ranks, double):
+@pytest.mark.parametrize(
+    ("ranks", "left_out"),
+    [((1, 1, 0, 2), 1), ((2, 0, 1, 2), 2), ((0, 1, 0, 2), 0)],
+)
+def test_of_two_processes_of_one_rank_one_is_left_out_and_fails(server, ranks, left_out):
     """As when a machine lost its agent and not its worker."""
     found = parts(server, ranks, 3, 3)
-    assert [rank for rank, part in zip(ranks, found, strict=True) if part is None] == [double]
-    for part in filter(None, found):
+    in_vain = [rank for rank, part in zip(ranks, found, strict=True) if part is None]
+    assert in_vain == [left_out]
+
+    together = [part for part in found if part is not None]
+    for part in together:
         part.add("joined", 1)
-    assert all(part.add("joined", 0) == 3 for part in found if part)
+    assert all(part.add("joined", 0) == 3 for part in together)
 
 
-def worker(parents: list[int], rank: int) -> int:
-    """The process id of the worker of `rank` that torchrun, one of the processes `parents`, has started."""
+# ---- Train stages under torchrun ---------------------------------------------------------------
+
+
+def worker(parents: Sequence[int], rank: int) -> int:
+    """The process id of the worker of `rank` that torchrun, one of `parents`, has started."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            started = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) in parents
-            if started and f"\0RANK={rank}\0" in (folder / "environ").read_text():
-                return int(folder.name)
-        except (OSError, IndexError):  # has ended meanwhile
+            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            environment = (folder / "environ").read_text()
+        except (OSError, IndexError):  # has ended meanwhile, or is another user's
             continue
+        parent = int(fields[1])
+        if parent in parents and f"\0RANK={rank}\0" in environment:
+            return int(folder.name)
     raise AssertionError(f"torchrun has no worker of rank {rank}")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_lost_its_worker(
     repository, monkeypatch
 ):
-    """The machines: two agents of torchrun, which meet on loopback. The backbone is frozen: batch norm that learns would see
-    shares on a CPU."""
+    """The machines are two agents of torchrun, which meet on loopback.
+
+    The backbone is frozen: batch norm that learns would see shares on a CPU.
+    """
     settings = run_settings(FROZEN, freeze="backbone", epochs=8, optimizer=SGD)
     write_yaml(repository / "runs" / f"{FROZEN}.yaml", settings)
-    finished(torchrun(repository, "stages/train.py", "params.yaml", FROZEN, "0"))
-    folder, wanted = (
-        repository / "outputs/demo/digits" / f"{FROZEN}-s0/training",
-        results(repository, FROZEN),
-    )
+    arguments = ("stages/train.py", "params.yaml", FROZEN, "0")
+
+    # Two processes of one machine.
+    finished(torchrun(repository, *arguments))
+    folder = trained(repository, FROZEN)
+    wanted = results(repository, FROZEN)
     facts = json.loads((folder / "training.json").read_text())
-    two = load_file(folder / "last.safetensors")
     assert facts["environment"]["device"].startswith("2 x CPU")
+    of_two = load_file(folder / "last.safetensors")
     for path in folder.iterdir():
         path.unlink()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    machines = (
-        "--nnodes",
-        "2",
-        "--rdzv-backend",
-        "c10d",
-        "--rdzv-endpoint",
-        f"127.0.0.1:{port}",
-        "--max-restarts",
-        "3",
-    )
-    agents = [
-        torchrun(repository, "stages/train.py", "params.yaml", FROZEN, "0", options=machines)
-        for _ in range(2)
-    ]
+
+    # Two machines of one process each.
+    machines = ["--nnodes", "2", "--rdzv-backend", "c10d", "--max-restarts", "3"]
+    machines += ["--rdzv-endpoint", f"127.0.0.1:{free_port()}"]
+    agents = [torchrun(repository, *arguments, options=machines) for _ in range(2)]
     wait_for_checkpoint(repository, agents[0])
     os.kill(worker([agent.pid for agent in agents], 1), signal.SIGKILL)
-    output = "".join(map(finished, agents))
-    assert (output.count("resumed after epoch"), output.count("best validation mAP")) == (1, 1), (
-        output
-    )
+    output = "".join(finished(agent) for agent in agents)
+    assert output.count("resumed after epoch") == 1, output
+    assert output.count("best validation mAP") == 1, output
     assert results(repository, FROZEN) == wanted
     assert not list((repository / ".checkpoints").glob("*/state.pt"))
+
+    # One process.
     monkeypatch.chdir(repository)
     train(Run.model_validate(settings), repository)
-    torch.testing.assert_close(
-        two, load_file(repository / "out" / "last.safetensors"), rtol=0, atol=1e-5
-    )
+    of_one = load_file(repository / "out" / "last.safetensors")
+    torch.testing.assert_close(of_two, of_one, rtol=0, atol=1e-5)
+
+
+# ---- The class-uniform sampler -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("run_id", [LINEAR, ROLE, PICTURES])
@@ -293,51 +325,43 @@ def test_class_uniform_draws_what_the_run_sees(repository, monkeypatch, run_id):
     folder = repository / "data" / "digits"
     data = read_labelled(folder)
     run = Run.model_validate(run_settings(run_id, sampler="class_uniform"))
-    task, _, targets, _ = prepare(run, 0, data)
-    seen = [rows.numpy() for _, rows in task.inputs.shuffled(data.rows["train"], 16, 3, 1)]
-    drawn = class_uniform_batches(
-        len(targets),
-        16,
-        3,
-        1,
-        positives=np.nonzero(targets.numpy() > 0),
-        classes=read_manifest(folder).classes,
-    )
-    np.testing.assert_array_equal(seen, [data.rows["train"][batch] for batch in drawn])
-    assert len(np.unique(np.concatenate(seen))) < 16 * len(
-        seen
-    )  # with replacement, unlike a permutation
+    job = prepare(run, 0, data)
+    train_rows = data.rows["train"]
+    seen = [rows.numpy() for _, rows in job.task.inputs.shuffled(train_rows, 16, 3, 1)]
+
+    positives = np.nonzero(job.targets.numpy() > 0)
+    classes = read_manifest(folder).classes
+    size = len(job.targets)
+    drawn = class_uniform_batches(size, 16, 3, 1, positives=positives, classes=classes)
+    np.testing.assert_array_equal(seen, [train_rows[batch] for batch in drawn])
+
+    # With replacement, unlike a permutation.
+    assert len(np.unique(np.concatenate(seen))) < 16 * len(seen)
 
 
 def test_class_uniform_changes_the_training_and_survives_an_interruption(repository, monkeypatch):
     monkeypatch.chdir(repository)
-    run = Run.model_validate(run_settings(LINEAR, sampler="class_uniform"))
+    weights = repository / "out" / "last.safetensors"
 
-    def weights() -> str:
-        return hashlib.sha256((repository / "out" / "last.safetensors").read_bytes()).hexdigest()
-
-    def interrupt(entry):
-        raise KeyboardInterrupt
+    def digest() -> str:
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
 
     train(Run.model_validate(run_settings(LINEAR)), repository)
-    uniform = weights()
+    uniform = digest()
+    run = Run.model_validate(run_settings(LINEAR, sampler="class_uniform"))
     train(run, repository)
-    wanted = weights()
+    wanted = digest()
+    assert wanted != uniform
+
     with pytest.raises(KeyboardInterrupt):
-        train(
-            run,
-            repository,
-            SimpleNamespace(start=lambda _: None, epoch=interrupt, finish=lambda *_: None),
-        )
-    (repository / "out" / "last.safetensors").unlink()
+        train(run, repository, Interruption())
+    weights.unlink()
     assert len(train(run, repository).history) == 3
-    assert weights() == wanted != uniform
+    assert digest() == wanted
 
 
 if __name__ == "__main__":
     with joined():
         assert WORLD == 2
-        torch.save(
-            {name: outcome(changes) for name, changes in CASES.items()},
-            Path(sys.argv[1]) / f"{RANK}.pt",
-        )
+        outcomes = {name: outcome(changes) for name, changes in CASES.items()}
+        torch.save(outcomes, Path(sys.argv[1]) / f"{RANK}.pt")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,9 +16,11 @@ from conftest import LINEAR, PICTURES, ROLE, run_settings, stage, write_yaml
 from mlrepro.training.checkpoint import training_code
 
 OFF = {"MLREPRO_TRACKING": "none"}
+COMPARED = ("best.safetensors", "last.safetensors", "history.csv")
 
 
-def start(repository, run_id: str) -> subprocess.Popen:
+def start(repository: Path, run_id: str) -> subprocess.Popen:
+    """A train stage that goes on while the test does."""
     return subprocess.Popen(
         [sys.executable, "stages/train.py", "params.yaml", run_id, "0"],
         cwd=repository,
@@ -28,53 +31,51 @@ def start(repository, run_id: str) -> subprocess.Popen:
     )
 
 
-def results(repository, run_id: str) -> dict[str, str]:
-    folder = repository / "outputs" / "demo" / "digits" / f"{run_id}-s0" / "training"
-    return {
-        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        for name in ("best.safetensors", "last.safetensors", "history.csv")
-    }
+def trained(repository: Path, run_id: str) -> Path:
+    return repository / "outputs" / "demo" / "digits" / f"{run_id}-s0" / "training"
 
 
-def wait_for_checkpoint(repository, process: subprocess.Popen, after_ns: int = 0) -> int:
+def results(repository: Path, run_id: str) -> dict[str, str]:
+    """Digests of what a training gives."""
+    folder = trained(repository, run_id)
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in COMPARED}
+
+
+def wait_for_checkpoint(repository: Path, process: subprocess.Popen, after_ns: int = 0) -> int:
     """Until a checkpoint newer than `after_ns` is there; its time."""
     while process.poll() is None:
         for state in (repository / ".checkpoints").glob("*/state.pt"):
-            if (written := state.stat().st_mtime_ns) > after_ns:
+            written = state.stat().st_mtime_ns
+            if written > after_ns:
                 return written
         time.sleep(0.001)
     raise AssertionError(f"finished before it could be killed:\n{process.communicate()[0]}")
 
 
-@pytest.mark.parametrize(
-    ("run_id", "changes"),
-    [
-        (
-            ROLE,
-            {"epochs": 300},
-        ),  # the label estimator and Adam's state are part of what must come back
-        (
-            PICTURES,
-            {
-                "epochs": 12,
-                "augment": "flip",
-                "optimizer": {"name": "sgd", "lr": 0.05, "schedule": "one_cycle"},
-            },
-        ),
-    ],
-)
+# The label estimator and Adam's state are part of what must come back.
+LONG_ROLE = {"epochs": 300}
+AUGMENTED = {
+    "epochs": 12,
+    "augment": "flip",
+    "optimizer": {"name": "sgd", "lr": 0.05, "schedule": "one_cycle"},
+}
+
+
+@pytest.mark.parametrize(("run_id", "changes"), [(ROLE, LONG_ROLE), (PICTURES, AUGMENTED)])
 def test_killed_and_resumed_equals_uninterrupted(repository, run_id, changes):
     write_yaml(repository / "runs" / f"{run_id}.yaml", run_settings(run_id, **changes))
     stage(repository, "train", "params.yaml", run_id, "0", **OFF)
     wanted = results(repository, run_id)
-    for name in ("best.safetensors", "last.safetensors", "history.csv"):
-        (repository / "outputs" / "demo" / "digits" / f"{run_id}-s0" / "training" / name).unlink()
+    for name in COMPARED:
+        (trained(repository, run_id) / name).unlink()
+
     written = 0
     for _ in range(2):
         process = start(repository, run_id)
         written = wait_for_checkpoint(repository, process, written)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
+
     again = stage(repository, "train", "params.yaml", run_id, "0", **OFF)
     assert "resumed after epoch" in again.stdout + again.stderr
     assert results(repository, run_id) == wanted
@@ -87,61 +88,57 @@ def test_changed_settings_start_afresh_and_say_so(repository):
     wait_for_checkpoint(repository, process)
     process.kill()
     process.wait()
+
     write_yaml(repository / "runs" / f"{ROLE}.yaml", run_settings(ROLE, epochs=2))
     done = stage(repository, "train", "params.yaml", ROLE, "0", **OFF)
     assert "not resumed, since settings changed; starting afresh" in done.stdout + done.stderr
-    history = (
-        (repository / "outputs/demo/digits" / f"{ROLE}-s0" / "training" / "history.csv")
-        .read_text()
-        .splitlines()
-    )
-    assert len(history) == 3
+    history = (trained(repository, ROLE) / "history.csv").read_text().splitlines()
+    assert len(history) == 3  # its header, and two epochs
 
 
 def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(repository):
     broken = run_settings(PICTURES, epochs=400, optimizer={"name": "sgd", "lr": 1e30})
     write_yaml(repository / "runs" / f"{PICTURES}.yaml", broken)
     done = stage(repository, "train", "params.yaml", PICTURES, "0", check=False, **OFF)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert (
-        "the loss is nan at epoch" in done.stderr
-        and "step" in done.stderr
-        and "optimizer.lr" in done.stderr
-    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for part in ("the loss is nan at epoch", "step", "optimizer.lr"):
+        assert part in done.stderr
 
 
 def test_second_process_on_the_same_run_is_refused(repository):
     write_yaml(repository / "runs" / f"{ROLE}.yaml", run_settings(ROLE, epochs=3000))
     process = start(repository, ROLE)
     wait_for_checkpoint(repository, process)
+
     done = stage(repository, "train", "params.yaml", ROLE, "0", check=False, **OFF)
-    assert done.returncode == 1 and "another process is at work on it" in done.stderr
+    assert done.returncode == 1
+    assert "another process is at work on it" in done.stderr
     process.kill()
     process.wait()
 
 
 def test_features_of_other_pictures_are_refused(repository):
-    """The manifest changed after the extraction: training must not mix rows of one with features of the other."""
+    """The manifest changed after the extraction: its rows are no longer those of the features."""
     settings = yaml.safe_load((repository / "params.yaml").read_text())
     settings["data"]["digits"]["seed"] = 1
     write_yaml(repository / "params.yaml", settings)
     stage(repository, "prepare", "params.yaml", "digits")
+
     done = stage(repository, "train", "params.yaml", LINEAR, "0", check=False, **OFF)
-    assert (
-        done.returncode == 1
-        and "was extracted with manifest" in done.stderr
-        and "extract stage" in done.stderr
-    )
+    assert done.returncode == 1
+    assert "was extracted with manifest" in done.stderr
+    assert "extract stage" in done.stderr
 
 
 def test_training_facts(repository):
     stage(repository, "train", "params.yaml", LINEAR, "0", **OFF)
-    facts = json.loads(
-        (
-            repository / "outputs/demo/digits" / f"{LINEAR}-s0" / "training" / "training.json"
-        ).read_text()
-    )
-    assert facts["pretrained"].startswith("package://") and len(facts["pretrained_sha256"]) == 64
-    assert facts["environment"]["images_per_second"] > 0 and facts["epochs"]["last"] == 2
+    facts = json.loads((trained(repository, LINEAR) / "training.json").read_text())
+    assert facts["pretrained"].startswith("package://")
+    assert len(facts["pretrained_sha256"]) == 64
+    assert facts["environment"]["images_per_second"] > 0
+    assert facts["epochs"]["last"] == 2
+
     # Evaluate stages run again after a change of code because this file then differs.
-    assert facts["code_sha256"] == hashlib.sha256(json.dumps(training_code()).encode()).hexdigest()
+    code = json.dumps(training_code()).encode()
+    assert facts["code_sha256"] == hashlib.sha256(code).hexdigest()

@@ -1,4 +1,7 @@
-"""Optimisers and schedules, SAM, averaged weights, early ends, precision, selection on test: goldens, effects, interruptions."""
+"""Optimisers and schedules, SAM, averaged weights, early ends, precision, selection on test.
+
+They are compared with goldens of the authors' code, by their effects, and through interruptions.
+"""
 
 import copy
 import io
@@ -9,27 +12,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import LINEAR, PICTURES, run_settings, stage, stage_functions, write_yaml
+from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
 from safetensors.torch import load_file
-from test_modes import Memory, Recorder, facts, write_run
-from test_resume import OFF, results, start, wait_for_checkpoint
+from test_modes import facts, write_run
+from test_resume import OFF, results, start, trained, wait_for_checkpoint
 from torch import nn
+from toys import CPU, NEVER, Memory, Recorder, toy_job
 
 from mlrepro.errors import InputError
 from mlrepro.judging import record_shortfalls
-from mlrepro.losses import BatchLoss
+from mlrepro.losses.base import BatchLoss
 from mlrepro.losses.binary import bce
 from mlrepro.losses.followups import LargeLoss
-from mlrepro.records import read_record
+from mlrepro.records import Record, read_record
 from mlrepro.settings.run import Run, load_run
 from mlrepro.training.early_stopping import stopped
-from mlrepro.training.fit import average_of, fit
-from mlrepro.training.inputs import FeatureInputs
-from mlrepro.training.optimizers import create_optimizer, sharpness_aware
+from mlrepro.training.ema import average_of
+from mlrepro.training.fit import fit
+from mlrepro.training.inputs.features import FeatureInputs
+from mlrepro.training.lr_search import suggest
+from mlrepro.training.optimizers import create_optimizer
+from mlrepro.training.optimizers.sharpness_aware import sharpness_aware
+from mlrepro.training.state import Progress
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-suggest = stage_functions("lr_search")["suggest"]
 SGD = {"name": "sgd", "lr": 0.1}
+STILL = {"name": "sgd", "lr": 1e-30}  # nothing moves
 EVERYTHING = {
     "optimizer": SGD
     | {
@@ -57,32 +65,20 @@ def make_run(**changes) -> Run:
     return Run.model_validate(run_settings(LINEAR, epochs=6, batch_size=4) | changes)
 
 
-def toy(checkpoint=None, loss=None, **changes):
-    """A fit on 40 vectors; returns progress, and the state of the network that it ends with."""
+def toy(checkpoint=None, loss=None, **changes) -> tuple[Progress, dict[str, torch.Tensor]]:
+    """A fit on 40 vectors: its progress, and the state of the network that it ends with."""
     random = np.random.default_rng(0)
-    features, labels = (
-        torch.tensor(random.normal(size=(40, 5)), dtype=torch.float32),
-        random.random((40, 6)) < 0.5,
-    )
+    features = torch.tensor(random.normal(size=(40, 5)), dtype=torch.float32)
+    labels = (random.random((40, 6)) < 0.5).astype(np.int8)
     rows = {"train": np.arange(5, 25), "val": np.r_[:5, 25:30], "test": np.arange(30, 40)}
+
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 6)
     )
-    progress = fit(
-        make_run(**changes),
-        0,
-        model,
-        loss or BatchLoss(bce),
-        FeatureInputs(features, torch.device("cpu")),
-        torch.from_numpy(labels[rows["train"]].astype(np.int8)),
-        labels.astype(np.int8),
-        rows,
-        checkpoint or Memory(),
-        torch.device("cpu"),
-        lambda _: None,
-        lambda _: None,
-    )
+    inputs = FeatureInputs(features, CPU)
+    job = toy_job(make_run(**changes), model, inputs, labels, rows, loss or BatchLoss(bce))
+    progress = fit(job, checkpoint)
     return progress, model.state_dict()
 
 
@@ -90,85 +86,99 @@ def same(first: dict, second: dict) -> bool:
     return all(torch.equal(first[key], second[key]) for key in first)
 
 
-# --- goldens of the authors' code ------------------------------------------------------------------------------------
+def flat(values) -> np.ndarray:
+    return torch.cat([value.detach().double().flatten() for value in values]).numpy()
+
+
+# ---- Goldens of the authors' code --------------------------------------------------------------
 
 
 def test_sam_step_groups_and_average_of_deep_object_reid():
-    z, tag = golden("aam/sam_ema_onecycle.npz"), "rho0.05"
+    z = golden("aam/sam_ema_onecycle.npz")
+    tag = "rho0.05"
     model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
-
-    def flat(values) -> np.ndarray:
-        return torch.cat([value.detach().flatten() for value in values]).numpy()
-
     nn.utils.vector_to_parameters(torch.from_numpy(z[f"{tag}_p0"]), model.parameters())
+    inputs = torch.from_numpy(z["X"])
+    targets = torch.from_numpy(z["Y"])
+
     run = make_run(optimizer=SGD | {"decay": "no_bias", "weight_decay": 5e-4, "sam_rho": 0.05})
     optimizer, schedule = create_optimizer(run, model, BatchLoss(bce), 1)
     assert schedule is None
-    averaged, seen = average_of(model, 0.9), []
+    averaged = average_of(model, 0.9)
+
+    weights, losses, gradients = [], [], []  # of each pass
 
     def backward():
-        seen.append(flat(model.parameters()))
+        weights.append(flat(model.parameters()))
         loss = nn.functional.binary_cross_entropy_with_logits(
-            model(torch.from_numpy(z["X"])), torch.from_numpy(z["Y"]), reduction="sum"
+            model(inputs), targets, reduction="sum"
         )
         optimizer.zero_grad()
         loss.backward()
-        seen.append((loss.item(), flat(p.grad for p in model.parameters())))
+        losses.append(loss.item())
+        gradients.append(flat(p.grad for p in model.parameters()))
         return loss.detach()
 
     for i in range(4):
-        seen.clear()
+        for passes in (weights, losses, gradients):
+            passes.clear()
         value = sharpness_aware(backward, model, BatchLoss(bce), run.optimizer.sam_rho)
-        start, (loss1, grad1), climb, (loss2, grad2) = seen
-        np.testing.assert_array_equal(flat(model.parameters()), start)
+        assert value.item() == losses[0]
+        before, climbed = weights
+        np.testing.assert_array_equal(flat(model.parameters()), before)
+
         optimizer.step()
         averaged.update_parameters(model)
-        for name, actual in {
-            f"loss1_{i}": loss1,
-            f"gradnorm_{i}": np.linalg.norm(grad1),
-            f"climb_{i}": climb,
-            f"loss2_{i}": loss2,
-            f"grad2_{i}": grad2,
+        found = {
+            f"loss1_{i}": losses[0],
+            f"gradnorm_{i}": np.linalg.norm(gradients[0]),
+            f"climb_{i}": climbed,
+            f"loss2_{i}": losses[1],
+            f"grad2_{i}": gradients[1],
             f"p{i + 1}": flat(model.parameters()),
             f"ema{i + 1}": flat(averaged.module.parameters()),
-        }.items():
-            np.testing.assert_allclose(
-                actual, z[f"{tag}_{name}"], rtol=1e-10, atol=1e-10, err_msg=name
-            )
-        assert value.item() == loss1
+        }
+        for name, actual in found.items():
+            wanted = z[f"{tag}_{name}"]
+            np.testing.assert_allclose(actual, wanted, rtol=1e-10, atol=1e-10, err_msg=name)
 
 
 def test_average_of_a_whole_state():
-    """The golden's states before the last follow from its averages; the last one is given, and is what is really checked."""
+    """States before the last follow from the golden's averages.
+
+    The last state is given, and is what is really checked.
+    """
     z = golden("aam/sam_ema_onecycle.npz")
-    model, keys = nn.BatchNorm1d(4).double(), list(z["ema_bn_keys"])
+    model = nn.BatchNorm1d(4).double()
+    keys = list(z["ema_bn_keys"])
     averaged = average_of(model, 0.99)
 
-    def flat(module) -> np.ndarray:
-        return torch.cat([module.state_dict()[key].double().flatten() for key in keys]).numpy()
+    start = flat(model.state_dict()[key] for key in keys)
+    averages = np.vstack([start, z["ema_bn_rows"]])
+    inverted = (averages[1:-1] - 0.99 * averages[:-2]) / 0.01
+    states = np.vstack([inverted, z["ema_bn_model_final"]])
 
-    rows = np.vstack([flat(model), z["ema_bn_rows"]])
-    states = np.vstack([(rows[1:-1] - 0.99 * rows[:-2]) / 0.01, z["ema_bn_model_final"]])
     for step, (state, wanted) in enumerate(zip(states, z["ema_bn_rows"], strict=True), 1):
         parts = torch.from_numpy(state[:16]).split(4)
         model.load_state_dict(dict(zip(keys, [*parts, torch.tensor(step)], strict=True)))
         averaged.update_parameters(model)
-        np.testing.assert_allclose(
-            flat(averaged.module), wanted, rtol=1e-6, atol=1e-7
-        )  # made in float32
+
+        found = flat(averaged.module.state_dict()[key] for key in keys)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)  # made in float32
     assert averaged.module.num_batches_tracked == 0
 
 
 def test_average_of_query2label():
     z = golden("q2l/sched_ema.npz")
+    prefix = "ema/init/"
     model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
-    model.load_state_dict(
-        {
-            key.removeprefix("ema/init/"): torch.from_numpy(z[key])
-            for key in z
-            if key.startswith("ema/init/")
-        }
-    )
+    initial = {
+        key.removeprefix(prefix): torch.from_numpy(value)
+        for key, value in z.items()
+        if key.startswith(prefix)
+    }
+    model.load_state_dict(initial)
+
     averaged = average_of(model, 0.9997)
     for _ in range(3):
         with torch.no_grad():
@@ -176,62 +186,75 @@ def test_average_of_query2label():
                 p.add_(0.5)
         model[1].num_batches_tracked += 1
         averaged.update_parameters(model)
+
     for name, value in averaged.module.state_dict().items():
         if "running" not in name:  # what these saw is not in the golden
-            np.testing.assert_allclose(model.state_dict()[name], z[f"ema/model3/{name}"], rtol=1e-6)
+            plain = model.state_dict()[name]
+            np.testing.assert_allclose(plain, z[f"ema/model3/{name}"], rtol=1e-6)
             np.testing.assert_allclose(value, z[f"ema/ema3/{name}"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("source", ["aam", "asl", "query2label"])
-def test_one_cycle_of_the_authors(source):
-    aam, q2l = golden("aam/sam_ema_onecycle.npz"), golden("q2l/sched_ema.npz")
-    rate = q2l["onecycle/lr"]
-    optimizer, epochs, steps, wanted = {
-        "aam": (
-            SGD | {"lr": 0.007, "decay": "no_bias", "div_factor": 100, "final_div_factor": 1000},
-            6,
-            10,
-            aam["onecycle_rows"][:, [1, 2, 5]],
-        ),
-        "asl": (
-            {"lr": 1e-4, "planned_epochs": 80},
-            41,
-            1,
-            aam["asl_onecycle_rows_step_lr_beta1"][:, [1, 1, 2]],
-        ),
-        "query2label": (
-            {"name": "adamw", "lr": 1e-4},
-            4,
-            5,
-            np.c_[rate, rate, q2l["onecycle/beta1"]],
-        ),
-    }[source]
+def one_cycle(momentum_of, epochs: int, steps: int, **optimizer) -> np.ndarray:
+    """lr of the first and of the last group, and momentum or beta1, of each step."""
     run = make_run(optimizer=optimizer | {"schedule": "one_cycle"}, epochs=epochs)
     created, schedule = create_optimizer(run, nn.Linear(2, 2), BatchLoss(bce), steps)
     seen = []
-    for _ in range(epochs * steps):
+    for step in range(epochs * steps):
         groups = created.param_groups
-        momentum = groups[0]["momentum"] if source == "aam" else groups[0]["betas"][0]
-        seen.append((groups[0]["lr"], groups[-1]["lr"], momentum))
+        seen.append((groups[0]["lr"], groups[-1]["lr"], momentum_of(groups[0])))
         created.step()
-        if len(seen) < epochs * steps:
+        if step + 1 < epochs * steps:
             schedule.step()
-    np.testing.assert_allclose(seen, wanted, rtol=1e-9, atol=1e-12)
+    return np.array(seen)
 
 
-# --- optimisers and schedules ----------------------------------------------------------------------------------------
+def momentum(group: dict) -> float:
+    return group["momentum"]
+
+
+def beta1(group: dict) -> float:
+    return group["betas"][0]
+
+
+def test_one_cycle_of_aam():
+    factors = {"div_factor": 100, "final_div_factor": 1000}
+    found = one_cycle(momentum, 6, 10, name="sgd", lr=0.007, decay="no_bias", **factors)
+    wanted = golden("aam/sam_ema_onecycle.npz")["onecycle_rows"][:, [1, 2, 5]]
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_one_cycle_of_asl():
+    found = one_cycle(beta1, 41, 1, lr=1e-4, planned_epochs=80)
+    rows = golden("aam/sam_ema_onecycle.npz")["asl_onecycle_rows_step_lr_beta1"]
+    np.testing.assert_allclose(found, rows[:, [1, 1, 2]], rtol=1e-9, atol=1e-12)
+
+
+def test_one_cycle_of_query2label():
+    found = one_cycle(beta1, 4, 5, name="adamw", lr=1e-4)
+    z = golden("q2l/sched_ema.npz")
+    wanted = np.stack([z["onecycle/lr"], z["onecycle/lr"], z["onecycle/beta1"]], axis=1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+# ---- Optimisers and schedules ------------------------------------------------------------------
 
 
 class Small(nn.Module):
+    """A network with a parameter of every kind that `decay` tells apart."""
+
     def __init__(self):
         super().__init__()
-        self.backbone, self.head = nn.Conv2d(3, 4, 1), nn.Module()
+        self.backbone = nn.Conv2d(3, 4, 1)
+        self.head = nn.Module()
         self.head.norm = nn.MultiheadAttention(4, 1)  # a matrix whose name contains `norm`
-        self.head.query_embed, self.head.fc_bias = (
-            nn.Embedding(2, 4),
-            nn.Parameter(torch.zeros(1, 2)),
-        )
+        self.head.query_embed = nn.Embedding(2, 4)
+        self.head.fc_bias = nn.Parameter(torch.zeros(1, 2))
         self.head.frozen = nn.Parameter(torch.zeros(2), requires_grad=False)
+
+
+# Factor of the lr, and weight decay: of biases, and of matrices of norms and queries.
+BIAS = {"all": (1, 0.01), "matrices": (1, 0.0), "no_bias": (2, 0.0)}
+NAMED_MATRIX = {"all": (1, 0.01), "matrices": (1, 0.01), "no_bias": (1, 0.0)}
 
 
 @pytest.mark.parametrize(("decay", "factor"), [("all", 1.0), ("matrices", 1.0), ("no_bias", 3.0)])
@@ -240,30 +263,16 @@ def test_parameter_groups(decay, factor):
     model, loss = Small(), nn.Linear(1, 1)
     run = make_run(optimizer=SGD | {"weight_decay": 0.01, "decay": decay, "head_lr_factor": factor})
     optimizer, _ = create_optimizer(run, model, loss, 1)
-    names = {
-        id(p): name
-        for name, p in [
-            *model.named_parameters(),
-            *((f"loss.{n}", p) for n, p in loss.named_parameters()),
-        ]
-    }
-    found = {
-        names[id(p)]: (pytest.approx(group["lr"]), group["weight_decay"])
-        for group in optimizer.param_groups
-        for p in group["params"]
-    }
-    bias, matrix = {
-        "all": ((1, 0.01), (1, 0.01)),
-        "matrices": ((1, 0.0), (1, 0.01)),
-        "no_bias": ((2, 0.0), (1, 0.0)),
-    }[decay]
+    assert optimizer.param_groups[0]["lr"] == 0.1
+
+    bias, matrix = BIAS[decay], NAMED_MATRIX[decay]
     wanted = {
         "backbone.weight": (1, 0.01),
         "backbone.bias": bias,
         "loss.weight": (10, 0.01),
         "loss.bias": (10, 0.01),
     }
-    head = {
+    of_head = {
         "norm.in_proj_weight": matrix,
         "norm.in_proj_bias": bias,
         "norm.out_proj.weight": matrix,
@@ -271,27 +280,34 @@ def test_parameter_groups(decay, factor):
         "query_embed.weight": matrix,
         "fc_bias": bias,
     }
-    wanted |= {f"head.{name}": (factor * lr, wd) for name, (lr, wd) in head.items()}
-    assert found == {name: (pytest.approx(0.1 * lr), wd) for name, (lr, wd) in wanted.items()}
-    assert optimizer.param_groups[0]["lr"] == 0.1
+    for name, (lr, weight_decay) in of_head.items():
+        wanted[f"head.{name}"] = (factor * lr, weight_decay)
+
+    names = {id(p): name for name, p in model.named_parameters()}
+    names |= {id(p): f"loss.{name}" for name, p in loss.named_parameters()}
+    found = {}
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            found[names[id(p)]] = (group["lr"], group["weight_decay"])
+
+    assert found.keys() == wanted.keys()
+    for name, (lr, weight_decay) in wanted.items():
+        assert found[name] == (pytest.approx(0.1 * lr), weight_decay), name
 
 
-@pytest.mark.parametrize(
-    ("settings", "wanted"),
-    [
-        ({"schedule": "linear"}, [0.1 * (1 / 3 + 2 / 3 * epoch / 10) for epoch in range(6)]),
-        ({"schedule": "cosine"}, [0.05 * (1 + np.cos(np.pi * epoch / 6)) for epoch in range(6)]),
-        (
-            {"schedule": "cosine", "planned_epochs": 12},
-            [0.05 * (1 + np.cos(np.pi * epoch / 12)) for epoch in range(6)],
-        ),
-        ({"lr_scaling": "batch_256"}, [0.1 * 4 / 256] * 6),
-    ],
-)
+EPOCHS = np.arange(6)
+LRS_OF_EPOCHS = [
+    ({"schedule": "linear"}, 0.1 * (1 / 3 + 2 / 3 * EPOCHS / 10)),
+    ({"schedule": "cosine"}, 0.05 * (1 + np.cos(np.pi * EPOCHS / 6))),
+    ({"schedule": "cosine", "planned_epochs": 12}, 0.05 * (1 + np.cos(np.pi * EPOCHS / 12))),
+    ({"lr_scaling": "batch_256"}, np.full(6, 0.1 * 4 / 256)),
+]
+
+
+@pytest.mark.parametrize(("settings", "wanted"), LRS_OF_EPOCHS)
 def test_lr_of_each_epoch(settings, wanted):
-    assert [entry["lr"] for entry in toy(optimizer=SGD | settings)[0].history] == pytest.approx(
-        wanted
-    )
+    progress, _ = toy(optimizer=SGD | settings)
+    assert [entry["lr"] for entry in progress.history] == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
@@ -306,110 +322,111 @@ def test_lr_of_each_epoch(settings, wanted):
     ],
 )
 def test_setting_changes_the_weights(changes):
-    assert not same(toy(**changes)[1], toy(optimizer=SGD)[1])
+    _, changed = toy(**changes)
+    _, plain = toy(optimizer=SGD)
+    assert not same(changed, plain)
 
 
 def test_clipped_step_has_the_norm():
-    start, end = (
-        toy(
-            optimizer=SGD | {"momentum": 0.0, "lr": lr, "clip_norm": 1e-3}, epochs=1, batch_size=20
-        )[1]
-        for lr in (1e-30, 1.0)
-    )
-    step = torch.cat(
-        [
-            (end[key] - start[key]).flatten()
-            for key in start
-            if key.startswith(("0.", "4.")) or key in ("1.weight", "1.bias")
-        ]
-    )
-    assert step.norm().item() == pytest.approx(1e-3, rel=1e-3)
+    clipped = SGD | {"momentum": 0.0, "clip_norm": 1e-3}
+    _, start = toy(optimizer=clipped | {"lr": 1e-30}, epochs=1, batch_size=20)
+    _, end = toy(optimizer=clipped | {"lr": 1.0}, epochs=1, batch_size=20)
+
+    learned = ("0.weight", "0.bias", "1.weight", "1.bias", "4.weight", "4.bias")
+    step = flat(end[key] - start[key] for key in learned)
+    assert np.linalg.norm(step) == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_sam_passes_update_batch_norm_twice_and_labels_once():
-    """A perturbation of nothing: the labels that LargeLoss corrects for good are those that plain SGD corrects."""
-    corrected, counts = [], []
-    for optimizer in (SGD, SGD | {"sam_rho": 1e-12}):
-        loss = LargeLoss("ll_cp", torch.zeros(20, 6), 10.0, keep_threshold=True)
-        _, state = toy(
-            loss=loss, epochs=2, optimizer=optimizer | {"lr": 1e-12}, precision="float32"
-        )
-        corrected.append(int(loss.corrected.sum()))
-        counts.append(int(state["1.num_batches_tracked"]))
-    assert counts == [10, 20]
+@pytest.mark.parametrize(("sam", "passes"), [({}, 10), ({"sam_rho": 1e-12}, 20)])
+def test_sam_passes_update_batch_norm_twice(sam, passes):
+    """Of 10 batches. A perturbation of nothing."""
+    loss = LargeLoss("ll_cp", torch.zeros(20, 6), 10.0, keep_threshold=True)
+    optimizer = SGD | sam | {"lr": 1e-12}
+    _, state = toy(loss=loss, epochs=2, optimizer=optimizer, precision="float32")
+    assert int(state["1.num_batches_tracked"]) == passes
+
+
+def test_sam_corrects_labels_once():
+    """The labels that LargeLoss corrects for good are those that plain SGD corrects."""
     loss = LargeLoss("ll_cp", torch.zeros(4, 6), 10.0, keep_threshold=True)
     loss.start_epoch(1, 2)
-    model, rows = nn.Linear(5, 6), torch.arange(4)
+    model = nn.Linear(5, 6)
     batch = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
 
     def backward():
-        value = loss(model(batch), torch.zeros(4, 6), rows)
+        value = loss(model(batch), torch.zeros(4, 6), torch.arange(4))
         model.zero_grad()
         value.backward()
         return value.detach()
 
-    state = copy.deepcopy(loss.state_dict())
-    plain, once = backward(), loss.corrected.clone()
-    loss.load_state_dict(state)
+    before = copy.deepcopy(loss.state_dict())
+    plain = backward()
+    corrected_once = loss.corrected.clone()
+    assert corrected_once.sum() == 3
+
+    loss.load_state_dict(before)
     assert sharpness_aware(backward, model, loss, 1e-12) == plain
-    assert torch.equal(loss.corrected, once) and once.sum() == 3
+    assert torch.equal(loss.corrected, corrected_once)
 
 
-# --- averaged weights, selection, early ends -------------------------------------------------------------------------
+# ---- Averaged weights, selection, early ends ---------------------------------------------------
 
 
 def test_average_is_scored_selected_and_kept_and_leaves_the_training_alone():
-    plain, trained = toy(optimizer=SGD)
-    progress, last = toy(optimizer=SGD, ema=0.8, ema_start=2, select_on_test=True)
+    plain, plain_weights = toy(optimizer=SGD)
+    progress, averaged_weights = toy(optimizer=SGD, ema=0.8, ema_start=2, select_on_test=True)
     history = progress.history
-    assert [
-        {key: entry[key] for key in ("epoch", "lr", "train_loss", "val_mAP", "val_positives")}
-        for entry in history
-    ] == plain.history
-    assert ["val_mAP_ema" in entry and "test_mAP_ema" in entry for entry in history] == [
-        False
-    ] * 2 + [True] * 4
-    count = 10  # of batches at epoch 2, where the average begins
-    for seen in range(11, 31):
-        count = int(0.8 * count + 0.2 * seen)
-    assert not same(last, trained) and (
-        last["1.num_batches_tracked"],
-        trained["1.num_batches_tracked"],
-    ) == (count, 30)
+
+    of_both = ("epoch", "lr", "train_loss", "val_mAP", "val_positives")
+    assert [{key: entry[key] for key in of_both} for entry in history] == plain.history
+    for entry in history:
+        has_begun = entry["epoch"] >= 2
+        assert ("val_mAP_ema" in entry) == has_begun
+        assert ("test_mAP_ema" in entry) == has_begun
+
+    # Batch norm's count: 10 at epoch 2, where the average begins; its average is truncated.
+    count = 10
+    for batches in range(11, 31):
+        count = int(0.8 * count + 0.2 * batches)
+    assert averaged_weights["1.num_batches_tracked"] == count
+    assert plain_weights["1.num_batches_tracked"] == 30
+    assert not same(averaged_weights, plain_weights)
+
     for best, column in ((progress.best, "val_mAP"), (progress.on_test, "test_mAP")):
-        scores = {
-            (-entry[column + suffix], entry["epoch"], kind)
+        values = [(entry[column], entry["epoch"]) for entry in history]
+        values += [
+            (entry[f"{column}_ema"], entry["epoch"])
             for entry in history
-            for kind, suffix in (("ema", "_ema"), ("plain", ""))
-            if column + suffix in entry
-        }
-        value, epoch, _ = min(scores)
-        assert (best[column], best["epoch"]) == (-value, epoch)
+            if f"{column}_ema" in entry
+        ]
+        highest = max(value for value, _ in values)
+        first = min(epoch for value, epoch in values if value == highest)
+        assert (best[column], best["epoch"]) == (highest, first)
 
 
 def test_plain_weights_win_ties_and_the_first_epoch_wins():
     """Nothing moves, so that all scores are level."""
-    still = {"name": "sgd", "lr": 1e-30}
-    progress, _ = toy(loss=Recorder(), optimizer=still, ema=0.9, epochs=2)
-    assert (
-        progress.best["kind"] == "plain"
-        and len({entry["val_mAP_ema"] for entry in progress.history}) == 1
-    )
-    assert progress.best["epoch"] == int(
-        np.argmax([entry["val_mAP"] for entry in progress.history])
-    )
+    progress, _ = toy(loss=Recorder(), optimizer=STILL, ema=0.9, epochs=2)
+    assert progress.best["kind"] == "plain"
+    assert len({entry["val_mAP_ema"] for entry in progress.history}) == 1
+    scores = [entry["val_mAP"] for entry in progress.history]
+    assert progress.best["epoch"] == int(np.argmax(scores))
 
 
-def entries(plain: list[float], averaged: list[float] = ()) -> list[dict]:
-    return [
-        {"val_mAP": value} | ({"val_mAP_ema": averaged[i]} if averaged else {})
-        for i, value in enumerate(plain)
-    ]
+def entries(plain: list[float], averaged: list[float] | None = None) -> list[dict]:
+    """A history, of a run with averaged weights if they are given."""
+    history = [{"val_mAP": value} for value in plain]
+    for entry, value in zip(history, averaged or [], strict=False):
+        entry["val_mAP_ema"] = value
+    return history
 
 
 def first_stop(run: Run, history: list[dict]) -> int | None:
     """After how many epochs the training ends."""
-    return next((n for n in range(len(history) + 1) if stopped(run, history[:n])), None)
+    for epochs in range(len(history) + 1):
+        if stopped(run, history[:epochs]):
+            return epochs
+    return None
 
 
 @pytest.mark.parametrize(
@@ -428,17 +445,11 @@ def test_early_stop_of_aam(plain, averaged, epochs, wanted):
     assert first_stop(run, entries(plain, averaged)) == wanted
 
 
-def test_first_fifth_is_of_the_planned_epochs():
-    history = entries([50.0] + [30.0] * 9)
-    optimizer = SGD | {"schedule": "one_cycle"}
-    stop = {"early_stop": {"rule": "aam", "patience": 2}}
-    assert first_stop(make_run(epochs=10, optimizer=optimizer, **stop), history) == 3
-    assert (
-        first_stop(
-            make_run(epochs=10, optimizer=optimizer | {"planned_epochs": 30}, **stop), history
-        )
-        == 7
-    )
+@pytest.mark.parametrize(("planned", "wanted"), [(None, 3), (30, 7)])
+def test_first_fifth_is_of_the_planned_epochs(planned, wanted):
+    optimizer = SGD | {"schedule": "one_cycle", "planned_epochs": planned}
+    run = make_run(epochs=10, optimizer=optimizer, early_stop={"rule": "aam", "patience": 2})
+    assert first_stop(run, entries([50.0] + [30.0] * 9)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -453,6 +464,12 @@ def test_first_fifth_is_of_the_planned_epochs():
 def test_early_stop_of_query2label(plain, averaged, wanted):
     run = make_run(ema=0.9, early_stop={"rule": "query2label", "patience": 2})
     assert first_stop(run, entries(plain, averaged)) == wanted
+
+
+def same_best(first: dict | None, second: dict | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return first["kind"] == second["kind"] and same(first["weights"], second["weights"])
 
 
 @pytest.mark.parametrize(
@@ -470,148 +487,143 @@ def test_interrupted_equals_uninterrupted(changes):
     with pytest.raises(KeyboardInterrupt):
         toy(checkpoint, **changes)
     again, state_again = toy(checkpoint, **changes)
-    assert again.history == wanted.history and same(state, state_again)
-    for first, second in ((wanted.best, again.best), (wanted.on_test, again.on_test)):
-        assert (
-            first is second is None
-            or first["kind"] == second["kind"]
-            and same(first["weights"], second["weights"])
-        )
+
+    assert again.history == wanted.history
+    assert same(state, state_again)
+    assert same_best(wanted.best, again.best)
+    assert same_best(wanted.on_test, again.on_test)
+
+    # Killed after its last epoch.
     finished = torch.load(io.BytesIO(checkpoint.saved), weights_only=True)
-    checkpoint.left = 1000
-    assert same(toy(checkpoint, **changes)[1], state)  # killed after its last epoch
     assert finished["progress"]["history"] == wanted.history
+    checkpoint.left = NEVER
+    _, state_again = toy(checkpoint, **changes)
+    assert same(state_again, state)
 
 
-# --- the stages ------------------------------------------------------------------------------------------------------
+# ---- The stages --------------------------------------------------------------------------------
 
 
 def test_killed_with_everything_equals_uninterrupted_and_its_record_is_complete(repository):
-    epochs, early = 60, {"rule": "aam", "patience": 1}
+    epochs = 60
+    early = {"rule": "aam", "patience": 1}
     changes = EVERYTHING | {"early_stop": early, "freeze": "query2label"}
     write_run(repository, PICTURES, run_settings(PICTURES, epochs=epochs, **changes))
     stage(repository, "train", "params.yaml", PICTURES, "0", **OFF)
-    wanted, written = results(repository, PICTURES), 0
+    wanted = results(repository, PICTURES)
+
+    written = 0
     for _ in range(2):
         process = start(repository, PICTURES)
         written = wait_for_checkpoint(repository, process, written)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     again = stage(repository, "train", "params.yaml", PICTURES, "0", **OFF)
-    assert (
-        "resumed after epoch" in again.stdout + again.stderr
-        and results(repository, PICTURES) == wanted
-    )
+    assert "resumed after epoch" in again.stdout + again.stderr
+    assert results(repository, PICTURES) == wanted
+
     stage(repository, "evaluate", "params.yaml", PICTURES, "0", **OFF)
     record = read_record(repository / "results" / "digits" / f"{PICTURES}-s0.json")
-    assert len(record.history) < epochs and not record_shortfalls(record)
-    check_selections(record, repository / f"outputs/demo/digits/{PICTURES}-s0/training")
+    assert len(record.history) < epochs
+    assert not record_shortfalls(record)
+    check_selections(record, trained(repository, PICTURES))
 
 
-def check_selections(record, out) -> None:
+def check_selections(record: Record, out: Path) -> None:
     """What was scored while training is what the weights that were kept for it score."""
-    last = record.history[-1]
-    scores = {
-        (epoch.epoch, kind): (val, test)
-        for epoch in record.history
-        for kind, val, test in (
-            ("plain", epoch.val_mAP, epoch.test_mAP),
-            ("ema", epoch.val_mAP_ema, epoch.test_mAP_ema),
-        )
-        if val is not None
-    }
+    val_scores, test_scores = {}, {}  # by epoch and kind of weights
+    for epoch in record.history:
+        val_scores[epoch.epoch, "plain"] = epoch.val_mAP
+        test_scores[epoch.epoch, "plain"] = epoch.test_mAP
+        if epoch.val_mAP_ema is not None:
+            val_scores[epoch.epoch, "ema"] = epoch.val_mAP_ema
+            test_scores[epoch.epoch, "ema"] = epoch.test_mAP_ema
+
+    assert set(record.measurements) == {"best", "last", "on_test"}
     for selection, measured in record.measurements.items():
-        _, test = scores[measured.epoch, measured.weights]
-        assert measured.metrics["mAP"] == pytest.approx(test, abs=1e-6), selection
-    assert (record.measurements["last"].epoch, record.measurements["last"].weights) == (
-        last.epoch,
-        "ema",
-    )
-    assert record.measurements["on_test"].metrics["mAP"] == pytest.approx(
-        max(test for _, test in scores.values())
-    )
-    best = record.measurements["best"]
-    assert scores[best.epoch, best.weights][0] == max(val for val, _ in scores.values())
-    assert record.selected == best and set(record.measurements) == {"best", "last", "on_test"}
+        trained_test = test_scores[measured.epoch, measured.weights]
+        assert measured.metrics["mAP"] == pytest.approx(trained_test, abs=1e-6), selection
+
+    best, last, on_test = (record.measurements[name] for name in ("best", "last", "on_test"))
+    assert record.selected == best
+    assert val_scores[best.epoch, best.weights] == max(val_scores.values())
+    assert (last.epoch, last.weights) == (record.history[-1].epoch, "ema")
+    assert on_test.metrics["mAP"] == pytest.approx(max(test_scores.values()))
+
     keys = load_file(out / "last.safetensors").keys()
-    assert load_file(out / "best.safetensors").keys() == {
-        *keys,
-        *(f"on_test.{key}" for key in keys),
-    }
+    kept_keys = load_file(out / "best.safetensors").keys()
+    assert kept_keys == {*keys, *(f"on_test.{key}" for key in keys)}
 
 
 def test_precision_is_recorded(repository):
     write_run(repository, LINEAR, run_settings(LINEAR, precision="bfloat16"))
     for name in ("train", "evaluate"):
         stage(repository, name, "params.yaml", LINEAR, "0", **OFF)
+
     record = read_record(repository / "results" / "digits" / f"{LINEAR}-s0.json")
     assert record.environment.precision == "bfloat16"
-    logits = load_file(repository / f"outputs/demo/digits/{LINEAR}-s0/logits.safetensors")[
-        "test_best"
-    ]
+    assert record.selected.metrics["mAP"] > 0
+    kinds = facts(trained(repository, LINEAR))["weights"]
+    assert kinds == {"best": "plain", "last": "plain"}
+
+    path = repository / f"outputs/demo/digits/{LINEAR}-s0/logits.safetensors"
+    logits = load_file(path)["test_best"]
     assert torch.equal(logits, logits.bfloat16().float())
-    assert record.selected.metrics["mAP"] > 0 and facts(
-        repository / f"outputs/demo/digits/{LINEAR}-s0/training"
-    )["weights"] == {"best": "plain", "last": "plain"}
 
 
 def test_checkpoint_is_where_a_training_starts(repository):
     write_run(repository, PICTURES, run_settings(PICTURES, epochs=1))
     stage(repository, "train", "params.yaml", PICTURES, "0", **OFF)
-    out = repository / f"outputs/demo/digits/{PICTURES}-s0/training"
-    (repository / "network.safetensors").write_bytes((out / "last.safetensors").read_bytes())
+    out = trained(repository, PICTURES)
     first = load_file(out / "last.safetensors")
-    still = {"name": "sgd", "lr": 1e-30}
-    write_run(
-        repository,
-        PICTURES,
-        run_settings(
-            PICTURES,
-            epochs=1,
-            optimizer=still,
-            checkpoint="network.safetensors",
-            checkpoint_drop=["fc"],
-        ),
-    )
+    (repository / "network.safetensors").write_bytes((out / "last.safetensors").read_bytes())
+
+    settings = run_settings(PICTURES, epochs=1, optimizer=STILL)
+    settings |= {"checkpoint": "network.safetensors", "checkpoint_drop": ["fc"]}
+    write_run(repository, PICTURES, settings)
     stage(repository, "train", "params.yaml", PICTURES, "0", **OFF)
+
     again = load_file(out / "last.safetensors")
-    assert all(
-        torch.equal(first[key], again[key]) == (not key.startswith("head.fc"))
-        for key in first
-        if "running" not in key and "num_batches" not in key
-    )
-    assert (
-        facts(out)["pretrained"] == "network.safetensors; fc started anew"
-        and len(facts(out)["pretrained_sha256"]) == 64
-    )
+    for key in first:
+        if "running" not in key and "num_batches" not in key:
+            anew = key.startswith("head.fc")
+            assert torch.equal(first[key], again[key]) != anew, key
+    assert facts(out)["pretrained"] == "network.safetensors; fc started anew"
+    assert len(facts(out)["pretrained_sha256"]) == 64
+
+
+# ---- The search of a learning rate -------------------------------------------------------------
 
 
 def test_lr_search(repository):
     write_run(repository, LINEAR, run_settings(LINEAR, batch_size=2))
     done = stage(repository, "lr_search", "params.yaml", LINEAR, "0", **OFF)
     path = repository / f"outputs/demo/digits/{LINEAR}-s0/lr_search.csv"
-    swept = dict(
-        zip(("lr", "loss", "smoothed"), np.loadtxt(path, delimiter=",", skiprows=1).T, strict=True)
-    )
     assert path.read_text().startswith("lr,loss,smoothed\n")
+
+    columns = np.loadtxt(path, delimiter=",", skiprows=1).T
+    swept = dict(zip(("lr", "loss", "smoothed"), columns, strict=True))
+    assert swept["lr"][0] == 1e-7
+    assert 1e-6 < suggest(swept) < 1
     assert f"optimizer.lr {suggest(swept):.2g} (now 0.001)" in done.stdout
-    assert swept["lr"][0] == 1e-7 and 1e-6 < suggest(swept) < 1
-    write_run(repository, LINEAR, run_settings(LINEAR))
+
+
+def test_lr_search_needs_enough_batches(repository):
     done = stage(repository, "lr_search", "params.yaml", LINEAR, "0", check=False, **OFF)
-    assert (
-        done.returncode == 1
-        and "a pass has 6 batches" in done.stderr
-        and "lower batch_size" in done.stderr
-    )
+    assert done.returncode == 1
+    assert "a pass has 6 batches" in done.stderr
+    assert "lower batch_size" in done.stderr
 
 
 def test_suggested_lr_is_where_the_loss_falls_most_steeply():
     lrs = np.logspace(-7, 1, 81)
-    assert suggest({"lr": lrs, "smoothed": 1 / (1 + (lrs / 1e-3) ** 0.8) + lrs}) == pytest.approx(
-        1e-3, rel=0.3
-    )
+    falling = 1 / (1 + (lrs / 1e-3) ** 0.8) + lrs
+    assert suggest({"lr": lrs, "smoothed": falling}) == pytest.approx(1e-3, rel=0.3)
     with pytest.raises(InputError, match="never fell"):
         suggest({"lr": lrs, "smoothed": 1 + lrs})
+
+
+# ---- Settings ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

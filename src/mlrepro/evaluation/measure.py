@@ -94,6 +94,7 @@ def thresholded(scores: np.ndarray, labels: np.ndarray, scale: float) -> dict[st
     """
     metrics = thresholded_metrics(scores, labels, 0.0)
 
+    # Data sets of few classes have no three best ones.
     top = top_k_metrics(scores, labels, min(TOP, labels.shape[1]))
     metrics |= {f"top3_{key}": top[key] for key in OVERALL_AND_PER_CLASS}
 
@@ -171,6 +172,8 @@ def class_uniform_positives(
 
     together (K, K): pictures that show both classes, diagonal 0. positives (K,): that show each.
     """
+    # A picture of class c is drawn with c for certain, and shows the others as often as they come
+    # together.
     together = together.copy()
     np.fill_diagonal(together, positives)
     chance = ratio(np.ones(len(positives)), positives)  # of a picture, once its class is drawn

@@ -91,6 +91,7 @@ def evaluate_run(
     measurements = {}
     for selection in _measured(facts, rows):
         task.model.load_state_dict(load_selection(out, selection))
+        # What other stages read is scored once, with the weights that a page compares.
         read = dict(rows)
         if selection == run.selection:
             read |= _unmeasured_rows(manifest, plan)
@@ -159,6 +160,7 @@ def _measure_selection(
     scored = {split: logits[split] for split in truth.scored}
     measurement = measure(run, truth, scored, epoch)
 
+    # A record's metrics are also those of the epoch that the weights are of.
     trained = next(entry for entry in history if entry.epoch == epoch)
     of_training = {"train_loss": trained.train_loss, **trained.metrics}
     return measurement.model_copy(

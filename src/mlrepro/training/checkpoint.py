@@ -43,6 +43,7 @@ def exclusive(name: str) -> Iterator[None]:
             raise InputError(
                 f"{name}: another process is at work on it right now; wait for it or stop it"
             ) from None
+        # The lock goes with the process, however that ends.
         yield
 
 
@@ -65,6 +66,7 @@ class Checkpoint:
         (self.folder / "parts.json").write_text(text)
 
     def _remove_others(self) -> None:
+        # Twelve characters, as of the fingerprint: not those of a longer name.
         for folder in ROOT.glob(f"{self.name}-????????????"):
             parts_file = folder / "parts.json"
             if folder == self.folder or not parts_file.is_file():
@@ -94,6 +96,7 @@ class Checkpoint:
         temporary = self.folder / "state.tmp"
         with temporary.open("wb") as file:
             torch.save(state, file)
+            # On the disk before it gets its name: a power cut must not leave a name alone.
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.folder / "state.pt")

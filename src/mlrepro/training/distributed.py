@@ -56,6 +56,7 @@ def joined() -> Iterator[None]:
 
     torchruns_store, _, _ = next(dist.rendezvous("env://"))
     dist.init_process_group(
+        # Objects that are gathered stay on the CPU, where there are GPUs, too.
         "cpu:gloo,cuda:nccl" if gpus else "gloo",
         store=fresh(torchruns_store, RANK, WORLD),
         rank=RANK,
@@ -144,6 +145,7 @@ def gather(own: torch.Tensor) -> torch.Tensor:
     if WORLD == 1:
         return own
 
+    # What is gathered bears no gradient: this process's own part is put back with its own.
     parts = [torch.empty_like(own, memory_format=torch.contiguous_format) for _ in range(WORLD)]
     dist.all_gather(parts, own.detach().contiguous())
     if own.requires_grad:

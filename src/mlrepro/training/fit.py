@@ -48,6 +48,7 @@ def fit(
         disable=RANK > 0,
     )
     for epoch in bar:
+        # Before the epoch, so that a training that is resumed after its end does not go on.
         if stopped(run, progress.history):
             break
 
@@ -59,6 +60,7 @@ def fit(
             progress.on_test = better(progress.on_test, entry, "test_mAP", state)
         progress.seconds += time.perf_counter() - start
 
+        # Saved first: whoever watches the training may end it.
         if checkpoint:
             save(checkpoint, state, progress)
         observer.epoch(entry)
@@ -89,7 +91,7 @@ def _run_epoch(job: TrainingJob, state: TrainingState, seed: int, epoch: int) ->
     """Trains one epoch and measures it; returns its row of the history."""
     run = job.run
     train_rows = job.rows["train"]
-    lr = state.optimizer.param_groups[0]["lr"]
+    lr = state.optimizer.param_groups[0]["lr"]  # the first group has the plain one
 
     batches = job.task.inputs.shuffled(train_rows, run.batch_size, seed, epoch)
     if WORLD > 1:
@@ -130,10 +132,13 @@ def _train_epoch(
     model = state.model
     stepwise = run.optimizer.schedule in STEPWISE_SCHEDULES
     model.train()
+
+    # The average begins with the weights as they are now, not with those of the start.
     if run.ema and epoch == run.ema_start:
         state.averaged.module.load_state_dict(model.state_dict())
 
     position = _positions(job.rows["train"])
+    # In float64: an epoch may have many thousands of steps.
     total = torch.zeros((), dtype=torch.float64, device=job.device)
     answers = []
     for step, (inputs, manifest_rows) in enumerate(batches):

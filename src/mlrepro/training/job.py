@@ -44,6 +44,7 @@ def prepare(run: Run, seed: int, data: LabelledData) -> TrainingJob:
     targets = read_targets(run, data.manifest)
     sampler = create_sampler(run, data, targets)
 
+    # From here on every draw counts: the network's first weights come next.
     torch.manual_seed(seed)
     task = create_task(run, data.manifest, data.folder, draw=sampler)
 

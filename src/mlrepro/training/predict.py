@@ -30,7 +30,8 @@ def predict(
     """
     model.eval()
     for module in model.modules():
-        if hasattr(module, "precompute"):  # a label graph's branch
+        # Heads with a label graph compute its branch once, not for each batch.
+        if hasattr(module, "precompute"):
             module.precompute()
 
     # Each process scores a stretch of the rows.

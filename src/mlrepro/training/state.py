@@ -61,6 +61,7 @@ def save(checkpoint: Checkpoint, state: TrainingState, progress: Progress) -> No
     checkpoint.save(
         {
             "progress": vars(progress),
+            # Dropout and DataLoader go on drawing where they were.
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if cuda else [],
             **{name: part.state_dict() for name, part in state.parts().items()},
@@ -97,6 +98,7 @@ def better(best: dict | None, entry: dict, column: str, state: TrainingState) ->
         if not improves:  # also where it is no number
             continue
 
+        # Copies: the training goes on changing what it has.
         model = state.model if kind == "plain" else state.averaged.module
         best = {
             "epoch": entry["epoch"],

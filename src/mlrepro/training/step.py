@@ -45,6 +45,7 @@ def train_step(run: Run, state: TrainingState, batch: Batch, where: str) -> tupl
             )
 
         passes.append(logits.detach())
+        # Gradients are made anew in each pass, never added to those of the pass before.
         state.optimizer.zero_grad(set_to_none=True)
         value.backward()
         return value.detach()

@@ -55,6 +55,7 @@ def train_run(
             "`select_on_test`"
         )
 
+    # Each process of a machine has a lock of its own.
     with exclusive(f"{name}.{RANK}" if RANK else name):
         try:
             stages = _train_stages(run, seed, data, name, observer)
@@ -178,6 +179,7 @@ def _facts(data: LabelledData, stages: list[FinishedStage]) -> TrainingFacts:
         best = stages[0].progress.best
         linear_init = LinearInit(epoch=best["epoch"], val_mAP=best["val_mAP"])
 
+    # What it took is that of both stages.
     all_epochs = sum(len(stage.progress.history) for stage in stages)
     seconds = sum(stage.progress.seconds for stage in stages)
     pictures = len(data.rows["train"]) * all_epochs

@@ -75,6 +75,7 @@ def _epoch_metrics(job: TrainingJob, answers: list[Answer], logits: np.ndarray) 
     Those of train are of each batch before its step, augmented, with dropout, a picture once a
     draw: so the loop of the VOC2007 transfer study counts them (its slide 20).
     """
+    # Losses of full labels read the batch alone: they need not know which rows are in it.
     labels = job.labels[job.rows["val"]]
     loss = job.loss(
         torch.from_numpy(logits).to(job.device), torch.from_numpy(labels).to(job.device), None

@@ -25,6 +25,7 @@ def write_training(
     """
     out.mkdir(parents=True, exist_ok=True)
 
+    # Beside the best weights: a training has the same two files whatever it selects on.
     on_test = weights.get("on_test", {})
     best = weights["best"] | {ON_TEST + key: value for key, value in on_test.items()}
     _write_weights(best, out / "best.safetensors")

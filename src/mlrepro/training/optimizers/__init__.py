@@ -29,6 +29,7 @@ def create_optimizer(
         lr = settings.lr * run.batch_size / 256
 
     groups = parameter_groups(run, model, lr)
+    # ROLE alone learns something itself.
     if parameters := list(loss.parameters()):
         groups.append({"params": parameters, "lr": lr * LOSS_LR_FACTOR})
     optimizer = resolve(OPTIMIZERS[settings.name])(groups, settings)
@@ -36,5 +37,6 @@ def create_optimizer(
     if settings.schedule == "constant":
         return optimizer, None
     create_schedule = resolve(SCHEDULES[settings.schedule])
+    # A training may be planned to stop before its schedule ends.
     epochs = settings.planned_epochs or run.epochs
     return optimizer, create_schedule(optimizer, settings, epochs, steps)

@@ -17,6 +17,7 @@ def build(request: TaskRequest) -> Task:
 
     path = features_path(request.data_folder, run.backbone, run.resolution)
     features, header = read_features(path, request.manifest, run.backbone, run.resolution)
+    # A picture's caption stands behind its features, so that one layer reads both.
     if vectors is not None:
         features = torch.cat([features, vectors], 1)
 

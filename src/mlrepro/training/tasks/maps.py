@@ -15,6 +15,7 @@ def build(request: TaskRequest) -> Task:
 
     path = features_path(request.data_folder, run.backbone, run.resolution, maps=True)
     maps, header = read_features(path, request.manifest, run.backbone, run.resolution, maps=True)
+    # They stay in their file, which may be larger than the memory.
     _, channels, height, width = maps.shape
 
     model = create_head(

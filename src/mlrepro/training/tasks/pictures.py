@@ -19,6 +19,7 @@ def build(request: TaskRequest) -> Task:
     graph = read_label_graph(request)
     vectors, captions = read_caption_vectors(request)
 
+    # What the head needs to know of the data.
     of_data = dict(graph)
     if captions:
         of_data["text_dim"] = captions["width"]
@@ -27,6 +28,7 @@ def build(request: TaskRequest) -> Task:
     if run.checkpoint and request.load_weights:
         origin = _load_checkpoint(model, run)
 
+    # Convolutions are faster with a pixel's channels side by side.
     model = model.to(request.device, memory_format=torch.channels_last)
     inputs = PictureInputs(
         request.manifest,
