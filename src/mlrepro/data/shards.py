@@ -19,7 +19,7 @@ import pandas
 from tqdm import tqdm
 
 from mlrepro import config_data
-from mlrepro.data.archives import fetch
+from mlrepro.data.fetching.mirrors import fetch
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256, write_bytes
