@@ -55,6 +55,7 @@ def extract(archive: Path, folder: Path) -> None:
         raise InputError(f"{archive}: not an archive file; {', '.join(SUFFIXES)} can be extracted")
 
     stamp = folder / f"{STAMP}{archive.name}.json"
+    # The archive itself is not read again only to see that nothing has changed.
     status = archive.stat()
     identity = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,9 +75,11 @@ def _extract_checked(archive: Path, folder: Path, stamp: Path) -> None:
             sizes = _checked_sizes(
                 archive, _zip_members(opened) if is_zip else _tar_members(opened)
             )
+            # What an earlier, interrupted call has written is replaced, so it counts as room.
             needed = sum(size - size_of(folder / name) for name, size in sizes.items())
             check_space(folder / archive.name, needed)
 
+            # From here on the folder is incomplete until a new stamp says otherwise.
             stamp.unlink(missing_ok=True)
             # A second check by tarfile itself; Pythons before 3.11.4 have none. Zips ignore it.
             opened.extraction_filter = getattr(tarfile, "data_filter", None)
@@ -105,6 +108,7 @@ def _checked_sizes(archive: Path, members: Iterable[Member]) -> dict[str, int]:
 
 def _stays_inside(name: str) -> bool:
     """Whether a member lies below the folder that it is extracted to, on any system."""
+    # Zips from Windows: a drive's letter, backslashes. Python cuts a zip's name at a zero byte.
     path = PurePosixPath(name)
     leaves = path.is_absolute() or ".." in path.parts
     is_drive_or_backslash = re.search(r"^[A-Za-z]:|[\\\0]", name)
@@ -131,7 +135,8 @@ def _tar_members(opened: tarfile.TarFile) -> Iterator[Member]:
 
 def _zip_members(opened: zipfile.ZipFile) -> Iterator[Member]:
     for info in opened.infolist():
-        mode = stat.S_IFMT(info.external_attr >> 16)  # 0 where the writer knew none
+        # The upper half holds Unix's mode: 0 where the writer knew none.
+        mode = stat.S_IFMT(info.external_attr >> 16)
         is_regular = mode in (0, stat.S_IFREG, stat.S_IFDIR)
         is_encrypted = info.flag_bits & ENCRYPTED
         # orig_filename: the name as it is in the archive, before Python mends it.

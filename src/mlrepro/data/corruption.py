@@ -66,11 +66,13 @@ def write_observed(manifest: Manifest, corruption: Corruption, folder: Path) -> 
     if ignored:
         print(f"{ignored} ignored labels count as negative in the corruption")
 
+    # One draw serves both: without its negatives it is what a draw of positives alone gives.
     for_iu = corruption.model_copy(update={"negatives": corruption.negatives or 1})
     iu = np.concatenate([observe(labels[rows], for_iu) for rows in rows_by_part])
     observed = iu if corruption.negatives else np.maximum(iu, 0)
     rows = np.concatenate(rows_by_part).astype(np.int64)
 
+    # numpy gives the members of the file the year 1980, so that the bytes do not change.
     buffer = io.BytesIO()
     np.savez_compressed(buffer, rows=rows, observed=observed, iu=iu)
     folder.mkdir(parents=True, exist_ok=True)

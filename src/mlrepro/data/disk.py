@@ -51,8 +51,10 @@ def _too_little(path: Path, problem: str, needed: int, free: int) -> str:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on an existing file or folder; a killed process lets go of it."""
+    # Read-only, so that a folder can be locked, too.
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        # Without waiting first: a user should hear why nothing happens.
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -22,6 +22,7 @@ def download(settings: DataSettings, folder: Path) -> None:
     above `rejected_limit`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # A data set that is used in place: nothing to fetch, but the stage needs its output.
     if settings.folder:
         if not settings.folder.is_dir():
             raise InputError(
@@ -30,6 +31,7 @@ def download(settings: DataSettings, folder: Path) -> None:
         write_json(folder / "archives.json", {"folder": settings.folder.as_posix()})
         return
 
+    # archives.json is written last: where it is, everything has arrived.
     listed = [_fetch_archive(archive, folder / "archives") for archive in settings.archives]
     layout = format_of(settings)
     if layout.picture_urls is not None:
@@ -50,11 +52,13 @@ def _fetch_archive(archive: Archive, folder: Path) -> dict:
 
 
 def _download_pictures(settings: DataSettings, layout: Format, folder: Path) -> dict:
+    # Which pictures there are stands in the tables, which have arrived by now.
     pictures = folder / "pictures"
     listed, _ = formats.read(settings, pictures)
     urls = layout.picture_urls(settings, listed["image"].tolist())
 
     failed = fetch_pictures(urls, pictures, problem_of)
+    # Written before the share is judged, so that a user can look at all of them.
     write_json(folder / "failed.json", failed)
     report_rejected(
         failed, len(urls), settings.rejected_limit, pictures, "Run again to try them again"

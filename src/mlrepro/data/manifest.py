@@ -22,6 +22,7 @@ OBSERVED = "observed.npz"
 
 TEXT = pyarrow.string()
 INDICES = pyarrow.list_(pyarrow.int32())
+# The columns of every manifest; some have `negatives`, too.
 SCHEMA = pyarrow.schema(
     {
         "image": TEXT,
@@ -80,6 +81,7 @@ class Manifest:
         columns = self.frame.filter(["labels", "ignored", "negatives"]).iloc[rows]
         matrix = np.zeros((len(columns), len(self.classes)), np.int8)
 
+        # From the weakest to the strongest: a class that is both positive and ignored is positive.
         if "negatives" in columns:
             matrix[columns["negatives"].notna()] = -1
             matrix[pairs(columns["negatives"])] = 0
@@ -124,6 +126,7 @@ def write_manifest(
     if "negatives" in frame:
         schema = schema.append(pyarrow.field("negatives", INDICES))
     columns = {name: frame[name] for name in schema.names}
+    # In one chunk, since those of the input could show in the file's bytes.
     table = pyarrow.Table.from_pydict(columns, schema).combine_chunks()
     sink = pyarrow.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")
@@ -141,6 +144,7 @@ def read_manifest(folder: Path) -> Manifest:
     manifest = _read(folder / MANIFEST, "prepare")
     classes = _read(folder / CLASSES, "prepare")
     summary = _read(folder / SUMMARY, "prepare")
+    # Of the bytes that were read: another process may replace the files meanwhile.
     digest = hashlib.sha256(manifest + classes).hexdigest()
 
     try:
@@ -154,6 +158,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"run `dvc repro -f` on the prepare stage of {folder.name}"
         ) from None
 
+    # An absolute root replaces the folder. normpath only tidies up: links are not followed.
     root = Path(os.path.normpath(folder / summary["pictures"]))
     return Manifest(frame, classes, root, summary, digest, folder)
 
@@ -171,6 +176,7 @@ def load_observed(
     Returns manifest row numbers, (n,) int64, and labels in {-1, 0, 1}, (n, classes) int8; 0 is
     unobserved.
     """
+    # For its message where the file is missing: numpy's names neither the stage nor the remedy.
     path = Path(folder) / OBSERVED
     _read(path, "corrupt")
     with np.load(path) as arrays:

@@ -56,6 +56,7 @@ def _check_all(images: list[str], root: Path) -> list[Checked]:
     def check_chunk(chunk: list[str]) -> list[Checked]:
         return [check_picture(root / image) for image in chunk]
 
+    # Threads suffice, as the decoders let go of Python's lock; in chunks, a task costs less.
     chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         checked = tqdm(
@@ -72,6 +73,7 @@ def check_picture(path: Path) -> Checked:
     """Decode one file, to its end."""
     if not path.is_file():
         return Checked(problem="missing")
+    # What an interrupted copy leaves behind.
     size = path.stat().st_size
     if not size:
         return Checked(problem="empty file")
@@ -79,6 +81,7 @@ def check_picture(path: Path) -> Checked:
     try:
         with Image.open(path) as image:
             width, height = image.size
+            # Some TIFFs: a conversion to 8 bits would clip them.
             if image.mode == "F":
                 return Checked(problem="floating-point pixels, whose range is not known")
             # A JPEG is read to its end, but transformed at an eighth of its size.

@@ -39,11 +39,13 @@ def prepare(settings: DataSettings, folder: Path) -> Manifest:
     if not settings.folder:
         _unpack(settings, layout, folder, root)
 
+    # What the data set says it has. Up to here, no picture was opened.
     listed, classes = formats.read(settings, root)
     if settings.hold_out:
         listed = _held_out(listed, settings.hold_out)
     listed = layout.settle_labels(settings, listed)
 
+    # What of it can be used.
     used, rejected = _usable(settings, layout, listed, root)
     _check_splits(settings, layout, listed, used, folder.name)
 
@@ -86,6 +88,7 @@ def _held_out(table: pandas.DataFrame, settings: HoldOut) -> pandas.DataFrame:
             f"remove `hold_out`, or the split `{settings.split}` from `splits`"
         )
 
+    # Positions among the training rows, as Cole et al. 2021 draw them.
     train = np.flatnonzero(table["split"] == "train")
     kept, held = hold_out(len(train), settings.fraction, settings.seed)
     splits = table["split"].to_numpy(object, copy=True)
@@ -99,6 +102,7 @@ def _held_out(table: pandas.DataFrame, settings: HoldOut) -> pandas.DataFrame:
             f"hold_out.train: {settings.train} of {len(kept)} rows cannot be kept; "
             "give fewer, or leave it out"
         )
+    # Drawn from the rows that are kept, so that what is held out stays the same for every size.
     shuffled = np.random.RandomState(settings.seed).permutation(kept)
     left_out = train[shuffled[settings.train :]]
     return table.drop(index=left_out).reset_index(drop=True)

@@ -28,6 +28,7 @@ def summarise(listed: pandas.DataFrame, used: pandas.DataFrame, classes: list[st
         expected = int((listed["split"] == split).sum())
         splits[split] = _counts(rows, expected, classes)
 
+        # A class that cannot be learnt, or whose average precision is not defined.
         pictures = splits[split]["labels"]
         without = [name for name in classes if not pictures[name]]
         if without:
@@ -76,4 +77,5 @@ def _count_ignored(rows: pandas.DataFrame, classes: list[str]) -> int:
 def _tells_objects_apart(rows: pandas.DataFrame) -> bool:
     if "instances" not in rows:
         return False
+    # Unknown of one picture, the counts would be too low; listed of none, the source has none.
     return bool(rows["instances"].notna().all()) and any(rows["instances"])

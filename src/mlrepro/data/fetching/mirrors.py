@@ -40,7 +40,7 @@ def fetch(
     measured = None
     mirror = PRESENT
 
-    # Looked at first without the lock, since the folder may be a read-only one.
+    # Looked at first without the lock: the folder may be a read-only one that others share.
     if not target.exists():
         with _sole_writer_of(target):
             if not target.exists():  # no other process was faster
@@ -48,6 +48,7 @@ def fetch(
     if measured is None:
         measured = _measure_present(name, target, expected)
 
+    # So that a user can write it down, and the next machine gets the same file or an error.
     if not expected.has_checksum:
         print(
             f"warning: {name} has no checksum in the settings and was accepted unchecked; "
@@ -89,6 +90,7 @@ def _fetch_from_mirrors(
         try:
             measured = _fetch_from(url, part)
         except MirrorError as error:
+            # Said at once: the next mirror may take hours.
             print(f"{name}: {url}: {error}", file=sys.stderr)
             failures.append(f"\n  {url}: {error}")
             continue
@@ -129,6 +131,7 @@ def _copy(url: str, part: PartialFile) -> dict:
 def _local_path(url: str) -> Path:
     if "://" not in url:
         return Path(url).expanduser()
+    # file://localhost/path and file:///path are the same; %20 stands for a space.
     _, _, path = url.partition("://")
     return Path(url2pathname(path.removeprefix("localhost"))).expanduser()
 

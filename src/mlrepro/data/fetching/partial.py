@@ -15,6 +15,7 @@ from tqdm import tqdm
 from mlrepro.data.disk import check_space, disk_error, read_note, size_of
 from mlrepro.data.fetching.web import BrokenError, MirrorError, chunks
 
+# How a page begins that is sent instead of a file, whatever its server says of the type.
 HTML_STARTS = (b"<!doctype html", b"<html")
 
 
@@ -97,6 +98,7 @@ class PartialFile:
         if offset == 0 and head.lstrip()[:14].lower().startswith(HTML_STARTS):
             raise MirrorError("an HTML page instead of the file")
 
+        # Known before the first byte is written: that it is another file, or does not fit.
         total = identity["size"] or self.expected.size
         if self.expected.size and total != self.expected.size:
             raise MirrorError(f"size {total}, expected {self.expected.size}")
@@ -107,6 +109,7 @@ class PartialFile:
         except OSError as error:  # of the disk: `chunks` makes those of the network BrokenErrors
             raise disk_error(self.path, self._missing(total), error) from error
 
+        # A server may close a connection early as if that were the end.
         if self.size < (total or 1):
             raise BrokenError(
                 f"the connection closed after {self.size} of {total or 'unknown'} bytes"
@@ -127,12 +130,14 @@ class PartialFile:
             if offset == 0:
                 self.note.write_text(json.dumps(identity))
 
+            # What lies beyond the offset is not trusted: a complete part gives up its last byte.
             file.seek(offset)
             file.truncate()
             for chunk in content:
                 file.write(chunk)
                 file.flush()  # a kill loses nothing that has arrived
                 progress.update(len(chunk))
+            # On the disk before it gets its name: a power cut leaves no empty file that counts.
             os.fsync(file.fileno())
 
     def _verify(self, resumed: bool) -> dict:

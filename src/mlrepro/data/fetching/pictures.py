@@ -24,6 +24,7 @@ def fetch_pictures(urls: Mapping[str, str], folder: Path, problem_of: ProblemOf)
 
     Raises InputError for a disk that is, or by the size of the first ones will be, too small.
     """
+    # What an earlier call has fetched is whole: it has its name.
     missing = [name for name in urls if size_of(folder / name) == 0]
     folder.mkdir(parents=True, exist_ok=True)
     progress = tqdm(desc="pictures", total=len(urls), initial=len(urls) - len(missing))
@@ -50,6 +51,7 @@ def _fetch_missing(
 
     failed = []
     received = 0  # bytes
+    # In slices, since an interruption waits for everything that is queued.
     for start in range(0, len(missing), SLICE):
         names = missing[start : start + SLICE]
         for name, reason in zip(names, pool.map(fetch_one, names), strict=True):
@@ -58,6 +60,7 @@ def _fetch_missing(
             received += size_of(folder / name)
             progress.update()
 
+        # Nobody says how large the pictures are: those that came so far have to tell.
         tried = start + len(names)
         expected = received * (len(missing) - tried) // tried  # bytes
         progress.set_postfix_str(f"about {expected / 1e9:.1f} GB to come")
@@ -80,10 +83,12 @@ def _fetch_picture(url: str, target: Path, problem_of: ProblemOf) -> str | None:
         except web.MirrorError as error:
             return str(error)
 
+        # Decoded before it gets its name: a server may send anything, with any status.
         part.write_bytes(content)
         reason = problem_of(part)
         if reason is None:
             os.replace(part, target)
             return None
-        part.unlink()  # cut short, perhaps: a server that does not say the length breaks silently
+        # It may have been cut short: where the length is not said, nobody notices. Ask again.
+        part.unlink()
     return reason

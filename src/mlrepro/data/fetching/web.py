@@ -36,6 +36,7 @@ def request(url: str, offset: int = 0) -> HTTPResponse | HTTPError:
     A server may answer with the whole file (200) instead of the rest (206), or that the range is
     wrong (416, also returned). Every other status is a MirrorError.
     """
+    # identity: a file that is compressed on its way could be neither resumed nor measured.
     headers = {"User-Agent": "mlrepro", "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
@@ -45,6 +46,7 @@ def request(url: str, offset: int = 0) -> HTTPResponse | HTTPError:
         if error.code == WRONG_RANGE and offset:
             return error
         error.close()
+        # A server that is overloaded or restarts says so; any other refusal will stay one.
         may_pass = error.code in ASK_AGAIN or error.code >= 500
         kind = BrokenError if may_pass else MirrorError
         raise kind(f"HTTP {error.code} {error.reason}") from error
@@ -57,6 +59,7 @@ def identity(response: HTTPResponse | HTTPError, offset: int) -> dict:
 
     Each is None where the server does not say it.
     """
+    # Only status 200 is the whole file, so that its length is the file's.
     size = response.length if response.status == 200 else None
     content_range = response.headers.get("Content-Range", "")
     if said := re.fullmatch(rf"bytes {offset}-\d+/(\d+)", content_range):
@@ -77,6 +80,7 @@ def starts_at(response: HTTPResponse | HTTPError, offset: int) -> int:
         offset = 0
     elif not (offset and response.status == 206):
         raise MirrorError(f"HTTP {response.status} {response.reason}")
+    # A login or an error page that is sent with status 200, as file hosters do.
     if response.headers.get_content_type() in HTML:
         raise MirrorError("an HTML page instead of the file")
     return offset

@@ -25,6 +25,7 @@ def read(settings: Any, root: Path) -> tuple[pandas.DataFrame, list[str]]:
     pictures, classes = format_of(settings).read(settings, Path(root))
     table = as_table(pictures)
 
+    # A picture that is trained on and tested on would make every number too good.
     repeated = table[table["image"].duplicated(keep=False)]
     if len(repeated):
         image = repeated["image"].iloc[0]

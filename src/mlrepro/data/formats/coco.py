@@ -27,6 +27,7 @@ def read(settings: CocoData, root: Path) -> Listing:
         categories = _categories(instances, settings.class_order)
         names = [instances.cats[key]["name"] for key in categories]
 
+        # Compared by name: other ids of the same classes do no harm.
         if classes is not None and names != classes:
             raise InputError(
                 f"{path}: other categories than in the files before it; all splits of a "
@@ -52,6 +53,7 @@ def _pictures_of_part(
     objects = _objects(instances, path, categories)
     captions = _captions(root, part, instances)
 
+    # Which pictures count depends on the paper: COCO has some without any object.
     kept = {key for key in objects if objects[key] or settings.unannotated == "keep"}
     if settings.uncaptioned == "drop":
         kept &= captions.keys()

@@ -43,6 +43,7 @@ def read(settings: CsvData, root: Path) -> Listing:
     if settings.unlabelled:
         rows += _unlabelled_rows(settings, root / settings.unlabelled)
 
+    # The classes are known only when all rows are, unless the settings list them.
     names = [_label_names(settings, row) for row in rows]
     classes = settings.classes or sort_names({name for of_row in names for name in of_row})
     pictures = _pictures(settings, rows, names, classes)
@@ -77,6 +78,7 @@ def _pictures(
             if name not in class_index:
                 raise InputError(f"{row.where}: unknown class {name!r}; {nearest(name, classes)}")
 
+        # "./a.jpg" and "a.jpg" are one picture: compared as paths below the root.
         name = row.fields[settings.image_column].strip()
         image = picture_path(settings.pictures or ".", name, row.where)
         if image in first_rows:
@@ -116,6 +118,7 @@ def _unlabelled_rows(settings: CsvData, path: Path) -> list[Row]:
 def _read_rows(settings: CsvData, path: Path, column_keys: Sequence[str]) -> list[Row]:
     """Every row of a table that has the named columns; quoted fields hold commas and line ends."""
     text = read_text(path, "mend `table` or `unlabelled`, which are below the data set's folder")
+    # Line ends within quotes stay as they are (newline=""), and stray quotes are errors (strict).
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -133,6 +136,7 @@ def _read_rows(settings: CsvData, path: Path, column_keys: Sequence[str]) -> lis
                 f"{path}: no column {column!r}, or more than one: mend the header or `{key}`; "
                 f"{nearest(column, header)}"
             )
+    # A comma in a field without quotes would move all later fields.
     for line, fields in numbered:
         if len(fields) != len(header):
             raise InputError(

@@ -90,6 +90,7 @@ def _attributes(path: Path, images: list[str], count: int) -> np.ndarray:
     expected_attributes = np.tile(np.arange(1, count + 1), len(numbers))
     expected = np.stack([expected_pictures, expected_attributes], axis=1)
 
+    # As far as both go: the first line that is not as expected says more than their number.
     both = min(len(lines), len(expected))
     misplaced = (lines[:both, :2] != expected[:both]).any(axis=1)
     not_a_flag = ~np.isin(lines[:both, 2], (0, 1))

@@ -34,6 +34,7 @@ DIGIT_SIZES = (16, 37)  # pixels, height of a digit: from, below
 PLACES = 12  # drawn for a digit; it goes where it covers least of those before it
 LEAN = 15  # degrees, at most, to either side
 INK = 160  # the grey value of a stroke, of 255, from which on it hides the ground
+SMOOTH = Image.Resampling.BICUBIC
 QUALITY = 90  # of the JPEG files
 
 
@@ -81,6 +82,7 @@ def _handwriting(path: Path, seed: int) -> dict[str, tuple[np.ndarray, np.ndarra
             f"{path}: not scikit-learn's table of digits ({error}); list it under `archives`"
         ) from None
 
+    # Divided before anything is drawn: no handwriting that is trained on is ever tested on.
     table = table[np.random.RandomState(seed).permutation(len(table))]
     cumulated = np.cumsum(list(SHARES.values()))
     ends = np.round(cumulated * len(table)).astype(int)
@@ -100,6 +102,7 @@ def _draw_labels(random: np.random.RandomState) -> list[int]:
     shares = zipf / zipf.sum()
     labels = random.choice(BY_FREQUENCY, size=count, replace=False, p=shares).tolist()
 
+    # Labels that come together, as a knife and a fork do on photographs.
     partner = PARTNERS.get(labels[0])
     has_room = count > 1 and partner is not None and partner not in labels
     if has_room and random.rand() < PARTNER_SHARE:
@@ -119,6 +122,7 @@ def _compose(digits: list[np.ndarray], random: np.random.RandomState) -> Image.I
         area = _free_area(covered, side, random)
         covered[area] = True
 
+        # Dark on light or light on dark, of any hue.
         if ground_is_light:
             colour = random.randint(0, 110, 3)
         else:
@@ -130,18 +134,20 @@ def _compose(digits: list[np.ndarray], random: np.random.RandomState) -> Image.I
 
 def _opacity(digit: np.ndarray, side: int, random: np.random.RandomState) -> np.ndarray:
     """(side, side, 1) in 0..1: the digit's strokes, enlarged and leaning."""
+    angle = random.uniform(-LEAN, LEAN)
     grey = Image.fromarray((digit * 255).astype(np.uint8))
-    stroke = grey.resize((side, side), Image.Resampling.BICUBIC)
-    stroke = stroke.rotate(random.uniform(-LEAN, LEAN), Image.Resampling.BICUBIC)
-    return np.clip(np.asarray(stroke, np.float64) / INK, 0, 1)[..., None]
+    strokes = grey.resize((side, side), SMOOTH).rotate(angle, SMOOTH)
+
+    opacity = np.asarray(strokes, np.float64) / INK
+    return np.clip(opacity, 0, 1)[..., None]
 
 
 def _free_area(
     covered: np.ndarray, side: int, random: np.random.RandomState
 ) -> tuple[slice, slice]:
     """The square, of some at random places, that covers least of what is there already."""
-    places = random.randint(0, SIZE - side + 1, size=(PLACES, 2)).tolist()
-    areas = [(slice(y, y + side), slice(x, x + side)) for x, y in places]
+    places = random.randint(0, SIZE - side + 1, size=(PLACES, 2))
+    areas = [(slice(y, y + side), slice(x, x + side)) for x, y in places.tolist()]
     return min(areas, key=lambda area: covered[area].sum())
 
 
@@ -150,7 +156,9 @@ def _ground(random: np.random.RandomState) -> np.ndarray:
     brightness = random.choice([60, 195])
     colours = brightness + random.randint(-40, 41, (5, 5, 3))
     coarse = Image.fromarray(np.clip(colours, 0, 255).astype(np.uint8))
-    smooth = coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    smooth = coarse.resize((SIZE, SIZE), SMOOTH)
+
+    # The same grain for the three colours.
     grain = random.normal(0, 10, (SIZE, SIZE, 1))
     return np.asarray(smooth, np.float64) + grain
 

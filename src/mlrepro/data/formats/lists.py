@@ -56,6 +56,7 @@ def _pictures_of_list(
                 f"{where}: {label!r} is not in `classes`; {nearest(label, content.classes)}"
             )
 
+        # Lists with a label an object repeat it: a picture has it once, `instances` counts them.
         objects = [class_index[label] for label in labels]
         pictures.append(
             ListedPicture(

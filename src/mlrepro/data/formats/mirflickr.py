@@ -25,6 +25,7 @@ def read(settings: MirflickrData, root: Path) -> Listing:
         numbers = _picture_numbers(root / settings.annotations / f"{name}_r1.txt")
         labels[numbers - 1, column] = True
 
+    # The study does not say which pictures it used: ours are drawn, and the same every time.
     shuffled = np.random.RandomState(settings.seed).permutation(TOTAL)
     drawn = np.sort(shuffled[: settings.pictures])
     _, test = hold_out(len(drawn), settings.test_fraction, settings.seed)

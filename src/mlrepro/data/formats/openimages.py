@@ -83,6 +83,7 @@ def _verified(path: Path, classes: list[str]) -> tuple[dict[str, list[int]], dic
     table = table.sort_values(["ImageID", "class", "Confidence"])
     table = table.drop_duplicates(["ImageID", "class"], keep="last")
 
+    # Sorted by picture above, so that both are in the order of the ids.
     present, absent = {}, {}
     columns = [table[name].tolist() for name in ("ImageID", "class", "Confidence")]
     for key, label, confidence in zip(*columns, strict=True):
@@ -97,6 +98,7 @@ def _verified(path: Path, classes: list[str]) -> tuple[dict[str, list[int]], dic
 def _read_table(path: Path, classes: list[str]) -> pandas.DataFrame:
     """The rows of a table that are of our classes."""
     try:
+        # In chunks, of which only the rows of our classes are kept: a table has gigabytes.
         chunks = pandas.read_csv(path, usecols=list(KINDS), dtype=KINDS, chunksize=CHUNK)
         table = pandas.concat([chunk[chunk["LabelName"].isin(classes)] for chunk in chunks])
     except (OSError, ValueError) as error:

@@ -17,6 +17,7 @@ def fetched_folder(settings: Any, root: Path) -> Path:
 
 def picture_path(folder: str, name: str, where: str) -> str:
     """Path of a picture below the root; InputError, which starts with `where`, if it leaves it."""
+    # A manifest's paths are posix paths, whatever system it is made on.
     image = posixpath.normpath(posixpath.join(folder, name))
     leaves_the_root = image.startswith(("/", "../"))
     if not name or leaves_the_root:
@@ -40,6 +41,7 @@ def read_text(path: Path, remedy: str) -> str:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {remedy}") from None
     except UnicodeDecodeError as error:
+        # Where to look: an editor shows lines, not bytes.
         line = content[: error.start].count(b"\n") + 1
         raise InputError(
             f"{path}, line {line}: not UTF-8 ({error.reason}); save the file as UTF-8"

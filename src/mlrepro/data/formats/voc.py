@@ -96,6 +96,7 @@ def _objects(settings: VocData, root: Path, image: str, rule: str) -> list[int] 
     except (OSError, ElementTree.ParseError):
         return None
 
+    # Objects of other classes are passed over; parts, such as heads, are no objects of their own.
     indices = []
     for described in annotation.iterfind("object"):
         is_difficult = described.findtext("difficult") == "1"
@@ -133,6 +134,7 @@ def _class_list(lists: Path, name: str, part: str) -> dict[str, int]:
 
 
 def _remedy_of_absent_list(lists: Path, name: str, part: str) -> str:
+    # Either the class is misspelt, or nothing of this set is there.
     suffix = f"_{part}.txt"
     known = [path.name.removesuffix(suffix) for path in lists.glob(f"*{suffix}")]
     if known:
