@@ -18,7 +18,7 @@ import numpy as np
 import pandas
 from tqdm import tqdm
 
-from mlrepro.data.archives import fetch
+from mlrepro.data.fetching.mirrors import fetch
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256, write_bytes
