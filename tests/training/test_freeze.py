@@ -11,7 +11,7 @@ from torch import nn
 
 from mlrepro.config import Run
 from mlrepro.errors import InputError
-from mlrepro.losses import BatchLoss
+from mlrepro.losses.base import BatchLoss
 from mlrepro.losses.binary import bce
 from mlrepro.models.backbones import Backbone
 from mlrepro.models.classifier import Classifier, create_classifier

@@ -18,7 +18,8 @@ from test_resume import OFF, results, start, wait_for_checkpoint
 from mlrepro.config import LossSettings, Run, load_run
 from mlrepro.data.manifest import load_observed, read_manifest
 from mlrepro.errors import InputError
-from mlrepro.losses import Loss, create_loss
+from mlrepro.losses import create_loss
+from mlrepro.losses.base import Loss
 from mlrepro.models.heads import create_head
 from mlrepro.results import read_record
 from mlrepro.training import run as training

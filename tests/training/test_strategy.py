@@ -17,9 +17,9 @@ from torch import nn
 
 from mlrepro.config import Run, load_run
 from mlrepro.errors import InputError
-from mlrepro.losses import BatchLoss
+from mlrepro.losses.base import BatchLoss
 from mlrepro.losses.binary import bce
-from mlrepro.losses.followups import LargeLoss
+from mlrepro.losses.large_loss import LargeLoss
 from mlrepro.results import read_record
 from mlrepro.training.early_stopping import stopped
 from mlrepro.training.fit import average_of, fit

@@ -34,7 +34,10 @@ class Printed:
 
 @dataclass(frozen=True)
 class Metric:
-    """key: in a record. header: of its column in a table. printed: the papers' names, if any prints it."""
+    """A metric of a record.
+
+    key: in the record. header: of its column in a table. printed: the names papers give it, if any.
+    """
 
     key: str
     header: str
@@ -43,7 +46,10 @@ class Metric:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """The metrics that a page shows side by side. captions_only: shown for runs with captions alone."""
+    """The metrics that a page shows side by side.
+
+    captions_only: shown for runs with captions alone.
+    """
 
     heading: str
     metrics: tuple[Metric, ...]

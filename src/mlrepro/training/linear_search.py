@@ -19,7 +19,7 @@ from mlrepro.config import LossSettings, Optimizer, Run
 from mlrepro.data.images import shuffled_batches
 from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
-from mlrepro.losses.binary import EPSILON
+from mlrepro.losses.numerics import EPSILON
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.models.heads import create_head
 from mlrepro.training.fit import expected_labels
