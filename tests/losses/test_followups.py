@@ -202,11 +202,16 @@ def gr_entry(f, z, soft):
     if z:
         return -np.log((p if z == 1 else 1 - p) + 1e-7)
 
-    # k and v are constants in the gradient.
-    k = 1 / (1 + np.exp(-(GR["w"] * p.real + GR["b"])))
-    v = np.exp(-((p.real - GR["mu"]) ** 2) / (2 * GR["s"] ** 2))
-    as_positive = (1 - (p + 1e-7) ** GR["q2"]) / GR["q2"]
-    as_negative = (1 - (1 - p + 1e-7) ** GR["q3"]) / GR["q3"]
+    # k and v are constants in the gradient: functions of the real part.
+    score = GR["w"] * p.real + GR["b"]
+    k = 1 / (1 + np.exp(-score))
+    distance = p.real - GR["mu"]
+    v = np.exp(-(distance**2) / (2 * GR["s"] ** 2))
+
+    q2 = GR["q2"]
+    q3 = GR["q3"]
+    as_positive = (1 - (p + 1e-7) ** q2) / q2
+    as_negative = (1 - (1 - p + 1e-7) ** q3) / q3
     return v * (k * as_positive + (1 - k) * as_negative)
 
 

@@ -130,9 +130,18 @@ def test_top_k_without_a_threshold_always_predicts_k():
     scores = np.array([[-1.0, -2, -3, -4], [4, 3, 2, 1]])
     labels = np.array([[1, 0, 0, 0], [1, 1, 0, 1]])
     metrics = top_k_metrics(scores, labels, 2)
-    assert (metrics["OP"], metrics["OR"]) == (75.0, 75.0)
-    assert metrics["CP"] == pytest.approx(100 * (1 + 1 / 2 + 0 + 0) / 4)
-    assert metrics["CR"] == pytest.approx(100 * (1 + 1 + 0 + 0) / 4)
+
+    # The first two classes are predicted for both pictures: 3 hits of 4, and of 4 positives.
+    assert metrics["OP"] == 75.0
+    assert metrics["OR"] == 75.0
+
+    # By class: 2 of 2, 1 of 2, and two that are never predicted.
+    precisions = [1, 1 / 2, 0, 0]
+    recalls = [1, 1, 0, 0]
+    assert metrics["CP"] == pytest.approx(100 * sum(precisions) / 4)
+    assert metrics["CR"] == pytest.approx(100 * sum(recalls) / 4)
+
+    # The first picture's scores are below the threshold.
     assert top_k_metrics(scores, labels, 2, threshold=0.0)["OP"] == 100.0
 
 

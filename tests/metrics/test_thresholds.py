@@ -69,6 +69,7 @@ def test_no_threshold_has_a_better_f1(scores, labels):
 def test_released_is_the_argmax_over_scikit_learns_curve(scores, labels):
     for c, threshold in enumerate(tune_thresholds_released(scores, labels)):
         precision, recall, thresholds = precision_recall_curve(labels[:, c], scores[:, c])
+        # 0 / 0 is NaN, which argmax takes for the maximum.
         with np.errstate(invalid="ignore"):
             f1 = 2 * precision * recall / (precision + recall)
         assert threshold == thresholds[np.argmax(f1)]

@@ -24,8 +24,11 @@ def bce_ls(logits: Tensor, targets: Tensor, smoothing: float = 0.1) -> Tensor:
     """
     p = torch.sigmoid(at_least_float32(logits))
     positive = targets == 1
-    losses = (1 - smoothing) * negative_log(torch.where(positive, p, 1 - p))
-    losses = losses + smoothing * negative_log(torch.where(positive, 1 - p, p))
+    # The terms of the label itself, and of the opposite one.
+    right = torch.where(positive, p, 1 - p)
+    wrong = torch.where(positive, 1 - p, p)
+    losses = (1 - smoothing) * negative_log(right)
+    losses = losses + smoothing * negative_log(wrong)
     return torch.where(targets == -1, 0.0, losses).mean()
 
 

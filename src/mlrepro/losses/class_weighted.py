@@ -22,6 +22,7 @@ class WeightedBceLoss(Loss):
         super().__init__()
         positives = (targets == 1).sum(0)
         negatives = (targets == 0).sum(0)
+        # Not persistent: it follows from the targets, and checkpoints need not hold it.
         weight = torch.where(positives > 0, negatives / positives.clamp(min=1), 1.0)
         self.register_buffer("weight", weight, persistent=False)
 

@@ -29,7 +29,10 @@ def em_apl(logits: Tensor, observed: Tensor, soft: Tensor, alpha: float, beta: f
     All (B, C) -> scalar.
     """
     p = torch.sigmoid(at_least_float32(logits))
-    unobserved = torch.where(soft >= 0, beta * soft_bce(p, soft), -alpha * soft_bce(p, p))
+    # The cross-entropy of p against itself is its entropy.
+    entropy = soft_bce(p, p)
+    pseudo_labelled = beta * soft_bce(p, soft)
+    unobserved = torch.where(soft >= 0, pseudo_labelled, -alpha * entropy)
     known = negative_log(torch.where(observed == 1, p, 1 - p))
     return torch.where(observed == 0, unobserved, known).mean()
 

@@ -31,9 +31,12 @@ def gr(  # noqa: PLR0913
         k = torch.sigmoid(w * p + b)
         v = torch.exp(-((p - mu) ** 2) / (2 * s**2))
 
+    # The robust losses of a positive and of a negative, with Box-Cox powers q2 and q3.
     right = p + GR_EPSILON
     wrong = 1 - p + GR_EPSILON
-    unobserved = v * (k * (1 - right**q2) / q2 + (1 - k) * (1 - wrong**q3) / q3)
+    as_positive = k * (1 - right**q2) / q2
+    as_negative = (1 - k) * (1 - wrong**q3) / q3
+    unobserved = v * (as_positive + as_negative)
     known = -torch.log(torch.where(observed == 1, right, wrong))
     return torch.where(observed == 0, unobserved, known).mean()
 

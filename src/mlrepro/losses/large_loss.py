@@ -44,6 +44,7 @@ class LargeLoss(Loss):
         if self.corrected is not None:
             observed_rows = torch.where(self.corrected[rows], 1, observed_rows)
 
+        # Cross-entropy of logits: softplus is -log of a probability.
         as_positive = F.softplus(-logits)
         losses = torch.where(observed_rows == 1, as_positive, F.softplus(logits))
 
@@ -51,6 +52,7 @@ class LargeLoss(Loss):
         if not count:
             return losses.mean()
 
+        # Known entries count as losses of 0, so that only unobserved ones are above the threshold.
         candidates = losses.detach().masked_fill(observed_rows != 0, 0)
         threshold = candidates.flatten().topk(count).values[-1]
         large = (observed_rows == 0) & (candidates >= threshold)

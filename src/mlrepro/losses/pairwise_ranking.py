@@ -14,6 +14,10 @@ def pr(logits: Tensor, observed: Tensor) -> Tensor:
     positives are valid.
     """
     p = torch.sigmoid(at_least_float32(logits))
+    # One row a positive: its margin to every entry of its picture.
     rows, classes = torch.nonzero(observed == 1, as_tuple=True)
-    margins = (1 - p[rows, classes, None] + p[rows]).clamp(min=0)
-    return torch.where(observed[rows] == 1, 0.0, margins).sum() / p.numel()
+    positive = p[rows, classes, None]
+    margins = (1 - positive + p[rows]).clamp(min=0)
+    # Positives are not ranked among themselves.
+    margins = torch.where(observed[rows] == 1, 0.0, margins)
+    return margins.sum() / p.numel()

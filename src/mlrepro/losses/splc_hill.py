@@ -24,6 +24,7 @@ def splc(logits: Tensor, observed: Tensor, correct: bool) -> Tensor:
     Source: Zhang et al. 2021 and their code.
     """
     logits = at_least_float32(logits)
+    # Known negatives (-1) are never taken for positives.
     probable = (observed == 0) & (torch.sigmoid(logits) > SPLC_THRESHOLD)
     positive = (observed == 1) | (correct & probable)
     shifted = torch.where(observed == 1, logits - MARGIN, logits)
@@ -51,7 +52,8 @@ def hill(logits: Tensor, observed: Tensor) -> Tensor:
     """
     logits = at_least_float32(logits)
     p = torch.sigmoid(logits)
-    return torch.where(observed == 1, _focal(logits - MARGIN), (HILL_LAMBDA - p) * p**2).sum()
+    negative = (HILL_LAMBDA - p) * p**2
+    return torch.where(observed == 1, _focal(logits - MARGIN), negative).sum()
 
 
 def _focal(logits: Tensor) -> Tensor:

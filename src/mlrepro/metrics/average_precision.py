@@ -137,6 +137,7 @@ def bootstrap_se(
     ]
     weights = np.stack(draws).astype(np.uint16)
 
+    # A class is sorted once, for all resamples.
     ap = np.full((resamples, classes), np.nan)
     for c in range(classes):
         rows = np.flatnonzero(labels[:, c] != -1)
@@ -157,11 +158,16 @@ def _weighted_exact(scores: np.ndarray, positive: np.ndarray, weights: np.ndarra
     hits = counted.hits[::-1]
     retrieved = counted.retrieved[::-1]
 
+    # How many positives and pictures a resample has down to each positive's score.
     steps = weights[:, positive]
-    weighted_hits = np.cumsum(steps, axis=1, dtype=np.int32).take(hits - 1, axis=1)
-    weighted_retrieved = np.cumsum(weights, axis=1, dtype=np.int32).take(retrieved - 1, axis=1)
+    weighted_hits = np.cumsum(steps, axis=1, dtype=np.int32)
+    weighted_hits = weighted_hits.take(hits - 1, axis=1)
+    weighted_retrieved = np.cumsum(weights, axis=1, dtype=np.int32)
+    weighted_retrieved = weighted_retrieved.take(retrieved - 1, axis=1)
 
-    area = (steps * ratio(weighted_hits, weighted_retrieved)).sum(axis=1)
+    # NaN where a resample drew no positive.
+    precision = ratio(weighted_hits, weighted_retrieved)
+    area = (steps * precision).sum(axis=1)
     total = steps.sum(axis=1)
     return np.divide(area, total, out=np.full(len(total), np.nan), where=total > 0)
 
@@ -223,6 +229,7 @@ def positions(scores: np.ndarray, positive: np.ndarray, ordered: bool = False) -
     counts = np.bincount(cell, minlength=cells)
     counts[occupied] = 0
 
+    # Cells with a positive are set to 0 above: their pictures are sorted, the others counted.
     near = np.flatnonzero(counts.take(cell) == 0)
     beyond = counts.sum() - np.cumsum(counts)[np.sort(occupied)]
     return _sorted_positions(scores[near], positive[near], ordered, beyond)
@@ -235,6 +242,7 @@ def _sorted_positions(
     counted = counts_at_positives(scores, positive)
     retrieved = counted.retrieved + beyond
 
+    # Without ties a positive's rank is the number of pictures down to its score.
     ranks = retrieved[::-1]
     if ordered and counted.tied.any():
         order = np.argsort(-scores, kind="stable")
@@ -252,6 +260,7 @@ def counts_at_positives(scores: np.ndarray, positive: np.ndarray) -> Counts:
     thresholds = np.sort(scores[positive])
     ranked = np.sort(scores)
 
+    # Positions from the low end; the NaN stands behind the highest score, and equals nothing.
     first = np.searchsorted(ranked, thresholds)
     hits = len(thresholds) - np.searchsorted(thresholds, thresholds)
     tied = np.append(ranked, np.nan)[first + 1] == thresholds

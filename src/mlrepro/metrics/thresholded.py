@@ -86,6 +86,7 @@ def best_classes(scores: np.ndarray, k: int) -> np.ndarray:
     if not 1 <= k <= scores.shape[1]:
         raise ValueError(f"k is {k}; it may be 1 to {scores.shape[1]}, the number of classes")
 
+    # A partition costs less than a sort.
     kth_best = np.partition(scores, -k, axis=1)[:, -k, None]
     best = scores >= kth_best
 
@@ -126,6 +127,7 @@ def _count(
 
 
 def _overall_and_per_class(of_classes: Counts) -> dict[str, float]:
+    # Overall: of all decisions together. Per class: the mean of the classes' quotients.
     hits, retrieved, positives = of_classes
     overall_precision = 100 * float(ratio(hits.sum(), retrieved.sum()))
     overall_recall = 100 * float(ratio(hits.sum(), positives.sum()))

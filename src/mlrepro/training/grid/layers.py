@@ -16,6 +16,7 @@ class StackedLayers:
     """
 
     def __init__(self, layer: nn.Linear, lr: Tensor):
+        # Columns are class by class, and in a class member by member.
         self.lr = lr
         weight = layer.weight.detach().to(lr.device).T[..., None] / lr
         bias = layer.bias.detach().to(lr.device)[:, None] / lr

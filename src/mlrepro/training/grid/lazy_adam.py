@@ -45,6 +45,7 @@ class LazyAdam:
         seen = self.seen[rows][..., None]
         missed = steps[..., None] - 1 - seen
 
+        # The moves that the row missed, and the decay of its moments meanwhile.
         value = value - self.lr * self._missed_moves(first, second, seen, missed) * first
         self.read_state = (
             steps,
@@ -60,12 +61,14 @@ class LazyAdam:
         It is the sum over the missed steps of mean / (root * sqrt(second) + eps), where mean and
         root are Adam's decays with their corrections of the bias.
         """
+        # By lag, from 1 to LAG steps after the state's: decay of a moment over its bias then.
         mean = self.mean_decay / (1 - BETA1**seen * self.mean_decay)
         root = self.square_decay / (1 - BETA2**seen * self.square_decay)
         mean = (mean * (self.lags <= missed)).float()  # (S, B, lags)
         root = root.sqrt().float()
         size = second.sqrt().flatten(2)[:, :, None]  # (S, B, 1, C * R)
 
+        # A step at a time: all lags of all rows of a chunk would take too much memory.
         moves = []
         for step_mean, step_root, step_size in zip(mean, root, size, strict=True):
             inverse = (step_root[..., None] * step_size).add_(ADAM_EPSILON).reciprocal_()
@@ -78,9 +81,12 @@ class LazyAdam:
         first = torch.lerp(first, gradient, 1 - BETA1)
         second = BETA2 * second + (1 - BETA2) * gradient**2
 
-        mean = (1 - BETA1**steps)[..., None, None].float()
-        root = (1 - BETA2**steps)[..., None, None].sqrt().float()
-        value = value - self.lr / mean * first / (second.sqrt() / root + ADAM_EPSILON)
+        # Adam's correction of the moments' bias towards their start at 0.
+        mean_bias = (1 - BETA1**steps)[..., None, None]
+        square_bias = (1 - BETA2**steps)[..., None, None]
+        step_size = self.lr / mean_bias.float()
+        root = second.sqrt() / square_bias.sqrt().float()
+        value = value - step_size * first / (root + ADAM_EPSILON)
 
         self.state[rows] = torch.stack([value, first, second], 2)
         self.seen[rows] = steps.expand(rows.shape)

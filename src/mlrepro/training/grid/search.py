@@ -53,6 +53,7 @@ def search(members: list[Member], data: GridData) -> list[Outcome]:
         for split in ("val", "test")
     }
 
+    # The stacks write into their outcomes, which no other stack has.
     def train(stack: list[Outcome]) -> None:
         train_stack(stack, layers[stack[0].seed], data, scored)
 
@@ -70,14 +71,15 @@ def search(members: list[Member], data: GridData) -> list[Outcome]:
 
 
 def _check(run: Run) -> None:
+    # A run is known if nothing but required and free settings differs from the defaults.
     required = {name for name, field in Run.model_fields.items() if field.is_required()}
     known = {name: getattr(run, name) for name in required | FREE_SETTINGS}
     known["optimizer"] = Optimizer(lr=run.optimizer.lr)
     if run.head != "linear" or run != Run(**known):
         raise InputError(
             f"{run.run_id}: the search trains linear layers on features, by adam with a constant "
-            "lr, to the last epoch, under the corrected protocol and with no further setting; train "
-            "this run with its train stage"
+            "lr, to the last epoch, under the corrected protocol and with no further setting; "
+            "train this run with its train stage"
         )
 
 
@@ -100,7 +102,7 @@ def _divide(outcomes: list[Outcome], data: GridData) -> list[list[Outcome]]:
     stacks = []
     for group in groups.values():
         group.sort(key=estimates)  # Stack wants them last
-        # Parts of about equal length keep all threads busy.
+        # Parts of about equal length keep all threads busy: not full ones and a short last one.
         size = math.ceil(len(group) / math.ceil(len(group) / most))
         stacks += [group[start : start + size] for start in range(0, len(group), size)]
 
@@ -140,6 +142,7 @@ def train_stack(
     for outcome in outcomes:
         outcome.seconds = (time.perf_counter() - start) / len(outcomes)
 
+    # A member that diverged at once has no weights to score.
     for selection in SELECTIONS:
         trained = [outcome for outcome in outcomes if outcome.weights(selection)]
         weights = [outcome.weights(selection) for outcome in trained]

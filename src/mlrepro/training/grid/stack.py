@@ -71,6 +71,7 @@ class Stack:
             iu_negative=targets.get("iu", absent) == -1,
         )
 
+        # Every member gets a place in the tables; those without terms have zeros there.
         terms = [create_grid_terms(run.loss, data.classes) for run in runs]
         counts = [expected_positives(run, data.labels, data.rows["val"]) for run in runs]
         self.tabulated = TabulatedLosses(terms, counts, states, self.batch_size)
@@ -85,6 +86,7 @@ class Stack:
             if terms[member] is None:
                 self.separate.append(SeparateLoss(member, loss, read))
 
+        # ROLE's label estimates of all its members in one array.
         self.estimated = self.tabulated.estimated
         self.estimating_losses = losses[self.members - self.estimated :]
         if self.estimated:
@@ -121,6 +123,7 @@ class Stack:
         estimates = self.estimates.read(positions) if self.estimated else [None] * len(batches)
         estimate_gradients = []
 
+        # Each batch sees the weights that the one before it made.
         for step, batch in enumerate(batches):
             logits = self.layers.forward(batch)
             gradient = self.tabulated.differentiate(
@@ -133,6 +136,7 @@ class Stack:
                 separate_values += self._differentiate_separate(logits, positions[step], gradient)
             self.layers.update(transposed[step], gradient)
 
+        # An epoch shows a row once, so that its label estimates are not read again in this chunk.
         if self.estimated:
             self.estimates.update(positions, torch.stack(estimate_gradients))
         return separate_values + self.tabulated.values(p, positive, negative)
@@ -148,6 +152,7 @@ class Stack:
     ) -> Tensor:
         """Puts the gradients of `separate` losses in theirs, and returns their values (M,)."""
         columns = [separate.member for separate in self.separate]
+        # Copies, which are leaves of the graph: the logits themselves have no gradient.
         inputs = [logits[..., member].clone().requires_grad_() for member in columns]
         losses = [
             separate.loss(own_logits, separate.targets[positions], positions)

@@ -28,6 +28,7 @@ class TabulatedLosses:
         classes = states.shape[1]
         self.entries = batch_size * classes  # of a batch, whose mean the losses are
 
+        # The second columns come in the members' order, so that `differentiate` can swap halves.
         self.members = len(terms)
         with_estimates = [i for i, t in enumerate(terms) if t is not None and t.cross_weight]
         self.estimated = len(with_estimates)
@@ -70,26 +71,37 @@ class TabulatedLosses:
         inputs = logits if estimates is None else torch.cat([logits, estimates], 2)
         torch.sigmoid(inputs, out=p)
 
-        if self.estimated:  # classifier and label estimator are each other's soft targets
+        # Classifier and label estimator are each other's soft targets: swapped, their columns are
+        # the labels, which are constants in the gradient.
+        if self.estimated:
             pairs = slice(-2 * self.estimated, None)
             soft = p[..., pairs].roll(self.estimated, 2)
             weight = self.cross_weight / self.entries
             positive[..., pairs].add_(soft, alpha=weight)
             negative[..., pairs].add_(1 - soft, alpha=weight)
 
+        # By the probability first: -a / (p + eps) + b / (1 - p + eps).
         absent = 1 - p
         gradient = (negative / (absent + EPSILON)).addcdiv_(positive, p + EPSILON, value=-1)
         if self.penalised:
             excess = p.sum((0, 1)) / self.entries - self.expected_share
             gradient += 2 * self.penalty / self.entries * excess
+
+        # Then by the logit: sigmoid' = p (1 - p).
         return gradient.mul_(p).mul_(absent)
 
     def values(self, p: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Each member's losses (M,), added up over the steps, of all (S, B, C, K)."""
-        excess = p.sum((1, 2)) / self.entries - self.expected_share
-        entries = positive * (p + EPSILON).log() + negative * (1 - p + EPSILON).log()
-        values = (self.penalty * excess**2).sum(0) - entries.sum((0, 1, 2))
+        log_p = (p + EPSILON).log()
+        log_absent = (1 - p + EPSILON).log()
+        entries = positive * log_p + negative * log_absent
 
+        # The penalty is a square of each batch's own sum; the entries simply add up.
+        excess = p.sum((1, 2)) / self.entries - self.expected_share
+        penalties = self.penalty * excess**2
+        values = penalties.sum(0) - entries.sum((0, 1, 2))
+
+        # A loss with label estimates is the sum of its two columns.
         values[self.members - self.estimated : self.members] += values[self.members :]
         return values[: self.members]
 

@@ -46,6 +46,7 @@ def write_outcome(outcome: Outcome, grid: Grid, out: Path) -> None:
 
     _write_rows(outcome.history, out / "history.csv")
 
+    # What evaluate_run reads, as train_run writes it.
     commit, dirty = git_state()
     pictures = len(grid.data.rows["train"]) * len(outcome.history)
     facts = {
