@@ -13,7 +13,7 @@ from mlrepro.data.graph import cooccurrence
 from mlrepro.data.manifest import Labels, Manifest, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256
-from mlrepro.metrics import ratio
+from mlrepro.metrics.arrays import ratio
 from mlrepro.metrics.average_precision import (
     average_precisions,
     bootstrap_se,

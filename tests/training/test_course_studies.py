@@ -32,7 +32,7 @@ from mlrepro.errors import InputError
 from mlrepro.evaluation import evaluate_run, read_history, write_logits
 from mlrepro.judging import record_shortfalls
 from mlrepro.losses import create_loss
-from mlrepro.losses.binary import WeightedBceLoss
+from mlrepro.losses.class_weighted import WeightedBceLoss
 from mlrepro.models.backbones import create_backbone
 from mlrepro.models.heads import create_head
 from mlrepro.records import Record, read_record, write_record

@@ -10,7 +10,7 @@ from test_modes import Memory
 from torch import nn
 
 from mlrepro.errors import InputError
-from mlrepro.losses import BatchLoss
+from mlrepro.losses.base import BatchLoss
 from mlrepro.losses.binary import bce
 from mlrepro.models.backbones import Backbone
 from mlrepro.models.classifier import Classifier, create_classifier

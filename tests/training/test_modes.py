@@ -18,7 +18,8 @@ from test_resume import OFF, results, start, wait_for_checkpoint
 from mlrepro.data.manifest import load_observed, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.judging import record_shortfalls
-from mlrepro.losses import Loss, create_loss
+from mlrepro.losses import create_loss
+from mlrepro.losses.base import Loss
 from mlrepro.models.heads import create_head
 from mlrepro.records import read_record
 from mlrepro.settings.losses import LossSettings

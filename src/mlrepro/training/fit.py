@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from mlrepro.data.manifest import Labels
 from mlrepro.errors import InputError
-from mlrepro.losses import Loss
+from mlrepro.losses.base import Loss
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.metrics.thresholded import thresholded_metrics
 from mlrepro.settings.run import Run

@@ -22,7 +22,8 @@ from mlrepro.data.graph import label_graph
 from mlrepro.data.images import class_uniform_batches, shard_batches
 from mlrepro.data.manifest import Labels, Manifest, load_observed, read_manifest
 from mlrepro.errors import InputError
-from mlrepro.losses import Loss, create_loss
+from mlrepro.losses import create_loss
+from mlrepro.losses.base import Loss
 from mlrepro.models.checkpoints import load_network
 from mlrepro.models.classifier import create_classifier
 from mlrepro.models.heads import create_head
