@@ -302,7 +302,7 @@ class Run(Strict):
         "query2label_released",
         "ml_decoder",
         "aam",
-    ] = "none"  # see data/augment.py
+    ] = "none"  # see data/augment/recipes
     normalise: Literal["backbone", "imagenet", "half", "unit"] = (
         "backbone"  # half: mean and std 0.5; unit: 0 and 1
     )

@@ -24,7 +24,7 @@ from mlrepro.layout import read_layout
 from mlrepro.report.study_page import write_study
 from mlrepro.report.study_results import read_study
 from mlrepro.results import read_record, write_record
-from mlrepro.training.inputs import PictureInputs
+from mlrepro.training.inputs.pictures import PictureInputs
 
 MINI = ROOT / ".." / "shared" / "data" / "coco2014-mini"
 SETTINGS = "studies/query2label/evaluation/params.yaml"

@@ -40,7 +40,7 @@ from mlrepro.report.study_page import write_study
 from mlrepro.report.study_results import read_study
 from mlrepro.results import Record, read_record, write_record
 from mlrepro.training.fit import fit, predict
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.run import create_task, train_run
 
 CPU = torch.device("cpu")

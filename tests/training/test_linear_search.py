@@ -16,7 +16,7 @@ from mlrepro.models.heads import create_head
 from mlrepro.results import read_records
 from mlrepro.training.checkpoint import Checkpoint
 from mlrepro.training.fit import fit
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.linear_search import ADAM_EPSILON, LazyAdam, search
 from mlrepro.training.run import expected_positives
 

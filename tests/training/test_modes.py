@@ -23,7 +23,7 @@ from mlrepro.models.heads import create_head
 from mlrepro.results import read_record
 from mlrepro.training import run as training
 from mlrepro.training.fit import fit
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.optimizers import create_optimizer
 from mlrepro.training.run import train_targets
 

@@ -16,7 +16,7 @@ from torch.nn.functional import linear
 from torch.optim.adam import adam
 
 from mlrepro.config import LossSettings, Optimizer, Run
-from mlrepro.data.images import shuffled_batches
+from mlrepro.data.samplers import shuffled_batches
 from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
 from mlrepro.losses.binary import EPSILON
