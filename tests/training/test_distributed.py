@@ -28,8 +28,8 @@ from test_resume import OFF, results, wait_for_checkpoint
 from torch import nn
 
 from mlrepro.config import Run
-from mlrepro.data.samplers import class_uniform_batches
 from mlrepro.data.manifest import read_manifest
+from mlrepro.data.samplers import class_uniform_batches
 from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
 from mlrepro.training import distributed
