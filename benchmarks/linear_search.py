@@ -32,7 +32,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from mlrepro.data.images import shuffled_batches
+from mlrepro.data.samplers import shuffled_batches
 from mlrepro.losses import create_loss
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.settings.losses import FULL_LABEL_LOSSES

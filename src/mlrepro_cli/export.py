@@ -20,7 +20,7 @@ from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.backbones import TIMM_NAMES, create_backbone
 from mlrepro.models.checkpoints import head_options
 from mlrepro.training.fit import scored_rows
-from mlrepro.training.inputs import PictureInputs
+from mlrepro.training.inputs.pictures import PictureInputs
 from mlrepro.training.run import load_selection
 from mlrepro_cli.predict import VERSIONS, build, logits
 

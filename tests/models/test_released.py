@@ -25,7 +25,7 @@ from mlrepro.records import read_record, write_record
 from mlrepro.report.study_page import write_study
 from mlrepro.settings.run import Run
 from mlrepro.studies.results import read_study
-from mlrepro.training.inputs import PictureInputs
+from mlrepro.training.inputs.pictures import PictureInputs
 
 MINI = ROOT / ".." / "shared" / "data" / "coco2014-mini"
 SETTINGS = "studies/query2label/evaluation/params.yaml"

@@ -41,7 +41,7 @@ from mlrepro.settings.data import HoldOut, VocData
 from mlrepro.settings.run import Run, load_run
 from mlrepro.studies.results import read_study
 from mlrepro.training.fit import fit, predict
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.run import create_task, train_run
 
 CPU = torch.device("cpu")

@@ -27,15 +27,15 @@ from test_modes import Memory, train
 from test_resume import OFF, results, wait_for_checkpoint
 from torch import nn
 
-from mlrepro.data.images import class_uniform_batches
 from mlrepro.data.manifest import read_manifest
+from mlrepro.data.samplers import class_uniform_batches
 from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
 from mlrepro.settings.run import Run
 from mlrepro.training import distributed
 from mlrepro.training.distributed import RANK, WORLD, fresh, joined
 from mlrepro.training.fit import fit, predict
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.run import prepare, read_labelled
 
 CPU = torch.device("cpu")

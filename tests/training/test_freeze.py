@@ -17,7 +17,7 @@ from mlrepro.models.classifier import Classifier, create_classifier
 from mlrepro.models.complexity import measure_cost
 from mlrepro.settings.run import Run
 from mlrepro.training.fit import fit, predict
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.optimizers import create_optimizer
 
 CPU = torch.device("cpu")

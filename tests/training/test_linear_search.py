@@ -24,7 +24,7 @@ from mlrepro.training.fit import fit
 from mlrepro.training.grid.data import GridData
 from mlrepro.training.grid.lazy_adam import ADAM_EPSILON, LazyAdam
 from mlrepro.training.grid.search import search
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.run import expected_positives
 
 PICTURES = {"train": 90, "val": 80, "test": 60}

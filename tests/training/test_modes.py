@@ -26,7 +26,7 @@ from mlrepro.settings.losses import LossSettings
 from mlrepro.settings.run import Run, load_run
 from mlrepro.training import run as training
 from mlrepro.training.fit import fit
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.optimizers import create_optimizer
 from mlrepro.training.run import train_targets
 

@@ -24,7 +24,7 @@ from mlrepro.records import read_record
 from mlrepro.settings.run import Run, load_run
 from mlrepro.training.early_stopping import stopped
 from mlrepro.training.fit import average_of, fit
-from mlrepro.training.inputs import FeatureInputs
+from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.optimizers import create_optimizer, sharpness_aware
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

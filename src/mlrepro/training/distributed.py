@@ -14,7 +14,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 import torch.distributed as dist
-from timm.layers import convert_sync_batchnorm
 
 from mlrepro.errors import InputError
 
@@ -110,5 +109,7 @@ def data_parallel(model: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tens
     if WORLD == 1:
         return model.__call__
     if torch.cuda.is_available() and not getattr(model, "constant", None):
+        from timm.layers import convert_sync_batchnorm  # here, for heads on features need no timm
+
         convert_sync_batchnorm(model)
     return torch.nn.parallel.DistributedDataParallel(model).__call__

@@ -21,7 +21,7 @@ from mlrepro.settings.run import Run
 from mlrepro.training.checkpoint import Checkpoint
 from mlrepro.training.distributed import RANK, WORLD, data_parallel, from_main, gather
 from mlrepro.training.early_stopping import stopped
-from mlrepro.training.inputs import FeatureInputs, PictureInputs
+from mlrepro.training.inputs import Inputs
 from mlrepro.training.optimizers import create_optimizer, sharpness_aware
 
 
@@ -71,14 +71,14 @@ def autocast(device: torch.device, precision: str = "auto"):
 @torch.no_grad()
 def predict(
     model: nn.Module,
-    inputs: FeatureInputs | PictureInputs,
+    inputs: Inputs,
     rows: np.ndarray,
     device: torch.device,
     show: str | None = None,
     augmented: tuple[int, int] | None = None,
     precision: str = "auto",
 ) -> np.ndarray:
-    """float32 logits (len(rows), K) in the order of `rows`. augmented: see PictureInputs.sequential. precision: of the run. Only
+    """float32 logits (len(rows), K) in the order of `rows`. augmented: see Inputs.sequential. precision: of the run. Only
     `bfloat16` is followed: `auto` scores in float32 on a GPU too, for half precision makes ties."""
     model.eval()
     for module in model.modules():
@@ -98,7 +98,7 @@ def fit(
     seed: int,
     model: nn.Module,
     loss: Loss,
-    inputs: FeatureInputs | PictureInputs,
+    inputs: Inputs,
     targets: Tensor,
     labels: Labels | np.ndarray,
     rows: dict[str, np.ndarray],

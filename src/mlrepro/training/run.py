@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from mlrepro.data.features import captions_path, features_path, read_captions, read_features
 from mlrepro.data.graph import label_graph
-from mlrepro.data.images import class_uniform_batches, shard_batches
 from mlrepro.data.manifest import Labels, Manifest, load_observed, read_manifest
+from mlrepro.data.samplers import class_uniform_batches, shard_batches
 from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
 from mlrepro.losses.base import Loss
@@ -33,7 +33,8 @@ from mlrepro.tracking import Tracker
 from mlrepro.training.checkpoint import Checkpoint, exclusive, training_code
 from mlrepro.training.distributed import RANK, WORLD, from_main
 from mlrepro.training.fit import Progress, fit, in_bfloat16, scored_rows
-from mlrepro.training.inputs import FeatureInputs, PictureInputs
+from mlrepro.training.inputs import Inputs
+from mlrepro.training.inputs.features import FeatureInputs
 
 SELECTIONS = ("best", "last")
 ON_TEST = "on_test."  # prefix, in best.safetensors, of the weights of `select_on_test`
@@ -45,7 +46,7 @@ class Task:
     `graph`: words and A of its label graph, `captions`: the header of its captions' vectors, if any."""
 
     model: nn.Module
-    inputs: FeatureInputs | PictureInputs
+    inputs: Inputs
     origin: tuple[str, str | None]
     digest: str
     graph: dict[str, np.ndarray]
@@ -97,6 +98,9 @@ def create_task(run: Run, manifest: Manifest, data_folder: Path, weights: bool =
             graph,
             captions,
         )
+    # Here, for trainings on features need nothing that reads pictures.
+    from mlrepro.training.inputs.pictures import PictureInputs
+
     built = run if weights else run.model_copy(update={"weights": "none"})
     model, origin = create_classifier(
         built, classes, **graph, **({"text_dim": captions["width"]} if captions else {})

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from mlrepro.data.images import shuffled_batches
+from mlrepro.data.samplers import shuffled_batches
 from mlrepro.losses import create_grid_terms, create_loss
 from mlrepro.losses.base import Loss
 from mlrepro.losses.grid_terms import state_numbers
