@@ -8,7 +8,7 @@ import torch
 
 from mlrepro.data.graph import cooccurrence, correlation_matrix
 from mlrepro.models.heads import create_head
-from mlrepro.models.heads.graph import normalize_adjacency
+from mlrepro.models.heads.label_graph import normalize_adjacency
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "mlgcn"
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
