@@ -1,14 +1,13 @@
 """Cross-attention maps of Query2Label, on a small network with random weights."""
 
 import torch
-from conftest import stage_functions
 
+from mlrepro.models.attention import cross_attention
 from mlrepro.models.backbones import Backbone
 from mlrepro.models.classifier import Classifier
 from mlrepro.models.heads import create_head
 
 HEADS = 4
-cross_attention = stage_functions("attention")["cross_attention"]
 
 
 def by_hand(model: Classifier, pictures: torch.Tensor) -> torch.Tensor:

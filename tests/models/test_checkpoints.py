@@ -17,11 +17,12 @@ from timm.layers.pos_embed_rel import gen_relative_position_index
 from mlrepro.config import Run
 from mlrepro.errors import InputError
 from mlrepro.models.backbones import Backbone, create_backbone
-from mlrepro.models.checkpoints import head_options, load_network, query2label_options, read_state
+from mlrepro.models.checkpoints import head_options, load_network, query2label_options
 from mlrepro.models.classifier import Classifier, create_classifier
 from mlrepro.models.complexity import build, measure_cost
 from mlrepro.models.heads import create_head
 from mlrepro.models.heads.query2label import sine_positions
+from mlrepro.models.weight_files import read_state
 
 KEYS = json.loads(
     (Path(__file__).resolve().parents[1] / "golden/q2l/full_model_state_dict_keys.json").read_text()

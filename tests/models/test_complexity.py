@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import stage_functions
 from torch import nn
 
 from mlrepro.errors import InputError
 from mlrepro.models.complexity import PRODUCTS, Operations
+from mlrepro.models.complexity.study import costs_by_convention
+from mlrepro.models.complexity.tools import count_as_ptflops
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGE = stage_functions("complexity")
-measure = STAGE["measure"]
 with (ROOT / "tests/golden/aam_gflops_check.csv").open(newline="") as file:
     CHECKED = list(
         csv.DictReader(file)
@@ -49,7 +48,7 @@ def test_printed_gflops_follow_from_the_tools(row):
     if row["row"] in ("ASL TResNet-L 448", "GATN ResNeXt-101 448"):
         tool = "gmacs"
     num_classes = int(classes[0].removeprefix("K=")) if classes else 80
-    cost = measure(head, backbone, num_classes, int(size), options)
+    cost = costs_by_convention(head, backbone, num_classes, int(size), options)
     true = cost["gmacs"] + (
         cost["macs"]["graph"] / 1e9 if head == "mlgcn" else 0
     )  # there the branch was counted
@@ -58,7 +57,7 @@ def test_printed_gflops_follow_from_the_tools(row):
     printed_as_measured = abs(cost[tool] - float(row["reported"])) <= 0.01
     assert printed_as_measured == (row["match"] == "yes")
     if other := re.search(r"only at (\d+)", row["match"]):
-        cost = measure(head, backbone, num_classes, int(other[1]), options)
+        cost = costs_by_convention(head, backbone, num_classes, int(other[1]), options)
     low, *high = map(float, row["tool_value"].split()[0].split("-"))
     assert low - 0.01 <= cost[tool] <= (high or [low])[0] + 0.01
 
@@ -82,7 +81,7 @@ def test_query2label_costs_what_the_authors_code_does(
     backbone, size, ffn, parameters, flops, frozen
 ):
     """golden/q2l/full_model_state_dict_keys.json. `frozen`: scales and shifts of their FrozenBatchNorm, which are buffers."""
-    cost = measure("query2label", backbone, 80, size, {"ffn": ffn})
+    cost = costs_by_convention("query2label", backbone, 80, size, {"ffn": ffn})
     assert cost["parameters"] - frozen == parameters
     assert 2 * sum(cost["macs"][kind] for kind in PRODUCTS) == flops
     assert (
@@ -108,7 +107,7 @@ def test_query2label_costs_what_the_authors_code_does(
 )
 def test_costs_of_the_papers_behind(head, backbone, classes, size, options, parameters, gmacs):
     """Specification, section 2: millions of parameters and GMACs, the graph branch counted."""
-    cost = measure(head, backbone, classes, size, options)
+    cost = costs_by_convention(head, backbone, classes, size, options)
     # The specification's graph models still hold the plain classifier, the word vectors and the adjacency.
     extra = 2048 * 80 + 80 + 80 * 300 + 80 * 80 if head == "mlgcn" else 0
     assert (cost["parameters"] + extra) / 1e6 == pytest.approx(parameters, abs=0.06)
@@ -126,14 +125,14 @@ def test_costs_of_the_papers_behind(head, backbone, classes, size, options, para
 )
 def test_study_004_counts_plain_networks(backbone, parameters, printed_m, printed_mb, mb):
     """Its Table 1: "M" is 2^20 parameters in every row, "MB" 2^20 bytes for ResNet-50 and 10^6 for the others."""
-    cost = measure("gap", backbone, 18, 224)
+    cost = costs_by_convention("gap", backbone, 18, 224)
     assert cost["backbone_parameters"] == parameters
     assert round(parameters / 2**20, 2) == printed_m
     assert round(cost["backbone_bytes"] / mb) == printed_mb
 
 
 def test_linear_head_on_alexnet_as_in_study_003():
-    cost = measure("linear", "alexnet", 20, 256)
+    cost = costs_by_convention("linear", "alexnet", 20, 256)
     assert cost["backbone_parameters"] - cost["parameters"] == (1000 - 20) * (4096 + 1)
     assert cost["macs"]["linear"] == 9216 * 4096 + 4096 * 4096 + 4096 * 20
 
@@ -149,7 +148,7 @@ def test_operations_by_hand():
             nn.Flatten(),
             nn.Linear(8, 5),
         ).eval()
-        ptflops = STAGE["count_as_ptflops"](net)
+        ptflops = count_as_ptflops(net)
         with torch.no_grad(), Operations(net) as operations:
             net(torch.empty(1, 3, 10, 10))
     convolution, features = 8 * 25 * 27, 8 * 25
@@ -167,7 +166,7 @@ def test_operations_by_hand():
 def test_tools_on_a_batch_normed_network():
     """ptflops' own table prints 1.82 GMACs for ResNet-18 and 4.12 for ResNet-50 at 224."""
     for backbone, printed in (("resnet18", 1.82), ("resnet50", 4.12)):
-        assert measure("gap", backbone, 1000, 224)["ptflops"] == pytest.approx(printed, abs=0.005)
+        assert costs_by_convention("gap", backbone, 1000, 224)["ptflops"] == pytest.approx(printed, abs=0.005)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +178,7 @@ def test_tools_on_a_batch_normed_network():
 )
 def test_unknown_heads_and_options(head, options, remedy):
     with pytest.raises(InputError, match=remedy):
-        measure(head, "test_resnet", 20, 64, options)
+        costs_by_convention(head, "test_resnet", 20, 64, options)
 
 
 def run_stage(folder: Path, monkeypatch) -> dict:

@@ -15,13 +15,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mlrepro.errors import InputError
 from mlrepro.models.backbones import Backbone
-from mlrepro.models.checkpoints import (
+from mlrepro.models.cvt import CvTW24
+from mlrepro.models.heads import create_head
+from mlrepro.models.layouts import (
     official_to_timm_swin,
     official_to_timm_tresnet,
     split_authors_state,
 )
-from mlrepro.models.cvt import CvTW24
-from mlrepro.models.heads import create_head
 
 GOLDEN = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "full_models"
 

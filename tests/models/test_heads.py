@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from mlrepro.errors import InputError
 from mlrepro.models.heads import HEADS, create_head
-from mlrepro.models.heads.csra import TEMPERATURES, from_authors_csra
+from mlrepro.models.heads.csra import TEMPERATURES
 from mlrepro.models.heads.query2label import GroupWiseLinear, Transformer, sine_positions
+from mlrepro.models.layouts import from_authors_csra
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

@@ -1,7 +1,7 @@
-"""Classification heads: a feature map (B, C, h, w) in, logits (B, K) out. `linear` alone takes vectors (B, C).
+"""Classification heads: a feature map (B, C, h, w) in, logits (B, K) out.
 
-`catalogue` lists them; `create_head` imports the module of the head that is asked for, and no other. Nothing here imports torch,
-so that settings can read the catalogue.
+`linear` alone takes vectors (B, C). The catalogue lists them; `create_head` imports the module of
+the head that is asked for, and no other. Nothing here imports torch: settings read the catalogue.
 """
 
 import importlib
@@ -24,8 +24,8 @@ def create_head(
     name: one of `HEADS`
     channels: C of the maps or vectors that it reads
     map_size: (h, w) of the maps, for heads whose constructor asks for it; the others take any
-    options: what the run file sets, and what the data gives where the constructor asks for it: `words` and `A` of a label graph,
-        `text_dim` of captions
+    options: what the run file sets, and what the data gives where the constructor asks for it:
+        `words` and `A` of a label graph, `text_dim` of captions
 
     Raises InputError for an unknown name or option, with the nearest valid one.
     """

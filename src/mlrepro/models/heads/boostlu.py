@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 
 class BoostLUHead(nn.Module):
-    """Class activation maps whose positive values are multiplied by alpha, averaged: (B, C, h, w) to logits (B, K).
+    """(B, C, h, w) to logits (B, K): class activation maps, positive values times alpha, averaged.
 
-    Source: Kim et al., Bridging the Gap between Model Explanations in Partially Annotated Multi-label Classification
-    (CVPR 2023), with alpha 5 and the losses of Large Loss Matters.
+    Source: Kim et al., Bridging the Gap between Model Explanations in Partially Annotated
+    Multi-label Classification (CVPR 2023), with alpha 5 and the losses of Large Loss Matters.
     """
 
     def __init__(self, channels: int, num_classes: int, alpha: float = 5.0):

@@ -1,7 +1,7 @@
-"""The heads by the name that run files and run ids bear: where each stands, and what a run file may say of it.
+"""The heads by name: where each stands, and what a run file may say of it.
 
-Settings read this list, so nothing here imports torch or a head. A new head is a module and one entry of `HEADS`; it is imported
-when a run asks for it, and no other run's code changes.
+Settings read this list, so nothing here imports torch or a head. A new head is a module and one
+entry of `HEADS`; it is imported when a run asks for it, and no other run's code changes.
 """
 
 from collections.abc import Iterable

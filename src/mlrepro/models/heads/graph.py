@@ -1,4 +1,4 @@
-"""The AAM paper's graph re-weighting (Prokofiev and Sovrasov, 2022): gates from the label graph on the map's channels."""
+"""The graph re-weighting of Prokofiev and Sovrasov (2022): channel gates from the label graph."""
 
 import numpy as np
 import torch
@@ -12,7 +12,10 @@ from mlrepro.models.heads.pooling import POOLINGS, classifier, pool
 
 
 class GraphAttention(nn.Module):
-    """Nodes (K, in) to (K, out): one attention head over the edges of the graph (Velickovic et al., ICLR 2018)."""
+    """Nodes (K, in) to (K, out): one attention head over the edges of the graph.
+
+    Source: Velickovic et al., ICLR 2018.
+    """
 
     def __init__(self, in_features: int, out_features: int, dropout: float = 0.1):
         super().__init__()
@@ -27,7 +30,7 @@ class GraphAttention(nn.Module):
         source, target = self.a.chunk(2)
         scores = F.leaky_relu(hidden @ source + (hidden @ target).T, 0.2)
 
-        # Finite and not -inf: a node without edges then attends to all nodes alike instead of giving nan.
+        # Finite and not -inf: a node without edges then attends to all nodes alike, not to nan.
         scores = scores.masked_fill(adjacency <= 0, torch.finfo(scores.dtype).min)
         attention = torch.softmax(scores, dim=1)
         return F.elu(self.dropout(attention) @ hidden)
@@ -42,12 +45,14 @@ def _check_name(option: str, value: str, valid: list[str]) -> None:
 
 
 class GraphReweightingHead(nn.Module):
-    """(B, C, h, w) to logits (B, K): gates from the label graph multiply the map's channels, then pooling (AAM paper).
+    """(B, C, h, w) to logits (B, K): gates from the label graph times the map's channels, pooling.
 
-    layer: "gat" is what the paper describes, "gcn" what its published configurations run
-    pooling: avg, max, avg+max, or ml_decoder, which reads the gated map instead of a pooled vector (GAN + MLD of Tables 6, 8
-        and 9; never released), with `embedding` and `ffn` as in `MLDecoderHead`
     words, A: (K, d) and (K, K) as in `MLGCNHead`
+    layer: "gat" is what the AAM paper describes, "gcn" what its published configurations run
+    pooling: avg, max, avg+max, or ml_decoder, which reads the gated map instead of a pooled vector
+        (GAN + MLD of the paper's Tables 6, 8 and 9; never released)
+    angular: cosines instead of a linear layer, for the angular margin loss
+    embedding, ffn: as in `MLDecoderHead`, with pooling ml_decoder only
 
     Parameter names are the authors'.
     """
@@ -91,7 +96,7 @@ class GraphReweightingHead(nn.Module):
 
     @torch.no_grad()
     def precompute(self) -> None:
-        """Fixes the gates, which do not depend on the image, for inference; `train()` and `eval()` free them."""
+        """Fixes the gates, which no picture changes; `train()` and `eval()` free them."""
         self.fixed_gates = self.gates()
 
     def train(self, mode: bool = True):

@@ -1,4 +1,4 @@
-"""What the heads on a label graph share: its constants, its normalised adjacency and one layer of convolution over it."""
+"""What heads on a label graph share: its constants, normalised adjacency, a graph convolution."""
 
 import numpy as np
 import torch
@@ -13,15 +13,17 @@ def register_graph(module: nn.Module, words: np.ndarray, A: np.ndarray, num_clas
     words: (K, d) a vector a class, as buffer `inp`
     A: (K, K) the correlation matrix, as buffer `A`
 
-    Raises InputError for other numbers of classes, and for a row without an edge, which cannot be normalised.
+    Raises InputError for other numbers of classes, and for a row without an edge, which cannot be
+    normalised.
     """
     words = np.asarray(words, np.float32)
     A = np.asarray(A, np.float32)
 
     if len(words) != num_classes or A.shape != (num_classes, num_classes):
         raise InputError(
-            f"label graph: {num_classes} classes need one word vector a class and a square adjacency, "
-            f"got {words.shape} and {A.shape}; make them from the data set's classes.json"
+            f"label graph: {num_classes} classes need one word vector a class and a square "
+            f"adjacency, got {words.shape} and {A.shape}; "
+            "make them from the data set's classes.json"
         )
     if (A.sum(1) <= 0).any():
         raise InputError(

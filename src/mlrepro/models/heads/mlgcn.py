@@ -1,4 +1,4 @@
-"""ML-GCN (Chen et al., CVPR 2019): the classifier's weights come from a graph convolution over the labels."""
+"""ML-GCN (Chen et al., CVPR 2019): a graph convolution over the labels makes the classifier."""
 
 import numpy as np
 from torch import Tensor, nn
@@ -9,10 +9,13 @@ from mlrepro.models.heads.pooling import pool
 
 
 class MLGCNHead(nn.Module):
-    """(B, C, h, w) to logits (B, K): the max-pooled feature times class weights that a GCN makes from word vectors.
+    """(B, C, h, w) to logits (B, K): the max-pooled feature times class weights made from words.
 
-    words: vectors (K, d), A: the correlation matrix (K, K), both in class order (data/graph.py). The authors' files hold gc1,
-    gc2 and A by these names, but not `inp`.
+    words: word vectors (K, d) in class order (data/graph.py)
+    A: the correlation matrix (K, K) in class order
+    hidden: width between the two graph convolutions
+
+    The authors' files hold gc1, gc2 and A by these names, but not `inp`.
     """
 
     def __init__(

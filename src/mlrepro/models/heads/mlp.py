@@ -6,10 +6,10 @@ from mlrepro.models.heads.pooling import pool
 
 
 class MlpHead(nn.Module):
-    """Average pooling, a hidden layer as wide as the features, a linear one: (B, C, h, w) to logits (B, K).
+    """(B, C, h, w) to logits (B, K): average pooling, a hidden layer as wide as C, a linear one.
 
-    What the MIRFLICKR study adds to pretrained networks. Its Figure 6 is a drawing: the order inside is our reading. `batch_norm` and
-    `dropout` are its ablations.
+    What the MIRFLICKR study adds to pretrained networks. Its Figure 6 is a drawing: the order
+    inside is our reading. `batch_norm` and `dropout` are its ablations.
     """
 
     def __init__(

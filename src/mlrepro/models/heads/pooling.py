@@ -17,7 +17,10 @@ def pool(features: Tensor, pooling: str) -> Tensor:
 
 
 class AngularLinear(nn.Module):
-    """Cosine between a feature (B, C) and each class's weight: (B, K) in [-1, 1], no bias (AAM, eq. 1's cos theta)."""
+    """Cosine between a feature (B, C) and each class's weight: (B, K) in [-1, 1], no bias.
+
+    Source: the AAM paper, eq. 1's cos theta.
+    """
 
     def __init__(self, channels: int, num_classes: int):
         super().__init__()
@@ -31,15 +34,18 @@ class AngularLinear(nn.Module):
 
 
 def classifier(channels: int, num_classes: int, angular: bool) -> nn.Module:
-    """The last layer: cosines where the angular margin loss scales them, an ordinary linear layer otherwise."""
+    """The last layer: cosines where the angular margin loss scales them, otherwise a linear one."""
     return AngularLinear(channels, num_classes) if angular else nn.Linear(channels, num_classes)
 
 
 class PoolingHead(nn.Module):
     """Pooling, then one linear (or angular) layer: (B, C, h, w) to logits (B, K).
 
-    text_dim: width of `vectors` (B, text_dim) of the captions, which are appended to the pooled features (the captions + images
-    study). Parameter names are those of ASL's `head.fc` and, renamed by layouts.py, of SPML's `linear_classifier`.
+    text_dim: width of the captions' `vectors` (B, text_dim), which are appended to the pooled
+        features (the captions + images study)
+
+    Parameter names are those of ASL's `head.fc` and, renamed by models/layouts.py, of Cole et al.'s
+    `linear_classifier`.
     """
 
     def __init__(
