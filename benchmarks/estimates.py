@@ -24,8 +24,8 @@ from pathlib import Path
 import yaml
 from common import parser, write
 
-from mlrepro.config import Run
 from mlrepro.layout import Layout, read_layout
+from mlrepro.settings.run import Run
 from mlrepro.tracking import Tracker
 from mlrepro_cli.throughput import measure, predict
 

@@ -24,10 +24,10 @@ from common import parser, write
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from mlrepro.config import Run
 from mlrepro.losses import create_loss
 from mlrepro.models.classifier import create_classifier
 from mlrepro.models.complexity import measure_cost
+from mlrepro.settings.run import Run
 from mlrepro.training.fit import Training, autocast, train_step
 from mlrepro.training.optimizers import create_optimizer
 

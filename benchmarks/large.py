@@ -45,7 +45,8 @@ def generate(folder: Path, pictures: int, classes: int) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    from mlrepro.data.manifest import CLASSES, MANIFEST, SUMMARY, write_json
+    from mlrepro.data.manifest import CLASSES, MANIFEST, SUMMARY
+    from mlrepro.files import write_json
 
     random, numbers = np.random.default_rng(SEED), np.arange(pictures)
     zipf = 1 / np.arange(1, classes + 1)

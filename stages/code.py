@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mlrepro.code import code_digests
-from mlrepro.data.manifest import write_json
+from mlrepro.files import write_json
+from mlrepro.provenance import code_digests
 from mlrepro.stage import main
 
 

@@ -6,8 +6,8 @@ No data, no weights, no GPU.
 from pathlib import Path
 
 from mlrepro.models.complexity.study import study_costs
-from mlrepro.report.reported import load_study
 from mlrepro.stage import main
+from mlrepro.studies.reported import load_study
 
 
 def stage(folder: str) -> None:

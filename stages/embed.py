@@ -5,8 +5,9 @@ import json
 from safetensors.torch import save
 
 from mlrepro.data.features import captions_path
-from mlrepro.data.manifest import read_manifest, write_bytes
+from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
+from mlrepro.files import write_bytes
 from mlrepro.layout import read_layout
 from mlrepro.models.text import load_text_model, picture_vectors
 from mlrepro.stage import main

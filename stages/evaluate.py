@@ -4,9 +4,9 @@ from pathlib import Path
 
 from mlrepro.evaluation import evaluate_checkpoint, evaluate_run, write_logits
 from mlrepro.layout import read_layout
-from mlrepro.report.reported import load_reported
-from mlrepro.results import write_record
+from mlrepro.records import write_record
 from mlrepro.stage import main
+from mlrepro.studies.reported import load_reported
 from mlrepro.tracking import open_tracker
 
 

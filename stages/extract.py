@@ -1,9 +1,9 @@
 """Computes the features of all pictures once: pooled ones for runs whose head is `linear`, or maps for the other heads."""
 
-from mlrepro.config_data import Features
 from mlrepro.data.features import features_path, import_published
 from mlrepro.data.manifest import read_manifest
 from mlrepro.layout import read_layout
+from mlrepro.settings.data import Features
 from mlrepro.stage import main
 from mlrepro.training.extract import extract
 from mlrepro.training.run import device

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mlrepro.data.manifest import file_sha256, write_json
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256, write_json
 from mlrepro.layout import read_layout
 from mlrepro.models.checkpoints import query2label_options
 from mlrepro.models.weight_files import read_state

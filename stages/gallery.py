@@ -2,13 +2,13 @@
 
 from safetensors.numpy import load_file
 
-from mlrepro.config_data import nearest
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
+from mlrepro.records import read_record
 from mlrepro.report.figures import blank_figure
 from mlrepro.report.gallery import Predictions, draw_errors
-from mlrepro.results import read_record
+from mlrepro.settings.base import nearest
 from mlrepro.stage import main
 
 

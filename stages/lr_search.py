@@ -7,9 +7,9 @@ import numpy as np
 import pandas
 import torch
 
-from mlrepro.config import Run
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
+from mlrepro.settings.run import Run
 from mlrepro.stage import main
 from mlrepro.training.fit import Training, train_step
 from mlrepro.training.optimizers import create_optimizer

@@ -1,9 +1,9 @@
-"""Unpacks one data set, checks every picture and writes its manifest: the node of the graph that all later stages read."""
+"""Unpacks one data set, checks every picture and writes its manifest, which all stages read."""
 
 from pathlib import Path
 
-from mlrepro.config import load_data_settings
 from mlrepro.data.prepare import prepare
+from mlrepro.settings.pipeline import load_data_settings
 from mlrepro.stage import main
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 from mlrepro.layout import Layout, current_records, read_layout
+from mlrepro.records import read_failures
 from mlrepro.report.overview import write_index
 from mlrepro.report.pages import write_comparison
 from mlrepro.report.recommend import advice
 from mlrepro.report.study_page import write_study
-from mlrepro.report.study_results import read_study
-from mlrepro.results import read_failures
 from mlrepro.stage import main
+from mlrepro.studies.results import read_study
 
 
 def stage(*settings: str) -> None:

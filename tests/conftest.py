@@ -1,4 +1,7 @@
-"""A small repository of its own for each test that runs stages: the real stages and settings, few pictures, few epochs."""
+"""A small repository of its own for each test that runs stages.
+
+It has the real stages and settings, few pictures, few epochs.
+"""
 
 import os
 import runpy
@@ -13,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlrepro.data import archives
+from mlrepro.data.fetching import web
 
 ROOT = Path(__file__).resolve().parents[1]
 LINEAR = "linear-bce-efficientnet_lite0-digits-32"
@@ -48,7 +51,7 @@ def write_yaml(path: Path, values: dict) -> None:
 def stage(
     repository: Path, name: str, *arguments: str, check: bool = True, **environment: str
 ) -> subprocess.CompletedProcess:
-    """Runs one stage script in `repository` as DVC does."""
+    """Run one stage script in `repository` as DVC does."""
     command = [sys.executable, f"stages/{name}.py", *arguments]
     done = subprocess.run(
         command, cwd=repository, capture_output=True, text=True, env={**os.environ, **environment}
@@ -67,7 +70,10 @@ def stage_functions(name: str) -> dict:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """A repository whose digits are prepared, corrupted and extracted; copy it before changing it (`repository`)."""
+    """A repository whose digits are prepared, corrupted and extracted.
+
+    Tests that change it take a copy of their own, `repository`.
+    """
     folder = tmp_path_factory.mktemp("prepared")
     shutil.copytree(ROOT / "stages", folder / "stages")
     shutil.copy(ROOT / "dvc.yaml", folder / "dvc.yaml")
@@ -96,16 +102,21 @@ def repository(prepared, tmp_path) -> Path:
 
 @contextmanager
 def serving(handler, monkeypatch):
-    """A server on loopback in a thread; `released` ends what a handler holds back, also when the test ends."""
+    """A server on loopback in a thread, and downloads that do not wait before they try again.
+
+    `server.released` ends what a handler holds back, also when the test ends.
+    """
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(archives, "BACKOFF", 0)
+    monkeypatch.setattr(web, "BACKOFF", 0)
     monkeypatch.setattr(handler, "log_message", lambda *_: None)
+
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.released = threading.Event()
-    server.handle_error = lambda *_: None  # a client that was killed
+    server.handle_error = lambda *_: None  # of a client that was killed
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
+
     server.released.set()
     server.shutdown()
     server.server_close()

@@ -12,9 +12,9 @@ import pytest
 import torch
 from conftest import PICTURES
 
-from mlrepro.config import Run
 from mlrepro.layout import read_layout
 from mlrepro.models.complexity import measure_cost
+from mlrepro.settings.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mlrepro.code import code_digest, code_digests
+from mlrepro.provenance import code_digest, code_digests
 
 SOURCE = (
     '"""A module."""\n\nimport os\n\n\ndef f(a):\n    """Doubles."""\n    return 2 * a  # twice\n'

@@ -3,9 +3,10 @@
 import pytest
 from conftest import LINEAR, PICTURES, ROOT, run_settings, write_yaml
 
-from mlrepro.config import load_data_settings, load_pipeline, load_run
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
+from mlrepro.settings.pipeline import load_data_settings, load_pipeline
+from mlrepro.settings.run import load_run
 
 DIGITS = {
     "format": "digits",

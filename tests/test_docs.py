@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlrepro.results import read_record
+from mlrepro.records import read_record
 from mlrepro_cli import main as cli
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -104,7 +104,7 @@ def test_digests_are_of_the_code_that_stages_run():
         assert (
             set(of["cmd"].split()[3:])
             == paths
-            == set(of["deps"]) - {"stages/code.py", "src/mlrepro/code.py"}
+            == set(of["deps"]) - {"stages/code.py", "src/mlrepro/provenance.py"}
         )
 
 

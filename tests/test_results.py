@@ -4,15 +4,8 @@ import math
 import pytest
 
 from mlrepro.errors import InputError
-from mlrepro.results import (
-    Record,
-    judge,
-    mean_and_std,
-    read_record,
-    read_records,
-    tolerance,
-    write_record,
-)
+from mlrepro.judging import judge, mean_and_std, tolerance
+from mlrepro.records import Record, read_record, read_records, write_record
 
 RUN_ID = "linear-bce-efficientnet_lite0-toy-224"
 

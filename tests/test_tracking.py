@@ -10,8 +10,8 @@ import pytest
 from conftest import LINEAR, ROOT, run_settings, stage, write_yaml
 from mlflow import MlflowClient
 
-from mlrepro.config import Run
-from mlrepro.results import read_record
+from mlrepro.records import read_record
+from mlrepro.settings.run import Run
 from mlrepro.tracking import Tracker
 
 RUN = Run.model_validate(run_settings(LINEAR))

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from mlrepro.config import Run
 from mlrepro.data.graph import cooccurrence
-from mlrepro.data.manifest import Labels, Manifest, file_sha256, read_manifest
+from mlrepro.data.manifest import Labels, Manifest, read_manifest
 from mlrepro.errors import InputError
-from mlrepro.metrics import ratio
+from mlrepro.files import file_sha256
+from mlrepro.metrics.arrays import ratio
 from mlrepro.metrics.average_precision import (
     average_precisions,
     bootstrap_se,
@@ -26,16 +26,9 @@ from mlrepro.metrics.thresholds import (
     tune_thresholds_released,
 )
 from mlrepro.models.complexity import forward_speed, measure_cost
-from mlrepro.results import (
-    ClassResult,
-    Counts,
-    Environment,
-    Epoch,
-    Measurement,
-    Provenance,
-    Record,
-    git_state,
-)
+from mlrepro.provenance import git_state
+from mlrepro.records import ClassResult, Counts, Environment, Epoch, Measurement, Provenance, Record
+from mlrepro.settings.run import Run
 from mlrepro.training.fit import expected_labels, predict, scored_rows
 from mlrepro.training.run import (
     SELECTIONS,

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mlrepro.config import Pipeline, Run, load_pipeline, load_run
-from mlrepro.results import Record, read_record, read_records
+from mlrepro.records import Record, read_record, read_records
+from mlrepro.settings.pipeline import Pipeline, load_pipeline
+from mlrepro.settings.run import Run, load_run
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pandas
 
-from mlrepro.config import Run
 from mlrepro.layout import Layout
-from mlrepro.results import Record, git_state
+from mlrepro.provenance import git_state
+from mlrepro.records import Record
+from mlrepro.settings.run import Run
 
 STORE = Path("mlflow.db")  # at the repository's root, where plain `mlflow ui` looks
 ARTIFACTS = Path("mlartifacts")

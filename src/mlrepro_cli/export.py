@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mlrepro.data.images import decode
-from mlrepro.data.manifest import file_sha256, read_manifest, write_json
+from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256, write_json
 from mlrepro.layout import read_layout
 from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.backbones import TIMM_NAMES, create_backbone

@@ -15,13 +15,16 @@ import pandas
 import yaml
 from iterstrat.ml_stratifiers import IterativeStratification
 
-from mlrepro.config import FULL_LABEL_LOSSES, RUNS_OF_BUDGET, Run, read_yaml
 from mlrepro.data.formats import read_text
 from mlrepro.data.formats.csv_table import SPLITS
 from mlrepro.data.prepare import check_pictures
 from mlrepro.errors import InputError
+from mlrepro.records import read_records
 from mlrepro.report.tables import FEW_POSITIVES
-from mlrepro.results import read_records
+from mlrepro.settings.base import read_yaml
+from mlrepro.settings.losses import FULL_LABEL_LOSSES
+from mlrepro.settings.pipeline import RUNS_OF_BUDGET
+from mlrepro.settings.run import Run
 from mlrepro_cli import SUFFIXES
 
 HEADERS = {

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from mlrepro.config import load_pipeline
 from mlrepro.layout import Layout, current_records, read_layouts
-from mlrepro.report.study_results import gpu_hours, read_study
+from mlrepro.settings.pipeline import load_pipeline
+from mlrepro.studies.results import gpu_hours, read_study
 
 
 def plan(settings: Path, measure: bool = False) -> None:

@@ -21,11 +21,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mlrepro.config import Run
 from mlrepro.data.images import decode, normalise
-from mlrepro.data.manifest import file_sha256
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256
 from mlrepro.models.classifier import create_classifier
+from mlrepro.settings.run import Run
 from mlrepro_cli import SUFFIXES
 
 VERSIONS = {name: version(name).partition("+")[0] for name in ("mlrepro", "torch", "timm")}

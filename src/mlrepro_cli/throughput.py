@@ -15,7 +15,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mlrepro.config import Run
+from mlrepro.settings.run import Run
 from mlrepro.training.fit import fit, scored_rows
 from mlrepro.training.run import device, prepare, read_labelled
 

@@ -16,11 +16,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from mlrepro.config import load_pipeline, load_run
 from mlrepro.data import formats
 from mlrepro.data.prepare import prepare
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
+from mlrepro.settings.pipeline import load_pipeline
+from mlrepro.settings.run import load_run
 from mlrepro_cli.export import export
 from mlrepro_cli.inspect_data import init_data
 from mlrepro_cli.plan import plan

@@ -18,7 +18,7 @@ import yaml
 from conftest import LINEAR, PICTURES, ROLE, ROOT, run_settings, write_yaml
 
 from mlrepro.errors import InputError
-from mlrepro.results import Failure, read_failures, write_failure
+from mlrepro.records import Failure, read_failures, write_failure
 from mlrepro.training.checkpoint import exclusive
 from mlrepro_cli.launch import engines, head
 from mlrepro_cli.launch.engines import AGAIN, SCRIPT, Outcome, Source, attempt, variables_of

@@ -24,7 +24,6 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from test_init_data import bomb
 
-from mlrepro.config import PseudoLabels, load_run
 from mlrepro.data.images import decode
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
@@ -32,6 +31,8 @@ from mlrepro.evaluation import evaluate_run, write_logits
 from mlrepro.layout import read_layout
 from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.complexity import measure_cost
+from mlrepro.settings.losses import PseudoLabels
+from mlrepro.settings.run import load_run
 from mlrepro.tracking import Tracker
 from mlrepro.training.run import train_run
 from mlrepro_cli import export, predict, throughput

@@ -13,11 +13,11 @@ from conftest import LINEAR, PICTURES, run_settings
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from mlrepro.config import Run
 from mlrepro.data import augment
 from mlrepro.data.augment import CUTOUT_FILL, FILL, OPERATIONS, RECIPES, cutout, hole, randaugment
 from mlrepro.data.images import Pictures, decode, resize_cv2, shuffled_batches
 from mlrepro.data.manifest import Manifest
+from mlrepro.settings.run import Run
 from mlrepro.training.inputs import PictureInputs
 from mlrepro.training.run import create_task
 

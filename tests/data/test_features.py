@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from mlrepro.config_data import Features
 from mlrepro.data.features import import_published, open_features, read_features
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
+from mlrepro.settings.data import Features
 
 FILES = {
     "train": "train_features_imagenet_resnet50.npy",

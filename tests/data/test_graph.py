@@ -13,8 +13,6 @@ import pytest
 import torch
 from PIL import Image
 
-from mlrepro.config import Graph
-from mlrepro.config_data import CocoData, VocData
 from mlrepro.data import formats
 from mlrepro.data.archives import extract
 from mlrepro.data.graph import label_graph, text_embeddings, word_vectors
@@ -22,6 +20,8 @@ from mlrepro.data.manifest import Manifest
 from mlrepro.data.prepare import prepare
 from mlrepro.errors import InputError
 from mlrepro.models.heads.label_graph import normalize_adjacency
+from mlrepro.settings.data import CocoData, VocData
+from mlrepro.settings.run import Graph
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "mlgcn"
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"

@@ -15,7 +15,6 @@ from safetensors.torch import save_file
 from timm.layers.pos_embed_rel import gen_relative_position_index
 from torch import Tensor
 
-from mlrepro.config import Run
 from mlrepro.errors import InputError
 from mlrepro.models.backbones import Backbone, create_backbone
 from mlrepro.models.checkpoints import head_options, load_network, query2label_options
@@ -24,6 +23,7 @@ from mlrepro.models.complexity import build, measure_cost
 from mlrepro.models.heads import create_head
 from mlrepro.models.heads.query2label import sine_positions
 from mlrepro.models.weight_files import read_state
+from mlrepro.settings.run import Run
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 KEYS = json.loads((GOLDEN / "q2l/full_model_state_dict_keys.json").read_text())

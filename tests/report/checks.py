@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from mlrepro.report.reported import ReportedRow, parse_run_id
+from mlrepro.settings.run_id import parse_run_id
+from mlrepro.studies.reported import ReportedRow
 
 CLASSES = {"voc2007": 20, "coco2014": 80, "coco2017": 80, "nuswide": 81}
 # Parameters of the 1000-class ImageNet networks (timm) and pictures with objects or in total (spec, datasets).

@@ -5,18 +5,12 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from mlrepro.config import Head, LossSettings
-from mlrepro.config_data import nearest
 from mlrepro.errors import InputError
-from mlrepro.report.reported import (
-    ReportedRow,
-    RunId,
-    StudyText,
-    Table,
-    load_reported,
-    load_study,
-    parse_run_id,
-)
+from mlrepro.settings.base import nearest
+from mlrepro.settings.losses import LossSettings
+from mlrepro.settings.run import Head
+from mlrepro.settings.run_id import RunId, parse_run_id
+from mlrepro.studies.reported import ReportedRow, StudyText, Table, load_reported, load_study
 
 HEADS = list(get_args(Head))
 LOSSES = [
@@ -85,13 +79,13 @@ def _check_run(row: ReportedRow) -> None:
         return
     run = parse_run_id(row.run)
     check_names(row.run, run)
-    if run.data_set != row.data_set:
+    if run.data != row.data_set:
         raise ValueError(
-            f"run id {row.run!r} is of data set {run.data_set!r}, the row of {row.data_set!r}; mend one"
+            f"run id {row.run!r} is of data set {run.data!r}, the row of {row.data_set!r}; mend one"
         )
-    if row.resolution not in (None, run.size):
+    if row.resolution not in (None, run.resolution):
         raise ValueError(
-            f"run id {row.run!r} is of size {run.size}, the row of {row.resolution}; mend one"
+            f"run id {row.run!r} is of size {run.resolution}, the row of {row.resolution}; mend one"
         )
 
 
@@ -99,7 +93,7 @@ def check_names(run_id: str, run: RunId) -> None:
     for name, valid, part in (
         (run.head, HEADS, "head"),
         (run.loss, LOSSES, "loss"),
-        (run.data_set, DATA_SETS, "data set"),
+        (run.data, DATA_SETS, "data set"),
     ):
         if name not in valid:
             raise ValueError(f"run id {run_id!r}: unknown {part} {name!r}; {nearest(name, valid)}")

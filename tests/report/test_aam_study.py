@@ -10,13 +10,15 @@ import torch
 import yaml
 from test_tables import cells, made_up_record
 
-from mlrepro.config import Run, load_pipeline, load_run
 from mlrepro.layout import read_layout
 from mlrepro.models.complexity import build
-from mlrepro.report.reported import load_study, parse_run_id
+from mlrepro.records import write_record
 from mlrepro.report.study_page import write_study
-from mlrepro.report.study_results import read_study, record_metric
-from mlrepro.results import write_record
+from mlrepro.settings.pipeline import load_pipeline
+from mlrepro.settings.run import Run, load_run
+from mlrepro.settings.run_id import parse_run_id
+from mlrepro.studies.reported import load_study
+from mlrepro.studies.results import read_study, record_metric
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "aam"
@@ -304,7 +306,7 @@ def test_the_page_draws_and_lists_measured_sweeps_and_gives_commands_for_the_oth
     assert set(unmeasured) <= lines.keys() and all(
         lines[run][5] == "yes" and lines[run][4] != "-" for run in unmeasured
     )
-    assert len({parse_run_id(run).data_set for run in unmeasured}) == 6
+    assert len({parse_run_id(run).data for run in unmeasured}) == 6
 
 
 def test_table_10_compares_the_mean_over_pictures():

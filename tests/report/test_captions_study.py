@@ -8,13 +8,14 @@ import yaml
 from test_study_pages import section
 from test_tables import made_up_record
 
-from mlrepro.config import load_run
 from mlrepro.layout import read_layout
+from mlrepro.records import Record, write_record
 from mlrepro.report.pages import write_comparison
-from mlrepro.report.reported import load_study, parse_run_id
 from mlrepro.report.study_page import write_study
-from mlrepro.report.study_results import read_study
-from mlrepro.results import Record, write_record
+from mlrepro.settings.run import load_run
+from mlrepro.settings.run_id import parse_run_id
+from mlrepro.studies.reported import load_study
+from mlrepro.studies.results import read_study
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "captions"
@@ -171,7 +172,7 @@ def test_comparison_of_runs_with_captions_shows_one_threshold_for_all_classes(tm
 
 
 def test_ids_of_captions_alone():
-    assert parse_run_id("linear-bce-bert-comp5329").size is None
+    assert parse_run_id("linear-bce-bert-comp5329").resolution is None
     for wrong in ("gap-bce-bert-comp5329", "linear-bce-bert-comp5329-lr01"):
         with pytest.raises(ValueError, match="is not of the form"):
             parse_run_id(wrong)

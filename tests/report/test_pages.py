@@ -6,13 +6,13 @@ import pytest
 from PIL import Image
 from test_tables import VOC, by_run, cells, made_up_record
 
-from mlrepro.config import Ordering
 from mlrepro.errors import InputError
+from mlrepro.records import Failure
 from mlrepro.report import figures
 from mlrepro.report.orderings import ordering_section
 from mlrepro.report.pages import summary, write_comparison
 from mlrepro.report.tables import ranked
-from mlrepro.results import Failure
+from mlrepro.settings.pipeline import Ordering
 
 MISSING = "linear-wan-efficientnet_lite0-toy-single-224"
 PARTIAL = "query2label-asl-efficientnet_lite0-toy-224"

@@ -15,10 +15,10 @@ from test_tables import by_run, cells, made_up_record
 
 from mlrepro.data.manifest import write_manifest
 from mlrepro.layout import Layout, read_layout
+from mlrepro.records import write_record
 from mlrepro.report.pages import write_comparison
 from mlrepro.report.recommend import advice, choose
 from mlrepro.report.tables import ranked, within_noise
-from mlrepro.results import write_record
 
 LABELS = ["cat <b>", "dog"]
 SETTINGS = """\

@@ -10,7 +10,8 @@ from checks import CHECKS, check_tables, document_of, harmonic_mean
 from study_checks import check_reported, check_study
 
 from mlrepro.errors import InputError
-from mlrepro.report.reported import ReportedRow, load_reported, load_study, parse_run_id
+from mlrepro.settings.run_id import parse_run_id
+from mlrepro.studies.reported import ReportedRow, load_reported, load_study
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 NAMES = ["aam", "captions", "mirflickr", "query2label", "single-positive", "voc-transfer"]
@@ -172,7 +173,7 @@ def test_a_row_keeps_what_is_printed(tmp_path):
 
 def test_run_ids():
     run = parse_run_id("gap-an_ls-resnet50-voc2012-single-448-linear_init")
-    assert (run.head, run.loss, run.data_set, run.labels, run.size, run.variant) == (
+    assert (run.head, run.loss, run.data, run.labels, run.resolution, run.variant) == (
         "gap",
         "an_ls",
         "voc2012",

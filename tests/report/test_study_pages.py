@@ -17,13 +17,14 @@ from study_checks import check_study
 from test_tables import cells, made_up_record
 
 from mlrepro.errors import InputError
+from mlrepro.records import Failure, write_failure, write_record
 from mlrepro.report.overview import write_index
-from mlrepro.report.reported import ReportedRow, head_options, parse_run_id
 from mlrepro.report.study_page import write_study
-from mlrepro.report.study_results import THROUGHPUT, gpu_hours, read_study
 from mlrepro.report.study_tables import WIDTH
 from mlrepro.report.tables import escape
-from mlrepro.results import Failure, write_failure, write_record
+from mlrepro.settings.run_id import parse_run_id
+from mlrepro.studies.reported import ReportedRow, head_options
+from mlrepro.studies.results import THROUGHPUT, gpu_hours, read_study
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["aam", "captions", "mirflickr", "query2label", "single-positive", "voc-transfer"]

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from mlrepro.records import Record
 from mlrepro.report import tables
-from mlrepro.results import Record
 
 VOC = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant "

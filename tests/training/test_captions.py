@@ -15,8 +15,6 @@ from conftest import ROOT, run_settings, write_yaml
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
 
-from mlrepro.config import Plain, Run
-from mlrepro.config_data import Captions, CocoData
 from mlrepro.data.features import captions_path, features_path, open_features, read_captions
 from mlrepro.data.formats import read
 from mlrepro.data.manifest import read_manifest, write_manifest
@@ -25,7 +23,10 @@ from mlrepro.evaluation import evaluate_run, measure, write_logits
 from mlrepro.metrics.thresholds import tune_global_threshold
 from mlrepro.models.complexity import measure_cost
 from mlrepro.models.text import encode_captions, load_text_model
-from mlrepro.results import write_record
+from mlrepro.records import write_record
+from mlrepro.settings.data import Captions, CocoData
+from mlrepro.settings.losses import Plain
+from mlrepro.settings.run import Run
 from mlrepro.training import run as training
 
 DATA = Path("data/digits")

@@ -27,11 +27,11 @@ from test_modes import Memory, train
 from test_resume import OFF, results, wait_for_checkpoint
 from torch import nn
 
-from mlrepro.config import Run
 from mlrepro.data.images import class_uniform_batches
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
+from mlrepro.settings.run import Run
 from mlrepro.training import distributed
 from mlrepro.training.distributed import RANK, WORLD, fresh, joined
 from mlrepro.training.fit import fit, predict

@@ -12,12 +12,12 @@ import torch
 import yaml
 from conftest import stage, write_yaml
 
-from mlrepro.config_data import Features
 from mlrepro.data.features import read_features, read_header
 from mlrepro.data.images import decode
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.models.backbones import create_backbone
+from mlrepro.settings.data import Features
 
 FILE = "data/digits/features/efficientnet_lite0-32.safetensors"
 

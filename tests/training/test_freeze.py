@@ -9,13 +9,13 @@ from conftest import PICTURES, run_settings
 from test_modes import Memory
 from torch import nn
 
-from mlrepro.config import Run
 from mlrepro.errors import InputError
-from mlrepro.losses import BatchLoss
+from mlrepro.losses.base import BatchLoss
 from mlrepro.losses.binary import bce
 from mlrepro.models.backbones import Backbone
 from mlrepro.models.classifier import Classifier, create_classifier
 from mlrepro.models.complexity import measure_cost
+from mlrepro.settings.run import Run
 from mlrepro.training.fit import fit, predict
 from mlrepro.training.inputs import FeatureInputs
 from mlrepro.training.optimizers import create_optimizer

@@ -9,13 +9,13 @@ import torch
 from conftest import run_settings
 from safetensors.torch import load_file
 
-from mlrepro.config import Run
-from mlrepro.config_data import Features
 from mlrepro.data.features import features_path
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.evaluation import evaluate_run
 from mlrepro.models.complexity import measure_cost
+from mlrepro.settings.data import Features
+from mlrepro.settings.run import Run
 from mlrepro.training import run as training
 from mlrepro.training.extract import extract
 from mlrepro.training.fit import predict

@@ -21,11 +21,11 @@ from test_modes import train
 from test_resume import OFF, results, wait_for_checkpoint
 from torch.utils.data import DataLoader
 
-from mlrepro.config import Run
 from mlrepro.data.images import Pictures, sequential_batches, shard_batches
 from mlrepro.data.manifest import read_manifest
 from mlrepro.data.shards import Shards
 from mlrepro.errors import InputError
+from mlrepro.settings.run import Run
 from mlrepro.training.distributed import RANK, WORLD, joined, share
 
 DATA = Path("data/digits")

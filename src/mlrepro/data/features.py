@@ -10,10 +10,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mlrepro.config_data import Captions, Features
 from mlrepro.data.formats import load_array
-from mlrepro.data.manifest import Manifest, file_sha256
+from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256
+from mlrepro.settings.data import Captions, Features
 
 
 def features_path(data_folder: Path, backbone: str, resolution: int, maps: bool = False) -> Path:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
-from mlrepro.config import Graph
 from mlrepro.data.manifest import Manifest
-from mlrepro.data.prepare import address
 from mlrepro.errors import InputError
+from mlrepro.files import address
+from mlrepro.settings.run import Graph
 
 # VOC writes two words as one; these are the words whose vectors ML-GCN's file of VOC holds.
 VOC_WORDS = {"diningtable": "table", "pottedplant": "plant", "tvmonitor": "tv"}

@@ -18,10 +18,11 @@ import numpy as np
 import pandas
 from tqdm import tqdm
 
-from mlrepro import config_data
-from mlrepro.data.archives import fetch
-from mlrepro.data.manifest import Manifest, file_sha256, write_bytes
+from mlrepro.data.fetching.mirrors import fetch
+from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256, write_bytes
+from mlrepro.settings import data as data_settings
 
 FOLDER, INDEX = "shards", "shards.json"
 
@@ -31,7 +32,7 @@ def write_shards(
     frame: pandas.DataFrame,
     classes: list[str],
     root: Path,
-    settings: config_data.Shards,
+    settings: data_settings.Shards,
 ) -> dict:
     """Writes folder/shards/<split>-<number>.tar and their index, and returns what summary.json says of them. The same pictures
     give the same bytes. A picture is two members: <row>.<suffix>, its file as it is, and <row>.json: image and labels (names).

@@ -10,9 +10,9 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from mlrepro.config_data import nearest
 from mlrepro.errors import InputError
 from mlrepro.models.pretrained import Origin, load_weights
+from mlrepro.settings.base import nearest
 
 # Of our own: module in this folder and class of the network without its classifier.
 OURS = {"cvt_w24": "cvt:CvTW24", "small_cnn": "small_cnn:SmallCNN"}

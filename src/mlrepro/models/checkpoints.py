@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Size, Tensor, nn
 
-from mlrepro.config import Run
-from mlrepro.data.manifest import file_sha256
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256
 from mlrepro.models.layouts import POSITIONS, split_authors_state
 from mlrepro.models.weight_files import read_state
+from mlrepro.settings.run import Run
 
 BACKBONE = "backbone.net."  # what our keys of the backbone begin with
 HEAD = "head."

@@ -3,12 +3,12 @@
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mlrepro.config import Run
 from mlrepro.errors import InputError
 from mlrepro.models.backbones import create_backbone, map_size
 from mlrepro.models.checkpoints import head_options
 from mlrepro.models.heads import create_head
 from mlrepro.models.pretrained import Origin
+from mlrepro.settings.run import Run
 
 FROZEN_BATCH_NORM_EPS = 1e-5  # of Query2Label's code
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from mlrepro.data.manifest import file_sha256
-from mlrepro.data.prepare import address
 from mlrepro.errors import InputError
+from mlrepro.files import address, file_sha256
 from mlrepro.models.layouts import official_to_timm
 from mlrepro.models.weight_files import read_state, tensors_sha256
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from mlrepro.data.prepare import address
 from mlrepro.errors import InputError
+from mlrepro.files import address
 from mlrepro.models.weight_files import tensors_sha256
 
 # A batch is as many captions as their padded tokens allow; larger ones leave the processor's cache.

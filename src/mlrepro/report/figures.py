@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from pydantic_core import to_json
 
+from mlrepro.records import Record
 from mlrepro.report.tables import REGIMES, Runs, class_ap, mean
-from mlrepro.results import Record
 
 WIDTH = 9.0  # inches; at 100 dots an inch the width that GitHub gives a page
 STYLE = {

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mlrepro.records import ClassResult, Record
 from mlrepro.report.figures import COLOURS, LINES, _dots, blank_figure
 from mlrepro.report.tables import Runs, code
-from mlrepro.results import ClassResult, Record
 
 PANELS = {
     "loss": ["loss"],

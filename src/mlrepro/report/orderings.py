@@ -4,9 +4,9 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from mlrepro.config import Ordering
+from mlrepro.records import Record
 from mlrepro.report.tables import Runs, code, escape, mean_map, metric_values, noise, number, table
-from mlrepro.results import Record
+from mlrepro.settings.pipeline import Ordering
 
 
 def seed_noise(first: list[Record], second: list[Record]) -> float | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from mlrepro.errors import InputError
 from mlrepro.report import figures
 from mlrepro.report.pages import figure_link
-from mlrepro.report.study_results import StudyResults, cost_points, read_study
 from mlrepro.report.tables import escape, table
+from mlrepro.studies.results import StudyResults, cost_points, read_study
 
 
 def write_index(reports: Path, studies: Path) -> None:

@@ -4,13 +4,13 @@ from collections.abc import Callable, Container, Sequence
 from functools import partial
 from pathlib import Path
 
-from mlrepro.config import Ordering
 from mlrepro.errors import InputError
+from mlrepro.records import Failures
 from mlrepro.report import figures, tables
 from mlrepro.report.multilabel_figures import label_sections
 from mlrepro.report.orderings import ordering_section
 from mlrepro.report.tables import REGIMES, Runs, code, mean_map
-from mlrepro.results import Failures
+from mlrepro.settings.pipeline import Ordering
 
 FOLD_AFTER = 30  # table rows beyond which a table by class is folded away
 

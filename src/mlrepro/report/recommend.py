@@ -7,6 +7,7 @@ from safetensors.numpy import load_file
 
 from mlrepro.layout import Layout
 from mlrepro.metrics.average_precision import per_class
+from mlrepro.records import Record
 from mlrepro.report.figures import COLOURS, blank_figure
 from mlrepro.report.pages import figure_link
 from mlrepro.report.tables import (
@@ -20,7 +21,6 @@ from mlrepro.report.tables import (
     spread,
     table,
 )
-from mlrepro.results import Record
 
 LISTED, BINS = 20, 15  # that are listed; of the calibration
 METRICS = {"mAP": "mAP", "CF1": "tuned_CF1", "OF1": "tuned_OF1"}

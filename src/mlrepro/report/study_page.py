@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from mlrepro.judging import MINIMUM_TOLERANCE, Status
 from mlrepro.report import figures
 from mlrepro.report.multilabel_figures import label_sections
 from mlrepro.report.pages import (
@@ -15,12 +16,12 @@ from mlrepro.report.pages import (
     figure_link,
     folded,
 )
-from mlrepro.report.reported import Study, Table, last_match, parse_run_id
-from mlrepro.report.study_results import BACKWARD, THROUGHPUT, StudyResults, cost_points, gpu_hours
 from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, cost_table, kept, render, study_tables
 from mlrepro.report.sweeps import missing_runs, sweep_sections
 from mlrepro.report.tables import ABSENT, Runs, code, escape, ranked, table
-from mlrepro.results import MINIMUM_TOLERANCE, Status
+from mlrepro.settings.run_id import parse_run_id
+from mlrepro.studies.reported import Study, Table, last_match
+from mlrepro.studies.results import BACKWARD, THROUGHPUT, StudyResults, cost_points, gpu_hours
 
 ORDER: tuple[Status, ...] = (
     "reproduced",
@@ -242,7 +243,7 @@ def _not_run_section(results: StudyResults) -> list[str]:
     parts += _weights(results, tables_of)
     by_set: dict[str, list[str]] = {}
     for run in tables_of:
-        by_set.setdefault(parse_run_id(run).data_set, []).append(run)
+        by_set.setdefault(parse_run_id(run).data, []).append(run)
     for data_set, runs in by_set.items():
         count = f"{len(runs)} run{'s' * (len(runs) > 1)}"
         parts += [

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from mlrepro.report.reported import ReportedRow, RunId, Table, parse_run_id
-from mlrepro.report.study_results import METRICS, Result, StudyResults, record_metric
 from mlrepro.report.tables import ABSENT, code, escape, mean, metric_values, number, spread, table
+from mlrepro.settings.run_id import RunId, parse_run_id
+from mlrepro.studies.reported import ReportedRow, Table
+from mlrepro.studies.results import METRICS, Result, StudyResults, record_metric
 
 WIDTH = 9  # columns that a page shows without scrolling
 NOT_MEASURED = "not measured"
@@ -264,7 +265,7 @@ def cost_table(results: StudyResults) -> str | None:
             key = (
                 parsed.head,
                 parsed.backbone,
-                str(parsed.size),
+                str(parsed.resolution),
                 number(gmacs),
                 number(results.cost(run, "parameters") / 1e6),
             )
@@ -274,7 +275,7 @@ def cost_table(results: StudyResults) -> str | None:
             code(key[0]),
             code(key[1]),
             key[2],
-            ", ".join(dict.fromkeys(run.data_set for run in runs)),
+            ", ".join(dict.fromkeys(run.data for run in runs)),
             str(len(runs)),
             *key[3:],
         ]

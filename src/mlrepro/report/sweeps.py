@@ -5,7 +5,6 @@ from pathlib import Path
 
 from mlrepro.report.figures import map_against_setting
 from mlrepro.report.pages import figure_link
-from mlrepro.report.study_results import StudyResults
 from mlrepro.report.tables import (
     code,
     escape,
@@ -17,6 +16,7 @@ from mlrepro.report.tables import (
     status,
     table,
 )
+from mlrepro.studies.results import StudyResults
 
 
 def missing_runs(results: StudyResults) -> list[tuple[str, str]]:

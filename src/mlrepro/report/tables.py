@@ -8,7 +8,8 @@ from collections.abc import Container, Sequence
 
 from tabulate import tabulate
 
-from mlrepro.results import MINIMUM_TOLERANCE, Record, mean_and_std, tolerance
+from mlrepro.judging import MINIMUM_TOLERANCE, mean_and_std, tolerance
+from mlrepro.records import Record
 
 ABSENT = "-"
 FEW_POSITIVES = 10  # test positives below which one picture moves a class's AP by several points

@@ -16,12 +16,12 @@ import torch
 from tqdm import tqdm
 
 import mlrepro
-from mlrepro.code import code_digests
 from mlrepro.errors import InputError
+from mlrepro.provenance import code_digests
 
 ROOT = Path(".checkpoints")
 CODE = (
-    "config.py",
+    "settings",
     "data",
     "losses",
     "metrics",

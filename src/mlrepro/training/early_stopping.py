@@ -1,6 +1,6 @@
 """When a training ends before its last epoch. Every rule reads the history alone, so that a resumed training decides alike."""
 
-from mlrepro.config import Run
+from mlrepro.settings.run import Run
 
 
 def stopped(run: Run, history: list[dict]) -> bool:

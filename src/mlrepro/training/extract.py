@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mlrepro.config_data import Features
 from mlrepro.data.features import open_features
 from mlrepro.data.images import Pictures, normalise, picture_batches, sequential_batches
-from mlrepro.data.manifest import Manifest, write_json
+from mlrepro.data.manifest import Manifest
 from mlrepro.data.shards import Shards
+from mlrepro.files import write_json
 from mlrepro.models.backbones import Backbone, create_backbone, map_size
+from mlrepro.settings.data import Features
 from mlrepro.training.checkpoint import Checkpoint, exclusive, training_code
 from mlrepro.training.fit import autocast
 

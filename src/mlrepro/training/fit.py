@@ -12,12 +12,12 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from mlrepro.config import Run
 from mlrepro.data.manifest import Labels
 from mlrepro.errors import InputError
-from mlrepro.losses import Loss
+from mlrepro.losses.base import Loss
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.metrics.thresholded import thresholded_metrics
+from mlrepro.settings.run import Run
 from mlrepro.training.checkpoint import Checkpoint
 from mlrepro.training.distributed import RANK, WORLD, data_parallel, from_main, gather
 from mlrepro.training.early_stopping import stopped

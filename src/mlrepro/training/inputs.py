@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlrepro.config import Run
 from mlrepro.data.images import (
     NORMALISATION,
     Pictures,
@@ -17,6 +16,7 @@ from mlrepro.data.images import (
 )
 from mlrepro.data.manifest import Manifest
 from mlrepro.data.shards import Shards
+from mlrepro.settings.run import Run
 from mlrepro.training.distributed import share
 
 EVALUATION_BATCH = 64

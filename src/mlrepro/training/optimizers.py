@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR
 
-from mlrepro.config import Run
+from mlrepro.settings.run import Run
 
 LOSS_LR_FACTOR = 10  # ROLE's label estimator learns ten times as fast as the classifier (Cole et al. 2021, released code)
 WARM_UP = 0.2  # share of OneCycle's steps before its peak (ASL, ML-Decoder, Query2Label, AAM)

@@ -17,17 +17,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mlrepro.config import Run
 from mlrepro.data.features import captions_path, features_path, read_captions, read_features
 from mlrepro.data.graph import label_graph
 from mlrepro.data.images import class_uniform_batches, shard_batches
 from mlrepro.data.manifest import Labels, Manifest, load_observed, read_manifest
 from mlrepro.errors import InputError
-from mlrepro.losses import Loss, create_loss
+from mlrepro.losses import create_loss
+from mlrepro.losses.base import Loss
 from mlrepro.models.checkpoints import load_network
 from mlrepro.models.classifier import create_classifier
 from mlrepro.models.heads import create_head
-from mlrepro.results import git_state
+from mlrepro.provenance import git_state
+from mlrepro.settings.run import Run
 from mlrepro.tracking import Tracker
 from mlrepro.training.checkpoint import Checkpoint, exclusive, training_code
 from mlrepro.training.distributed import RANK, WORLD, from_main

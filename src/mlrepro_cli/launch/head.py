@@ -18,10 +18,10 @@ from pathlib import Path
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from mlrepro.config import read_yaml
 from mlrepro.errors import InputError
 from mlrepro.layout import Layout, read_layouts
-from mlrepro.results import Failure, write_failure
+from mlrepro.records import Failure, write_failure
+from mlrepro.settings.base import read_yaml
 from mlrepro.training.checkpoint import exclusive
 from mlrepro_cli.launch import engines
 from mlrepro_cli.launch.engines import AGAIN, Engine, Outcome, Source, without_password

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 from torch.utils.benchmark import Timer
 
-from mlrepro.config import Run
 from mlrepro.models.checkpoints import head_options
 from mlrepro.models.classifier import freeze
 from mlrepro.models.complexity.networks import build, parameters_of
 from mlrepro.models.complexity.operations import PRODUCTS, count
-from mlrepro.results import Cost
+from mlrepro.records import Cost
+from mlrepro.settings.run import Run
 
 BATCH = 16  # pictures of a forward pass that is timed
 REPEATS = 3  # the best of them is reported

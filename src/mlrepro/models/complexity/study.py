@@ -15,7 +15,8 @@ from mlrepro.models.backbones import create_published
 from mlrepro.models.complexity.networks import build, parameters_of
 from mlrepro.models.complexity.operations import PRODUCTS, count
 from mlrepro.models.complexity.tools import count_as_ptflops, fvcore_macs
-from mlrepro.report.reported import Study, head_options, parse_run_id
+from mlrepro.settings.run_id import parse_run_id
+from mlrepro.studies.reported import Study, head_options
 
 # What head options that do not fit a network can end in, besides our own InputError, a ValueError.
 BUILD_ERRORS = (AssertionError, RuntimeError, TypeError, ValueError)
@@ -45,11 +46,11 @@ def study_costs(study: Study, folder: Path) -> StudyCosts:
     measured: dict[str, dict] = {}
     for run_id in tqdm(study.models, desc=f"complexity {study.name}", unit="run"):
         run = parse_run_id(run_id)
-        classes = CLASS_COUNTS[run.data_set]
+        classes = CLASS_COUNTS[run.data]
         options = head_options(study.text, run)
 
         # Runs that differ in loss or variant alone have the same model.
-        model = (run.head, run.backbone, classes, run.size, options)
+        model = (run.head, run.backbone, classes, run.resolution, options)
         key = json.dumps(model, sort_keys=True)
         if key not in measured:
             try:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mlrepro.config_data import nearest
 from mlrepro.errors import InputError
+from mlrepro.settings.base import nearest
 
 ROOM = "mlrepro.models.heads"
 

@@ -1,34 +1,17 @@
 """Reported numbers: what a study prints (reported.csv, long format), what its study.yaml says of that. No torch."""
 
 import csv
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mlrepro.config import HEAD_OPTIONS, load
-from mlrepro.config_data import Strict
 from mlrepro.errors import InputError
+from mlrepro.settings.base import Strict, load
+from mlrepro.settings.run import HEAD_OPTIONS
+from mlrepro.settings.run_id import RunId, parse_run_id
 
-RUN_ID = re.compile(
-    r"(?P<head>\w+)-(?P<loss>\w+)-(?P<backbone>\w+)-(?P<data_set>\w+)(-(?P<labels>single))?"
-    r"(-(?P<size>\d+)(-(?P<variant>\w+))?)?",
-    re.ASCII,
-)
 NONE_IF_EMPTY = BeforeValidator(lambda text: text or None)
-
-
-class RunId(Strict):
-    """The parts of a run id. `size`: pixels a side, none for captions alone; single: one observed positive a picture."""
-
-    head: str
-    loss: str
-    backbone: str
-    data_set: str
-    labels: Literal["full", "single"]
-    size: int | None
-    variant: str | None
 
 
 class ReportedRow(Strict):
@@ -110,10 +93,14 @@ class Rule(Strict):
     variant: str | None = None
 
     def matches(self, run: RunId) -> bool:
-        named = {part: getattr(self, part) for part in ("head", "loss", "backbone", "data_set")}
-        return all(value in (None, getattr(run, part)) for part, value in named.items()) and (
-            run.variant or ""
-        ).startswith(self.variant or "")
+        parts = {
+            "head": run.head,
+            "loss": run.loss,
+            "backbone": run.backbone,
+            "data_set": run.data,
+        }
+        agrees = all(getattr(self, part) in (None, value) for part, value in parts.items())
+        return agrees and (run.variant or "").startswith(self.variant or "")
 
 
 class ModelRule(Rule):
@@ -225,7 +212,7 @@ class Study(Strict):
         return [
             run
             for run in sorted({*self.runs, *self.text.gflops_of.values()})
-            if parse_run_id(run).size
+            if parse_run_id(run).resolution
         ]
 
 
@@ -244,17 +231,6 @@ def head_options(text: StudyText, run: RunId) -> dict[str, bool | int | float | 
         if rule.matches(run):
             options |= rule.options
     return options
-
-
-def parse_run_id(run: str) -> RunId:
-    """Splits a run id at its dashes. Raises ValueError with the form; an id holds letters, digits, `_` and `-` only."""
-    found = RUN_ID.fullmatch(run)
-    if not found or not found["size"] and found["head"] != "linear":
-        raise ValueError(
-            f"run id {run!r} is not of the form <head>-<loss>-<backbone>-<data set>[-single]-<size>[-<variant>], "
-            "its parts of letters, digits and '_'"
-        )
-    return RunId(**found.groupdict() | {"labels": found["labels"] or "full"})
 
 
 def load_reported(path: Path) -> list[ReportedRow]:

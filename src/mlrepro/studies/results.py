@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from mlrepro.config import load_pipeline
-from mlrepro.config_data import nearest
 from mlrepro.errors import InputError
+from mlrepro.judging import Status, judge
+from mlrepro.records import Failures, Record, read_failures, read_records
 from mlrepro.report.figures import Point
-from mlrepro.report.reported import ReportedRow, Study, last_match, load_study, parse_run_id
 from mlrepro.report.tables import GROUPED, Runs, mean, metric_values, standard_error
-from mlrepro.results import Failures, Record, Status, judge, read_failures, read_records
+from mlrepro.settings.base import nearest
+from mlrepro.settings.pipeline import load_pipeline
+from mlrepro.settings.run_id import parse_run_id
+from mlrepro.studies.reported import ReportedRow, Study, last_match, load_study
 
 THROUGHPUT = 100e12  # FLOP/s of training on one H200-class card in bf16: an estimate, a tenth of the peak that its maker states
 BACKWARD = 3  # a training pass costs its forward pass and about twice that again
@@ -226,7 +228,7 @@ def gpu_hours(results: StudyResults, run: str) -> float | None:
         results.cost(run, "gmacs"),
     )
     schedule = last_match(training.schedules, parsed)
-    pictures = schedule and (schedule.pictures or training.pictures.get(parsed.data_set))
+    pictures = schedule and (schedule.pictures or training.pictures.get(parsed.data))
     if not gmacs or not pictures or schedule.epochs is None:
         return None
     passes = (

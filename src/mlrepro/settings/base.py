@@ -1,0 +1,84 @@
+"""Strict settings: unknown keys and mistyped names are errors that offer a remedy."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from mlrepro.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# libyaml's loader is ten times as fast, where it was built.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses keys it does not know and names the nearest one that it does."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+
+        valid = list(cls.model_fields)
+        for key in values:
+            if key not in valid:
+                raise ValueError(f"unknown key {key!r}; {nearest(str(key), valid)}")
+        return values
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """A sentence that offers the closest valid name, or lists them all."""
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"valid: {', '.join(sorted(valid))}"
+
+
+def read_yaml(path: Path) -> dict:
+    """The mapping that a YAML file holds. Raises InputError for every other content."""
+    try:
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), YAML_LOADER)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML: {error}") from None
+
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected `key: value` lines, found {type(values).__name__}")
+    return values
+
+
+def load(model: type[Model], path: Path) -> Model:
+    """Reads a YAML file as `model`.
+
+    Raises InputError that names the file, each wrong key and the nearest valid name.
+    """
+    try:
+        return model.model_validate(read_yaml(path))
+    except ValidationError as error:
+        problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors())
+        raise InputError(f"{path}:\n{problems}") from None
+
+
+def _describe(problem: dict) -> str:
+    """One of pydantic's errors in our words: where it is, what is wrong, what would be right."""
+    where = ".".join(str(part) for part in problem["loc"]) or "top level"
+    context = problem.get("ctx", {})
+
+    # A name out of a list: pydantic quotes the list, we offer the nearest of it.
+    expected = context.get("expected") or context.get("expected_tags")
+    if expected:
+        given = context.get("tag", problem["input"])
+        valid = re.findall(r"'([^']+)'", expected)
+        return f"{where}: {given!r} is not a valid name; {nearest(str(given), valid)}"
+
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}"

@@ -1,0 +1,347 @@
+"""What a params.yaml may say of data sets, observed labels, features and captions."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mlrepro.settings.base import Strict
+
+Split = Literal["train", "val", "test"]
+DifficultRule = Literal["negative", "positive", "ignore"]
+
+VOC_CLASSES = [
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+]
+
+# Of what is clearly there (the annotations' suffix _r1), in the order of the files.
+MIRFLICKR_CLASSES = [
+    "baby",
+    "bird",
+    "car",
+    "clouds",
+    "dog",
+    "female",
+    "flower",
+    "male",
+    "night",
+    "people",
+    "portrait",
+    "river",
+    "sea",
+    "tree",
+]
+
+
+class Archive(Strict):
+    """One file to fetch.
+
+    `urls`: mirrors in order; http(s)://, package://module/file, a file or a folder that holds it.
+    """
+
+    name: str
+    urls: list[str] = []
+    sha256: str | None = None
+    md5: str | None = None
+    size: int | None = None
+
+
+class HoldOut(Strict):
+    """Validation (or test) rows cut out of train (Cole et al. 2021: 20 %, numpy RandomState(1200)).
+
+    `train`: so many of the remaining rows, drawn by the seed, are kept (the captions study: 1,000);
+    none: all.
+    """
+
+    fraction: float = Field(0.2, gt=0, lt=1)
+    seed: int = 1200
+    train: int | None = Field(None, ge=2)
+    split: Literal["val", "test"] = "val"
+
+
+class Shards(Strict):
+    """WebDataset tar files that prepare writes into data/<set>/shards, and that pictures are then
+    read from (data/shards.py).
+
+    pictures: a shard.
+    address:  http(s):// prefix, or folder (below data/<set>), that they were copied to; none: not
+              copied.
+    kept:     so many of those behind http(s):// stay on a machine's disk, the latest; none: all.
+    """
+
+    pictures: int = Field(1000, ge=1)
+    address: str | None = None
+    kept: int | None = Field(None, ge=32)
+
+
+class _Data(Strict):
+    """What every format has: `archives` to download, or a `folder` that is used in place.
+
+    rejected_limit: share of unreadable pictures above which prepare stops.
+    shards: none: pictures are read from their files.
+    """
+
+    archives: list[Archive] = []
+    folder: Path | None = None
+    hold_out: HoldOut | None = None
+    rejected_limit: float = Field(0.001, ge=0, le=1)
+    shards: Shards | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "_Data":
+        if bool(self.archives) == bool(self.folder):
+            raise ValueError(
+                "give either `archives` (to download) or `folder` (already unpacked), not both or "
+                "neither"
+            )
+        return self
+
+
+class VocData(_Data):
+    """Pascal VOC's layout.
+
+    root:   the folder below the archives' one, such as VOCdevkit/VOC2012.
+    splits: our split -> ImageSets/Main/<name>.txt, of one set or of several.
+    """
+
+    format: Literal["voc"]
+    root: str
+    splits: dict[Split, str | list[str]]
+    classes: list[str] = VOC_CLASSES
+    difficult: DifficultRule | dict[Split, DifficultRule]
+
+
+class CocoPart(Strict):
+    """One split of COCO.
+
+    images: folder of the pictures, such as train2014; instances and captions: annotation files, such
+    as annotations/instances_train2014.json.
+    """
+
+    images: str
+    instances: str
+    captions: str | None = None
+
+
+class CocoData(_Data):
+    """COCO's layout.
+
+    unannotated: pictures without any annotated object are all-zero rows, or left out.
+    uncaptioned: pictures without a caption.
+    row_order:   id_text sorts ids as strings, as Cole et al.'s files are.
+    """
+
+    format: Literal["coco"]
+    splits: dict[Split, CocoPart]
+    unannotated: Literal["keep", "drop"]
+    uncaptioned: Literal["keep", "drop"] = "keep"
+    class_order: Literal["category_id", "alphabetical"]
+    row_order: Literal["id_text", "id_number"] = "id_text"
+
+
+class CsvData(_Data):
+    """A table with one row a picture.
+
+    pictures:      the folder that names in the table are relative to; none: there are no pictures,
+                   the captions are used alone.
+    unlabelled:    a table without labels and splits; its rows get the split `unlabelled`.
+    split_column:  none: every row is `train`, and test_fraction is cut out of it.
+    separator:     between the labels of one picture.
+    classes:       none: every label that occurs, sorted.
+    """
+
+    format: Literal["csv"]
+    table: str
+    pictures: str | None = "."
+    unlabelled: str | None = None
+    image_column: str = "image"
+    labels_column: str = "labels"
+    split_column: str | None = "split"
+    caption_column: str | None = None
+    separator: str = " "
+    classes: list[str] | None = None
+    test_fraction: float | None = Field(None, gt=0, lt=1)
+    test_seed: int = 1200
+
+    @property
+    def without_pictures(self) -> bool:
+        return self.pictures is None
+
+
+class DigitsData(_Data):
+    """Pictures composed from scikit-learn's handwritten digits (data/formats/digits.py).
+
+    pictures: how many of each split.
+    """
+
+    format: Literal["digits"]
+    pictures: dict[Split, int]
+    seed: int = 0
+
+
+class FormattedData(_Data):
+    """The .npy files of Cole et al. 2021, formatted_<part>_images.npy and the like.
+
+    splits:      our split -> part; their "val" is the test set.
+    pictures:    what the listed paths are relative to, below the picture root.
+    class_names: a text file below the picture root, one name a line; none: the class indices.
+    """
+
+    format: Literal["formatted"]
+    splits: dict[Split, str] = {"train": "train", "test": "val"}
+    pictures: str = "."
+    class_names: str | None = None
+
+
+class CubData(_Data):
+    """CUB-200-2011. `root`: the folder below the archive's one."""
+
+    format: Literal["cub"]
+    root: str = "CUB_200_2011"
+
+
+class ListsData(_Data):
+    """deep-object-reid's JSON lists.
+
+    {"classes": [...], "images": [[path, [a label, or one an object]], ...]}
+
+    splits:   our split -> list.
+    pictures: what the listed paths are relative to.
+    """
+
+    format: Literal["lists"]
+    splits: dict[Split, str]
+    pictures: str = "."
+
+
+class MirflickrData(_Data):
+    """MIRFLICKR-25K with its 14 labels of what is clearly there.
+
+    The MIRFLICKR study does not say which 20,000 pictures it used.
+
+    annotations: folder of the files <label>_r1.txt.
+    pictures:    how many are drawn.
+    seed:        draws the pictures, and the test set among them.
+    """
+
+    format: Literal["mirflickr"]
+    annotations: str = "."
+    classes: list[str] = MIRFLICKR_CLASSES
+    pictures: int = Field(20_000, ge=2, le=25_000)
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    seed: int = 0
+
+
+class OpenImagesData(_Data):
+    """Open Images: verified image-level labels, and pictures that are fetched one by one.
+
+    class_names: archive with id and name of each class, in class order.
+    splits:      our split -> their parts, each with its archive.
+    unverified:  a class that nobody verified: negative, as in training, or ignored, as in validation
+                 and test. Counted as negative there, a model of 86.8 mAP scores 28 to 33
+                 (ML-Decoder's issue 41).
+    picture_url: of <part>/<id>.jpg.
+    """
+
+    format: Literal["openimages"]
+    class_names: str
+    splits: dict[Split, dict[Literal["train", "validation", "test"], str]]
+    unverified: Literal["negative", "ignore"]
+    picture_url: str
+
+
+DataSettings = Annotated[
+    VocData
+    | CocoData
+    | CsvData
+    | DigitsData
+    | FormattedData
+    | CubData
+    | ListsData
+    | MirflickrData
+    | OpenImagesData,
+    Field(discriminator="format"),
+]
+
+
+class Corruption(Strict):
+    """Observed labels: how many known positives and known negatives a picture keeps.
+
+    -1: all. `negatives`: for the loss iu at least one.
+    """
+
+    positives: int = Field(1, ge=-1)
+    negatives: int = Field(0, ge=-1)
+    seed: int = 1200
+
+
+class Published(Strict):
+    """Names of .npy files (N, channels) in the data set's archives.
+
+    Of the pictures of train, held-out ones too, and of test.
+    """
+
+    train: str
+    test: str
+
+
+class Features(Strict):
+    """A frozen backbone whose pooled output the `linear` runs train on.
+
+    Extracted by us, or as its authors published it.
+
+    maps:       the feature maps before pooling, for runs with `inputs: maps`.
+    batch_size: none: what the memory holds.
+    """
+
+    backbone: str
+    weights: str | None = None
+    published: Published | None = None
+    resolution: int = Field(ge=32)
+    maps: bool = False
+    batch_size: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Features":
+        if bool(self.weights) == bool(self.published):
+            raise ValueError(
+                "give either `weights` (to extract with) or `published` (files of features), not both "
+                "or neither"
+            )
+        if self.maps and self.published:
+            raise ValueError("`maps` needs `weights`: published features are pooled")
+        return self
+
+
+class Captions(Strict):
+    """A frozen text model; the vectors of the pictures' captions are computed once (stages/embed.py).
+
+    name:    of the file of vectors, and in run ids.
+    model:   package://module/folder, a folder, or a name on Hugging Face's hub.
+    pooling: the first token's vector, or the mean over all tokens.
+    sha256:  of the model's weights, as the embed stage prints it; vectors of others are refused.
+    """
+
+    name: str = Field(pattern="^[A-Za-z0-9_]+$")
+    model: str
+    pooling: Literal["cls", "mean"]
+    sha256: str | None = None

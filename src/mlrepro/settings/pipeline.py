@@ -1,0 +1,119 @@
+"""A params.yaml: which data sets there are, and which runs and seeds a pipeline trains on one of them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from mlrepro.errors import InputError
+from mlrepro.settings.base import Strict, load, nearest
+from mlrepro.settings.data import Captions, Corruption, DataSettings, Features
+from mlrepro.settings.losses import FULL_LABEL_LOSSES, LossSettings
+from mlrepro.settings.run import Run
+
+# How many runs own data trains beyond the search.
+RUNS_OF_BUDGET = {"quick": 2, "standard": 4, "thorough": 9}
+
+
+class Search(Strict):
+    """The grid of the linear mode on the pipeline's features, trained together (training/grid)."""
+
+    losses: list[LossSettings] = Field(min_length=1)
+    learning_rates: list[PositiveFloat] = [1e-2, 1e-3, 1e-4, 1e-5]
+    batch_sizes: list[Annotated[int, Field(ge=2)]] = [8, 16]
+    epochs: int = Field(25, ge=1)
+    seeds: list[int] = Field([0], min_length=1)
+
+
+class Ordering(Strict):
+    """What a paper claims, as pairs of runs here: the first of each should have the higher mAP."""
+
+    claim: str
+    pairs: list[tuple[str, str]] = Field(min_length=1)
+
+    @property
+    def runs(self) -> set[str]:
+        return {run for pair in self.pairs for run in pair}
+
+
+class Pipeline(Strict):
+    """A params.yaml. A pipeline of data sets alone, or of a study's page alone, has no runs."""
+
+    name: str = "demo"
+    """Of the data set that the pipeline's runs use; names report and records in own-data."""
+    title: str | None = None
+    """Of the report."""
+    intro: str | None = None
+    """The report's first paragraph."""
+
+    data: dict[str, DataSettings]
+    corruption: Corruption = Corruption()
+    features: Features | None = None
+    captions: Captions | None = None
+
+    runs: list[str] = []
+    seeds: list[int] = [0]
+    search: Search | None = None
+
+    orderings: list[Ordering] = []
+    """For the report."""
+    budget: Literal["quick", "standard", "thorough"] | None = None
+    """Of own data: `mlrepro init-data` writes its runs."""
+    checkpoint_pages: list[str] = []
+    """Where a person finds the files that the runs name as `checkpoint`."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Pipeline":
+        named = set().union(*(ordering.runs for ordering in self.orderings))
+        unknown = named - set(self.runs)
+        if unknown:
+            name = min(unknown)
+            raise ValueError(f"orderings: {name!r} is none of `runs`; {nearest(name, self.runs)}")
+
+        if self.budget and len(self.runs) != RUNS_OF_BUDGET[self.budget]:
+            raise ValueError(
+                f"`budget: {self.budget}` has {RUNS_OF_BUDGET[self.budget]} `runs`, not "
+                f"{len(self.runs)}; run `mlrepro init-data` with --budget {self.budget}, or remove "
+                "`budget` to list runs of your own"
+            )
+        return self
+
+    def grid(self) -> list[tuple[Run, int]]:
+        """The members of the search: each a run with its learning rate and batch size, and a seed.
+
+        In the order loss, seed, batch size, lr: a tie in validation mAP goes to the first.
+        """
+        members = []
+        for loss in self.search.losses:
+            for seed in self.search.seeds:
+                for batch_size in self.search.batch_sizes:
+                    for lr in self.search.learning_rates:
+                        members.append((self._grid_run(loss, batch_size, lr), seed))
+        return members
+
+    def _grid_run(self, loss: LossSettings, batch_size: int, lr: float) -> Run:
+        return Run(
+            data=self.name,
+            labels="full" if loss.name in FULL_LABEL_LOSSES else "single",
+            inputs="features",
+            head="linear",
+            backbone=self.features.backbone,
+            weights=self.features.weights or "published",
+            resolution=self.features.resolution,
+            loss=loss,
+            optimizer={"lr": lr},
+            epochs=self.search.epochs,
+            batch_size=batch_size,
+        )
+
+
+def load_pipeline(path: Path) -> Pipeline:
+    return load(Pipeline, path)
+
+
+def load_data_settings(path: Path, name: str) -> DataSettings:
+    """What `path`, a params.yaml, says of the data set `name`. Raises InputError if nothing."""
+    data = load_pipeline(path).data
+    if name not in data:
+        raise InputError(f"{path}: data.{name} is not described; {nearest(name, list(data))}")
+    return data[name]
