@@ -19,7 +19,7 @@ from mlrepro.data.graph import label_graph, text_embeddings, word_vectors
 from mlrepro.data.manifest import Manifest
 from mlrepro.data.prepare import prepare
 from mlrepro.errors import InputError
-from mlrepro.models.heads.graph import normalize_adjacency
+from mlrepro.models.heads.label_graph import normalize_adjacency
 from mlrepro.settings.data import CocoData, VocData
 from mlrepro.settings.run import Graph
 
