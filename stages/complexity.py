@@ -12,21 +12,10 @@ from mlrepro.models.backbones import create_published
 from mlrepro.models.complexity import PRODUCTS, build, count, parameters_of
 from mlrepro.settings.run_id import parse_run_id
 from mlrepro.stage import main
-from mlrepro.studies.reported import head_options, load_study
+from mlrepro.studies.class_counts import CLASS_COUNTS
+from mlrepro.studies.description import head_options
+from mlrepro.studies.study import load_study
 
-CLASSES = {
-    "voc2007": 20,
-    "voc2012": 20,
-    "coco2014": 80,
-    "coco2017": 80,
-    "nuswide": 81,
-    "vg500": 500,
-    "openimages_v6": 601,
-    "cub": 312,
-    "mirflickr25k": 14,
-    "comp5329": 18,
-    "comp5329_1000": 18,
-}  # comp5329: ids 1 to 19, 12 unused
 FVCORE_NORMS = {"batch_norm": 2, "layer_norm": 5}  # what fvcore counts an element of a norm as
 # TResNet's LeakyReLUs are part of its InPlaceABN, which ptflops does not know either.
 PTFLOPS_ELEMENTWISE = (nn.ReLU, nn.ReLU6, nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
@@ -39,7 +28,7 @@ def stage(folder: str) -> None:
     runs = {}
     for run_id in tqdm(study.models, desc=f"complexity {study.name}", unit="run"):
         run = parse_run_id(run_id)
-        classes, options = CLASSES[run.data], head_options(study.text, run)
+        classes, options = CLASS_COUNTS[run.data], head_options(study.description, run)
         key = json.dumps([run.head, run.backbone, classes, run.resolution, options], sort_keys=True)
         try:
             models[key] = models.get(key) or measure(
