@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mlrepro.data.class_counts import CLASS_COUNTS
 from mlrepro.errors import InputError
 from mlrepro.models.backbones import create_published
 from mlrepro.models.complexity import PRODUCTS, build, count, parameters_of
 from mlrepro.settings.run_id import parse_run_id
 from mlrepro.stage import main
-from mlrepro.studies.class_counts import CLASS_COUNTS
 from mlrepro.studies.description import head_options
 from mlrepro.studies.study import load_study
 

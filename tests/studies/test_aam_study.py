@@ -8,11 +8,11 @@ import pytest
 import torch
 import yaml
 
+from mlrepro.data.class_counts import CLASS_COUNTS
 from mlrepro.layout import Layout, read_layout
 from mlrepro.models.complexity import build
 from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.settings.run import Run, load_run
-from mlrepro.studies.class_counts import CLASS_COUNTS
 from mlrepro.studies.description import Sweep
 from mlrepro.studies.reported import ReportedRow
 from mlrepro.studies.results import record_metric

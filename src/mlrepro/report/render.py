@@ -27,12 +27,8 @@ def environment() -> Environment:
 
 
 def paragraph(text: str) -> str:
-    """The lines of a template's block as one line of the page.
-
-    So sentences may be wrapped in the template, or left out.
-    """
-    lines = [line.strip() for line in text.splitlines()]
-    return " ".join(line for line in lines if line) + "\n"
+    """One line of the page: a template's sentences may be broken where they are best read."""
+    return " ".join(text.split()) + "\n"
 
 
 def render(template: str, page: Path, **values) -> str:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from mlrepro.data.class_counts import CLASS_COUNTS
 from mlrepro.errors import InputError
 from mlrepro.settings.base import nearest
 from mlrepro.settings.losses import LossSettings
 from mlrepro.settings.run import Head
 from mlrepro.settings.run_id import RunId, parse_run_id
-from mlrepro.studies.class_counts import CLASS_COUNTS
 from mlrepro.studies.description import Description, Rule, Table
 from mlrepro.studies.reported import ReportedRow, load_reported
 from mlrepro.studies.study import Study, load_study

@@ -3,9 +3,9 @@
 import itertools
 from collections import defaultdict
 
+from mlrepro.data.class_counts import CLASS_COUNTS
 from mlrepro.settings.run_id import parse_run_id
 from mlrepro.studies.checks.finding import Finding, half_unit, printed_rows
-from mlrepro.studies.class_counts import CLASS_COUNTS
 from mlrepro.studies.reported import ReportedRow
 
 # Parameters of the 1000-class ImageNet networks (timm).

@@ -1,4 +1,4 @@
-"""How many classes each data set of the studies has."""
+"""How many classes each data set of the studies has, for what is computed without its files."""
 
 CLASS_COUNTS = {
     "voc2007": 20,
@@ -10,7 +10,7 @@ CLASS_COUNTS = {
     "openimages_v6": 601,
     "cub": 312,
     "mirflickr25k": 14,
-    # Ids 1 to 19, of which 12 is unused.
+    # Ids 1 to 19, of which 12 is not used.
     "comp5329": 18,
     "comp5329_1000": 18,
 }
