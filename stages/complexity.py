@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlrepro.models.complexity.study import study_costs
 from mlrepro.stage import main
-from mlrepro.studies.reported import load_study
+from mlrepro.studies.study import load_study
 
 
 def stage(folder: str) -> None:

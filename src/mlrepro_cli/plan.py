@@ -5,7 +5,8 @@ from pathlib import Path
 
 from mlrepro.layout import Layout, current_records, read_layouts
 from mlrepro.settings.pipeline import load_pipeline
-from mlrepro.studies.results import gpu_hours, read_study
+from mlrepro.studies.estimates import gpu_hours
+from mlrepro.studies.results import read_study
 
 
 def plan(settings: Path, measure: bool = False) -> None:

@@ -1,4 +1,7 @@
-"""Pages from templates: prose stands in report/templates/*.md.j2, logic in functions that make what they show."""
+"""Pages from templates.
+
+Prose stands in report/templates/, logic in functions that make what the templates show.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -10,8 +13,8 @@ from mlrepro.errors import InputError
 
 @cache
 def environment() -> Environment:
-    """Templates of markdown: a value that is missing is an error, a block's line leaves no blank one."""
-    return Environment(
+    """Of markdown: a missing value is an error, and a block's own line leaves no blank one."""
+    templates = Environment(
         loader=PackageLoader("mlrepro.report"),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -19,6 +22,13 @@ def environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # of HTML; what goes into markdown is escaped by tables.escape
     )
+    templates.filters["paragraph"] = paragraph
+    return templates
+
+
+def paragraph(text: str) -> str:
+    """One line of the page: a template's sentences may be broken where they are best read."""
+    return " ".join(text.split()) + "\n"
 
 
 def render(template: str, page: Path, **values) -> str:

@@ -16,7 +16,8 @@ from mlrepro.models.complexity.networks import build, parameters_of
 from mlrepro.models.complexity.operations import PRODUCTS, count
 from mlrepro.models.complexity.tools import count_as_ptflops, fvcore_macs
 from mlrepro.settings.run_id import parse_run_id
-from mlrepro.studies.reported import Study, head_options
+from mlrepro.studies.description import head_options
+from mlrepro.studies.study import Study
 
 # What head options that do not fit a network can end in, besides our own InputError, a ValueError.
 BUILD_ERRORS = (AssertionError, RuntimeError, TypeError, ValueError)
@@ -47,7 +48,7 @@ def study_costs(study: Study, folder: Path) -> StudyCosts:
     for run_id in tqdm(study.models, desc=f"complexity {study.name}", unit="run"):
         run = parse_run_id(run_id)
         classes = CLASS_COUNTS[run.data]
-        options = head_options(study.text, run)
+        options = head_options(study.description, run)
 
         # Runs that differ in loss or variant alone have the same model.
         model = (run.head, run.backbone, classes, run.resolution, options)
