@@ -10,7 +10,7 @@ from test_tables import made_up_record
 
 from mlrepro.layout import read_layout
 from mlrepro.records import Record, write_record
-from mlrepro.report.pages import write_comparison
+from mlrepro.report.comparison import Comparison, write_comparison
 from mlrepro.report.study_page import write_study
 from mlrepro.settings.run import load_run
 from mlrepro.settings.run_id import parse_run_id
@@ -142,32 +142,28 @@ def test_page_compares_every_average_at_the_printed_threshold(tmp_path):
     assert "linear-bce-bert-comp5329" in text and "Captions alone" in text
 
 
+def comparison_of(record: Record) -> Comparison:
+    return Comparison(
+        title="t",
+        intro="i",
+        records={record.run.run_id: [record]},
+        expected={record.run.run_id: [0]},
+        pipeline="dvc.yaml",
+    )
+
+
 def test_comparison_of_runs_with_captions_shows_one_threshold_for_all_classes(tmp_path):
     alone = record(
         "linear-bce-bert-comp5329", 0, **{"tuned_global_macro_F1": 71.25, "sample_F1_at_0.4": 88.5}
     )
-    write_comparison(
-        "t",
-        "i",
-        {alone.run.run_id: [alone]},
-        {alone.run.run_id: [0]},
-        tmp_path / "page.md",
-        "dvc repro dvc.yaml",
-    )
+    write_comparison(comparison_of(alone), tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
     ((header, line),) = section(text, "macro F1 by one threshold")
     assert line[header.index("tuned")] == "71.25"
     ((header, line),) = section(text, "sample F1 by one threshold")
     assert line[header.index("0.4")] == "88.50" and "None" not in text
     other = made_up_record()
-    write_comparison(
-        "t",
-        "i",
-        {other.run.run_id: [other]},
-        {other.run.run_id: [0]},
-        tmp_path / "page.md",
-        "dvc repro dvc.yaml",
-    )
+    write_comparison(comparison_of(other), tmp_path / "page.md")
     assert "by one threshold" not in (tmp_path / "page.md").read_text(encoding="utf-8")
 
 
