@@ -8,7 +8,7 @@ from made_up_study import by_row, section
 from test_tables import made_up_record
 
 from mlrepro.records import Record, write_record
-from mlrepro.report.pages import write_comparison
+from mlrepro.report.comparison import Comparison, write_comparison
 from mlrepro.report.study_page import write_study
 from mlrepro.settings.run import load_run
 from mlrepro.studies.results import read_study
@@ -86,7 +86,8 @@ def test_page_lists_captions_alone(text):
 def comparison_text(made: Record, page: Path) -> str:
     """The page that compares this one record with nothing."""
     run_id = made.run.run_id
-    write_comparison("t", "i", {run_id: [made]}, {run_id: [0]}, page, "dvc repro dvc.yaml")
+    comparison = Comparison("t", "i", {run_id: [made]}, {run_id: [0]}, pipeline="dvc.yaml")
+    write_comparison(comparison, page)
     return page.read_text(encoding="utf-8")
 
 

@@ -22,9 +22,9 @@ from networkx import descendants
 
 from mlrepro.errors import InputError
 from mlrepro.records import Failure, write_failure
+from mlrepro.report.markdown import escape
 from mlrepro.report.study_page import table_name, write_study
 from mlrepro.report.study_tables import WIDTH
-from mlrepro.report.tables import escape
 from mlrepro.studies.checks import check_study
 from mlrepro.studies.description import Table
 from mlrepro.studies.estimates import THROUGHPUT, gpu_hours

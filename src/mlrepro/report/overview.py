@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 from mlrepro.report import figures
+from mlrepro.report.markdown import escape, table
 from mlrepro.report.pages import figure_link
 from mlrepro.report.render import write_page
 from mlrepro.report.study_costs import cost_points
-from mlrepro.report.tables import escape, table
 from mlrepro.studies.description import Description
 from mlrepro.studies.results import StudyResults, read_study
 

@@ -2,7 +2,7 @@
 
 from mlrepro.judging import mean, metric_values, standard_error
 from mlrepro.report.figures import Point
-from mlrepro.report.tables import code, number, table
+from mlrepro.report.markdown import code, number, table
 from mlrepro.settings.run_id import RunId, parse_run_id
 from mlrepro.studies.results import Result, StudyResults, record_metric
 

@@ -3,10 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from mlrepro.report.pages import failed_section, folded
+from mlrepro.report.markdown import ABSENT, code, escape, folded, table
+from mlrepro.report.pages import failed_section
 from mlrepro.report.study_tables import columns_table, kept
 from mlrepro.report.sweeps import missing_runs
-from mlrepro.report.tables import ABSENT, code, escape, table
 from mlrepro.settings.run_id import parse_run_id
 from mlrepro.studies.description import Schedule, last_match
 from mlrepro.studies.estimates import BACKWARD, THROUGHPUT, gpu_hours

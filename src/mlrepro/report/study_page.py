@@ -12,14 +12,13 @@ from pathlib import Path
 from mlrepro.judging import MINIMUM_TOLERANCE, Status, ranked
 from mlrepro.records import Records
 from mlrepro.report import figures
-from mlrepro.report.multilabel_figures import label_sections
-from mlrepro.report.pages import attention_section, counts_section, figure_link
+from mlrepro.report.markdown import code, escape
+from mlrepro.report.pages import attention_section, counts_section, figure_link, label_sections
 from mlrepro.report.render import write_page
 from mlrepro.report.study_costs import cost_points, cost_table
 from mlrepro.report.study_missing import missing
 from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, PrintedTable, printed_table
 from mlrepro.report.sweeps import sweep_sections
-from mlrepro.report.tables import code, escape
 from mlrepro.studies.description import Table, ToolRule
 from mlrepro.studies.results import StudyResults
 

@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from mlrepro.judging import mean, metric_values
 from mlrepro.metrics.catalogue import PERCENT, is_recorded
-from mlrepro.report.tables import ABSENT, escape, number, spread
+from mlrepro.report.markdown import ABSENT, escape, number, spread
 from mlrepro.studies.description import Table
 from mlrepro.studies.reported import ReportedRow
 from mlrepro.studies.results import Result, StudyResults, record_metric

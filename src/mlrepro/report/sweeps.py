@@ -6,8 +6,8 @@ from pathlib import Path
 from mlrepro.judging import completeness, mean_map, metric_values, standard_error
 from mlrepro.records import Record
 from mlrepro.report.figures import map_against_setting
+from mlrepro.report.markdown import code, escape, number, spread, table
 from mlrepro.report.pages import figure_link
-from mlrepro.report.tables import code, escape, number, spread, table
 from mlrepro.settings.run import Run
 from mlrepro.studies.description import Sweep
 from mlrepro.studies.results import StudyResults
