@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -27,7 +28,7 @@ from common import parser, write
 from mlrepro.layout import Layout, read_layout
 from mlrepro.settings.run import Run
 from mlrepro.tracking import Tracker
-from mlrepro_cli.throughput import measure, predict
+from mlrepro_cli.plan.throughput import measure, predict
 
 ROOT = Path(__file__).resolve().parents[1]
 FEATURES = {
@@ -148,7 +149,7 @@ def stage(name: str, *arguments: str) -> float:
 def compare(layout: Layout, name: str, run: Run) -> dict:
     """A row: the prediction, and what the stage then took."""
     speed = measure(run, layout.data)
-    predicted = predict(run, **speed)
+    predicted = predict(run, speed)
     actual = stage("train", layout.settings.name, run.run_id, "0")
     print(
         f"{name}: predicted {predicted:.1f} s, took {actual:.1f} s ({100 * (predicted / actual - 1):+.0f} %)",
@@ -161,7 +162,7 @@ def compare(layout: Layout, name: str, run: Run) -> dict:
         "predicted_s": predicted,
         "actual_s": actual,
         "error": predicted / actual - 1,
-        **speed,
+        **asdict(speed),
     }
 
 

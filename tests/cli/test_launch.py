@@ -20,8 +20,10 @@ from conftest import LINEAR, PICTURES, ROLE, ROOT, run_settings, write_yaml
 from mlrepro.errors import InputError
 from mlrepro.records import Failure, read_failures, write_failure
 from mlrepro.training.checkpoint import exclusive
-from mlrepro_cli.launch import engines, head
-from mlrepro_cli.launch.engines import AGAIN, SCRIPT, Outcome, Source, attempt, variables_of
+from mlrepro_cli.launch import checkout, claim, engines, head, schedule
+from mlrepro_cli.launch.engines import attempts
+from mlrepro_cli.launch.engines.attempts import AGAIN, SCRIPT, Outcome, attempt
+from mlrepro_cli.launch.engines.source import Source, variables_of
 from mlrepro_cli.launch.pipeline import Job
 
 TRAIN, EVALUATE = f"train@{LINEAR}-0", f"evaluate@{LINEAR}-0"
@@ -164,7 +166,7 @@ def repository(template, tmp_path, monkeypatch) -> Path:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(head, "PAUSE", 0)
+    monkeypatch.setattr(schedule, "PAUSE", 0)
     monkeypatch.chdir(folder)
     return folder
 
@@ -176,7 +178,7 @@ def trained(folder: Path) -> list[str]:
 
 
 def launch(engine: str, gpus: int = 0, **changes) -> int:
-    return head.launch(
+    return head.launch(head.Request(
         **{
             "settings": Path("params.yaml"),
             "engine": engine,
@@ -188,7 +190,7 @@ def launch(engine: str, gpus: int = 0, **changes) -> int:
             "options": [],
         }
         | changes
-    )
+    ))
 
 
 @pytest.fixture
@@ -388,7 +390,7 @@ def test_a_stage_killed_under_dvc_is_no_error_of_its_own(repository, monkeypatch
 
 
 def test_a_killed_stage_is_tried_again_and_its_dependents_wait(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(head, "PAUSE", 0)
+    monkeypatch.setattr(schedule, "PAUSE", 0)
     ran = "Running stage '{}':\n".format
     tries = {
         "train": [Outcome(AGAIN, "killed", "a"), Outcome(0, ran("train"), "b")],
@@ -407,7 +409,7 @@ def test_a_killed_stage_is_tried_again_and_its_dependents_wait(tmp_path, capsys,
         Job("lone"),
         Job("after", trained=("lone",)),
     ]
-    ends = head.run_jobs(jobs, engine, 1, 3, tmp_path)
+    ends = schedule.run_jobs(jobs, engine, 1, 3, tmp_path)
     assert [stage for stage, end in ends.items() if not end.error] == ["train", "evaluate"]
     assert "after" not in order and ends["after"].error == "error: not started, since lone failed"
     assert (
@@ -420,7 +422,7 @@ def test_a_killed_stage_is_tried_again_and_its_dependents_wait(tmp_path, capsys,
 
 
 def test_an_interrupted_launch_starts_no_second_attempt(tmp_path, monkeypatch):
-    monkeypatch.setattr(head, "PAUSE", 30)
+    monkeypatch.setattr(schedule, "PAUSE", 30)
     calls = []
 
     def engine(job: Job) -> Outcome:
@@ -431,7 +433,7 @@ def test_an_interrupted_launch_starts_no_second_attempt(tmp_path, monkeypatch):
         return Outcome(AGAIN, "killed", "a")
 
     with pytest.raises(KeyboardInterrupt):
-        head.run_jobs([Job("train")], engine, 1, 3, tmp_path)
+        schedule.run_jobs([Job("train")], engine, 1, 3, tmp_path)
     [thread] = [
         one for one in threading.enumerate() if one.name.startswith("ThreadPoolExecutor")
     ] or [threading.Thread()]
@@ -470,29 +472,29 @@ def test_an_interrupted_launch_leaves_no_job_running(repository, number):
 
 
 def test_a_second_head_is_refused(repository, capsys):
-    with head._claimed("demo", False):
-        claim = next(repository.with_name("remote").glob("mlrepro-launch/*"))
-        other = json.loads(claim.read_text())
-        claim.write_text(json.dumps(other | {"host": "elsewhere"}))
+    with claim.claimed("demo", False):
+        the_claim = next(repository.with_name("remote").glob("mlrepro-launch/*"))
+        other = json.loads(the_claim.read_text())
+        the_claim.write_text(json.dumps(other | {"host": "elsewhere"}))
         with (
             pytest.raises(InputError, match="on elsewhere .* --take-over"),
-            head._claimed("demo", False),
+            claim.claimed("demo", False),
         ):
             pass
-        with head._claimed("demo", True):
-            assert json.loads(claim.read_text())["host"] == other["host"]
+        with claim.claimed("demo", True):
+            assert json.loads(the_claim.read_text())["host"] == other["host"]
         assert "trained twice" in capsys.readouterr().out
-        claim.write_text(json.dumps(other))  # of a head that died in this very folder
-        with head._claimed("demo", False):
+        the_claim.write_text(json.dumps(other))  # of a head that died in this very folder
+        with claim.claimed("demo", False):
             pass
-        claim.write_text("{")  # cut off, as on a full disk
+        the_claim.write_text("{")  # cut off, as on a full disk
         with (
             pytest.raises(InputError, match="process unknown .* --take-over"),
-            head._claimed("demo", False),
+            claim.claimed("demo", False),
         ):
             pass
-        claim.write_text(json.dumps(other | {"token": "another's"}))
-    assert claim.exists(), "of the head that took over"
+        the_claim.write_text(json.dumps(other | {"token": "another's"}))
+    assert the_claim.exists(), "of the head that took over"
     with exclusive("launch-demo"), pytest.raises(InputError, match="another process is at work"):
         launch("local")
 
@@ -542,9 +544,9 @@ def test_what_a_launch_needs_is_asked_for_before_any_job(repository, submitit_lo
 def test_jobs_clone_origin_where_it_has_the_commit(repository):
     git(repository, "remote", "add", "origin", "https://me:secret@a.invalid/b.git")
     git(repository, "update-ref", "refs/remotes/backup/main", "HEAD")
-    assert head._commit(None)[0] == str(repository)
+    assert checkout.committed(None)[0] == str(repository)
     git(repository, "update-ref", "refs/remotes/origin/main", "HEAD")
-    assert head._commit(None)[0] == "https://me:secret@a.invalid/b.git"
+    assert checkout.committed(None)[0] == "https://me:secret@a.invalid/b.git"
     assert (
         Outcome(1, "fatal: no https://me:secret@a.invalid/b.git: x", "a").error
         == "fatal: no https://a.invalid/b.git: x"
@@ -559,7 +561,7 @@ def test_local_jobs_have_the_gpus_that_the_user_left(monkeypatch):
         return 0, "", ""
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr(engines, "attempt", attempted)
+    monkeypatch.setattr(attempts, "attempt", attempted)
     for visible, wanted in (("4,GPU-5e", ["4", "GPU-5e"]), (None, ["0", "1"])):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible) if visible else monkeypatch.delenv(
             "CUDA_VISIBLE_DEVICES"

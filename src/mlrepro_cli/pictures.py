@@ -1,0 +1,8 @@
+"""What counts as a picture in a user's folders."""
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is one by its suffix, in large or small letters. Nothing is opened."""
+    return name.lower().endswith(SUFFIXES)
