@@ -7,5 +7,5 @@ and starts its work, which is imported only then.
 
 from pathlib import Path
 
+# The study that compares methods on a user's own pictures, from the repository's root.
 OWN_DATA = Path("studies/own-data")
-"""The study that compares methods on a user's own pictures, from the repository's root."""

@@ -38,6 +38,7 @@ VERBS = {
     "predict": predict,
 }
 
+# Exit statuses, as argparse and shells have them.
 REFUSED = 2
 INTERRUPTED = 130
 

@@ -1,5 +1,6 @@
 """What counts as a picture in a user's folders."""
 
+# Of formats that Pillow reads and that people keep pictures in.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 

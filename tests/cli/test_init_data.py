@@ -70,7 +70,7 @@ def read_written() -> Written:
     )
 
 
-# ------------------------------------------------------------------------------ a folder a label
+# --------------------------------------------------------------------------------- a folder a label
 
 
 def test_one_folder_a_label(tmp_path, capsys):
@@ -136,7 +136,7 @@ def test_a_part_a_folder_and_one_label_a_picture(own, capsys):
     assert "below the truth" in written.settings["intro"]
 
 
-# ---------------------------------------------------------------------------------------- tables
+# ------------------------------------------------------------------------------------------- tables
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_splits_and_long_tables(own):
     assert "val" in written.splits.values()
 
 
-# ------------------------------------------------------------------------- annotations of others
+# ---------------------------------------------------------------------------- annotations of others
 
 
 def test_voc_lists(own):
@@ -263,7 +263,7 @@ def test_real_coco_pictures(own, capsys):
     assert "zz.jpg" in out
 
 
-# ----------------------------------------------------------------------------------- what is bad
+# -------------------------------------------------------------------------------------- what is bad
 
 
 def test_what_is_in_the_way_is_named(own, capsys):
@@ -367,7 +367,7 @@ def test_a_place_and_a_resolution_that_cannot_be(own):
         init_data(own, TO, resolution=5)
 
 
-# --------------------------------------------------------------------------- from budget to page
+# ------------------------------------------------------------------------------ from budget to page
 
 
 def test_budgets(own):

@@ -1,4 +1,4 @@
-"""A trained run as a model folder: our form and timm's, ONNX, `mlrepro predict`, MLflow's server."""
+"""A trained run as a model folder: our form and timm's, ONNX, `mlrepro predict`, MLflow."""
 
 import base64
 import csv
@@ -75,7 +75,7 @@ def logits_file(trained: Path, run_id: str) -> Path:
 
 
 def evaluated(trained: Path, run_id: str) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Paths of the test pictures, their evaluated logits, and the thresholds tuned on validation."""
+    """Paths of the test pictures, their evaluated logits, and thresholds tuned on validation."""
     manifest = read_manifest(trained / "data" / "digits")
     scores = load_file(logits_file(trained, run_id))
     labels = manifest.label_matrix()[manifest.rows("val")]
@@ -85,7 +85,7 @@ def evaluated(trained: Path, run_id: str) -> tuple[list[str], np.ndarray, np.nda
     return paths, scores["test_best"].numpy(), thresholds
 
 
-# ---------------------------------------------------------------------------------- our own form
+# ------------------------------------------------------------------------------------- our own form
 
 
 @pytest.mark.parametrize("run_id", RUNS)
@@ -169,7 +169,7 @@ def test_16_bit_pictures_are_not_clipped(tmp_path):
         decode(tmp_path / "float.tif", 8)
 
 
-# ---------------------------------------------------------------------------------- timm and ONNX
+# ------------------------------------------------------------------------------------ timm and ONNX
 
 
 @pytest.mark.parametrize("run_id", [LINEAR, PICTURES])
@@ -214,7 +214,7 @@ def test_onnx_needs_only_its_metadata(trained, run_id):
     assert config["classes"] == read_manifest(trained / "data" / "digits").classes
 
 
-# ------------------------------------------------------------------------------ what is not exported
+# ----------------------------------------------------------------------------- what is not exported
 
 
 def test_a_failed_check_leaves_nothing(trained, monkeypatch, tmp_path):
@@ -279,7 +279,7 @@ def test_export_refuses_what_is_not_there_or_not_the_present_run(trained, monkey
     assert not Path(new).exists()
 
 
-# ------------------------------------------------------------------------------------ the command
+# -------------------------------------------------------------------------------------- the command
 
 
 def test_the_command_labels_all_that_can_be_read(trained, tmp_path):
@@ -292,7 +292,11 @@ def test_the_command_labels_all_that_can_be_read(trained, tmp_path):
     output.write_text("of an earlier run")
 
     # In a process of its own. The pattern names a picture that the folder holds, too.
-    command = [sys.executable, "-c", "import sys; from mlrepro_cli.main import main; sys.exit(main())"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from mlrepro_cli.main import main; sys.exit(main())",
+    ]
     arguments = ["predict", model_folder(trained, CSRA), odd, odd / "**" / "*.JPG", no_utf8]
     options = ["--output", output, "--batch", "4"]
     done = subprocess.run([*command, *arguments, *options], capture_output=True, text=True)
@@ -417,7 +421,7 @@ def test_interrupted(trained, monkeypatch, tmp_path, capsys):
     assert [json.loads(line)["image"] for line in partial] == paths[:8]
 
 
-# ------------------------------------------------------------------------------------ MLflow
+# ------------------------------------------------------------------------------------------- MLflow
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The runs that are measured, exported and used: on features, on pictures, and with another head."""
+"""The runs that are measured, exported and used: on features, on pictures, with another head."""
 
 import sys
 from pathlib import Path

@@ -40,6 +40,7 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
     if target.exists():
         raise InputError(f"{target}: is there already; delete it, or name another folder with --to")
 
+    # Whole or not at all: what fails half-way leaves a temporary folder, which is removed.
     model = create_model(read_trained(layout, run, seed, manifest))
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as work:

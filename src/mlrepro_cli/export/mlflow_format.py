@@ -4,8 +4,8 @@ from pathlib import Path
 
 from mlrepro_cli.predict.model import VERSIONS
 
+# The package whose `_load_pyfunc` MLflow calls; it is written into every exported model.
 LOADER = "mlrepro_cli.predict"
-"""The package whose `_load_pyfunc` MLflow calls; it is written into every exported model."""
 
 
 def write_mlflow(model_folder: Path, folder: Path) -> None:

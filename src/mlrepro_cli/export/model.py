@@ -16,10 +16,11 @@ from mlrepro.training.inputs import PictureInputs
 from mlrepro_cli.export.trained import TrainedRun
 from mlrepro_cli.predict.model import VERSIONS, build, logits
 
+# How far logits may differ, relative where they are above 1.
 TOLERANCE = 1e-4
-"""Of logits, relative where they are above 1."""
+# And from those that were computed on a GPU or in bfloat16.
 GPU_TOLERANCE = 0.05
-"""Of those that were computed on a GPU or in bfloat16."""
+# How many validation pictures every form of the network is checked with.
 CHECKED_PICTURES = 8
 
 INPUT = "RGB, EXIF rotation ignored, resized to resolution x resolution, (value / 255 - mean) / std"
@@ -55,10 +56,12 @@ def create_model(trained: TrainedRun) -> Model:
 
     config = _config(trained, inputs)
     network = build(config, _whole_state(trained, backbone))
+    # Pictures from all over the validation split.
     checked = np.linspace(0, len(trained.rows) - 1, CHECKED_PICTURES).astype(int)
     pictures = [_picture(trained, inputs, row) for row in trained.rows[checked]]
     model = Model(network, config, pictures, logits(config, network, pictures))
 
+    # Were the features extracted with other weights, or are the pictures others now?
     difference = check(
         model,
         network,
@@ -80,10 +83,11 @@ def check(
 ) -> float:
     """The largest difference of a network's logits of the model's pictures to those expected.
 
-    In a batch of one and a batch of the others. Raises InputError, which begins with `failure`,
+    Raises InputError, which begins with `failure`,
     where it is above the tolerance.
     """
     first, others = model.pictures[:1], model.pictures[1:]
+    # A form may be right for one size of batch alone.
     parts = [logits(model.config, network, part) for part in (first, others)]
     largest = np.abs(np.concatenate(parts) - expected).max()
     difference = float(largest / max(1.0, np.abs(expected).max()))

@@ -23,6 +23,7 @@ def write_onnx(model: Model, folder: Path) -> None:
     size = model.config["resolution"]
     program = torch.onnx.export(
         model.network,
+        # Two pictures: the exporter takes a batch of one for a constant.
         (torch.zeros(2, 3, size, size),),
         dynamo=True,
         verbose=False,
@@ -30,6 +31,7 @@ def write_onnx(model: Model, folder: Path) -> None:
         output_names=["logits"],
         dynamic_shapes=[{0: "batch"}],
     )
+    # A program that reads the file needs nothing beside it.
     metadata = {key: json.dumps(value) for key, value in model.config.items()}
     program.model.metadata_props.update(metadata)
     program.save(folder / NAME)

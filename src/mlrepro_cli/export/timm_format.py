@@ -21,8 +21,10 @@ def write_timm(model: Model, folder: Path) -> dict:
         head = f"{config['head']} {config['head_options'] or ''}".rstrip()
         raise InputError(f"it has no head like {head}")
 
+    # Networks of timm may do something between pooling and classifier.
     network = _timm_network(model)
     check(model, network, model.logits, "it arranges its last layers in another way")
+    # The name's `hf` is for a hub; here it only writes files.
     timm.models.save_for_hf(
         network,
         folder,
@@ -32,6 +34,7 @@ def write_timm(model: Model, folder: Path) -> dict:
             "input_size": [3, config["resolution"], config["resolution"]],
             "mean": config["mean"],
             "std": config["std"],
+            # Resized without keeping the aspect ratio, and nothing cut off.
             "crop_mode": "squash",
             "crop_pct": 1.0,
             "interpolation": config["resize"].replace("cv2", "bilinear"),

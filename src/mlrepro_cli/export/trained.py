@@ -55,6 +55,7 @@ def read_trained(layout: Layout, run: Run, seed: int, manifest: Manifest) -> Tra
         logits = load_file(output / "logits.safetensors")[f"val_{run.selection}"].numpy()
         state = load_selection(folder, run.selection)
 
+        # What the run was trained and evaluated on, and with.
         then = (facts["manifest_sha256"], facts["settings_sha256"], len(logits))
         if then != (manifest.digest, run.digest, len(rows)):
             raise KeyError("the data or settings are others now")

@@ -7,6 +7,7 @@ from mlrepro.report.tables import FEW_POSITIVES
 from mlrepro_cli.init_data.own_data import OwnData
 
 SPLITS = ("train", "val", "test")
+# How many names a line has, and how many pairs of labels are told.
 MOST_NAMES = 20
 MOST_PAIRS = 5
 
@@ -64,6 +65,7 @@ def _print_labels(own: OwnData) -> None:
     _print_names(f"Imbalance {imbalance:.1f}:1", extremes)
     _print_names("Most often together", _frequent_pairs(own))
 
+    # Labels on which methods can hardly be told apart, or not at all.
     rare = _labels_of(own, "test").sum(0) < FEW_POSITIVES
     _print_names(f"Too rare to measure, fewer than {FEW_POSITIVES} in test", list(classes[rare]))
     constant = own.labels.all(0) | ~own.labels.any(0)

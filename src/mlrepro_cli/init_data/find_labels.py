@@ -13,6 +13,7 @@ from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, FOLDER_LAYOUTS
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
 from mlrepro_cli.pictures import SUFFIXES, is_picture
 
+# Hidden files are left alone, such as those that some systems write beside every picture.
 VISIBLE = "[!.]*"
 VISIBLE_WITH_SUFFIX = "[!.]*.*"
 
@@ -61,6 +62,7 @@ def find_labels(path: Path) -> FoundLabels:
     root = _root(path)
     pictures = find_pictures(root)
 
+    # Label files say more than folders do, which may be there for order alone.
     found = _read_files(_label_files(path, root), PictureNames(pictures))
     if not found and path.is_dir():
         found = _read_folders(root, pictures)
@@ -73,6 +75,7 @@ def find_labels(path: Path) -> FoundLabels:
             "and one headed labels), or that file"
         )
 
+    # Two layouts may contradict each other; here is one.
     [(layout, rows)] = found.items()
     print(f"{path}: {len(pictures)} pictures, {layout}")
     return FoundLabels(root, pictures, rows)

@@ -14,8 +14,8 @@ from mlrepro_cli.init_data.own_data import OwnData, gather
 from mlrepro_cli.init_data.splits import complete_splits
 from mlrepro_cli.init_data.write_settings import write_settings
 
+# Fewer pictures cannot be trained, validated and tested on.
 LEAST_PICTURES = 10
-"""That can be trained, validated and tested on."""
 LEAST_RESOLUTION = 32
 
 
@@ -40,14 +40,17 @@ def init_data(
     if resolution is not None and resolution < LEAST_RESOLUTION:
         raise InputError(f"--resolution {resolution}: give {LEAST_RESOLUTION} or more")
 
+    # What is there: one row a picture that can be read.
     found = find_labels(path)
     own, rejected = gather(found)
     _refuse_too_little(path, own, rejected)
 
+    # What is wrong with it. Copies of a picture must not lie in two splits.
     own.frame["digest"] = own.digests()
     own.frame["split"] = complete_splits(own)
     describe(own, rejected, _unused(found))
 
+    # Who gives every picture one label has hardly looked for others.
     one_label_each = bool((own.labels.sum(1) == 1).all())
     partial = partial or one_label_each
     if partial:

@@ -36,6 +36,7 @@ class OwnData:
 
 def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:
     """One row a picture, and {image, reason, ...} of those that cannot be read."""
+    # A row a label, as the layouts give them.
     rows = pandas.DataFrame(found.rows, columns=LabelRow._fields).fillna("")
     _warn_of_similar_labels(rows["label"])
     rows["label"] = rows["label"].str.strip()

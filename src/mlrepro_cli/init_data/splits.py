@@ -6,6 +6,7 @@ from iterstrat.ml_stratifiers import IterativeStratification
 
 from mlrepro_cli.init_data.own_data import OwnData
 
+# The share and seed with which Cole et al. (2021) cut validation pictures out of train.
 TEST_SHARE = 0.2
 SEED = 1200
 
@@ -18,11 +19,13 @@ def complete_splits(own: OwnData) -> np.ndarray:
     picture together.
     """
     split = own.frame["split"].replace("", "train").to_numpy(object, copy=True)
+    # A part alone says nothing: whoever has train alone, or test alone, has no split.
     if len(set(split)) == 1:
         split[:] = "train"
     if "test" not in split:
         split[split == "val"] = "test"
 
+    # Test first, so that it is a fifth of all.
     for part in ("test", "val"):
         if part in split:
             continue

@@ -13,7 +13,9 @@ from mlrepro.settings.pipeline import RUNS_OF_BUDGET
 from mlrepro.settings.run import Run
 from mlrepro_cli.init_data.own_data import OwnData
 
+# What may be between labels: the first that is in none of them.
 SEPARATORS = "|;,\t\x1f"
+# Where the tables of labels go.
 TABLES = Path("data/own")
 HEADING = "# Written by `mlrepro init-data`: run that again when pictures or labels change.\n"
 
@@ -38,6 +40,7 @@ def write_settings(
     digest = sha256(text.encode()).hexdigest()[:8]
     table = TABLES.resolve() / f"{name}-{digest}.csv"
 
+    # What the budget asks for, with the user's resolution.
     known = read_yaml(to / "budgets.yaml")
     if resolution:
         known["features"]["resolution"] = resolution
@@ -46,6 +49,7 @@ def write_settings(
         losses = losses + known["partial_losses"]
     runs = _runs(known, losses, RUNS_OF_BUDGET[budget], _validation_mAPs(to / "results" / name))
 
+    # The pipeline's settings, read by every stage; features as maps, too, for the heads on them.
     settings = {
         "name": name,
         "title": f"Own data: {name}",
@@ -59,6 +63,7 @@ def write_settings(
                 "separator": separator,
             }
         },
+        # All labels are kept as they are; one that is not given is 0, unknown.
         "corruption": {"positives": -1, "negatives": 0},
         "features": known["features"] | {"maps": True},
         "search": known["search"] | {"losses": losses},
@@ -94,6 +99,7 @@ def _table(frame: pandas.DataFrame, separator: str) -> str:
 
 def _validation_mAPs(results: Path) -> dict[str, float]:
     """The best validation mAP, in percent, of each loss that the search has trained."""
+    # A search trains each loss with several seeds; the first tells enough.
     scores = {}
     for first, *_ in read_records(results).values():
         if first.run.inputs == "features":

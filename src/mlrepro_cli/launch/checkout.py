@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 
+# What stages write into git. Jobs do not read the head's.
 GENERATED = re.compile(r"(^|/)(results|reports)/|\.lock$")
-"""What stages write into git. Jobs do not read the head's."""
+# How many changed files an error lists.
 NAMED = 5
-"""Changed files that an error lists."""
 
 
 def committed(repository: str | None) -> tuple[str, str]:

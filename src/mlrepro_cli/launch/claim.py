@@ -13,6 +13,7 @@ from dvc.repo import Repo
 from mlrepro.errors import InputError
 
 FOLDER = "mlrepro-launch"
+# What a claim says: its head, and a token that no other has.
 KEYS = ("host", "folder", "pid", "token")
 
 
@@ -29,6 +30,7 @@ def claimed(study: str, take_over: bool) -> Iterator[None]:
         "pid": os.getpid(),
         "token": secrets.token_hex(8),
     }
+    # The remote as a file system, whether it is a folder, S3 or SSH.
     with Repo() as repo:
         remote = repo.cloud.get_remote()
         fs = remote.fs

@@ -21,6 +21,7 @@ from mlrepro_cli.launch.engines.source import Source
 from mlrepro_cli.launch.pipeline import Job, default_remote, stale_jobs, upstream
 from mlrepro_cli.launch.schedule import log_file, run_jobs
 
+# What stages print, a folder a study.
 LOGS = Path("outputs/launch")
 
 
@@ -66,6 +67,7 @@ def launch(request: Request) -> int:
             "this checkout"
         )
 
+    # One launch of a study at a time in this checkout.
     study = layouts[0].study
     log = LOGS / study
     log.mkdir(parents=True, exist_ok=True)
@@ -84,6 +86,7 @@ def _launch_on_cluster(request: Request, layouts: list[Layout], log: Path) -> in
     gpus = 1 if request.gpus is None else request.gpus
     source = Source(repository, commit, default_remote(), gpus)
 
+    # KEY=VALUE, where a value may have = in it.
     options = dict(option.partition("=")[::2] for option in request.options)
     if request.engine == "ray":
         engine = engines.ray(source, request.jobs, options)
@@ -125,6 +128,7 @@ class Launch:
             print(f"{len(jobs)} jobs", flush=True)
             ends = run_jobs(jobs, engine, slots, self.attempts, self.log)
 
+        # What jobs left in the remote is fetched; what they could not do is written down.
         failed = {stage: outcome for stage, outcome in ends.items() if outcome.error}
         if self.remote:
             self._fetch_results(failed)
@@ -146,6 +150,7 @@ class Launch:
         shared = upstream(self.dvc_files)
         if not shared:
             return
+        # -k: what does not need a stage that fails is made all the same.
         pull = ["--pull"] if self.remote else []
         dvc("repro", "-k", *pull, "-s", *shared, check=False)
 
@@ -220,8 +225,11 @@ class Launch:
 
     def _run_of(self, stage: str) -> tuple[Layout, str, int]:
         """Layout, run and seed of `<dvc.yaml>:train@<run>-<seed>`."""
-        # The root's stages have no file in their address.
         file, _, name = stage.rpartition(":")
-        run_id, _, seed = name.partition("@")[2].rpartition("-")
-        layout = next(layout for layout in self.layouts if layout.dvc_file == (file or "dvc.yaml"))
+        _, _, run_and_seed = name.partition("@")
+        run_id, _, seed = run_and_seed.rpartition("-")
+
+        # The root's stages have no file in their address.
+        dvc_file = file or "dvc.yaml"
+        [layout] = [layout for layout in self.layouts if layout.dvc_file == dvc_file]
         return layout, run_id, int(seed)

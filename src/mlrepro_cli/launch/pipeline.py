@@ -15,12 +15,12 @@ from dvc.stage.cache import RunCacheNotFoundError
 
 from mlrepro.errors import InputError
 
+# How the names of stages begin that become jobs. All else that these need, jobs share.
 JOB_STAGES = ("train@", "evaluate@")
-"""How the names of stages begin that become jobs. All that these need besides, jobs share."""
+# How the names of stages begin that make a data set's pictures.
 PICTURE_STAGES = ("download", "prepare")
-"""How the names of stages begin that make a data set's pictures."""
+# The file that these stages write into the folder of the pictures.
 MANIFEST = "manifest.parquet"
-"""Lies in the folder of the pictures."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,12 @@ def stale_jobs(dvc_files: Iterable[str], pull: bool) -> tuple[list[str], list[Jo
     pull: look into the remote's run cache, too. The stages that jobs share should be done: a job
     for which they are not waits, whatever the run cache holds.
     """
+    # Stages come in order: what one needs has been looked at before.
     restored: list[str] = []
     undone: list[str] = []
     pending: dict[str, Job] = {}
     with Repo() as repo, repo.lock:
+        # The entries of the remote's run cache, without the outputs that they name.
         if pull:
             repo.stage_cache.pull(None)
 
@@ -87,6 +89,7 @@ def stale_jobs(dvc_files: Iterable[str], pull: bool) -> tuple[list[str], list[Jo
                     undone.append(address)
                 continue
 
+            # All that it needs, without itself, which is the last.
             needs = plan_repro(repo.index.graph, [stage])[:-1]
             waits = any(need.addressing in pending or need.addressing in undone for need in needs)
             if not waits and not stage.changed():
@@ -110,10 +113,12 @@ def push(address: str) -> None:
         with repo.lock:
             [stage] = repo.stage.collect(address)
             repo.stage_cache.save(stage)
+            # Outputs that git keeps, which `dvc push` leaves out.
             records = {out.hash_info for out in stage.outs if not out.use_cache}
             if records and repo.cloud.push(records).failed:
                 sys.exit("error: the record was not pushed")
 
+        # Outputs first: an entry in the remote must not name what is not there.
         repo.push(targets=[address])
         repo.stage_cache.push(None)
 

@@ -11,8 +11,8 @@ from mlrepro_cli.launch.engines.attempts import AGAIN, Outcome
 from mlrepro_cli.launch.engines.interface import Engine
 from mlrepro_cli.launch.pipeline import Job
 
+# Seconds before a second attempt at a job; twice that before the third.
 PAUSE = 5
-"""Seconds before a second attempt at a job; twice that before the third."""
 
 
 def run_jobs(
@@ -36,6 +36,7 @@ def run_jobs(
     pool = ThreadPoolExecutor(slots)
     try:
         while waiting or running:
+            # Whatever has all that it needs starts; whatever cannot have it any more fails.
             for stage, job in list(waiting.items()):
                 failed = _failed_need(job, ends)
                 if failed:
@@ -45,6 +46,7 @@ def run_jobs(
                     del waiting[stage]
                     running[pool.submit(attempter.run, job)] = stage
 
+            # Wait for one job to end, for then others may start.
             if running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     ends[running.pop(future)] = future.result()

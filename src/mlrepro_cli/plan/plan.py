@@ -8,10 +8,11 @@ from mlrepro.settings.data import Archive, DataSettings
 from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.studies.results import StudyResults, gpu_hours, read_study
 
+# Where data sets lie, and what is known of those that several pipelines use.
 DATA = Path("data")
 
+# A run id and a seed.
 Training = tuple[str, int]
-"""A run id and a seed."""
 
 
 def plan(settings: Path, measure: bool = False) -> None:
@@ -67,6 +68,7 @@ def time_here(layout: Layout, left: set[Training]) -> str:
     # Imported here, because all else that `plan` prints needs no torch.
     from mlrepro_cli.plan.throughput import measure, predict
 
+    # The search trains its runs all at once, which this cannot measure.
     run_ids = {run_id for run_id, _ in left} - set(layout.searched)
     seconds = {}
     for run_id in sorted(run_ids):

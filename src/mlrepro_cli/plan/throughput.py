@@ -24,14 +24,14 @@ from mlrepro.settings.run import Run
 from mlrepro.training.fit import fit, scored_rows
 from mlrepro.training.run import Labelled, device, prepare, read_labelled
 
+# Epochs that are trained to measure; the first warms up.
 EPOCHS = 4
-"""That are trained to measure; the first warms up."""
+# Seconds of steps in each.
 SECONDS = 0.75
-"""Of steps in each."""
+# Validation pictures that each scores.
 SCORED = 128
-"""Pictures that each scores."""
+# So much more on a GPU, whose loader starts with a queue of pictures.
 GPU_SCALE = 16
-"""So much more on a GPU, whose loader starts with a queue of pictures."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ def measure(run: Run, data_folder: Path) -> Speed:
     gmacs = _forward_gmacs(task.model, batch)
 
     scale = GPU_SCALE if device().type == "cuda" else 1
+    # The training as it is, but its inputs end early and its checkpoints are thrown away.
     inputs = TimedInputs(task.inputs, SECONDS * scale)
     epoch_ends = []
     fit(
@@ -123,6 +124,7 @@ def measure(run: Run, data_folder: Path) -> Speed:
         lambda entry: epoch_ends.append(time.perf_counter()),
     )
 
+    # What an epoch takes beside its batches is what is left of the time of the later epochs.
     train_pace, trained = _pace(inputs.trained)
     score_pace, scored = _pace(inputs.scored)
     beside = epoch_ends[-1] - epoch_ends[0] - train_pace * trained - score_pace * scored

@@ -11,8 +11,8 @@ from torch import nn
 from mlrepro.data.images import decode
 from mlrepro_cli.predict.model import logits
 
+# Threads that decode; not more, for each may hold a picture of 12,000 px.
 READERS = 4
-"""Threads that decode. Not more, for each may hold a picture of 12,000 px."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def predict(
             batch_names = names[start : start + batch]
             pictures = list(pool.map(picture, batch_names))
             readable = [entry for entry in pictures if not isinstance(entry, Unreadable)]
+            # Readable ones make a batch; their rows come back in this order.
             rows = iter(logits(config, network, readable, device) if readable else [])
 
             for name, entry in zip(batch_names, pictures, strict=True):

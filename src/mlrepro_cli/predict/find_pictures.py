@@ -30,6 +30,7 @@ def _files(path: str) -> tuple[list[str], list[OSError]]:
     files = [match for match in matches if not os.path.isdir(match)]
     problems: list[OSError] = []
 
+    # All folders that the path matches, sorted as one.
     below = []
     for folder in matches:
         if os.path.isdir(folder):

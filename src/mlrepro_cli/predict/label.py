@@ -30,6 +30,7 @@ def label(model: str, paths: Sequence[str], output: str | None, form: str, batch
     answers = predict(config, network, names, batch=batch)
     answers = tqdm(answers, total=len(names), unit="picture", disable=None)
 
+    # The file has its name only when it is complete, so that an earlier one is not lost before.
     bad = []
     partial = f"{output}.partial" if output else sys.stdout.fileno()
     with open(

@@ -20,6 +20,7 @@ from mlrepro.settings.run import Run
 
 # Without what names a build, as in 2.14.1+cpu.
 VERSIONS = {name: version(name).partition("+")[0] for name in ("mlrepro", "torch", "timm")}
+# What of config.json says which network it is.
 RUN_KEYS = ("backbone", "head", "head_options", "resolution")
 
 
@@ -30,6 +31,7 @@ def build(config: dict, state: dict[str, Tensor]) -> nn.Module:
     """
     described = {key: config[key] for key in RUN_KEYS}
     run = Run.model_construct(weights="none", **described)
+    # Heads on a label graph keep it among their weights.
     graph = {}
     if "head.inp" in state:
         graph = {"words": state["head.inp"], "A": state["head.A"]}

@@ -11,9 +11,12 @@ from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
 from mlrepro_cli.pictures import is_picture
 
 NAME = "a table"
+# What a table is called, and what may stand between its fields.
 SUFFIXES = (".csv", ".tsv")
 DELIMITERS = ",\t;"
+# What may be between the labels of a field, likeliest first.
 SEPARATORS = "|;,\t"
+# How people head the columns.
 LABEL_HEADERS = ("labels", "label", "tags", "tag", "classes", "class", "categories", "category")
 SPLIT_HEADERS = ("split", "set", "subset", "fold")
 

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SCRIPT = Path(__file__).parents[1].joinpath("job.sh").read_text(encoding="utf-8")
+# job.sh's exit status where another attempt may end better.
 AGAIN = 75
-"""job.sh's exit status where another attempt may end better."""
 
+# How much of a line goes into a record.
 LONGEST_ERROR = 500
+# How programs, git, dvc and Python begin the line that says what is wrong.
 ERROR_LINE = re.compile(r"(error|fatal|ERROR|[\w.]+(Error|Exception))\b.*:")
+# What DVC prints before it runs a stage.
 RUNNING = re.compile(r"^Running stage '(.+)':$", re.MULTILINE)
 
 
@@ -81,6 +84,7 @@ def attempt(
         errors="replace",
         start_new_session=started is not None,
     )
+    # A session of its own, which can be stopped as a whole: bash, dvc, python and their workers.
     if started is not None:
         started.append(process)
     output, _ = process.communicate()

@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager
 from mlrepro_cli.launch.engines.attempts import Outcome
 from mlrepro_cli.launch.pipeline import Job
 
+# Makes one attempt at a job.
 Engine = Callable[[Job], Outcome]
-"""Makes one attempt at a job."""
+# Gives an engine, and how many jobs it takes at a time. What still runs at its end is stopped.
 EngineContext = AbstractContextManager[tuple[Engine, int]]
-"""Gives an engine, and how many jobs it takes at a time. What still runs at its end is stopped."""
 
+# Jobs at a time on a cluster, which has a queue of its own.
 AT_ONCE = 64
-"""Jobs on a cluster, which has a queue of its own."""

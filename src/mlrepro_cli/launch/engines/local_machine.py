@@ -31,10 +31,12 @@ def local(jobs: int | None, gpus: int | None) -> Iterator[tuple[Engine, int]]:
             "fewer, or --gpus 0 for the CPU"
         )
 
+    # A slot is the GPUs that one job has to itself.
     slots = jobs or most
     free: queue.Queue[str] = queue.Queue()
     for slot in range(slots):
         free.put(",".join(devices[slot * gpus : (slot + 1) * gpus]))
+    # Jobs at a time share the threads, unless the user says how many each has.
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // slots)))
     started: list[subprocess.Popen] = []
 

@@ -11,6 +11,7 @@ from mlrepro_cli.launch.engines.interface import AT_ONCE, Engine
 from mlrepro_cli.launch.engines.source import Source, variables_of
 from mlrepro_cli.launch.pipeline import Job
 
+# Unless the user says timeout_min.
 TIMEOUT_MINUTES = 24 * 60
 
 
@@ -33,6 +34,7 @@ def slurm(
     executor = _executor(source, options, folder, cluster)
     import submitit
 
+    # A node that is gone, or a job that Slurm has ended: not the stage's own error.
     lost = (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError)
     submitted = []
 
@@ -67,6 +69,7 @@ def _executor(source: Source, options: dict[str, str], folder: Path, cluster: st
             "gpus_per_node": source.gpus,
             "timeout_min": TIMEOUT_MINUTES,
         }
+        # Numbers are numbers to submitit; from the command line all is text.
         for key, value in options.items():
             parameters[key] = int(value) if value.isdigit() else value
         executor.update_parameters(**parameters)
