@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -29,7 +30,7 @@ from common import parser, write
 from mlrepro.layout import Layout, read_layout
 from mlrepro.settings.run import Run
 from mlrepro.tracking import Tracker
-from mlrepro_cli.throughput import measure, predict
+from mlrepro_cli.plan.throughput import measure, predict
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE_COUNTS = {"train": 1200, "val": 300, "test": 100}
@@ -202,7 +203,7 @@ def stage(name: str, *arguments: str) -> float:
 def compare(layout: Layout, name: str, run: Run) -> dict:
     """A row: the prediction, and what the stage then took."""
     speed = measure(run, layout.data)
-    predicted = predict(run, **speed)
+    predicted = predict(run, speed)
     actual = stage("train", layout.settings.name, run.run_id, "0")
     error = predicted / actual - 1
     print(
@@ -216,7 +217,7 @@ def compare(layout: Layout, name: str, run: Run) -> dict:
         "predicted_s": predicted,
         "actual_s": actual,
         "error": error,
-        **speed,
+        **asdict(speed),
     }
 
 
