@@ -26,6 +26,7 @@ def cross_attention(model: Classifier, pictures: Tensor) -> tuple[Tensor, Tensor
     finally:
         handle.remove()
 
+    # (B, K, h w), already the mean over the heads.
     _, weights = layer(*inputs, need_weights=True)
     map_size = model.head.positions.shape[2:]
     return logits.float(), weights.float().unflatten(2, map_size)

@@ -60,6 +60,7 @@ class Backbone(nn.Module):
             self.net, config = _create_timms(name, resolution)
             self.channels = self.net.num_features
 
+        # What the network's pictures must be like, and what the form of its output is.
         self.mean = tuple(config["mean"])
         self.std = tuple(config["std"])
         self.interpolation = config.get("interpolation", "bilinear")
@@ -68,11 +69,16 @@ class Backbone(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         features = self.net(pictures)
-        if features.ndim == 3:  # (B, tokens, C)
+
+        # Tokens (B, n, C): class and register tokens, which have no place on the map, come first.
+        if features.ndim == 3:
             features = features[:, self.prefix_tokens :].transpose(1, 2).flatten(1)
-        if features.ndim == 2:  # (B, C h w)
+
+        # Flat (B, C h w): so do AlexNet and GoogLeNet end, too.
+        if features.ndim == 2:
             side = round((features.shape[1] / self.channels) ** 0.5)
             return features.unflatten(1, (self.channels, side, side))
+
         return features.permute(0, 3, 1, 2) if self.channels_last_output else features
 
 
@@ -107,6 +113,7 @@ def _without_classifier(name: str, net: nn.Module) -> tuple[nn.Module, int]:
     if name in OURS:
         return net[0], net[1].in_features
 
+    # AlexNet: the last of its three linear layers goes.
     if name == "alexnet":
         channels = net.classifier[6].in_features
         net.classifier[6] = nn.Identity()
@@ -139,6 +146,7 @@ def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone,
     Raises InputError for an unknown name, a resolution it cannot take, weights that are not there
     or of another network.
     """
+    # Refuses unknown names and sizes before anything is allocated.
     map_size(name, resolution)
     backbone = Backbone(name, resolution)
     return backbone, load_weights(backbone.net, name, weights)
@@ -191,6 +199,7 @@ def _nearest_resolutions(name: str, resolution: int) -> str:
 
     Every known constraint has a multiple of 4.
     """
+    # Grids of patches and windows can be coarse, hence so many sizes.
     start = resolution // 4 * 4
     below = range(start, max(start - 64, 0), -4)
     above = range(start + 4, start + 132, 4)

@@ -42,15 +42,18 @@ def load_network(model: nn.Module, path: Path, drop: Sequence[str] = ()) -> tupl
     state = read_state(path)
     state = {key: value for key, value in state.items() if not key.startswith(ON_TEST)}
 
+    # What of the network will not be from the file.
     notes = []
     if drop:
         notes.append(f"{' and '.join(drop)} started anew")
     if POSITIONS in state:
         notes += _compare_positions(state[POSITIONS], model.head, path)
 
+    # Our own files begin so; all others are official ones, or of no network that is known.
     if not any(key.startswith(BACKBONE) for key in state):
         state = _from_authors_layout(state, path)
 
+    # A part that is to start anew may be in the file alone, in the network alone, or in both.
     wanted = model.state_dict()
     unknown = [part for part in drop if not _names_any(part, (*wanted, *state))]
     state = {key: value for key, value in state.items() if not _is_dropped(key, drop)}
@@ -60,6 +63,7 @@ def load_network(model: nn.Module, path: Path, drop: Sequence[str] = ()) -> tupl
     if any(differences.values()):
         raise InputError(_another_network(path, differences, state, wanted))
 
+    # Not strict, for OPTIONAL and dropped keys; everything else has just been compared.
     model.load_state_dict(state, strict=False)
     return file_sha256(path), "; ".join(notes)
 
@@ -171,6 +175,7 @@ def query2label_options(
     decoder = _layers(shapes, "decoder")
     kept = [f"{layer}self_attn.in_proj_weight" in shapes for layer in decoder]
 
+    # Known are networks with self-attention in all layers, in all but the first, and in none.
     all_but_first = [False] + [True] * (len(kept) - 1)
     if not decoder or (any(kept) and not all(kept) and kept != all_but_first):
         raise InputError(
@@ -184,6 +189,7 @@ def query2label_options(
     else:
         keep_self_attention = "none"
 
+    # nn.Linear's weight is (out, in).
     ffn, hidden = shapes[f"{decoder[0]}linear1.weight"]
     options = {
         "ffn": ffn,

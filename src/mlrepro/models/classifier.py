@@ -27,6 +27,7 @@ class Classifier(nn.Module):
 
     def train(self, mode: bool = True):
         super().train(mode)
+        # Frozen norms would go on changing their statistics in training mode.
         for module in self.constant:
             module.eval()
         return self
@@ -87,6 +88,7 @@ def _freeze_as_query2label(net: nn.Module) -> list[nn.Module]:
             "use none or backbone"
         )
 
+    # TResNets keep their layers in a body of their own.
     body = net.body if isinstance(net, TResNet) else net
     for module in (body.conv1, body.layer1):
         module.requires_grad_(False)

@@ -63,6 +63,7 @@ class Attention(nn.Module):
             convolved = torch.cat([cls, to_tokens(conv(x))], 1)
             return linear(convolved).unflatten(2, (self.heads, -1)).transpose(1, 2)
 
+        # Keys and values are a quarter of the queries: their convolutions have stride 2.
         query = project(self.conv_proj_q, self.proj_q)
         key = project(self.conv_proj_k, self.proj_k)
         value = project(self.conv_proj_v, self.proj_v)
@@ -142,6 +143,8 @@ class CvTW24(nn.Module):
             conv_embed(768, 1024, 3, 2, 1), depth=20, heads=16, cls_token=True, drop_path=drop_path
         )
         self.norm = LayerNorm2d(1024, eps=1e-5)
+
+        # Linear layers alone are drawn anew; the others start as torch has them.
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)

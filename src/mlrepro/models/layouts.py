@@ -73,6 +73,7 @@ def split_authors_state(
         else:
             head[head_key] = value
 
+    # Plain ImageNet weights have no head of ours, and a foreign file has neither.
     if not backbone or not head:
         raise InputError(
             f"{where}: its keys fit no known model (Query2Label, ML-Decoder, ASL, CSRA, ML-GCN, "
@@ -101,6 +102,7 @@ def _backbone_key(key: str) -> str:
             continue
 
         inner = key.removeprefix(prefix)
+        # Children that are not in the table (none of a ResNet with weights) keep their numbers.
         if prefix in NUMBERING_PREFIXES:
             child, dot, rest = inner.partition(".")
             return RESNET_CHILDREN.get(child, child) + dot + rest

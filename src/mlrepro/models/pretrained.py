@@ -62,6 +62,7 @@ def _read_file(name: str, weights: str) -> tuple[dict[str, Tensor], str, str]:
             f"weights {weights!r}: no such file; "
             "valid: timm, torchvision, package, none, or a file's path"
         )
+    # The name of a person's file, and not where it lies on this machine: records are kept in git.
     source = weights if weights.startswith("package://") else path.name
     return official_to_timm(read_state(path)), source, file_sha256(path)
 
@@ -97,6 +98,7 @@ def _load_matching(net: nn.Module, state: dict[str, Tensor], where: str) -> None
             f"{len(reshaped)} of another shape; first: {first}"
         )
 
+    # What the network lacks is the classifier of the file, or torchvision's auxiliary heads.
     kept = {key: state[key] for key in wanted if key in state}
     net.load_state_dict(kept, strict=False)
 
@@ -121,6 +123,7 @@ def _load_timms(net: nn.Module, name: str) -> Origin:
         ) from None
 
     config = net.pretrained_cfg
+    # The hub gives no file to take the digest of, so that of the loaded tensors stands for it.
     source = config.get("hf_hub_id") or config.get("url")
     return f"timm {source}", tensors_sha256(net.state_dict())
 

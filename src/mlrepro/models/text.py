@@ -68,6 +68,7 @@ def encode_captions(
     Equal captions are encoded once; what is longer than the model's positions is cut at their end.
     An empty caption is [CLS] [SEP].
     """
+    # The row of each distinct caption, in the order of their first appearance.
     place = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
     longest = model.config.max_position_embeddings
     tokens = tokenizer(list(place), truncation=True, max_length=longest)["input_ids"]
@@ -80,6 +81,7 @@ def encode_captions(
             vectors[batch] = _encode(sequences, model, tokenizer.pad_token_id, pooling, device)
             bar.update(len(batch))
 
+    # Back to one row a caption, equal ones included.
     return vectors[torch.tensor([place[caption] for caption in captions])]
 
 
@@ -105,6 +107,7 @@ def _encode(
     lengths = torch.tensor([[len(sequence)] for sequence in sequences])
     mask = (torch.arange(padded.shape[1]) < lengths).to(device)
 
+    # Padding takes part neither in the attention nor in the mean.
     output = model(input_ids=padded.to(device), attention_mask=mask.long())
     hidden = output.last_hidden_state.float()
     if pooling == "cls":

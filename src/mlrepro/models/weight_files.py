@@ -64,6 +64,7 @@ def _load(path: Path) -> dict:
 
         return load_file(path)
 
+    # torch's own reader refuses every object that is not on its list or on this one.
     stand_ins = [(Nothing, name) for name in FOREIGN]
     with torch.serialization.safe_globals(stand_ins):
         # Files older than torch 1.6 are no zip archives and cannot be mapped into memory.

@@ -49,12 +49,14 @@ def draw_attention(picture: Path, labels: list[AttendedLabel], path: Path) -> No
     """A picture under the map of each label, which is scaled to its maximum; PNG alone."""
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     height, width = pixels.shape[:2]
+    # Panels side by side fill the page's width, each in the picture's proportions.
     panel_height = WIDTH / len(labels) * height / width
     figure = Figure((WIDTH, panel_height + TITLE_HEIGHT), dpi=150, layout="tight")
 
     panels = figure.subplots(1, len(labels), squeeze=False)[0]
     for axes, label in zip(panels, labels, strict=True):
         axes.imshow(pixels)
+        # The map has a few cells only: it is stretched over the whole picture.
         axes.imshow(
             label.weights,
             cmap="inferno",

@@ -33,10 +33,12 @@ class Predictions:
 
     def surest_errors(self, k: int) -> np.ndarray:
         """Rows of the pictures that are wrong on class k, the surest first."""
+        # Entries that are ignored are neither.
         predicted = self.predicted[:, k]
         false_positives = predicted & (self.truth[:, k] == 0)
         false_negatives = ~predicted & (self.truth[:, k] == 1)
         wrong = np.flatnonzero(false_positives | false_negatives)
+        # Stable: errors that are equally sure stay in the order of the manifest.
         surest_first = np.argsort(-abs(self.logits[wrong, k]), kind="stable")
         return wrong[surest_first]
 

@@ -26,6 +26,7 @@ def measure_cost(run: Run, num_classes: int, text_dim: int = 0, **graph) -> Cost
         the text model, as in the captions + images study
     graph: words and A of the head's label graph, whose branch counts as precomputed
     """
+    # Parameters of the classifier that read the captions' vectors, and as many products a picture.
     text = text_dim * num_classes
     if run.inputs == "captions":
         parameters = text + num_classes
@@ -35,6 +36,7 @@ def measure_cost(run: Run, num_classes: int, text_dim: int = 0, **graph) -> Cost
     everything, branch = count(model, run.resolution)
     macs = sum(everything[kind] - branch[kind] for kind in PRODUCTS) + text
 
+    # Runs on features and maps train the head alone, whatever they say of the backbone.
     freeze(model.backbone, run.freeze)
     head_alone = run.inputs != "images" or run.freeze == "backbone"
     trained = _trainable_parameters(model.head if head_alone else model)

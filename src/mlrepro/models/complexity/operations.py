@@ -59,6 +59,7 @@ class Operations(TorchDispatchMode):
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
 
+        # One name for all overloads of an operator: add.Tensor and add.Scalar are both add.
         operator = func.overloadpacket
         name = operator.__name__
         if operator in flop_registry:
@@ -101,6 +102,7 @@ def count(model: Classifier, resolution: int) -> tuple[Counter[str], Counter[str
             model(picture)
         everything = operations.counts.copy()
 
+        # The same mode counts on: what is more afterwards is the branch.
         branch = _graph_branch(model.head)
         if branch:
             with operations:

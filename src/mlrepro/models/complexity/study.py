@@ -81,6 +81,7 @@ def costs_by_convention(
 
     Raises InputError for what cannot be built.
     """
+    # ptflops' list fills while `count` runs the model, so it is made first.
     model = build(head, backbone, num_classes, resolution, options)
     ptflops = count_as_ptflops(model)
     everything, graph = count(model, resolution)

@@ -39,8 +39,11 @@ class CSRAHead(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
+        # The projection on each class's unit weight vector, at each of the n = h w positions.
         unit = self.weight / self.weight.norm(dim=2, keepdim=True)
         scores = torch.einsum("hkc,bcn->bhkn", unit, features.flatten(2))
+
+        # Plain average over positions, and over it what the class's own attention sees.
         logits = scores.mean(3).sum(1)
         for score, temperature in zip(scores.unbind(1), self.temperatures, strict=True):
             if temperature == math.inf:

@@ -27,6 +27,7 @@ class GraphAttention(nn.Module):
 
     def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
         hidden = nodes @ self.W
+        # a^T [h_i, h_j] as the sum of a part of the source and one of the target: (K, 1) + (1, K).
         source, target = self.a.chunk(2)
         scores = F.leaky_relu(hidden @ source + (hidden @ target).T, 0.2)
 
@@ -85,6 +86,7 @@ class GraphReweightingHead(nn.Module):
         else:
             self.head = classifier(channels, num_classes, angular)
         self.pooling = pooling
+        # Not persistent: a file of weights holds the graph layers, and not what follows from them.
         self.register_buffer("fixed_gates", None, persistent=False)
 
     def gates(self) -> Tensor:
@@ -92,6 +94,7 @@ class GraphReweightingHead(nn.Module):
         adjacency = normalize_adjacency(self.A)
         nodes = F.leaky_relu(self.gc1(self.inp, adjacency), 0.2)
         nodes = F.leaky_relu(self.gc2(nodes, adjacency), 0.2)
+        # The strongest class decides of each channel.
         return nodes.amax(0).sigmoid()
 
     @torch.no_grad()

@@ -28,6 +28,7 @@ class MLGCNHead(nn.Module):
 
     def class_weights(self) -> Tensor:
         """(K, C)."""
+        # No activation after the second convolution: these are weights, and may be negative.
         adjacency = normalize_adjacency(self.A)
         return self.gc2(F.leaky_relu(self.gc1(self.inp, adjacency), 0.2), adjacency)
 

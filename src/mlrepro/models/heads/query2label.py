@@ -23,6 +23,7 @@ def sine_positions(channels: int, height: int, width: int) -> Tensor:
     period = 10000 ** (2 * pair / half)
 
     def along(size: int) -> Tensor:
+        """(half, size): the table of one axis."""
         coordinate = torch.arange(1, size + 1, dtype=torch.float32) / (size + 1e-6) * (2 * math.pi)
         angle = coordinate / period[:, None]
         table = angle.sin()
@@ -134,6 +135,7 @@ class Transformer(nn.Module):
             memory = layer(memory, positions)
 
         t = labels.new_zeros(len(memory), *labels.shape)
+        # The content starts at 0: the first layer's queries are the label embeddings alone.
         key = memory + positions
         for layer in self.decoder.layers:
             t = layer(t, labels, key, memory)
@@ -214,6 +216,7 @@ class Query2LabelHead(nn.Module):
                 f"map_size: the head was made for maps of {tuple(self.positions.shape[2:])}, "
                 f"got {tuple(features.shape[2:])}; create it for the run's resolution"
             )
+        # Maps (B, D, h, w) to tokens (B, h w, D), as the table.
         tokens = self.input_proj(features).flatten(2).transpose(1, 2)
         positions = self.positions.flatten(2).transpose(1, 2)
         return self.fc(self.transformer(tokens, positions, self.query_embed.weight))
