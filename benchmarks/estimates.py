@@ -1,17 +1,19 @@
-"""Wall times of trainings, predicted by the function of `mlrepro plan --measure` and then taken from the real train stage.
+"""Wall times of trainings: predicted as `mlrepro plan --measure` does, then taken from the stage.
 
     python benchmarks/estimates.py
 
-Pictures are composed from scikit-learn's digits. For each training, a few steps are measured in this process, its wall time is
-predicted from them, and only then does `python stages/train.py` run it in a process of its own, with tracking, as `dvc repro`
-does; its wall time is from the start of that process to its end:
+Pictures are composed from scikit-learn's digits. For each training, a few steps are measured in
+this process, its wall time is predicted from them, and only then does `python stages/train.py` run
+it in a process of its own, with tracking, as `dvc repro` does; its wall time is from the start of
+that process to its end:
 
     start + epochs x (epoch + MACs x (train pictures / rate of training + scored pictures / rate of scoring))
 
-The goal is a prediction within 30 %. The trainings differ in what they read (features, maps, pictures), network, loss, batch
-size, resolution, augmentation, averaged weights and sharpness-aware steps; epochs are as many as take some seconds. Other
-programs that come or go between the two change the second: the load of the machine is given below.
-"""
+The goal is a prediction within 30 %. The trainings differ in what they read (features, maps,
+pictures), network, loss, batch size, resolution, augmentation, averaged weights and sharpness-aware
+steps; epochs are as many as take some seconds. Other programs that come or go between the two
+change the second: the load of the machine is given below.
+"""  # noqa: E501  (the page shows the formula as it is)
 
 import os
 import shutil
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -27,9 +30,13 @@ from common import parser, write
 from mlrepro.layout import Layout, read_layout
 from mlrepro.settings.run import Run
 from mlrepro.tracking import Tracker
-from mlrepro_cli.throughput import measure, predict
+from mlrepro_cli.plan.throughput import measure, predict
 
 ROOT = Path(__file__).resolve().parents[1]
+PICTURE_COUNTS = {"train": 1200, "val": 300, "test": 100}
+
+# --- the trainings -------------------------------------------------------------------------------
+
 FEATURES = {
     "inputs": "features",
     "head": "linear",
@@ -50,29 +57,64 @@ PICTURES = {
     "weights": "none",
     "optimizer": {"lr": 3e-3, "schedule": "one_cycle"},
 }
+
 SAM = {"optimizer": {"name": "sgd", "lr": 0.01, "sam_rho": 0.05}}
-ROLE = {"name": "role", "expected_positives": "validation"}
-DECODER = {"head": "ml_decoder", "head_options": {"embedding": 128, "ffn": 256}}
-QUERIES = {
+BCE = {"loss": {"name": "bce"}}
+ASL = {"loss": {"name": "asl"}}
+ROLE = {"loss": {"name": "role", "expected_positives": "validation"}}
+ML_DECODER = {"head": "ml_decoder", "head_options": {"embedding": 128, "ffn": 256}}
+QUERY2LABEL = {
     "head": "query2label",
     "head_options": {"hidden": 64, "ffn": 128, "heads": 4, "keep_input_proj": True},
 }
-# What is special -> the run's settings.
+
+# What is special about a training, and the run's settings.
 TRAININGS = {
-    "linear layer, bce": FEATURES | {"loss": {"name": "bce"}, "epochs": 25, "batch_size": 16},
-    "linear layer, ROLE on single positives": FEATURES
-    | {"labels": "single", "loss": ROLE, "epochs": 25, "batch_size": 8},
-    "CSRA, bce": MAPS | {"head": "csra", "loss": {"name": "bce"}, "epochs": 20, "batch_size": 32},
-    "MLP, smoothed labels, SAM": MAPS
-    | SAM
-    | {"head": "mlp", "loss": {"name": "bce_ls"}, "epochs": 20, "batch_size": 64},
-    "ML-Decoder, ASL, averaged weights": MAPS
-    | DECODER
-    | {"loss": {"name": "asl"}, "ema": 0.97, "epochs": 6, "batch_size": 32},
-    "small network at 80 px, bce": PICTURES
-    | {"resolution": 80, "loss": {"name": "bce"}, "epochs": 10, "batch_size": 32},
-    "small network at 64 px, WAN on single positives, flips": PICTURES
-    | {
+    "linear layer, bce": {
+        **FEATURES,
+        **BCE,
+        "epochs": 25,
+        "batch_size": 16,
+    },
+    "linear layer, ROLE on single positives": {
+        **FEATURES,
+        **ROLE,
+        "labels": "single",
+        "epochs": 25,
+        "batch_size": 8,
+    },
+    "CSRA, bce": {
+        **MAPS,
+        **BCE,
+        "head": "csra",
+        "epochs": 20,
+        "batch_size": 32,
+    },
+    "MLP, smoothed labels, SAM": {
+        **MAPS,
+        **SAM,
+        "head": "mlp",
+        "loss": {"name": "bce_ls"},
+        "epochs": 20,
+        "batch_size": 64,
+    },
+    "ML-Decoder, ASL, averaged weights": {
+        **MAPS,
+        **ML_DECODER,
+        **ASL,
+        "ema": 0.97,
+        "epochs": 6,
+        "batch_size": 32,
+    },
+    "small network at 80 px, bce": {
+        **PICTURES,
+        **BCE,
+        "resolution": 80,
+        "epochs": 10,
+        "batch_size": 32,
+    },
+    "small network at 64 px, WAN on single positives, flips": {
+        **PICTURES,
         "resolution": 64,
         "labels": "single",
         "loss": {"name": "wan"},
@@ -80,9 +122,9 @@ TRAININGS = {
         "epochs": 10,
         "batch_size": 8,
     },
-    "small network at 96 px, AAM, SAM, averaged weights": PICTURES
-    | SAM
-    | {
+    "small network at 96 px, AAM, SAM, averaged weights": {
+        **PICTURES,
+        **SAM,
         "head_options": {"angular": True},
         "resolution": 96,
         "loss": {"name": "aam"},
@@ -91,15 +133,20 @@ TRAININGS = {
         "epochs": 4,
         "batch_size": 32,
     },
-    "Query2Label at 128 px, ASL": PICTURES
-    | QUERIES
-    | {"resolution": 128, "loss": {"name": "asl"}, "epochs": 3, "batch_size": 16},
-    "EfficientNet-Lite0 at 96 px, ASL, scored on test, too": PICTURES
-    | {
+    "Query2Label at 128 px, ASL": {
+        **PICTURES,
+        **QUERY2LABEL,
+        **ASL,
+        "resolution": 128,
+        "epochs": 3,
+        "batch_size": 16,
+    },
+    "EfficientNet-Lite0 at 96 px, ASL, scored on test, too": {
+        **PICTURES,
+        **ASL,
         "backbone": "efficientnet_lite0",
         "weights": "package",
         "resolution": 96,
-        "loss": {"name": "asl"},
         "select_on_test": True,
         "epochs": 2,
         "batch_size": 16,
@@ -107,51 +154,60 @@ TRAININGS = {
 }
 
 
+# --- a repository --------------------------------------------------------------------------------
+
+
 def prepare(folder: Path, runs: list[Run], pictures: dict[str, int]) -> Layout:
     """A repository with `runs`, all ready to be trained; it becomes the present folder."""
     shutil.copytree(ROOT / "stages", folder / "stages")
     (folder / "runs").mkdir()
     for run in runs:
-        (folder / "runs" / f"{run.run_id}.yaml").write_text(
-            yaml.safe_dump(run.model_dump(mode="json", exclude_defaults=True))
-        )
-    settings = yaml.safe_load((ROOT / "params.yaml").read_text()) | {
-        "runs": [run.run_id for run in runs]
-    }
+        values = run.model_dump(mode="json", exclude_defaults=True)
+        write_yaml(folder / "runs" / f"{run.run_id}.yaml", values)
+
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings["runs"] = [run.run_id for run in runs]
     settings["data"]["digits"]["pictures"] = pictures
-    for name, maps in (("params.yaml", False), ("maps.yaml", True)):
-        (folder / name).write_text(
-            yaml.safe_dump(settings | {"features": settings["features"] | {"maps": maps}})
-        )
+    write_yaml(folder / "params.yaml", with_maps(settings, False))
+    write_yaml(folder / "maps.yaml", with_maps(settings, True))
+
     os.chdir(folder)
-    for name, *arguments in (
-        ("download", "params.yaml", "digits"),
-        ("prepare", "params.yaml", "digits"),
-        ("corrupt", "params.yaml"),
-        ("extract", "params.yaml"),
-        ("extract", "maps.yaml"),
-    ):
-        stage(name, *arguments)
+    stage("download", "params.yaml", "digits")
+    stage("prepare", "params.yaml", "digits")
+    stage("corrupt", "params.yaml")
+    stage("extract", "params.yaml")
+    stage("extract", "maps.yaml")
     Tracker("estimates", runs[0], 0, {})  # makes its store, once for all
     return read_layout("params.yaml")
 
 
+def with_maps(settings: dict, maps: bool) -> dict:
+    return settings | {"features": settings["features"] | {"maps": maps}}
+
+
+def write_yaml(path: Path, values: dict) -> None:
+    path.write_text(yaml.safe_dump(values))
+
+
 def stage(name: str, *arguments: str) -> float:
     """Its wall seconds."""
+    command = [sys.executable, f"stages/{name}.py", *arguments]
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, f"stages/{name}.py", *arguments], check=True, capture_output=True
-    )
+    subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - start
+
+
+# --- the comparison ------------------------------------------------------------------------------
 
 
 def compare(layout: Layout, name: str, run: Run) -> dict:
     """A row: the prediction, and what the stage then took."""
     speed = measure(run, layout.data)
-    predicted = predict(run, **speed)
+    predicted = predict(run, speed)
     actual = stage("train", layout.settings.name, run.run_id, "0")
+    error = predicted / actual - 1
     print(
-        f"{name}: predicted {predicted:.1f} s, took {actual:.1f} s ({100 * (predicted / actual - 1):+.0f} %)",
+        f"{name}: predicted {predicted:.1f} s, took {actual:.1f} s ({100 * error:+.0f} %)",
         flush=True,
     )
     return {
@@ -160,24 +216,20 @@ def compare(layout: Layout, name: str, run: Run) -> dict:
         "epochs": run.epochs,
         "predicted_s": predicted,
         "actual_s": actual,
-        "error": predicted / actual - 1,
-        **speed,
+        "error": error,
+        **asdict(speed),
     }
 
 
 def main() -> None:
     given = parser(__doc__, repeats=1).parse_args()
-    out, runs = (
-        given.out.absolute(),
-        {name: Run(data="digits", **settings) for name, settings in TRAININGS.items()},
-    )
+    out = given.out.absolute()  # the present folder will be another one
+    runs = {name: Run(data="digits", **settings) for name, settings in TRAININGS.items()}
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        layout = prepare(
-            Path(folder), list(runs.values()), {"train": 1200, "val": 300, "test": 100}
-        )
-        rows = [
-            compare(layout, name, run) for _ in range(given.repeats) for name, run in runs.items()
-        ]
+        layout = prepare(Path(folder), list(runs.values()), PICTURE_COUNTS)
+        for _ in range(given.repeats):
+            rows += [compare(layout, name, run) for name, run in runs.items()]
         os.chdir(ROOT)
     write("estimates", rows, __doc__, out)
 

@@ -2,17 +2,21 @@
 
     python benchmarks/gpu.py                 # exit code 2 where there is no GPU
 
-For each model at 448 px: pictures a second of training in bfloat16, channels last, compiled or not, with and without SAM, by
-the package's own `train_step`, and of the plain loop: eager, autocast, contiguous pictures, zero_grad, backward, step, with SAM
-the usual two passes. Pictures are random and already on the GPU, so that loading is not measured (benchmarks/pictures.py does).
-`share`: what the training's matrix operations (3 times the forward's multiply-accumulates; 6 with SAM) reach of the rate that the
-card reaches here with one large bfloat16 product. Evaluation and feature extraction (the backbone alone) are forward passes, the
-first in float32, as the package scores. `profile` names the kernels that the largest model's step spends its time in.
+For each model at 448 px: pictures a second of training in bfloat16, channels last, compiled or not,
+with and without SAM, by the package's own `train_step`, and of the plain loop: eager, autocast,
+contiguous pictures, zero_grad, backward, step, with SAM the usual two passes. Pictures are random
+and already on the GPU, so that loading is not measured (benchmarks/pictures.py does). `share`: what
+the training's matrix operations (3 times the forward's multiply-accumulates; 6 with SAM) reach of
+the rate that the card reaches here with one large bfloat16 product. Evaluation and feature
+extraction (the backbone alone) are forward passes, the first in float32, as the package scores.
+`profile` names the kernels that the largest model's step spends its time in.
 """
 
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -34,11 +38,35 @@ MODELS = {
     "EfficientNetV2-s + ML-Decoder": ("ml_decoder", "tf_efficientnetv2_s"),
     "TResNet-L + ML-Decoder": ("ml_decoder", "tresnet_l"),
 }
-RHO, CLASSES, WARM_UP = 0.05, 80, 3
+LARGEST = "TResNet-L + ML-Decoder"
+
+CLASSES = 80
+POSITIVES = 0.04  # the share of positive labels
+RHO = 0.05  # of SAM
+WARM_UP = 3  # steps
+GOAL = 1.5  # the least ratio of training to the plain loop
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all models are measured with. `peak`: MACs a second of one large product."""
+
+    resolution: int
+    batch_size: int
+    steps: int
+    repeats: int
+    device: torch.device
+    peak: float
+
+    def rate(self, step: Callable) -> float:
+        """Pictures a second."""
+        return rate(step, self.batch_size, self.steps, self.repeats, self.device)
 
 
 def create_run(head: str, backbone: str, resolution: int, batch: int, sam: bool) -> Run:
-    optimizer = {"name": "sgd", "lr": 1e-3, "momentum": 0.9} | ({"sam_rho": RHO} if sam else {})
+    optimizer = {"name": "sgd", "lr": 1e-3, "momentum": 0.9}
+    if sam:
+        optimizer["sam_rho"] = RHO
     return Run.model_validate(
         {
             "data": "random",
@@ -49,10 +77,14 @@ def create_run(head: str, backbone: str, resolution: int, batch: int, sam: bool)
             "resolution": resolution,
             "loss": {"name": "asl"},
             "optimizer": optimizer,
+            "precision": "bfloat16",
             "epochs": 1,
             "batch_size": batch,
         }
     )
+
+
+# --- clocks ---------------------------------------------------------------------------------------
 
 
 def synchronise(device: torch.device) -> None:
@@ -60,127 +92,167 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def rate(step, batch: int, steps: int, repeats: int, device: torch.device) -> float:
+def rate(step: Callable, batch: int, steps: int, repeats: int, device: torch.device) -> float:
     """Pictures a second: the median of `repeats` times `steps` steps, after a warm-up."""
-    rates = []
-    for count in [WARM_UP] + [steps] * repeats:
-        synchronise(device)
-        start = time.perf_counter()
-        for _ in range(count):
-            step()
-        synchronise(device)
-        rates.append(batch * count / (time.perf_counter() - start))
-    return statistics.median(rates[1:])
+    _time(step, WARM_UP, device)
+    seconds = [_time(step, steps, device) for _ in range(repeats)]
+    return statistics.median(batch * steps / each for each in seconds)
+
+
+def _time(step: Callable, count: int, device: torch.device) -> float:
+    """Seconds of `count` steps, to the end of what they started on the device."""
+    synchronise(device)
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    synchronise(device)
+    return time.perf_counter() - start
 
 
 def matrix_rate(device: torch.device, size: int = 8192, repeats: int = 20) -> float:
     """Multiply-accumulates a second of one bfloat16 product of two square matrices."""
-    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    return rate(lambda: a @ b, 1, repeats, 3, device) * size**3
+    a = torch.randn(size, size, device=device, dtype=torch.bfloat16)
+    b = torch.randn(size, size, device=device, dtype=torch.bfloat16)
+    products = rate(lambda: a @ b, batch=1, steps=repeats, repeats=3, device=device)
+    return products * size**3
+
+
+# --- the two ways of a training step --------------------------------------------------------------
 
 
 def our_step(
     run: Run, model: nn.Module, loss: nn.Module, batch: Tensor, targets: Tensor, compiled: bool
-):
+) -> Callable:
+    """The package's step on one batch, as a function without arguments."""
     optimizer, schedule = create_optimizer(run, model, loss, 1)
     forward = torch.compile(model) if compiled else model
     state = TrainingState(model, forward, None, loss, optimizer, schedule)
+
     model.to(memory_format=torch.channels_last).train()
-    rows = torch.arange(len(batch), device=batch.device)
     pictures = batch.contiguous(memory_format=torch.channels_last)
+    rows = torch.arange(len(batch), device=batch.device)
     return partial(train_step, run, state, Batch(pictures, targets, rows), "the benchmark")
 
 
-def plain_step(run: Run, model: nn.Module, loss: nn.Module, batch: Tensor, targets: Tensor):
+def plain_step(
+    run: Run, model: nn.Module, loss: nn.Module, batch: Tensor, targets: Tensor
+) -> Callable:
+    """The plain loop's step on one batch, as a function without arguments."""
     optimizer, _ = create_optimizer(run, model, loss, 1)
     model.to(memory_format=torch.contiguous_format).train()
+    half = run.precision == "bfloat16"
 
     def backward() -> None:
         optimizer.zero_grad()
-        with torch.autocast(batch.device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):
+        with torch.autocast(batch.device.type, torch.bfloat16, enabled=half):
             logits = model(batch)
         loss(logits.float(), targets, None).backward()
 
     def step() -> None:
         backward()
         if run.optimizer.sam_rho:
-            learned = [p for p in model.parameters() if p.grad is not None]
-            norm = torch.stack([p.grad.norm() for p in learned]).norm() + 1e-12
-            moves = [p.grad * (run.optimizer.sam_rho / norm) for p in learned]
-            with torch.no_grad():
-                for p, move in zip(learned, moves, strict=True):
-                    p.add_(move)
-            backward()
-            with torch.no_grad():
-                for p, move in zip(learned, moves, strict=True):
-                    p.sub_(move)
+            second_pass()
         optimizer.step()
 
+    def second_pass() -> None:
+        """SAM's: the gradient at the worst weights within rho, for the weights before them."""
+        learned = [p for p in model.parameters() if p.grad is not None]
+        norm = torch.stack([p.grad.norm() for p in learned]).norm() + 1e-12
+        moves = [p.grad * (run.optimizer.sam_rho / norm) for p in learned]
+        with torch.no_grad():
+            for p, move in zip(learned, moves, strict=True):
+                p.add_(move)
+        backward()
+        with torch.no_grad():
+            for p, move in zip(learned, moves, strict=True):
+                p.sub_(move)
+
     return step
+
+
+# --- what is measured of a model ------------------------------------------------------------------
 
 
 def measure(
     name: str,
     head: str,
     backbone: str,
-    resolution: int,
-    batch_size: int,
-    steps: int,
-    repeats: int,
-    peak: float,
-    device: torch.device,
+    setting: Setting,
     compiles: tuple[bool, ...] = (False, True),
 ) -> list[dict]:
+    """The rows of one model: training without and with SAM, evaluation, feature extraction."""
+    device = setting.device
     random = torch.Generator(device).manual_seed(0)
-    batch = torch.randn(batch_size, 3, resolution, resolution, generator=random, device=device)
-    targets = (torch.rand(batch_size, CLASSES, generator=random, device=device) < 0.04).to(
-        torch.int8
-    )
+    shape = (setting.batch_size, 3, setting.resolution, setting.resolution)
+    batch = torch.randn(*shape, generator=random, device=device)
+    drawn = torch.rand(setting.batch_size, CLASSES, generator=random, device=device)
+    targets = (drawn < POSITIVES).to(torch.int8)
+
     rows = []
     for sam in (False, True):
-        run = create_run(head, backbone, resolution, batch_size, sam)
-        run = run.model_copy(update={"precision": "bfloat16"})
+        run = create_run(head, backbone, setting.resolution, setting.batch_size, sam)
         model = create_classifier(run, CLASSES)[0].to(device)
-        gmacs = measure_cost(run, CLASSES).gmacs
-        loss = create_loss(run.loss, targets.cpu(), None, torch.Generator())
-        usual = rate(
-            plain_step(run, model, loss, batch, targets), batch_size, steps, repeats, device
-        )
-        for compiled in compiles:
-            found = rate(
-                our_step(run, model, loss, batch, targets, compiled),
-                batch_size,
-                steps,
-                repeats,
-                device,
-            )
-            share = found * gmacs * 1e9 * (6 if sam else 3) / peak
-            rows.append(
-                {
-                    "name": f"{name}, training{' with SAM' * sam}{', compiled' * compiled}",
-                    "unit": "pictures/s",
-                    "ours": found,
-                    "peer_rate": usual,
-                    "peer": "plain eager autocast loop",
-                    "ratio": found / usual,
-                    "ratios": [found / usual],
-                    "goal": 1.5,
-                    "note": f"{100 * share:.0f} % of the card's matrix rate",
-                }
-            )
-            print(rows[-1], flush=True)
+        rows += training_rows(name, run, model, batch, targets, setting, compiles)
+    return rows + forward_rows(name, model, batch, setting)
+
+
+def training_rows(
+    name: str,
+    run: Run,
+    model: nn.Module,
+    batch: Tensor,
+    targets: Tensor,
+    setting: Setting,
+    compiles: tuple[bool, ...],
+) -> list[dict]:
+    """Pictures a second of training, a row each of `compiles`, beside those of the plain loop."""
+    loss = create_loss(run.loss, targets.cpu(), None, torch.Generator())
+    usual = setting.rate(plain_step(run, model, loss, batch, targets))
+
+    # Backward costs twice the forward's products, and SAM makes both twice.
+    sam = bool(run.optimizer.sam_rho)
+    passes = 6 if sam else 3
+    macs = passes * measure_cost(run, CLASSES).gmacs * 1e9
+
+    rows = []
+    for compiled in compiles:
+        ours = setting.rate(our_step(run, model, loss, batch, targets, compiled))
+        title = f"{name}, training"
+        if sam:
+            title += " with SAM"
+        if compiled:
+            title += ", compiled"
+        row = {
+            "name": title,
+            "unit": "pictures/s",
+            "ours": ours,
+            "peer_rate": usual,
+            "peer": "plain eager autocast loop",
+            "ratio": ours / usual,
+            "ratios": [ours / usual],
+            "goal": GOAL,
+            "note": f"{100 * ours * macs / setting.peak:.0f} % of the card's matrix rate",
+        }
+        print(row, flush=True)
+        rows.append(row)
+    return rows
+
+
+def forward_rows(name: str, model: nn.Module, batch: Tensor, setting: Setting) -> list[dict]:
+    """Pictures a second of evaluation and of feature extraction."""
     model.eval()
     pictures = batch.contiguous(memory_format=torch.channels_last)
-    for title, function, precision in (
+
+    rows = []
+    for title, network, precision in (
         ("evaluation, float32", model, "float32"),
         ("feature extraction, bfloat16", model.backbone, "bfloat16"),
     ):
-        with torch.inference_mode(), autocast(device, precision):
-            found = rate(
-                lambda function=function: function(pictures), batch_size, steps, repeats, device
-            )
-        rows.append({"name": f"{name}, {title}", "unit": "pictures/s", "ours": found})
-        print(rows[-1], flush=True)
+        with torch.inference_mode(), autocast(setting.device, precision):
+            ours = setting.rate(partial(network, pictures))
+        row = {"name": f"{name}, {title}", "unit": "pictures/s", "ours": ours}
+        print(row, flush=True)
+        rows.append(row)
     return rows
 
 
@@ -188,26 +260,27 @@ def busiest(
     head: str, backbone: str, resolution: int, batch_size: int, device: torch.device, top: int = 12
 ) -> list[str]:
     """The operations that one eager step spends most time in, each with its share."""
-    run = create_run(head, backbone, resolution, batch_size, False).model_copy(
-        update={"precision": "bfloat16"}
-    )
-    batch, targets = (
-        torch.randn(batch_size, 3, resolution, resolution, device=device),
-        torch.zeros(batch_size, CLASSES),
-    )
+    run = create_run(head, backbone, resolution, batch_size, sam=False)
+    model = create_classifier(run, CLASSES)[0].to(device)
+    batch = torch.randn(batch_size, 3, resolution, resolution, device=device)
+    targets = torch.zeros(batch_size, CLASSES)
     loss = create_loss(run.loss, targets.to(torch.int8), None, torch.Generator())
-    step = our_step(
-        run, create_classifier(run, CLASSES)[0].to(device), loss, batch, targets.to(device), False
-    )
-    step()
-    kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
-    with profile(activities=kinds) as profiled:
+
+    step = our_step(run, model, loss, batch, targets.to(device), compiled=False)
+    step()  # to warm up
+    activities = [ProfilerActivity.CPU]
+    key = "self_cpu_time_total"
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+        key = "self_device_time_total"
+    with profile(activities=activities) as profiled:
         step()
         synchronise(device)
-    key = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
-    events = sorted(profiled.key_averages(), key=lambda event: -getattr(event, key))
+
+    events = profiled.key_averages()
     total = sum(getattr(event, key) for event in events)
-    return [f"{event.key[:80]} {100 * getattr(event, key) / total:.0f} %" for event in events[:top]]
+    slowest = sorted(events, key=lambda event: -getattr(event, key))[:top]
+    return [f"{event.key[:80]} {100 * getattr(event, key) / total:.0f} %" for event in slowest]
 
 
 def main() -> None:
@@ -218,20 +291,14 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    device, rows = torch.device("cuda"), []
+
+    device = torch.device("cuda")
     peak = matrix_rate(device)
+    setting = Setting(given.resolution, given.batch, given.steps, given.repeats, device, peak)
+    rows = []
     for name, (head, backbone) in MODELS.items():
-        rows += measure(
-            name,
-            head,
-            backbone,
-            given.resolution,
-            given.batch,
-            given.steps,
-            given.repeats,
-            peak,
-            device,
-        )
+        rows += measure(name, head, backbone, setting)
+
     write(
         "gpu",
         rows,
@@ -240,7 +307,7 @@ def main() -> None:
         "cuda",
         matrix_rate=peak,
         batch=given.batch,
-        profile=busiest(*MODELS["TResNet-L + ML-Decoder"], given.resolution, given.batch, device),
+        profile=busiest(*MODELS[LARGEST], given.resolution, given.batch, device),
     )
 
 

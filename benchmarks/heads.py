@@ -3,14 +3,17 @@
     python benchmarks/heads.py                     # a CPU
     python benchmarks/heads.py --device cuda       # a GPU, if there is one
 
-The usual way of the heads computes attention as published code does, with the attention weights returned (and averaged over
-the heads) though nobody reads them, and ML-Decoder's group projection as a loop over the queries. The usual way of the losses
-goes over the logits once a term: probabilities, clipping, two logarithms, two focusing weights by their own powers, masks. Both
-ways have the same weights and inputs. What each keeps for the backward pass, the part of the peak memory that is its own, is
-stated, and on a GPU the peak itself, too.
+The usual way of the heads computes attention as published code does, with the attention weights
+returned (and averaged over the heads) though nobody reads them, and ML-Decoder's group projection
+as a loop over the queries. The usual way of the losses goes over the logits once a term:
+probabilities, clipping, two logarithms, two focusing weights by their own powers, masks. Both ways
+have the same weights and inputs. What each keeps for the backward pass, the part of the peak memory
+that is its own, is stated, and on a GPU the peak itself, too.
 """
 
 import copy
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from common import compare, parser, timed, write
@@ -20,6 +23,33 @@ from torch.nn import functional as F
 from mlrepro.losses.angular_margin import aam
 from mlrepro.losses.asymmetric import asl
 from mlrepro.models.heads import create_head
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two functions that return a tensor to be summed and differentiated.
+
+    parameters: differentiated by; inputs: what both are given beside them.
+    """
+
+    name: str
+    ours: Callable[[], Tensor]
+    usual: Callable[[], Tensor]
+    parameters: list[Tensor]
+    inputs: list[Tensor]
+    peer: str
+
+    def values_and_gradients(self, function: Callable[[], Tensor]) -> tuple[Tensor, list[Tensor]]:
+        self.clear_gradients()
+        function().sum().backward()
+        return function().detach(), [parameter.grad for parameter in self.parameters]
+
+    def clear_gradients(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+# ---- The usual way -----------------------------------------------------------------------------
 
 
 class WeightedAttention(nn.MultiheadAttention):
@@ -41,9 +71,12 @@ def usual_head(head: nn.Module) -> nn.Module:
 
 def ml_decoder_loop(head: nn.Module, features: Tensor) -> Tensor:
     """The logits of an MLDecoderHead, a query at a time."""
-    decoded, projection = head.decode(features), head.duplicate_pooling
+    decoded = head.decode(features)
+    projection = head.duplicate_pooling
     if head.angular:
-        decoded, projection = F.normalize(decoded, dim=2), F.normalize(projection, dim=1)
+        decoded = F.normalize(decoded, dim=2)
+        projection = F.normalize(projection, dim=1)
+
     out = decoded.new_zeros(len(decoded), *projection.shape[::2])
     for group in range(len(projection)):
         out[:, group] = decoded[:, group] @ projection[group]
@@ -68,17 +101,70 @@ def aam_loop(
     gamma_neg: float = 1.0,
     clip: float = 0.05,
 ) -> Tensor:
-    p, n = torch.sigmoid(scale * logits), torch.sigmoid(-scale * logits)
-    n = (n + clip).clamp(max=1)
+    p = torch.sigmoid(scale * logits)
+    n = (torch.sigmoid(-scale * logits) + clip).clamp(max=1)
     positive = k * y * torch.log(p)
     negative = (1 - k) * (1 - y) * torch.log(n)
     weight = torch.pow(n * y + p * (1 - y), 0 * y + gamma_neg * (1 - y))
     return -(weight * (positive + negative)).sum() / scale
 
 
-def saved_mib(function, given: list[Tensor]) -> float:
-    """MiB of the tensors that one forward pass keeps for its backward pass, without those given: parameters and inputs."""
-    kept, known = {}, {tensor.untyped_storage().data_ptr() for tensor in given}
+# ---- What is measured --------------------------------------------------------------------------
+
+
+def measure(pair: Pair, repeats: int, device: str) -> dict:
+    """A row of a pair: seconds, memory, and the difference of values and gradients."""
+
+    def clock(function: Callable[[], Tensor]) -> tuple[float, float]:
+        def step() -> None:
+            function().sum().backward()
+            if device == "cuda":
+                torch.cuda.synchronize()
+
+        pair.clear_gradients()
+        return timed(step)
+
+    given = pair.parameters + pair.inputs
+    facts = {
+        "peer": pair.peer,
+        "difference": largest_difference(pair),
+        "saved_mib": saved_mib(pair.ours, given),
+        "peer_saved_mib": saved_mib(pair.usual, given),
+    }
+    if device == "cuda":
+        for key, function in (("peak_mib", pair.ours), ("peer_peak_mib", pair.usual)):
+            torch.cuda.reset_peak_memory_stats()
+            clock(function)
+            facts[key] = torch.cuda.max_memory_allocated() / 2**20
+    return compare(pair.name, pair.ours, pair.usual, repeats, clock, **facts)
+
+
+def largest_difference(pair: Pair) -> float:
+    """Of values, or of gradients, relative to the largest of them.
+
+    Of the gradients together: one that is 0 but for rounding (attention's key bias) has no relative
+    difference of its own.
+    """
+    our_value, our_gradients = pair.values_and_gradients(pair.ours)
+    usual_value, usual_gradients = pair.values_and_gradients(pair.usual)
+    of_values = relative_difference([our_value], [usual_value])
+    of_gradients = relative_difference(our_gradients, usual_gradients)
+    return max(of_values, of_gradients)
+
+
+def relative_difference(ours: list[Tensor], usual: list[Tensor]) -> float:
+    difference = max((a - b).abs().max() for a, b in zip(ours, usual, strict=True))
+    largest = max(b.abs().max() for b in usual)
+    return (difference / largest).item()
+
+
+def saved_mib(function: Callable[[], Tensor], given: list[Tensor]) -> float:
+    """MiB of the tensors that one forward pass keeps for its backward pass.
+
+    Without those given: parameters and inputs.
+    """
+    known = {tensor.untyped_storage().data_ptr() for tensor in given}
+    kept = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -91,48 +177,7 @@ def saved_mib(function, given: list[Tensor]) -> float:
     return sum(kept.values()) / 2**20
 
 
-def pair(
-    name: str,
-    ours,
-    usual,
-    parameters: list[Tensor],
-    inputs: list[Tensor],
-    repeats: int,
-    device: str,
-    **facts,
-) -> dict:
-    """A row of two functions that return a tensor to be summed and differentiated. difference: of values and gradients."""
-
-    def clock(function) -> tuple[float, float]:
-        def step():
-            function().sum().backward()
-            if device == "cuda":
-                torch.cuda.synchronize()
-
-        for parameter in parameters:
-            parameter.grad = None
-        return timed(step)
-
-    found = []
-    for function in (ours, usual):
-        clock(function)
-        found.append([function().detach(), *(p.grad for p in parameters)])
-    # Of the gradients together: one that is 0 but for rounding (attention's key bias) has no relative difference of its own.
-    worst = [
-        max((a - b).abs().max() for a, b in part) / max(b.abs().max() for _, b in part)
-        for part in (list(zip(*found, strict=True))[:1], list(zip(*found, strict=True))[1:])
-    ]
-    facts |= {
-        "difference": max(worst).item(),
-        "saved_mib": saved_mib(ours, parameters + inputs),
-        "peer_saved_mib": saved_mib(usual, parameters + inputs),
-    }
-    if device == "cuda":
-        for key, function in (("peak_mib", ours), ("peer_peak_mib", usual)):
-            torch.cuda.reset_peak_memory_stats()
-            clock(function)
-            facts[key] = torch.cuda.max_memory_allocated() / 2**20
-    return compare(name, ours, usual, repeats, clock, **facts)
+# ---- Heads and losses --------------------------------------------------------------------------
 
 
 def heads(
@@ -140,75 +185,71 @@ def heads(
 ) -> list[dict]:
     torch.manual_seed(0)
     features = torch.randn(batch, channels, size, size, device=device)
+    query2label = {
+        "dropout": 0.0,
+        "hidden": channels // 2,
+        "keep_input_proj": True,
+        "keep_self_attention": "both",
+    }
+
     rows = []
     for title, name, options in (
         ("ML-Decoder", "ml_decoder", {"dropout": 0.0}),
         ("ML-Decoder, angular (AAM)", "ml_decoder", {"dropout": 0.0, "angular": True}),
-        (
-            "Query2Label",
-            "query2label",
-            {
-                "dropout": 0.0,
-                "hidden": channels // 2,
-                "keep_input_proj": True,
-                "keep_self_attention": "both",
-            },
-        ),
+        ("Query2Label", "query2label", query2label),
     ):
         head = create_head(name, channels, classes, (size, size), **options).to(device)
-        usual = usual_head(head)
-        way = (
-            (lambda head=usual: ml_decoder_loop(head, features))
-            if name == "ml_decoder"
-            else lambda head=usual: head(features)
-        )
-        shared = [p for p in head.parameters() if p.requires_grad]
-        rows.append(
-            pair(
-                f"{title}, {batch} maps of {channels} x {size} x {size}, {classes} classes",
-                lambda head=head: head(features),
-                way,
-                shared,
-                [features, *head.buffers()],
-                repeats,
-                device,
-                peer="attention with weights" + ", loop over queries" * (name == "ml_decoder"),
-            )
-        )
+        shape = f"{batch} maps of {channels} x {size} x {size}, {classes} classes"
+        rows.append(measure(head_pair(f"{title}, {shape}", name, head, features), repeats, device))
     return rows
+
+
+def head_pair(title: str, name: str, head: nn.Module, features: Tensor) -> Pair:
+    usual = usual_head(head)
+
+    def usual_logits() -> Tensor:
+        return ml_decoder_loop(usual, features) if name == "ml_decoder" else usual(features)
+
+    peer = "attention with weights"
+    if name == "ml_decoder":
+        peer += ", loop over queries"
+    return Pair(
+        title,
+        ours=lambda: head(features),
+        usual=usual_logits,
+        parameters=[p for p in head.parameters() if p.requires_grad],
+        inputs=[features, *head.buffers()],
+        peer=peer,
+    )
 
 
 def losses(batch: int, classes: int, repeats: int, device: str) -> list[dict]:
     random = torch.Generator(device).manual_seed(0)
-    targets = (torch.rand(batch, classes, generator=random, device=device) < 3 / classes).float()
-    logits = torch.randn(batch, classes, generator=random, device=device).requires_grad_()
-    cosines = (
-        torch.empty(batch, classes, device=device)
-        .uniform_(-0.2, 0.2, generator=random)
-        .requires_grad_()
-    )
-    return [
-        pair(
+    shape = batch, classes
+    targets = (torch.rand(shape, generator=random, device=device) < 3 / classes).float()
+    logits = torch.randn(shape, generator=random, device=device).requires_grad_()
+    cosines = torch.empty(shape, device=device).uniform_(-0.2, 0.2, generator=random)
+    cosines.requires_grad_()
+
+    pairs = [
+        Pair(
             f"ASL of {batch} x {classes} logits",
-            lambda: asl(logits, targets),
-            lambda: asl_loop(logits, targets),
-            [logits],
-            [targets],
-            repeats,
-            device,
+            ours=lambda: asl(logits, targets),
+            usual=lambda: asl_loop(logits, targets),
+            parameters=[logits],
+            inputs=[targets],
             peer="a pass a term",
         ),
-        pair(
+        Pair(
             f"AAM of {batch} x {classes} cosines",
-            lambda: aam(cosines, targets),
-            lambda: aam_loop(cosines, targets),
-            [cosines],
-            [targets],
-            repeats,
-            device,
+            ours=lambda: aam(cosines, targets),
+            usual=lambda: aam_loop(cosines, targets),
+            parameters=[cosines],
+            inputs=[targets],
             peer="a pass a term",
         ),
     ]
+    return [measure(pair, repeats, device) for pair in pairs]
 
 
 def main() -> None:
@@ -218,11 +259,12 @@ def main() -> None:
     given = options.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no GPU was found; python benchmarks/heads.py measures on the CPU")
+
     rows = heads(
         given.batch, given.channels, given.size, given.classes, given.repeats, given.device
     )
-    rows += losses(given.loss_batch, given.classes, given.repeats, given.device)
-    rows += losses(given.loss_batch, 100 * given.classes, given.repeats, given.device)
+    for classes in (given.classes, 100 * given.classes):
+        rows += losses(given.loss_batch, classes, given.repeats, given.device)
     write(
         "heads",
         rows,

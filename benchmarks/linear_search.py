@@ -1,24 +1,30 @@
-"""The grid of the linear mode: trained together (mlrepro.training.linear_search) against one run after the other.
+"""The grid of the linear mode: trained together (mlrepro.training.grid) or run after run.
 
     python benchmarks/linear_search.py
 
-The usual way: a DataLoader (default collate, in this process: with 4 workers it is several times slower on 2 cores) over a
-TensorDataset of the features, a Python loop a run, nn.Linear, torch.optim.Adam, and the validation mAP after every epoch by
-the same function. The two are measured in turn, several times, on the same synthetic features, and medians are compared.
-Neither the last scoring of the test pictures nor what the paper's code does beyond (train and test mAP every epoch) counts.
+The usual way: a DataLoader (default collate, in this process: with 4 workers it is several times
+slower on 2 cores) over a TensorDataset of the features, a Python loop a run, nn.Linear,
+torch.optim.Adam, and the validation mAP after every epoch by the same function. The two are
+measured in turn, several times, on the same synthetic features, and medians are compared. Neither
+the last scoring of the test pictures nor what the paper's code does beyond (train and test mAP
+every epoch) counts.
 
-The usual way is timed on a part of an epoch of one member for each loss and batch size (lr and seed do not change the time),
-with one thread an operation or with all, whichever a short trial finds faster, and scaled by the number of steps and members.
-The search trains all members, at COCO's size on a part of an epoch, too: its time is scaled as its threads' busy seconds.
+The usual way is timed on a part of an epoch of one member for each loss and batch size (lr and seed
+do not change the time), with one thread an operation or with all, whichever a short trial finds
+faster, and scaled by the number of steps and members. The search trains all members, at COCO's size
+on a part of an epoch, too: its time is scaled as its threads' busy seconds.
 
-Both ways also say how many cores they had, CPU seconds over seconds: where other programs ran, the search's two threads had less
-than two, and the ratio of the CPU seconds, times two, is what a machine of its own would come near to.
+Both ways also say how many cores they had, CPU seconds over seconds: where other programs ran, the
+search's two threads had less than two, and the ratio of the CPU seconds, times two, is what a
+machine of its own would come near to.
 """
 
 import json
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,20 +32,67 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from mlrepro.data.images import shuffled_batches
+from mlrepro.data.samplers import shuffled_batches
 from mlrepro.losses import create_loss
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.run import Run
-from mlrepro.training import linear_search
+from mlrepro.training.grid import search as grid_search
+from mlrepro.training.grid import stack as grid_stack
+from mlrepro.training.grid.data import GridData
+from mlrepro.training.grid.layers import StackedLayers
+from mlrepro.training.grid.stack import Stack
+from mlrepro.training.grid.tabulated import TabulatedLosses
 from mlrepro.training.optimizers import LOSS_LR_FACTOR
 
-CHANNELS, LEARNING_RATES, BATCH_SIZES, REPEATS = 2048, (1e-2, 1e-3, 1e-4, 1e-5), (8, 16), 5
+CHANNELS = 2048
+LEARNING_RATES = (1e-2, 1e-3, 1e-4, 1e-5)
+BATCH_SIZES = (8, 16)
+REPEATS = 5
 LOSSES = ("bce", "bce_ls", "iun", "an", "an_ls", "wan", "epr", "role")
-# train, val, classes; pictures of an epoch that the search is timed on (none: all); steps of the usual way, and with ROLE
-SIZES = {"VOC": (4574, 1143, 20, None, 200, 200), "COCO": (65665, 16416, 80, 1024, 100, 20)}
-TEST = 256  # the search always scores a test split
+WITHOUT_ROLE = tuple(loss for loss in LOSSES if loss != "role")
+TEST = 256  # pictures: the search always scores a test split
+WARM_STEPS = 3
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+RESULTS = Path(__file__).parent / "results"
+
+# Functions of the search, as (owner, name, what their time is counted as). The parts of a step are
+# only timed where they are asked for: the clock itself takes time.
+SEARCH_STEPS = [
+    (Stack, "train_epoch", "training"),
+    (grid_search, "score_members", "evaluation"),
+    (Stack, "diagnostics", "evaluation"),
+    (Stack, "__init__", "setup"),
+]
+PARTS_OF_A_STEP = [
+    (Stack, "gather", "gather"),
+    (TabulatedLosses, "factors", "gather"),
+    (StackedLayers, "forward", "forward"),
+    (TabulatedLosses, "differentiate", "loss"),
+    (TabulatedLosses, "values", "loss"),
+    (StackedLayers, "update", "backward and Adam"),
+]
+
+
+@dataclass(frozen=True)
+class Size:
+    """A data set. searched: pictures of an epoch that the search is timed on (none: all).
+
+    steps: of the usual way; steps_role: with ROLE.
+    """
+
+    train: int
+    val: int
+    classes: int
+    searched: int | None
+    steps: int
+    steps_role: int
+
+
+SIZES = {
+    "VOC": Size(4574, 1143, 20, None, 200, 200),
+    "COCO": Size(65665, 16416, 80, 1024, 100, 20),
+}
 
 
 def now() -> float:
@@ -48,29 +101,26 @@ def now() -> float:
     return time.perf_counter()
 
 
-def create_data(train: int, val: int, classes: int):
-    """Features, targets by labels, labels and rows, as `search` takes them."""
+def create_data(size: Size) -> GridData:
     random = np.random.default_rng(0)
-    n = train + val + TEST
-    labels = (random.random((n, classes)) < 2 / classes).astype(np.int8)
-    labels[np.arange(n), random.integers(classes, size=n)] = 1
-    rows = dict(
-        zip(("train", "val", "test"), np.split(np.arange(n), [train, train + val]), strict=True)
-    )
-    full = labels[:train]
+    n = size.train + size.val + TEST
+    labels = (random.random((n, size.classes)) < 2 / size.classes).astype(np.int8)
+    labels[np.arange(n), random.integers(size.classes, size=n)] = 1
+
+    train, val, test = np.split(np.arange(n), [size.train, size.train + size.val])
+    full = labels[train]
     single = np.zeros_like(full)
-    single[np.arange(train), full.argmax(1)] = 1
+    single[train, full.argmax(1)] = 1
+
     features = torch.randn(n, CHANNELS, generator=torch.Generator().manual_seed(0)).to(DEVICE)
-    return (
-        features,
-        {"full": torch.from_numpy(full), "single": torch.from_numpy(single)},
-        labels,
-        rows,
-    )
+    targets = {"full": torch.from_numpy(full), "single": torch.from_numpy(single)}
+    return GridData(features, targets, labels, {"train": train, "val": val, "test": test})
 
 
 def create_run(loss: str, lr: float, batch_size: int) -> Run:
-    more = {"expected_positives": 1.5} if loss in ("epr", "role") else {}
+    settings = {"name": loss}
+    if loss in ("epr", "role"):
+        settings["expected_positives"] = 1.5
     return Run.model_validate(
         {
             "data": "synthetic",
@@ -80,7 +130,7 @@ def create_run(loss: str, lr: float, batch_size: int) -> Run:
             "backbone": "resnet50",
             "weights": "none",
             "resolution": 448,
-            "loss": {"name": loss} | more,
+            "loss": settings,
             "optimizer": {"lr": lr},
             "epochs": 1,
             "batch_size": batch_size,
@@ -88,101 +138,121 @@ def create_run(loss: str, lr: float, batch_size: int) -> Run:
     )
 
 
-def usual_step(run: Run, data, steps: int) -> dict[str, float]:
+# ---- The usual way -----------------------------------------------------------------------------
+
+
+def usual_step(run: Run, data: GridData, steps: int) -> dict[str, float]:
     """Seconds of a step by what they are spent on, with as many threads as are best for it."""
-    threads, tried = torch.get_num_threads(), {}
+    threads = torch.get_num_threads()
+
+    tried = {}
     for count in {1, threads}:
         torch.set_num_threads(count)
         tried[count] = sum(usual_steps(run, data, steps // 5).values())
+
     torch.set_num_threads(min(tried, key=tried.get))
     spent = usual_steps(run, data, steps)
     torch.set_num_threads(threads)
     return spent
 
 
-def usual_steps(run: Run, data, steps: int) -> dict[str, float]:
-    features, targets, _, rows = data
-    n, read = len(rows["train"]), targets[run.labels]
+def usual_steps(run: Run, data: GridData, steps: int) -> dict[str, float]:
+    """Seconds of a step, a mean over `steps`, after a few to warm up."""
+    n = len(data.rows["train"])
+    targets = data.targets_by_labels[run.labels]
     loader = DataLoader(
-        TensorDataset(features[:n].cpu(), read, torch.arange(n)),
+        TensorDataset(data.features[:n].cpu(), targets, torch.arange(n)),
         run.batch_size,
         shuffle=True,
         drop_last=True,
     )
-    model = nn.Linear(CHANNELS, read.shape[1]).to(DEVICE)
-    loss = create_loss(run.loss, read, None, torch.Generator().manual_seed(0)).to(DEVICE)
+    model = nn.Linear(CHANNELS, targets.shape[1]).to(DEVICE)
+    loss = create_loss(run.loss, targets, None, torch.Generator().manual_seed(0)).to(DEVICE)
     lr = run.optimizer.lr
-    optimizer = torch.optim.Adam(
-        [{"params": model.parameters()}, {"params": loss.parameters(), "lr": LOSS_LR_FACTOR * lr}],
-        lr,
-    )
-    spent, batches = defaultdict(float), iter(loader)
-    for step in range(steps + 3):
-        if step == 3:  # warm
+    groups = [
+        {"params": model.parameters()},
+        {"params": loss.parameters(), "lr": LOSS_LR_FACTOR * lr},
+    ]
+    optimizer = torch.optim.Adam(groups, lr)
+
+    spent = defaultdict(float)
+    batches = iter(loader)
+    for step in range(steps + WARM_STEPS):
+        if step == WARM_STEPS:
             spent.clear()
-        times = [now()]
+
+        start = now()
         batch, labels, positions = (part.to(DEVICE) for part in next(batches))
-        times.append(now())
+        loaded = now()
         value = loss(model(batch), labels, positions)
-        times.append(now())
+        computed = now()
         optimizer.zero_grad()
         value.backward()
-        times.append(now())
+        differentiated = now()
         optimizer.step()
-        times.append(now())
-        for name, start, end in zip(
-            ("loading", "forward and loss", "backward", "Adam"), times, times[1:], strict=False
-        ):
-            spent[name] += (end - start) / steps
+        stepped = now()
+
+        spent["loading"] += (loaded - start) / steps
+        spent["forward and loss"] += (computed - loaded) / steps
+        spent["backward"] += (differentiated - computed) / steps
+        spent["Adam"] += (stepped - differentiated) / steps
     return spent
 
 
 @torch.no_grad()
-def usual_evaluation(data) -> float:
+def usual_evaluation(data: GridData) -> float:
     """Seconds of one member's validation mAP."""
-    features, _, labels, rows = data
-    val = rows["val"]
-    model = nn.Linear(CHANNELS, labels.shape[1]).to(DEVICE)
-    loader = DataLoader(
-        TensorDataset(features[val[0] : val[-1] + 1].cpu(), torch.from_numpy(labels[val])), 256
-    )
+    val = data.rows["val"]
+    labels = data.labels_of("val")
+    model = nn.Linear(CHANNELS, data.classes).to(DEVICE)
+    features = data.features[val[0] : val[-1] + 1].cpu()
+    loader = DataLoader(TensorDataset(features, torch.from_numpy(labels)), 256)
+
     start = now()
     scores = [model(batch.to(DEVICE)).cpu().numpy() for batch, _ in loader]
-    mean_average_precision(average_precision(np.concatenate(scores), labels[val]))
+    mean_average_precision(average_precision(np.concatenate(scores), labels))
     return now() - start
 
 
-def usual_epoch(losses: tuple[str, ...], data, steps: int, steps_role: int) -> dict[str, float]:
+def usual_epoch(data: GridData, size: Size) -> dict[str, float]:
     """Seconds of one epoch of the whole grid by what they are spent on."""
-    spent, n = defaultdict(float), len(data[3]["train"])
+    spent = defaultdict(float)
     for batch_size in BATCH_SIZES:
-        for loss in losses:
-            part = usual_step(
-                create_run(loss, 1e-3, batch_size), data, steps_role if loss == "role" else steps
-            )
-            for name, seconds in part.items():
-                spent[f"{name}{' of ROLE' if loss == 'role' else ''}"] += (
-                    seconds * (n // batch_size) * len(LEARNING_RATES)
-                )
-    spent["evaluation"] = (
-        usual_evaluation(data) * len(BATCH_SIZES) * len(losses) * len(LEARNING_RATES)
-    )
+        steps_an_epoch = size.train // batch_size
+        for loss in LOSSES:
+            steps = size.steps_role if loss == "role" else size.steps
+            suffix = " of ROLE" if loss == "role" else ""
+            step = usual_step(create_run(loss, 1e-3, batch_size), data, steps)
+            for name, seconds in step.items():
+                spent[name + suffix] += seconds * steps_an_epoch * len(LEARNING_RATES)
+
+    members = len(BATCH_SIZES) * len(LOSSES) * len(LEARNING_RATES)
+    spent["evaluation"] = usual_evaluation(data) * members
     return spent
 
 
+def without_role(usual: dict[str, float]) -> dict[str, float]:
+    left = {name: seconds for name, seconds in usual.items() if not name.endswith("of ROLE")}
+    return left | {"evaluation": usual["evaluation"] * len(WITHOUT_ROLE) / len(LOSSES)}
+
+
+# ---- The search --------------------------------------------------------------------------------
+
+
 class Clock:
-    """Adds up the seconds spent in functions of `linear_search`, which it wraps, and gives the functions back at its end."""
+    """Adds up the seconds spent in functions, which it wraps, and gives back at its end."""
 
     def __init__(self, functions: list[tuple[object, str, str]]):
-        self.functions, self.spent = functions, defaultdict(float)
+        self.functions = functions
+        self.spent = defaultdict(float)
 
-    def __enter__(self):
+    def __enter__(self) -> dict[str, float]:
         self.originals = [getattr(owner, name) for owner, name, _ in self.functions]
         for (owner, name, label), function in zip(self.functions, self.originals, strict=True):
             setattr(owner, name, self.timed(function, label))
         return self.spent
 
-    def timed(self, function, label: str):
+    def timed(self, function: Callable, label: str) -> Callable:
         def wrapper(*arguments):
             start = now()
             value = function(*arguments)
@@ -191,170 +261,191 @@ class Clock:
 
         return wrapper
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         for (owner, name, _), function in zip(self.functions, self.originals, strict=True):
             setattr(owner, name, function)
 
 
 def search_epoch(
-    losses: tuple[str, ...], data, part: int | None, detailed: bool = False
+    losses: tuple[str, ...], data: GridData, searched: int | None, detailed: bool = False
 ) -> dict[str, float]:
-    """Seconds of one epoch of the whole grid by what they are spent on. part: train so many of its pictures and scale."""
-    stack, n = linear_search.Stack, len(data[3]["train"])
-    parts = [
-        (stack, "gather", "gather"),
-        (stack, "forward", "forward"),
-        (stack, "differentiate", "loss"),
-        (stack, "values", "loss"),
-        (stack, "update", "backward and Adam"),
-    ]
-    functions = [
-        *(parts if detailed else []),
-        (stack, "train_epoch", "training"),
-        (linear_search, "_score", "evaluation"),
-        (stack, "diagnostics", "evaluation"),
-        (stack, "__init__", "setup"),
-    ]
+    """Seconds of one epoch of the whole grid by what they are spent on.
+
+    searched: train so many of its pictures, and scale.
+    """
     members = [
-        (create_run(loss, lr, size), 0)
-        for size in BATCH_SIZES
+        (create_run(loss, lr, batch_size), 0)
+        for batch_size in BATCH_SIZES
         for loss in losses
         for lr in LEARNING_RATES
     ]
-    linear_search.shuffled_batches = lambda *arguments: shuffled_batches(*arguments)[
-        : part and part // arguments[1]
-    ]
+
+    def first_batches(n: int, batch_size: int, *draw):
+        batches = shuffled_batches(n, batch_size, *draw)
+        return batches[: searched // batch_size] if searched else batches
+
+    functions = PARTS_OF_A_STEP + SEARCH_STEPS if detailed else SEARCH_STEPS
+    grid_stack.shuffled_batches = first_batches
     with Clock(functions) as spent:
         start = now()
-        linear_search.search(members, *data)
+        grid_search.search(members, data)
         wall = now() - start
-    linear_search.shuffled_batches = shuffled_batches
-    busy = (
-        spent["training"] + spent["evaluation"] + spent.pop("setup")
-    )  # once a training, and not an epoch
-    scaled = {
-        name: value * (n / part if part and name != "evaluation" else 1)
-        for name, value in spent.items()
-    }
-    factor = wall / busy  # threads work at the same time, and the search does a little else
-    scaled = {name: value * factor for name, value in scaled.items()}
+    grid_stack.shuffled_batches = shuffled_batches
+
+    # The setup is once a training, and not an epoch.
+    busy = spent["training"] + spent["evaluation"] + spent.pop("setup")
+    # Threads work at the same time, and the search does a little else.
+    factor = wall / busy
+    epoch_over_part = len(data.rows["train"]) / searched if searched else 1
+    scaled = {}
+    for name, seconds in spent.items():
+        scale = 1 if name == "evaluation" else epoch_over_part
+        scaled[name] = seconds * scale * factor
+
     if detailed:
         training = scaled.pop("training")
         rest = "label estimates and other" if "role" in losses else "other"
-        scaled[rest] = training - sum(
-            value for name, value in scaled.items() if name != "evaluation"
-        )
+        timed = sum(seconds for name, seconds in scaled.items() if name != "evaluation")
+        scaled[rest] = training - timed
     return scaled
 
 
-def median(parts: list[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(part[name] for part in parts) for name in parts[0]}
+# ---- The comparison ----------------------------------------------------------------------------
 
 
-def without_role(usual: dict[str, float]) -> dict[str, float]:
-    left = {name: seconds for name, seconds in usual.items() if not name.endswith("of ROLE")}
-    return left | {"evaluation": usual["evaluation"] * (len(LOSSES) - 1) / len(LOSSES)}
-
-
-def with_cores(function, *arguments) -> tuple[dict[str, float], float]:
+def with_cores(function: Callable, *arguments) -> tuple[dict[str, float], float]:
     """What `function` returns, and how many cores this process had meanwhile."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall = time.perf_counter()
+    cpu = time.process_time()
     value = function(*arguments)
     return value, (time.process_time() - cpu) / (time.perf_counter() - wall)
 
 
-def measure(size: str, data) -> list[dict]:
+def medians(parts: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(part[name] for part in parts) for name in parts[0]}
+
+
+def measure(name: str, data: GridData) -> list[dict]:
     """One result for the grid with ROLE, one for the grid without."""
-    part, steps, steps_role = SIZES[size][3:]
-    grids = {"with ROLE": LOSSES, "without ROLE": tuple(loss for loss in LOSSES if loss != "role")}
-    usual, search, cores = defaultdict(list), defaultdict(list), defaultdict(list)
+    size = SIZES[name]
+    grids = {"with ROLE": LOSSES, "without ROLE": WITHOUT_ROLE}
+
+    usual = defaultdict(list)
+    search = defaultdict(list)
+    cores = defaultdict(list)
     for _ in range(REPEATS):
-        epoch, usual_cores = with_cores(usual_epoch, LOSSES, data, steps, steps_role)
+        usual_parts, usual_cores = with_cores(usual_epoch, data, size)
         for grid, losses in grids.items():
-            usual[grid].append(epoch if "role" in losses else without_role(epoch))
-            parts, search_cores = with_cores(search_epoch, losses, data, part)
-            search[grid].append(parts)
+            usual[grid].append(usual_parts if "role" in losses else without_role(usual_parts))
+            search_parts, search_cores = with_cores(search_epoch, losses, data, size.searched)
+            search[grid].append(search_parts)
             cores[grid].append((usual_cores, search_cores))
-    results = []
-    for grid, losses in grids.items():
-        seconds = [[sum(parts.values()) for parts in way[grid]] for way in (usual, search)]
-        ratios = [u / s for u, s in zip(*seconds, strict=True)]
-        results.append(
-            {
-                "size": size,
-                "grid": grid,
-                "losses": losses,
-                "members": len(losses) * len(LEARNING_RATES) * len(BATCH_SIZES),
-                "usual_s": statistics.median(seconds[0]),
-                "search_s": statistics.median(seconds[1]),
-                "ratios": sorted(ratios),
-                "cores": [statistics.median(way) for way in zip(*cores[grid], strict=True)],
-                "cpu_ratios": sorted(
-                    ratio * u / s for ratio, (u, s) in zip(ratios, cores[grid], strict=True)
-                ),
-                "usual_parts_s": median(usual[grid]),
-                "search_parts_s": search_epoch(losses, data, part, detailed=True),
-            }
-        )
-    return results
+
+    return [
+        {
+            "size": name,
+            "grid": grid,
+            "losses": losses,
+            "members": len(losses) * len(LEARNING_RATES) * len(BATCH_SIZES),
+            **compared(usual[grid], search[grid], cores[grid]),
+            "usual_parts_s": medians(usual[grid]),
+            "search_parts_s": search_epoch(losses, data, size.searched, detailed=True),
+        }
+        for grid, losses in grids.items()
+    ]
+
+
+def compared(
+    usual: list[dict[str, float]],
+    search: list[dict[str, float]],
+    cores: list[tuple[float, float]],
+) -> dict:
+    """Seconds of both ways, and their ratios; an element of each list a repeat."""
+    usual_seconds = [sum(parts.values()) for parts in usual]
+    search_seconds = [sum(parts.values()) for parts in search]
+    ratios = [u / s for u, s in zip(usual_seconds, search_seconds, strict=True)]
+    cpu_ratios = [
+        ratio * usual_cores / search_cores
+        for ratio, (usual_cores, search_cores) in zip(ratios, cores, strict=True)
+    ]
+    return {
+        "usual_s": statistics.median(usual_seconds),
+        "search_s": statistics.median(search_seconds),
+        "ratios": sorted(ratios),
+        "cores": [statistics.median(way) for way in zip(*cores, strict=True)],
+        "cpu_ratios": sorted(cpu_ratios),
+    }
+
+
+# ---- What is printed and written ---------------------------------------------------------------
 
 
 def shares(parts: dict[str, float]) -> str:
     total = sum(parts.values())
-    return ", ".join(
-        f"{name} {100 * value / total:.0f} %"
-        for name, value in sorted(parts.items(), key=lambda item: -item[1])
+    largest_first = sorted(parts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {100 * value / total:.0f} %" for name, value in largest_first)
+
+
+def print_tables(machine: str, results: list[dict]) -> None:
+    print(
+        f"{machine}, torch {torch.__version__}; seconds an epoch of the whole grid, medians of "
+        f"{REPEATS} repeats in turn; the usual way and COCO's search scaled from a part of an "
+        "epoch\n"
     )
+    print(
+        "| features | members | grid | usual way, s (cores) | search, s (cores) | ratio (range) "
+        "| of CPU seconds |\n"
+        "|---|---|---|---|---|---|---|"
+    )
+    for result in results:
+        usual_cores, search_cores = result["cores"]
+        ratios = result["ratios"]
+        cells = [
+            result["size"],
+            str(result["members"]),
+            result["grid"],
+            f"{result['usual_s']:.1f} ({usual_cores:.1f})",
+            f"{result['search_s']:.2f} ({search_cores:.1f})",
+            f"{statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})",
+            f"{statistics.median(result['cpu_ratios']):.1f}",
+        ]
+        print(f"| {' | '.join(cells)} |")
+
+    print("\n| features | grid | way | what its time is spent on |\n|---|---|---|---|")
+    for result in results:
+        for way in ("usual", "search"):
+            parts = shares(result[f"{way}_parts_s"])
+            print(f"| {result['size']} | {result['grid']} | {way} | {parts} |")
 
 
 def main() -> None:
-    begin, results = time.perf_counter(), []
-    for size, (train, val, classes, *_) in SIZES.items():
-        data = create_data(train, val, classes)
-        results += measure(size, data)
-    machine = (
-        torch.cuda.get_device_name()
-        if DEVICE.type == "cuda"
-        else f"CPU, {torch.get_num_threads()} threads"
-    )
-    print(
-        f"{machine}, torch {torch.__version__}; seconds an epoch of the whole grid, medians of {REPEATS} repeats in turn; "
-        "the usual way and COCO's search scaled from a part of an epoch\n"
-    )
-    print(
-        "| features | members | grid | usual way, s (cores) | search, s (cores) | ratio (range) | of CPU seconds |\n"
-        "|---|---|---|---|---|---|---|"
-    )
-    for r in results:
-        print(
-            f"| {r['size']} | {r['members']} | {r['grid']} | {r['usual_s']:.1f} ({r['cores'][0]:.1f}) | {r['search_s']:.2f} "
-            f"({r['cores'][1]:.1f}) | {statistics.median(r['ratios']):.1f} ({r['ratios'][0]:.1f} to {r['ratios'][-1]:.1f}) | "
-            f"{statistics.median(r['cpu_ratios']):.1f} |"
-        )
-    print("\n| features | grid | way | what its time is spent on |\n|---|---|---|---|")
-    for r in results:
-        for way, parts in (("usual", r["usual_parts_s"]), ("search", r["search_parts_s"])):
-            print(f"| {r['size']} | {r['grid']} | {way} | {shares(parts)} |")
-    path = (
-        Path(__file__).parent
-        / "results"
-        / f"linear_search-{DEVICE.type}-torch{torch.__version__.split('+')[0]}.json"
-    )
+    begin = time.perf_counter()
+    results = []
+    for name, size in SIZES.items():
+        results += measure(name, create_data(size))
+
+    if DEVICE.type == "cuda":
+        machine = torch.cuda.get_device_name()
+    else:
+        machine = f"CPU, {torch.get_num_threads()} threads"
+    print_tables(machine, results)
+
+    version = torch.__version__.split("+")[0]
+    path = RESULTS / f"linear_search-{DEVICE.type}-torch{version}.json"
+    written = {
+        "machine": machine,
+        "torch": torch.__version__,
+        "repeats": REPEATS,
+        "sizes": {
+            name: [s.train, s.val, s.classes, s.searched, s.steps, s.steps_role]
+            for name, s in SIZES.items()
+        },
+        "results": results,
+    }
     path.parent.mkdir(exist_ok=True)
-    path.write_text(
-        json.dumps(
-            {
-                "machine": machine,
-                "torch": torch.__version__,
-                "repeats": REPEATS,
-                "sizes": SIZES,
-                "results": results,
-            },
-            indent=1,
-        )
-        + "\n"
-    )
+    path.write_text(json.dumps(written, indent=1) + "\n")
     print(f"\n{path.name}, measured in {time.perf_counter() - begin:.0f} s")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,17 +1,19 @@
-"""JPEG files to normalised 448 px tensors, on one core: the package's loading against torchvision's PIL pipeline.
+"""JPEG files to normalised tensors, on one core, against torchvision's PIL pipeline.
 
     python benchmarks/pictures.py
 
-Both deliver batches of 32 float32 tensors through a DataLoader without workers, each in a process of its own with one thread,
-in turn. The usual way is torchvision's Resize (antialiased), ToTensor and Normalize on PIL pictures with the default collate.
-The package decodes with libjpeg-turbo and resizes by compiled code with Pillow's arithmetic, so that the pixels are the same;
-it collates bytes and normalises in the processor's cache. Pictures: a VOC2012 archive or folder if there is one, and generated
-ones of VOC's true size.
+Both deliver batches of 32 float32 tensors of 448 px through a DataLoader without workers, each in a
+process of its own with one thread, in turn. The usual way is torchvision's Resize (antialiased),
+ToTensor and Normalize on PIL pictures with the default collate. The package decodes with
+libjpeg-turbo and resizes by compiled code with Pillow's arithmetic, so that the pixels are the
+same; it collates bytes and normalises in the processor's cache. Pictures: a VOC2012 archive or
+folder if there is one, and generated ones of VOC's true size.
 
-With augmentation (AAM's RandAugment and cutout), the usual way runs the same recipe with the same draws between Resize and
-ToTensor, all by Pillow (equal pixels), and once torchvision's own RandAugment and a square hole (other pixels, so no difference
-is stated).
-`torchvision's tensors` is what its JPEG decoder and its resize of uint8 tensors would give: faster, but not the same pixels.
+With augmentation (AAM's RandAugment and cutout), the usual way runs the same recipe with the same
+draws between Resize and ToTensor, all by Pillow (equal pixels), and once torchvision's own
+RandAugment and a square hole (other pixels, so no difference is stated).
+`torchvision's tensors` is what its JPEG decoder and its resize of uint8 tensors would give: faster,
+but not the same pixels.
 """
 
 import multiprocessing
@@ -19,218 +21,255 @@ import os
 import sys
 import tarfile
 import tempfile
-import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import torch
-from common import compare, parser, write
+from common import compare, parser, timed, write
 from PIL import Image
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "voc2012-animals"
-BATCH, SEED, RECIPE = 32, 0, "aam"
+BATCH = 32
+SEED = 0
+RECIPE = "aam"
 CPU = torch.device("cpu")
-STD = np.array([0.229, 0.224, 0.225]).reshape(
-    3, 1, 1
-)  # of ImageNet's normalisation: times 255, back to grey values
+
+# Of ImageNet's normalisation: times 255, back to grey values.
+STD = np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1)
+
+
+# --- files ---------------------------------------------------------------------------------------
 
 
 def generate(folder: Path, count: int, width: int = 500, height: int = 375) -> list[str]:
     """JPEG files of smooth noise, which compress as photos do."""
     random = np.random.default_rng(0)
     for i in range(count):
-        small = Image.fromarray(
-            random.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
-        )
-        small.resize((width, height), Image.Resampling.BICUBIC).save(
-            folder / f"{i:04d}.jpg", quality=92
-        )
-    return sorted(map(str, folder.glob("*.jpg")))
+        noise = random.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+        picture = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+        picture.save(folder / f"{i:04d}.jpg", quality=92)
+    return jpeg_files(folder)
 
 
 def real(source: Path, folder: Path, count: int) -> list[str]:
-    """The first `count` JPEG files of a folder, or of the archives in it; none where it is absent."""
-    found = sorted(map(str, source.rglob("*.jpg")))[:count]
-    for archive in [] if found else sorted(source.glob("*.tar")):
+    """The first `count` JPEG files of a folder, or of the archives in it; none where it is absent.
+
+    folder: where archives are extracted to.
+    """
+    files = jpeg_files(source)[:count]
+    if files:
+        return files
+    for archive in sorted(source.glob("*.tar")):
         with tarfile.open(archive) as tar:
-            members = [member for member in tar if member.name.endswith(".jpg")][:count]
-            tar.extractall(folder, members, filter="data")
-        found = sorted(map(str, folder.rglob("*.jpg")))
-    return found
+            members = [member for member in tar if member.name.endswith(".jpg")]
+            tar.extractall(folder, members[:count], filter="data")
+        files = jpeg_files(folder)
+    return files
 
 
-def usual_batches(files: list[str], resolution: int, transform: str):
-    """float32 (B, 3, S, S): the way of torchvision's own examples."""
+def jpeg_files(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.rglob("*.jpg"))
+
+
+# --- two ways ------------------------------------------------------------------------------------
+
+
+def our_batches(files: list[str], resolution: int, transform: str) -> Iterator[torch.Tensor]:
+    """float32 (B, 3, S, S) by the package. transform: the name of a recipe, or `none`."""
+    import pandas
+
+    from mlrepro.data.images import (
+        NORMALISATION,
+        Augmentation,
+        Pictures,
+        normalise,
+        picture_batches,
+    )
+    from mlrepro.data.samplers import sequential_batches
+
+    manifest = SimpleNamespace(frame=pandas.DataFrame({"image": files}), root=Path())
+    augmentation = None if transform == "none" else Augmentation(transform, SEED, epoch=0)
+    pictures = Pictures(manifest, np.arange(len(files)), resolution, "bilinear", augmentation)
+    batches = sequential_batches(len(files), BATCH)
+    for batch, _ in picture_batches(pictures, batches, CPU):
+        yield normalise(batch, *NORMALISATION["imagenet"])
+
+
+def usual_batches(files: list[str], resolution: int, transform: str) -> Iterator[torch.Tensor]:
+    """float32 (B, 3, S, S): the way of torchvision's own examples.
+
+    transform: as ours, or `randaugment` (torchvision's own), or `tensors` (without PIL).
+    """
     from torch.utils.data import DataLoader, Dataset
-    from torchvision import io, transforms
-    from torchvision.transforms.v2 import functional
 
-    from mlrepro.data.augment import RECIPES
-    from mlrepro.data.images import NORMALISATION
-
-    end = [transforms.ToTensor(), transforms.Normalize(*NORMALISATION["imagenet"])]
-    resize = transforms.Resize((resolution, resolution))
-    chains = {
-        "none": [resize, *end],
-        "randaugment": [
-            resize,
-            transforms.RandAugment(),
-            transforms.RandomHorizontalFlip(),
-            *end,
-            transforms.RandomErasing(0.5, scale=(0.16, 0.16), ratio=(1, 1)),
-        ],
-    }
+    if transform == "tensors":
+        load = tensor_loader(resolution)
+    else:
+        load = pil_loader(resolution, transform)
 
     class Files(Dataset):
         def __len__(self) -> int:
             return len(files)
 
         def __getitem__(self, i: int) -> torch.Tensor:
-            if transform == "tensors":
-                picture = io.decode_jpeg(io.read_file(files[i]), mode=io.ImageReadMode.RGB)
-                picture = functional.resize(picture, [resolution, resolution], antialias=True)
-                return functional.normalize(
-                    functional.to_dtype(picture, torch.float32, scale=True),
-                    *NORMALISATION["imagenet"],
-                )
-            with Image.open(files[i]) as image:
-                picture = image.convert("RGB")
-            if transform in RECIPES and transform != "none":
-                picture = RECIPES[transform](resize(picture), np.random.default_rng([SEED, 0, i]))
-                return end[1](end[0](picture))
-            return transforms.Compose(chains[transform])(picture)
+            return load(files[i], i)
 
-    return DataLoader(Files(), BATCH)
+    yield from DataLoader(Files(), BATCH)
 
 
-def our_batches(files: list[str], resolution: int, transform: str):
-    import pandas
+def pil_loader(resolution: int, transform: str) -> Callable[[str, int], torch.Tensor]:
+    """From a file and its number to (3, S, S), by PIL and torchvision's transforms."""
+    from torchvision import transforms
 
-    from mlrepro.data.images import (
-        NORMALISATION,
-        Pictures,
-        normalise,
-        picture_batches,
-        sequential_batches,
+    from mlrepro.data.augment import find_recipe
+    from mlrepro.data.images import NORMALISATION
+
+    resize = transforms.Resize((resolution, resolution))
+    to_tensor = transforms.Compose(
+        [transforms.ToTensor(), transforms.Normalize(*NORMALISATION["imagenet"])]
     )
+    before = transforms.Compose([])
+    after = transforms.Compose([])
+    recipe = None
+    if transform == "randaugment":
+        before = transforms.Compose([transforms.RandAugment(), transforms.RandomHorizontalFlip()])
+        after = transforms.RandomErasing(0.5, scale=(0.16, 0.16), ratio=(1, 1))
+    elif transform != "none":
+        recipe = find_recipe(transform)
 
-    manifest = SimpleNamespace(frame=pandas.DataFrame({"image": files}), root=Path())
-    pictures = Pictures(manifest, np.arange(len(files)), resolution, "bilinear", transform, SEED, 0)
-    for batch, _ in picture_batches(pictures, sequential_batches(len(files), BATCH), CPU):
-        yield normalise(batch, *NORMALISATION["imagenet"])
+    def load(file: str, i: int) -> torch.Tensor:
+        with Image.open(file) as image:
+            picture = resize(image.convert("RGB"))
+        if recipe:
+            picture = recipe(picture, np.random.default_rng([SEED, 0, i]))
+        return after(to_tensor(before(picture)))
+
+    return load
 
 
-def serve(pipe, way: str, files: list[str], resolution: int, transform: str) -> None:
-    """A process: for each message, `first`: the first batch; `pass`: (wall, CPU) seconds of all batches; none: the end."""
+def tensor_loader(resolution: int) -> Callable[[str, int], torch.Tensor]:
+    """From a file and its number to (3, S, S), by torchvision's JPEG decoder and tensors."""
+    from torchvision import io
+    from torchvision.transforms.v2 import functional
+
+    from mlrepro.data.images import NORMALISATION
+
+    def load(file: str, i: int) -> torch.Tensor:
+        picture = io.decode_jpeg(io.read_file(file), mode=io.ImageReadMode.RGB)
+        picture = functional.resize(picture, [resolution, resolution], antialias=True)
+        picture = functional.to_dtype(picture, torch.float32, scale=True)
+        return functional.normalize(picture, *NORMALISATION["imagenet"])
+
+    return load
+
+
+# --- a process for each --------------------------------------------------------------------------
+
+# What the package asks for, and the usual way does not: of torch large pages, of Pillow to keep
+# memory.
+MEMORY = {
+    "ours": {"THP_MEM_ALLOC_ENABLE": "1", "PILLOW_BLOCKS_MAX": "8"},
+    "usual": {"THP_MEM_ALLOC_ENABLE": "0", "PILLOW_BLOCKS_MAX": "0"},
+}
+
+
+class Server:
+    """One way of reading the files, in a process of its own."""
+
+    def __init__(self, way: str, files: list[str], resolution: int, transform: str):
+        self.pipe, there = multiprocessing.Pipe()
+        os.environ.update(MEMORY[way])
+        self.process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(there, way, files, resolution, transform), daemon=True
+        )
+        self.process.start()
+
+    def first_batch(self) -> np.ndarray:
+        self.pipe.send("first")
+        return self.pipe.recv()
+
+    def seconds(self) -> tuple[float, float]:
+        """Wall and CPU seconds of reading all the files."""
+        self.pipe.send("pass")
+        return self.pipe.recv()
+
+    def stop(self) -> None:
+        self.pipe.send(None)
+        self.process.join()
+
+
+def serve(pipe: Connection, way: str, files: list[str], resolution: int, transform: str) -> None:
+    """What the process does, until it is told to end."""
     torch.set_num_threads(1)
     if way != "ours":
         sys.modules["numba"] = None  # as if not installed: the recipe by Pillow alone
     batches = our_batches if way == "ours" else usual_batches
-    while message := pipe.recv():
-        wall, cpu = time.perf_counter(), time.process_time()
-        loader = iter(batches(files, resolution, transform))
-        if message == "first":
-            pipe.send(next(loader).numpy())
-            continue
-        for _ in loader:
+
+    def read_all() -> None:
+        for _ in batches(files, resolution, transform):
             pass
-        pipe.send((time.perf_counter() - wall, time.process_time() - cpu))
+
+    while message := pipe.recv():
+        if message == "first":
+            pipe.send(next(iter(batches(files, resolution, transform))).numpy())
+        else:
+            pipe.send(timed(read_all))
 
 
-def start(way: str, *arguments):
-    """(process, pipe) of `serve`. The package asks torch for large pages and Pillow to keep memory; the usual way does not."""
-    here, there = multiprocessing.Pipe()
-    os.environ |= (
-        {"THP_MEM_ALLOC_ENABLE": "1", "PILLOW_BLOCKS_MAX": "8"}
-        if way == "ours"
-        else {"THP_MEM_ALLOC_ENABLE": "0", "PILLOW_BLOCKS_MAX": "0"}
-    )
-    process = multiprocessing.get_context("spawn").Process(
-        target=serve, args=(there, way, *arguments), daemon=True
-    )
-    process.start()
-    return process, here
+# --- the comparisons -----------------------------------------------------------------------------
 
 
 def comparison(
-    name: str, files: list[str], resolution: int, ours: str, usual: str, repeats: int, **facts
+    name: str, files: list[str], resolution: int, transforms: tuple[str, str], repeats: int, **facts
 ) -> dict:
-    processes, pipes = zip(
-        start("ours", files, resolution, ours),
-        start("usual", files, resolution, usual),
-        strict=True,
-    )
+    """A row. transforms: of ours and of the usual way; facts: goal and peer."""
+    of_ours, of_usual = transforms
+    ours = Server("ours", files, resolution, of_ours)
+    usual = Server("usual", files, resolution, of_usual)
 
-    def ask(pipe, message: str):
-        pipe.send(message)
-        return pipe.recv()
+    if of_usual in (of_ours, "tensors"):
+        difference = np.abs(ours.first_batch().astype(np.float64) - usual.first_batch())
+        facts["difference"] = float((difference * 255 * STD).max())
+    unit = f"{len(files)} pictures"
+    row = compare(name, ours, usual, repeats, Server.seconds, unit=unit, **facts)
 
-    if usual in (ours, "tensors"):
-        first, second = (ask(pipe, "first").astype(np.float64) for pipe in pipes)
-        facts["difference"] = float((np.abs(first - second) * 255 * STD).max())
-    row = compare(
-        name,
-        pipes[0],
-        pipes[1],
-        repeats,
-        lambda pipe: ask(pipe, "pass"),
-        unit=f"{len(files)} pictures",
-        **facts,
-    )
-    for process, pipe in zip(processes, pipes, strict=True):
-        pipe.send(None)
-        process.join()
+    ours.stop()
+    usual.stop()
     return row
 
 
+def comparisons(name: str, files: list[str], resolution: int, repeats: int) -> list[dict]:
+    """All rows of one set of files."""
+
+    def row(kind: str, ours: str, usual: str, **facts) -> dict:
+        return comparison(f"{name}, {kind}", files, resolution, (ours, usual), repeats, **facts)
+
+    return [
+        row("plain", "none", "none", goal=3.0, peer="torchvision on PIL"),
+        row(RECIPE, RECIPE, RECIPE, goal=2.0, peer="torchvision on PIL, same recipe"),
+        row(
+            "augmented",
+            RECIPE,
+            "randaugment",
+            goal=2.0,
+            peer="torchvision's RandAugment, erasing",
+        ),
+        row("plain against tensors", "none", "tensors", peer="torchvision's tensors, one core"),
+    ]
+
+
 def main() -> None:
-    options = parser(__doc__, pictures=SHARED, count=64, resolution=448)
-    given = options.parse_args()
-    rows, size = [], given.resolution
+    given = parser(__doc__, pictures=SHARED, count=64, resolution=448).parse_args()
+    rows = []
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        sets = {"generated 500 x 375": generate(Path(first), given.count)}
-        if photos := real(given.pictures, Path(second), given.count):
-            sets = {"VOC2012 photos": photos} | sets
-        for name, files in sets.items():
-            arguments = (files, size)
-            rows += [
-                comparison(
-                    f"{name}, plain",
-                    *arguments,
-                    "none",
-                    "none",
-                    given.repeats,
-                    goal=3.0,
-                    peer="torchvision on PIL",
-                ),
-                comparison(
-                    f"{name}, {RECIPE}",
-                    *arguments,
-                    RECIPE,
-                    RECIPE,
-                    given.repeats,
-                    goal=2.0,
-                    peer="torchvision on PIL, same recipe",
-                ),
-                comparison(
-                    f"{name}, augmented",
-                    *arguments,
-                    RECIPE,
-                    "randaugment",
-                    given.repeats,
-                    goal=2.0,
-                    peer="torchvision's RandAugment, erasing",
-                ),
-                comparison(
-                    f"{name}, plain against tensors",
-                    *arguments,
-                    "none",
-                    "tensors",
-                    given.repeats,
-                    peer="torchvision's tensors, one core",
-                ),
-            ]
+        photos = real(given.pictures, Path(first), given.count)
+        if photos:
+            rows += comparisons("VOC2012 photos", photos, given.resolution, given.repeats)
+        generated = generate(Path(second), given.count)
+        rows += comparisons("generated 500 x 375", generated, given.resolution, given.repeats)
     write("pictures", rows, __doc__, given.out, difference="of a pixel, in grey values (0 to 255)")
 
 

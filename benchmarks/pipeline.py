@@ -1,12 +1,14 @@
-"""What the pipeline itself costs: DVC with nothing changed, the start of stages that need no torch, the reports of all studies.
+"""What the pipeline itself costs: DVC with nothing changed, stages' starts, all reports.
 
     python benchmarks/pipeline.py
 
-In a copy of the repository in a temporary folder. The study of 40 runs is the demo's dvc.yaml with 40 run files; its outputs are
-small files that `dvc commit` takes for its own, so that nothing is trained: `dvc repro` must then find every stage unchanged.
-Each stage runs for real on the digits, in a process of its own that says at its end whether torch was imported; its start is the
-same process without arguments, which imports everything at the head of the stage and prints its usage. Committed records
-are what the report stage reads; all pages are one command, `python stages/report.py params.yaml studies/aam/params.yaml ...`.
+In a copy of the repository in a temporary folder. The study of 40 runs is the demo's dvc.yaml with
+40 run files; its outputs are small files that `dvc commit` takes for its own, so that nothing is
+trained: `dvc repro` must then find every stage unchanged. Each stage that needs no torch runs for
+real on the digits, in a process of its own that says at its end whether torch was imported; its
+start is the same process without arguments, which imports everything at the head of the stage and
+prints its usage. Committed records are what the report stage reads; all pages are one command,
+`python stages/report.py params.yaml studies/aam/params.yaml ...`.
 """
 
 import os
@@ -21,208 +23,239 @@ import yaml
 from common import alone, parser, write
 
 ROOT = Path(__file__).resolve().parents[1]
+DVC = (sys.executable, "-m", "dvc")
+QUIET = {"DVC_NO_ANALYTICS": "true", "MLREPRO_TRACKING": "none"}
+
+# Runs a stage script, and says at its end whether it has imported torch.
 WATCHED = """import atexit, runpy, sys
 atexit.register(lambda: print("torch imported:", "torch" in sys.modules, flush=True))
 sys.argv = sys.argv[1:]
 sys.path[0] = "stages"
 runpy.run_path(sys.argv[0], run_name="__main__")"""
-QUIET = {"DVC_NO_ANALYTICS": "true", "MLREPRO_TRACKING": "none"}
+
+# Stages that need no torch, and their arguments on the demo's data.
+STAGES = {
+    "download": ("params.yaml", "digits"),
+    "prepare": ("params.yaml", "digits"),
+    "corrupt": ("params.yaml",),
+    "report": ("params.yaml",),
+}
+
+# Goals, in seconds.
+START_LIMIT = 1.0
+REPORTS_LIMIT = 5.0
+REPRO_LIMIT = 3.0
 
 
-def execute(command: list[str], folder: Path, check: bool = True) -> tuple[float, str]:
+def execute(command: tuple[str, ...], folder: Path, check: bool = True) -> tuple[float, str]:
     """Wall seconds and what it printed. Raises RuntimeError where it failed."""
+    environment = os.environ | QUIET | {"PYTHONPATH": str(folder / "src")}
     start = time.perf_counter()
-    environment = {**os.environ, **QUIET, "PYTHONPATH": str(folder / "src")}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    seconds = time.perf_counter() - start
     if check and done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stdout[-500:]}{done.stderr[-500:]}")
-    return time.perf_counter() - start, done.stdout + done.stderr
+        ends = f"{done.stdout[-500:]}{done.stderr[-500:]}"
+        raise RuntimeError(f"{' '.join(command)}: {ends}")
+    return seconds, done.stdout + done.stderr
 
 
 def copy_repository(folder: Path) -> None:
     """What git tracks and what it would: no data, no outputs."""
-    command = ["git", "ls-files", "-co", "--exclude-standard"]
-    for name in subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-    for command in (
-        ["init", "-q"],
-        ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-q", "--allow-empty", "-m", "b"],
-    ):
-        subprocess.run(["git", *command], cwd=folder, check=True)
+    listing = ("git", "ls-files", "-co", "--exclude-standard")
+    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        source = ROOT / name
+        if source.is_file():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+
+    who = ("-c", "user.name=b", "-c", "user.email=b@b")
+    subprocess.run(("git", "init", "-q"), cwd=folder, check=True)
+    commit = ("git", *who, "commit", "-q", "--allow-empty", "-m", "b")
+    subprocess.run(commit, cwd=folder, check=True)
+
+
+# --- the start of stages -------------------------------------------------------------------------
 
 
 def stage(folder: Path, name: str, *arguments: str) -> tuple[float, bool]:
     """Wall seconds, and whether torch was imported. No arguments: the stage prints its usage."""
-    seconds, printed = execute(
-        [sys.executable, "-c", WATCHED, f"stages/{name}.py", *arguments],
-        folder,
-        check=bool(arguments),
-    )
+    command = (sys.executable, "-c", WATCHED, f"stages/{name}.py", *arguments)
+    seconds, printed = execute(command, folder, check=bool(arguments))
     return seconds, "torch imported: True" in printed
 
 
 def starts(folder: Path, repeats: int) -> list[dict]:
-    real = {
-        "download": ["params.yaml", "digits"],
-        "prepare": ["params.yaml", "digits"],
-        "corrupt": ["params.yaml"],
-        "report": ["params.yaml"],
-    }
     rows = []
-    for name, arguments in real.items():
-        whole, imported = stage(folder, name, *arguments)
+    for name, arguments in STAGES.items():
+        whole, torch_imported = stage(folder, name, *arguments)
         seconds = [stage(folder, name)[0] for _ in range(repeats)]
-        rows.append(
-            alone(
-                f"start of {name}",
-                seconds,
-                limit_s=1.0,
-                note=f"torch imported: {'yes' if imported else 'no'}; "
-                f"the whole stage on the demo's data: {whole:.1f} s",
-                torch_imported=imported,
-            )
+        answer = "yes" if torch_imported else "no"
+        row = alone(
+            f"start of {name}",
+            seconds,
+            limit_s=START_LIMIT,
+            note=f"torch imported: {answer}; the whole stage on the demo's data: {whole:.1f} s",
+            torch_imported=torch_imported,
         )
+        rows.append(row)
     return rows
+
+
+# --- reports -------------------------------------------------------------------------------------
 
 
 def report_stages(folder: Path) -> list[str]:
     """Settings of every pipeline that has a report stage and records or printed numbers to show."""
-    found = []
+    settings = []
     for path in sorted([folder / "dvc.yaml", *folder.glob("studies/**/dvc.yaml")]):
-        for described in yaml.safe_load(path.read_text()).get("stages", {}).values():
+        stages = yaml.safe_load(path.read_text()).get("stages", {})
+        for described in stages.values():
             words = str(described.get("cmd", "")).split()
-            if words[1:2] == ["stages/report.py"] and words[2] not in found:
-                found.append(words[2])
-    return found
+            if words[1:2] == ["stages/report.py"]:
+                settings.append(words[2])
+    return list(dict.fromkeys(settings))
 
 
 def all_reports(folder: Path, repeats: int) -> list[dict]:
-    """Cold: every figure is drawn. Warm: no record has changed since, as when one study of many has a new one."""
-    pages, drawn = report_stages(folder), folder / "reports" / "figures" / "drawn"
+    """Cold: every figure is drawn. Warm: no record has changed since.
 
-    def all_pages(cold: bool) -> float:
-        if cold:
-            shutil.rmtree(drawn, ignore_errors=True)
-        seconds, printed = execute(
-            [sys.executable, "stages/report.py", *pages], folder, check=False
-        )
+    The latter is the usual case: one study of many has a new record.
+    """
+    pages = report_stages(folder)
+    drawn = folder / "reports" / "figures" / "drawn"
+
+    def render_all() -> float:
+        command = (sys.executable, "stages/report.py", *pages)
+        seconds, printed = execute(command, folder, check=False)
         if "error:" in printed:  # of a study whose data nobody has prepared yet
             print(printed.partition("error:")[2].strip()[:160])
         return seconds
 
-    cold, warm = ([all_pages(cold) for _ in range(repeats)] for cold in (True, False))
+    cold = []
+    for _ in range(repeats):
+        shutil.rmtree(drawn, ignore_errors=True)
+        cold.append(render_all())
+    warm = [render_all() for _ in range(repeats)]
+
     note = f"{len(pages)} pages and the index in one command"
+    figures = len(list(drawn.iterdir()))
     return [
         alone(
             "reports of all studies, every figure drawn",
             cold,
-            limit_s=5.0,
-            note=f"cold: {note}, {len(list(drawn.iterdir()))} figures as PNG and SVG",
+            limit_s=REPORTS_LIMIT,
+            note=f"cold: {note}, {figures} figures as PNG and SVG",
         ),
         alone(
             "reports of all studies, nothing changed",
             warm,
-            limit_s=5.0,
+            limit_s=REPORTS_LIMIT,
             note=f"warm: {note}, no figure drawn",
         ),
     ]
 
 
+# --- DVC -----------------------------------------------------------------------------------------
+
+
 def create_study(folder: Path, runs: int) -> None:
     """The demo's pipeline with `runs` runs, its outputs there and taken as they are."""
-    settings = yaml.safe_load((folder / "params.yaml").read_text())
+    path = folder / "params.yaml"
+    settings = yaml.safe_load(path.read_text())
     example = yaml.safe_load((folder / "runs" / f"{settings['runs'][0]}.yaml").read_text())
-    shutil.rmtree(folder / "runs"), (folder / "runs").mkdir()
+    resolutions = [32 + i for i in range(runs)]
+    run_ids = [f"linear-bce-efficientnet_lite0-digits-{size}" for size in resolutions]
+
+    shutil.rmtree(folder / "runs")
+    (folder / "runs").mkdir()
     (folder / "dvc.lock").unlink(missing_ok=True)
-    settings["runs"] = [f"linear-bce-efficientnet_lite0-digits-{32 + i}" for i in range(runs)]
-    for i, name in enumerate(settings["runs"]):
-        (folder / "runs" / f"{name}.yaml").write_text(
-            yaml.safe_dump(example | {"resolution": 32 + i}, sort_keys=False)
-        )
-    (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-    for name in settings["runs"]:
-        outputs = folder / "outputs" / "demo" / settings["name"] / f"{name}-s0"
-        (outputs / "training").mkdir(parents=True, exist_ok=True)
+    for run_id, size in zip(run_ids, resolutions, strict=True):
+        text = yaml.safe_dump(example | {"resolution": size}, sort_keys=False)
+        (folder / "runs" / f"{run_id}.yaml").write_text(text)
+    path.write_text(yaml.safe_dump(settings | {"runs": run_ids}, sort_keys=False))
+
+    name = settings["name"]
+    for run_id in run_ids:
+        output = folder / "outputs" / "demo" / name / f"{run_id}-s0"
         for file in ("best.safetensors", "last.safetensors", "history.csv", "training.json"):
-            (outputs / "training" / file).write_text(f"{name} {file}")
-        (outputs / "logits.safetensors").write_text(name)
-        (folder / "results" / settings["name"] / f"{name}-s0.json").write_text(name)
-    (folder / "outputs" / "code").mkdir()
+            put(output / "training" / file, f"{run_id} {file}")
+        put(output / "logits.safetensors", run_id)
+        put(folder / "results" / name / f"{run_id}-s0.json", run_id)
     for kind in ("train", "evaluate"):
-        (folder / "outputs" / "code" / f"{kind}.json").write_text(kind)
+        put(folder / "outputs" / "code" / f"{kind}.json", kind)
+
     features = settings["features"]
-    path = (
-        folder
-        / "data"
-        / settings["name"]
-        / "features"
-        / f"{features['backbone']}-{features['resolution']}.safetensors"
-    )
+    file = f"{features['backbone']}-{features['resolution']}.safetensors"
+    put(folder / "data" / name / "features" / file, "features")
+
+
+def put(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("features")
+    path.write_text(text)
 
 
 def repro(folder: Path, repeats: int) -> tuple[list[float], float]:
-    """Wall seconds of `dvc repro` with nothing changed, and of the `dvc commit` that takes the outputs for its own."""
-    dvc = [sys.executable, "-m", "dvc"]
+    """Wall seconds of `dvc repro` with nothing changed, and of `dvc commit`.
+
+    The latter takes the outputs for its own.
+    """
     if not (folder / ".dvc" / "config").exists():
-        execute([*dvc, "init", "-q"], folder)
-    committed, _ = execute([*dvc, "commit", "-f", "-q", "dvc.yaml"], folder)
+        execute((*DVC, "init", "-q"), folder)
+    committed, _ = execute((*DVC, "commit", "-f", "-q", "dvc.yaml"), folder)
+
     seconds = []
     for _ in range(repeats + 1):
-        took, printed = execute([*dvc, "repro"], folder)
-        if "up to date" not in printed.lower() or "running stage" in printed.lower():
+        taken, printed = execute((*DVC, "repro"), folder)
+        said = printed.lower()
+        if "up to date" not in said or "running stage" in said:
             raise RuntimeError(f"dvc repro ran something: {printed[-800:]}")
-        seconds.append(took)
-    return seconds[1:], committed
+        seconds.append(taken)
+    return seconds[1:], committed  # the first one warms up
 
 
 def nothing_changed(folder: Path, runs: int, repeats: int) -> list[dict]:
-    """In this repository, in one whose only dvc.yaml is that study's, and in one with a single stage: DVC reads every dvc.yaml
-    and dvc.lock that it finds, whichever of them it is asked for."""
+    """In this repository, in one with that study alone, and in one with a single stage.
+
+    DVC reads every dvc.yaml and dvc.lock that it finds, whichever of them it is asked for.
+    """
     create_study(folder, runs)
-    every = [folder / "dvc.yaml", folder / "data" / "dvc.yaml", *folder.glob("studies/**/dvc.yaml")]
+    own = folder / "dvc.yaml"
+    others = [folder / "data" / "dvc.yaml", *folder.glob("studies/**/dvc.yaml")]
+
     seconds, committed = repro(folder, repeats)
-    rows = [
-        alone(
-            f"nothing-changed dvc repro of {runs} runs",
-            seconds,
-            limit_s=3.0,
-            note=f"{2 * runs + 7} stages in one of {len(every)} dvc.yaml; dvc commit of them took {committed:.0f} s",
-        )
-    ]
-    for path in every[1:]:
+    stages = 2 * runs + 7
+    in_this = alone(
+        f"nothing-changed dvc repro of {runs} runs",
+        seconds,
+        limit_s=REPRO_LIMIT,
+        note=f"{stages} stages in one of {1 + len(others)} dvc.yaml; "
+        f"dvc commit of them took {committed:.0f} s",
+    )
+
+    for path in others:
         path.unlink()
-    rows.append(
-        alone("the same without the other studies", repro(folder, repeats)[0], note="one dvc.yaml")
-    )
+    seconds, _ = repro(folder, repeats)
+    by_itself = alone("the same without the other studies", seconds, note="one dvc.yaml")
+
     (folder / "dvc.lock").unlink()
-    every[0].write_text("stages: {only: {cmd: python --version, deps: [params.yaml]}}\n")
-    rows.append(
-        alone(
-            "nothing-changed dvc repro of one stage",
-            repro(folder, repeats)[0],
-            note="the least that DVC takes",
-        )
+    own.write_text("stages: {only: {cmd: python --version, deps: [params.yaml]}}\n")
+    seconds, _ = repro(folder, repeats)
+    one_stage = alone(
+        "nothing-changed dvc repro of one stage", seconds, note="the least that DVC takes"
     )
-    return rows
+    return [in_this, by_itself, one_stage]
 
 
 def main() -> None:
-    options = parser(__doc__, runs=40, repeats=5)
-    given = options.parse_args()
+    given = parser(__doc__, runs=40, repeats=5).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         copy_repository(folder)
-        rows = [
-            *starts(folder, given.repeats),
-            *all_reports(folder, given.repeats),
-            *nothing_changed(folder, given.runs, given.repeats),
-        ]
+        rows = starts(folder, given.repeats)
+        rows += all_reports(folder, given.repeats)
+        rows += nothing_changed(folder, given.runs, given.repeats)
     write("pipeline", rows, __doc__, given.out)
 
 

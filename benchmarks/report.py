@@ -2,214 +2,308 @@
 
     python benchmarks/report.py
 
-What has no file is shown as not measured, with its command.
+What has no file is shown as not measured, with its command. The page's prose is in
+benchmarks/templates/, what a benchmark measures in the docstring of its script.
 """
 
 import argparse
 import json
 import statistics
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import RESULTS
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tabulate import tabulate
 
+TEMPLATES = Path(__file__).resolve().parent / "templates"
 PAGE = Path(__file__).resolve().parents[1] / "reports" / "benchmarks.md"
 ABSENT = "—"
-WITHIN = 0.3  # of the time that a training took: the goal of its estimate
-# what, device, title, options of its command
+YES = "yes"
+NO = "**no**"
+
+# Of the time that a training took: the goal of its estimate.
+WITHIN = 0.3
+
+MEMORY = {"saved_mib": "kept for the backward pass", "peak_mib": "peak memory"}
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A section of the page: benchmarks/<what>.py on a device, with options of its command."""
+
+    what: str
+    device: str
+    title: str
+    options: str = ""
+
+
 BENCHMARKS = [
-    ("pictures", "cpu", "Pictures in", ""),
-    ("metrics", "cpu", "Metrics", ""),
-    ("heads", "cpu", "Heads and losses", ""),
-    ("heads", "cuda", "Heads and losses, GPU", " --device cuda"),
-    ("pipeline", "cpu", "The pipeline itself", ""),
-    ("large", "cpu", "Large data", ""),
-    ("gpu", "cuda", "Training on a GPU", ""),
-    ("estimates", "cpu", "Estimates of wall time", ""),
-    ("linear_search", "cpu", "The grid of the linear mode", ""),
-    ("linear_search", "cuda", "The grid of the linear mode, GPU", ""),
+    Benchmark("pictures", "cpu", "Pictures in"),
+    Benchmark("metrics", "cpu", "Metrics"),
+    Benchmark("heads", "cpu", "Heads and losses"),
+    Benchmark("heads", "cuda", "Heads and losses, GPU", " --device cuda"),
+    Benchmark("pipeline", "cpu", "The pipeline itself"),
+    Benchmark("large", "cpu", "Large data"),
+    Benchmark("gpu", "cuda", "Training on a GPU"),
+    Benchmark("estimates", "cpu", "Estimates of wall time"),
+    Benchmark("linear_search", "cpu", "The grid of the linear mode"),
+    Benchmark("linear_search", "cuda", "The grid of the linear mode, GPU"),
 ]
+
+
+# --- cells ---------------------------------------------------------------------------------------
 
 
 def seconds(value: float | None) -> str:
     if value is None:
         return ABSENT
-    return (
-        f"{value:.1f} s"
-        if value >= 10
-        else f"{value:.2f} s"
-        if value >= 1
-        else f"{1000 * value:.3g} ms"
-    )
+    if value >= 10:
+        return f"{value:.1f} s"
+    if value >= 1:
+        return f"{value:.2f} s"
+    return f"{1000 * value:.3g} ms"
 
 
-def amount(row: dict, key: str) -> str:
-    """Seconds, or a rate where the row has a unit of its own."""
+def rate(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:,.0f} pictures/s"
+
+
+def ours(row: dict) -> str:
+    """Seconds, of a row without a peer with their range, or a rate."""
     if row.get("unit") == "pictures/s":
-        value = row.get({"ours_s": "ours", "peer_s": "peer_rate"}[key])
-        return ABSENT if value is None else f"{value:,.0f} pictures/s"
-    several = sorted(row.get("seconds", ())) if key == "ours_s" else ()  # of a row without a peer
-    return seconds(row.get(key)) + (
-        f" ({seconds(several[0])} to {seconds(several[-1])})" if len(several) > 1 else ""
-    )
+        return rate(row.get("ours"))
+    median = seconds(row.get("ours_s"))
+    repeats = sorted(row.get("seconds", []))
+    if len(repeats) > 1:
+        return f"{median} ({seconds(repeats[0])} to {seconds(repeats[-1])})"
+    return median
 
 
-def spread(row: dict) -> str:
+def peers(row: dict) -> str:
+    if row.get("unit") == "pictures/s":
+        return rate(row.get("peer_rate"))
+    return seconds(row.get("peer_s"))
+
+
+def ratio(row: dict) -> str:
+    """With its range, if there is one."""
     if "ratio" not in row:
         return ABSENT
+    median = f"{row['ratio']:.2f}"
     ratios = row.get("ratios", [])
-    return f"{row['ratio']:.2f}" + (
-        f" ({ratios[0]:.2f} to {ratios[-1]:.2f})" if len(ratios) > 1 else ""
-    )
+    if len(ratios) > 1:
+        return f"{median} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    return median
 
 
 def goal(row: dict) -> tuple[str, str]:
     """What was to be reached, and whether it was."""
     if "goal" in row:
-        return f"at least {row['goal']:g} times", "yes" if row["ratio"] >= row["goal"] else "**no**"
+        return f"at least {row['goal']:g} times", yes_or_no(row["ratio"] >= row["goal"])
     if "limit_mib" in row:
-        return f"within {row['limit_mib']:,.0f} MiB", "yes" if row["peak_mib"] <= row[
-            "limit_mib"
-        ] else "**no**"
+        reached = row["peak_mib"] <= row["limit_mib"]
+        return f"within {row['limit_mib']:,.0f} MiB", yes_or_no(reached)
     if "limit_s" in row:
         reached = row["ours_s"] <= row["limit_s"] and not row.get("torch_imported")
-        return f"at most {row['limit_s']:g} s", "yes" if reached else "**no**"
+        return f"at most {row['limit_s']:g} s", yes_or_no(reached)
     return ABSENT, ABSENT
 
 
-def compared(result: dict) -> list[str]:
-    """The table of a file whose rows `common.compare` and `common.alone` made."""
-    table, notes = [], []
+def yes_or_no(reached: bool) -> str:
+    return YES if reached else NO
+
+
+def number(value: float | None, form: str) -> str:
+    return ABSENT if value is None else format(value, form)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    return tabulate(rows, head, "github", disable_numparse=True)
+
+
+# --- files of results ----------------------------------------------------------------------------
+
+
+@dataclass
+class Measured:
+    """One file of results, as the page shows it."""
+
+    table: str
+    difference: str | None = None  # what the column `largest difference` counts
+    within: str | None = None  # how many estimates came near enough
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    profile: list[str] = field(default_factory=list)
+    description: list[str] = field(default_factory=list)
+    command: str = ""
+    file: str = ""
+    machine: str = ""
+
+
+def compared(result: dict) -> Measured:
+    """A file whose rows `common.compare` and `common.alone` made."""
+    head = ["what", "ours", "peer", "peer's", "ratio (range)", "of CPU seconds"]
+    head += ["goal", "reached", "largest difference"]
+    rows = []
+    notes = []
     for row in result["rows"]:
-        cpu, difference = row.get("cpu_ratio"), row.get("difference")
-        table.append(
+        wanted, reached = goal(row)
+        rows.append(
             [
                 row["name"],
-                amount(row, "ours_s"),
+                ours(row),
                 row.get("peer", ABSENT),
-                amount(row, "peer_s"),
-                spread(row),
-                ABSENT if cpu is None else f"{cpu:.2f}",
-                *goal(row),
-                ABSENT if difference is None else f"{difference:.2g}",
+                peers(row),
+                ratio(row),
+                number(row.get("cpu_ratio"), ".2f"),
+                wanted,
+                reached,
+                number(row.get("difference"), ".2g"),
             ]
         )
-        memory = [
-            f"{label} {row[key]:.1f} against {row['peer_' + key]:.1f} MiB"
-            for key, label in (
-                ("saved_mib", "kept for the backward pass"),
-                ("peak_mib", "peak memory"),
-            )
-            if key in row
-        ]
-        if note := "; ".join(filter(None, [row.get("note"), *memory])):
-            notes.append(f"- {row['name']}: {note}")
-    head = [
-        "what",
-        "ours",
-        "peer",
-        "peer's",
-        "ratio (range)",
-        "of CPU seconds",
-        "goal",
-        "reached",
-        "largest difference",
-    ]
-    parts = [tabulate(table, head, "github", disable_numparse=True)]
-    if "difference" in result:
-        parts.append(f"Largest difference: {result['difference']}.")
-    parts += ["\n".join(notes)] if notes else []
-    if left_out := result.get("left_out"):
-        parts.append("Left out: " + "; ".join(left_out) + ".")
-    if profile := result.get("profile"):
-        parts.append("Where a step's time goes: " + "; ".join(profile) + ".")
-    return parts
+        note = note_of(row)
+        if note:
+            notes.append(f"{row['name']}: {note}")
+    return Measured(
+        table(head, rows),
+        difference=result.get("difference"),
+        notes=notes,
+        left_out=result.get("left_out", []),
+        profile=result.get("profile", []),
+    )
 
 
-def estimated(result: dict) -> list[str]:
-    """A row a training."""
-    table = [
-        [
-            row["name"],
-            row["epochs"],
-            f"{row['gmacs']:.3g}",
-            seconds(row["predicted_s"]),
-            seconds(row["actual_s"]),
-            f"{100 * row['error']:+.0f} %",
-            "yes" if abs(row["error"]) <= WITHIN else "**no**",
-        ]
-        for row in result["rows"]
-    ]
+def note_of(row: dict) -> str:
+    """What a row says beside its cells: a remark, and memory against the peer's."""
+    parts = [row["note"]] if row.get("note") else []
+    for key, label in MEMORY.items():
+        if key in row:
+            parts.append(f"{label} {row[key]:.1f} against {row['peer_' + key]:.1f} MiB")
+    return "; ".join(parts)
+
+
+def estimated(result: dict) -> Measured:
+    """The file of estimates.py: a row a training."""
     head = ["training", "epochs", "GMACs a picture", "predicted", "took", "error", "within 30 %"]
-    within = sum(row[-1] == "yes" for row in table)
-    return [
-        tabulate(table, head, "github", disable_numparse=True),
-        f"{within} of {len(table)} within 30 %.",
-    ]
+    rows = []
+    near = 0
+    for row in result["rows"]:
+        reached = abs(row["error"]) <= WITHIN
+        near += reached
+        rows.append(
+            [
+                row["name"],
+                row["epochs"],
+                f"{row['gmacs']:.3g}",
+                seconds(row["predicted_s"]),
+                seconds(row["actual_s"]),
+                f"{100 * row['error']:+.0f} %",
+                yes_or_no(reached),
+            ]
+        )
+    return Measured(table(head, rows), within=f"{near} of {len(rows)}")
 
 
-def searched(result: dict) -> list[str]:
+def searched(result: dict) -> Measured:
     """The file of linear_search.py, which has a form of its own."""
-    table = [
-        [
-            f"{row['size']}, {row['members']} members, {row['grid']}",
-            seconds(row["search_s"]),
-            "one run after the other",
-            seconds(row["usual_s"]),
-            spread(row | {"ratio": statistics.median(row["ratios"])}),
-            f"{statistics.median(row['cpu_ratios']):.1f}",
-        ]
-        for row in result["results"]
-    ]
     head = ["what", "ours", "peer", "peer's", "ratio (range)", "of CPU seconds"]
-    return [tabulate(table, head, "github", disable_numparse=True)]
+    rows = []
+    for row in result["results"]:
+        ratios = {"ratio": statistics.median(row["ratios"]), "ratios": row["ratios"]}
+        rows.append(
+            [
+                f"{row['size']}, {row['members']} members, {row['grid']}",
+                seconds(row["search_s"]),
+                "one run after the other",
+                seconds(row["usual_s"]),
+                ratio(ratios),
+                f"{statistics.median(row['cpu_ratios']):.1f}",
+            ]
+        )
+    return Measured(table(head, rows))
 
 
-def measured_where(result: dict) -> str:
+READERS = {"estimates": estimated, "linear_search": searched}
+
+
+def read_measured(benchmark: Benchmark, path: Path) -> Measured:
+    result = json.loads(path.read_text(encoding="utf-8"))
+    reader = READERS.get(benchmark.what, compared)
+    measured = reader(result)
+    measured.description = description(result.get("how", ""))
+    measured.command = command(benchmark, result.get("options", benchmark.options))
+    measured.file = path.name
+    measured.machine = machine(result)
+    return measured
+
+
+def description(docstring: str) -> list[str]:
+    """The paragraphs of a script's docstring, a line each, without its command.
+
+    Those that are indented are formulas, and stay as they are.
+    """
+    paragraphs = []
+    for paragraph in docstring.split("\n\n"):
+        if not paragraph or "python benchmarks/" in paragraph:
+            continue
+        formula = paragraph.startswith("    ")
+        paragraphs.append(paragraph if formula else " ".join(paragraph.split()))
+    return paragraphs
+
+
+def command(benchmark: Benchmark, options: str) -> str:
+    return f"python benchmarks/{benchmark.what}.py{options}"
+
+
+def machine(result: dict) -> str:
+    """Where it was measured, and with which versions."""
     facts = result.get("environment")
     if not facts:
-        return f"{result['machine']}, torch {result['torch']}."
+        return f"{result['machine']}, torch {result['torch']}"
+    processor = facts.get("gpu") or facts["processor"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    load = f"; load of the machine at the end {facts['load']}"
-    return f"{facts.get('gpu') or facts['processor']}, {facts['cores']} cores{load}; Python {facts['python']}, {versions}."
+    return (
+        f"{processor}, {facts['cores']} cores; load of the machine at the end {facts['load']}; "
+        f"Python {facts['python']}, {versions}"
+    )
 
 
-def section(what: str, device: str, title: str, options: str, folder: Path) -> list[str]:
-    files = sorted(folder.glob(f"{what}-{device}-torch*.json"))
-    if not files:
-        where = " on a machine with a GPU." * (device == "cuda")
-        return [f"## {title}", f"Not measured: `python benchmarks/{what}.py{options}`{where}"]
-    parts = [f"## {title}"]
-    for path in files:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        how = result.get("how", "").split("\n\n")
-        command = f"`python benchmarks/{what}.py{result.get('options', options)}`"  # with the options that it was given
-        made = {"estimates": estimated, "linear_search": searched}.get(what, compared)(result)
-        # The docstring's first paragraph says what, those that are indented are commands or formulas, the others how.
-        texts = [
-            text if text.startswith("    ") else " ".join(text.split())
-            for text in how
-            if "python benchmarks/" not in text
-        ]
-        parts += [
-            *filter(None, texts),
-            *made,
-            f"Command: {command}, its output: `{path.name}`. {measured_where(result)}",
-        ]
-    return parts
+# --- the page ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Section:
+    """One benchmark on the page: what was measured, or how to measure it."""
+
+    title: str
+    command: str
+    needs_gpu: bool
+    measured: list[Measured]
+
+
+def section(benchmark: Benchmark, folder: Path) -> Section:
+    files = sorted(folder.glob(f"{benchmark.what}-{benchmark.device}-torch*.json"))
+    return Section(
+        title=benchmark.title,
+        command=command(benchmark, benchmark.options),
+        needs_gpu=benchmark.device == "cuda",
+        measured=[read_measured(benchmark, path) for path in files],
+    )
 
 
 def render(folder: Path) -> str:
-    intro = (
-        "Ours and a named peer on the same inputs, in turn, in one command each; ratios are peer / ours (for rates, ours / "
-        "peer), medians of several repeats with their range (without one: once). Where other programs were running (a load "
-        "above the number of cores in use), the ratio of CPU seconds says more than that of wall time. Made by `python "
-        "benchmarks/report.py`."
+    """The page of the results in `folder`."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # markdown, not HTML
     )
-    parts = ["# Benchmarks", intro]
-    for benchmark in BENCHMARKS:
-        parts += section(*benchmark, folder)
-    return "\n\n".join(parts) + "\n"
+    template = environment.get_template("benchmarks.md.j2")
+    return template.render(sections=[section(benchmark, folder) for benchmark in BENCHMARKS])
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Hides labels of the training pictures: what is left are the observed labels, one positive a picture by default."""
+"""Hides labels of the training pictures: what is left, by default one positive, is observed."""
 
 from mlrepro.data.corruption import write_observed
 from mlrepro.data.manifest import read_manifest
@@ -10,8 +10,9 @@ def stage(settings: str) -> None:
     layout = read_layout(settings)
     corruption = layout.pipeline.corruption
     print(
-        f"corrupt {layout.name}: keep {corruption.positives} positive and {corruption.negatives} negative labels a training "
-        f"picture, and for iu {corruption.negatives or 1} negative (seed {corruption.seed}; Cole et al. 2021)"
+        f"corrupt {layout.name}: keep {corruption.positives} positive and {corruption.negatives} "
+        f"negative labels a training picture, and for iu {corruption.negatives or 1} negative "
+        f"(seed {corruption.seed}; Cole et al. 2021)"
     )
     write_observed(read_manifest(layout.data), corruption, layout.data)
 

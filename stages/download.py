@@ -1,8 +1,8 @@
-"""Fetches the archives of one data set: mirrors in turn, resumed, verified; files that are there and good are kept."""
+"""Fetches the archives of one data set: mirrors in turn, resumed, verified; good files are kept."""
 
 from pathlib import Path
 
-from mlrepro.data.prepare import download
+from mlrepro.data.download import download
 from mlrepro.settings.pipeline import load_data_settings
 from mlrepro.stage import main
 

@@ -1,8 +1,11 @@
-"""Computes the features of all pictures once: pooled ones for runs whose head is `linear`, or maps for the other heads."""
+"""Computes the features of all pictures once.
+
+Pooled ones are for runs whose head is `linear`, maps for the other heads.
+"""
 
 from mlrepro.data.features import features_path, import_published
 from mlrepro.data.manifest import read_manifest
-from mlrepro.layout import read_layout
+from mlrepro.layout import Layout, read_layout
 from mlrepro.settings.data import Features
 from mlrepro.stage import main
 from mlrepro.studies.runs import read_run
@@ -12,28 +15,37 @@ from mlrepro.training.extract import extract
 
 def stage(settings: str) -> None:
     layout = read_layout(settings)
-    runs = [read_run(layout, run_id) for run_id in layout.pipeline.runs]
-    linear = [run for run in runs if run.inputs == "features"]
-    named = dict.fromkeys(
-        Features(backbone=run.backbone, weights=run.weights, resolution=run.resolution)
-        for run in linear
-    )
-    wanted = [chosen] if (chosen := layout.pipeline.features) else [*named]
-    if chosen and chosen.maps and layout.pipeline.search:  # which reads pooled ones
-        wanted.insert(0, chosen.model_copy(update={"maps": False}))
-    for features in wanted:
-        path = features_path(layout.data, features.backbone, features.resolution, features.maps)
+    archives = layout.data / "archives"
+    for features in wanted_features(layout):
+        of = features.backbone
+        path = features_path(layout.data, of, features.resolution, features.maps)
         if features.published:
-            print(
-                f"extract {layout.name}: {features.backbone} features as published, from {layout.data / 'archives'}"
-            )
-            import_published(features, read_manifest(layout.data), layout.data / "archives", path)
+            print(f"extract {layout.name}: {of} features as published, from {archives}")
+            import_published(features, read_manifest(layout.data), archives, path)
         else:
+            kind = "maps" if features.maps else "pooled features"
             print(
-                f"extract {layout.name}: {'maps' if features.maps else 'pooled features'} of {features.backbone} "
-                f"({features.weights} weights) at {features.resolution} px, on {device()}"
+                f"extract {layout.name}: {kind} of {of} ({features.weights} weights) at "
+                f"{features.resolution} px, on {device()}"
             )
             extract(features, read_manifest(layout.data), path, device())
+
+
+def wanted_features(layout: Layout) -> list[Features]:
+    """What the pipeline names, or else what each of its runs on features needs."""
+    named = layout.pipeline.features
+    if named is None:
+        runs = [read_run(layout, run_id) for run_id in layout.pipeline.runs]
+        of_runs = [
+            Features(backbone=run.backbone, weights=run.weights, resolution=run.resolution)
+            for run in runs
+            if run.inputs == "features"
+        ]
+        return list(dict.fromkeys(of_runs))
+    if named.maps and layout.pipeline.search:
+        pooled = named.model_copy(update={"maps": False})  # the search reads those
+        return [pooled, named]
+    return [named]
 
 
 main(stage, "params.yaml")

@@ -5,7 +5,8 @@ from pathlib import Path
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256, write_json
 from mlrepro.layout import read_layout
-from mlrepro.models.checkpoints import query2label_options, read_state
+from mlrepro.models.checkpoints import query2label_options
+from mlrepro.models.weight_files import read_state
 from mlrepro.stage import main
 from mlrepro.studies.runs import read_run
 

@@ -1,4 +1,4 @@
-"""Unpacks one data set, checks every picture and writes its manifest: the node of the graph that all later stages read."""
+"""Unpacks one data set, checks every picture and writes its manifest, which all stages read."""
 
 from pathlib import Path
 

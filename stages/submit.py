@@ -1,54 +1,71 @@
-"""Writes the labels that a run gives the pictures of the split `unlabelled` (004's course), from its evaluate stage's logits."""
+"""Writes the labels that a run gives the unlabelled pictures, from its evaluate stage's logits.
+
+The file is what the course of the captions study asked its students for.
+"""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
 
-from mlrepro.data.manifest import read_manifest
+from mlrepro.data.manifest import Manifest, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
 from mlrepro.metrics.thresholds import tune_global_threshold
 from mlrepro.records import read_record
 from mlrepro.stage import main
 
+HEADER = ("ImageID", "Labels")
+
 
 def stage(settings: str, run_id: str, seed: str) -> None:
-    """ImageID, Labels: those that reach the one threshold at which the validation pictures' micro F1 is highest."""
+    """Labels that reach the threshold at which the validation pictures' micro F1 is highest."""
     layout = read_layout(settings)
-    path, out, manifest = (
-        layout.record(run_id, int(seed)),
-        layout.output(run_id, int(seed)),
-        read_manifest(layout.data),
-    )
-    if not path.is_file() or not (out / "logits.safetensors").is_file():
+    manifest = read_manifest(layout.data)
+    record_file = layout.record(run_id, int(seed))
+    out = layout.output(run_id, int(seed))
+    logits_file = out / "logits.safetensors"
+    if not record_file.is_file() or not logits_file.is_file():
         raise InputError(
-            f"{path}: no such record, or its logits in {out} are missing; run the evaluate stage of {run_id}"
+            f"{record_file}: no such record, or its logits in {out} are missing; "
+            f"run the evaluate stage of {run_id}"
         )
-    record, logits = read_record(path), load_file(out / "logits.safetensors")
-    val, scores = (logits.get(f"{split}_{record.run.selection}") for split in ("val", "unlabelled"))
-    if record.provenance.manifest_sha256 != manifest.digest or scores is None:
+
+    record = read_record(record_file)
+    logits = load_file(logits_file)
+    val = logits.get(f"val_{record.run.selection}")
+    unlabelled = logits.get(f"unlabelled_{record.run.selection}")
+    if record.provenance.manifest_sha256 != manifest.digest or unlabelled is None:
         raise InputError(
-            f"{out}: its logits are of other data, or of no unlabelled pictures; name their table as `unlabelled` "
-            "in the data set's settings, and run the evaluate stage again"
+            f"{out}: its logits are of other data, or of no unlabelled pictures; "
+            "name their table as `unlabelled` in the data set's settings, "
+            "and run the evaluate stage again"
         )
-    chosen = scores >= tune_global_threshold(
-        val, manifest.label_matrix(manifest.rows("val")[: len(val)])
-    )
-    names, images = (
-        np.array(manifest.classes),
-        manifest.frame["image"].iloc[manifest.rows("unlabelled")],
-    )
-    with (out / "submission.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = [
-            (image.rpartition("/")[2], " ".join(names[said]))
-            for image, said in zip(images, chosen, strict=True)
-        ]
-        csv.writer(file, lineterminator="\n").writerows([("ImageID", "Labels"), *rows])
+
+    # `protocol: released` scores whole batches only: the last pictures may have no logits.
+    rows = manifest.rows("val")[: len(val)]
+    chosen = unlabelled >= tune_global_threshold(val, manifest.label_matrix(rows))
+    path = out / "submission.csv"
+    write_submission(path, manifest, chosen)
+
+    without = int((~chosen.any(axis=1)).sum())
     print(
-        f"submit {run_id}, seed {seed}: {len(rows)} pictures, {int((~chosen.any(1)).sum())} of them without a label -> "
-        f"{out / 'submission.csv'}"
+        f"submit {run_id}, seed {seed}: {len(chosen)} pictures, "
+        f"{without} of them without a label -> {path}"
     )
+
+
+def write_submission(path: Path, manifest: Manifest, chosen: np.ndarray) -> None:
+    """Write a line an unlabelled picture; chosen (pictures, classes): whether it has the label."""
+    names = np.array(manifest.classes)
+    images = manifest.frame["image"].iloc[manifest.rows("unlabelled")]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER)
+        for image, labels in zip(images, chosen, strict=True):
+            _, _, file_name = image.rpartition("/")
+            writer.writerow([file_name, " ".join(names[labels])])
 
 
 main(stage, "params.yaml", "run", "seed")

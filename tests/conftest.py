@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlrepro.data import archives
+from mlrepro.data.fetching import web
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -112,16 +112,21 @@ def repository(prepared, tmp_path) -> Path:
 
 @contextmanager
 def serving(handler, monkeypatch):
-    """A server on loopback in a thread; `released` ends what a handler holds back, also when the test ends."""
+    """A server on loopback in a thread, and downloads that do not wait before they try again.
+
+    `server.released` ends what a handler holds back, also when the test ends.
+    """
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(archives, "BACKOFF", 0)
+    monkeypatch.setattr(web, "BACKOFF", 0)
     monkeypatch.setattr(handler, "log_message", lambda *_: None)
+
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.released = threading.Event()
-    server.handle_error = lambda *_: None  # a client that was killed
+    server.handle_error = lambda *_: None  # of a client that was killed
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
+
     server.released.set()
     server.shutdown()
     server.server_close()

@@ -1,4 +1,7 @@
-"""The benchmarks at a tiny size: their two ways give the same values, and the page says what was not measured."""
+"""The benchmarks at a tiny size: their two ways give the same values.
+
+And the page says what was not measured, and what missed its goal.
+"""
 
 import importlib.util
 import json
@@ -18,22 +21,30 @@ from mlrepro.settings.run import Run
 from mlrepro.studies.runs import read_run
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """Imports benchmarks/<name>.py under a name of its own: tests/metrics and tests/report are importable, too."""
+    """Imports benchmarks/<name>.py under a name of its own.
+
+    For tests/metrics and tests/report can be imported, too.
+    """
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
 
     def load(name: str):
-        spec = importlib.util.spec_from_file_location(
-            f"benchmark_{name}", ROOT / "benchmarks" / f"{name}.py"
-        )
+        own_name = f"benchmark_{name}"
+        path = ROOT / "benchmarks" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(own_name, path)
         module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, own_name, module)
         spec.loader.exec_module(module)
         return module
 
     return load
+
+
+# --- pictures ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("transform", ["none", "aam"])
@@ -41,68 +52,93 @@ def test_pictures_are_torchvisions(benchmark, tmp_path, transform):
     pictures = benchmark("pictures")
     files = pictures.generate(tmp_path, 5, 90, 60)
     ours = torch.cat(list(pictures.our_batches(files, 48, transform)))
-    assert ours.shape == (5, 3, 48, 48) and ours.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(ours, torch.cat(list(pictures.usual_batches(files, 48, transform))))
+    usual = torch.cat(list(pictures.usual_batches(files, 48, transform)))
+    assert ours.shape == (5, 3, 48, 48)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(ours, usual)
 
 
 def test_other_ways_of_pictures_have_their_shape(benchmark, tmp_path):
     pictures = benchmark("pictures")
     files = pictures.generate(tmp_path, 2, 90, 60)
-    plain, tensors, augmented = (
-        torch.cat(list(pictures.usual_batches(files, 48, transform)))
-        for transform in ("none", "tensors", "randaugment")
-    )
-    assert ((plain - tensors).abs() * 255 * 0.229).max() < 3 and augmented.shape == plain.shape
-    assert (
-        pictures.real(tmp_path / "absent", tmp_path, 3) == []
-        and pictures.real(tmp_path, tmp_path, 1) == files[:1]
-    )
+
+    def usual(transform: str) -> torch.Tensor:
+        return torch.cat(list(pictures.usual_batches(files, 48, transform)))
+
+    plain = usual("none")
+    grey_values = (plain - usual("tensors")).abs() * 255 * 0.229
+    assert grey_values.max() < 3
+    assert usual("randaugment").shape == plain.shape
+
+
+def test_real_pictures_are_the_first_of_a_folder(benchmark, tmp_path):
+    pictures = benchmark("pictures")
+    files = pictures.generate(tmp_path, 2, 90, 60)
+    assert pictures.real(tmp_path, tmp_path, 1) == files[:1]
+    assert pictures.real(tmp_path / "absent", tmp_path, 3) == []
+
+
+# --- metrics -------------------------------------------------------------------------------------
 
 
 def test_metrics_are_the_peers(benchmark):
     metrics = benchmark("metrics")
     rows = metrics.against_peers(300, 7, repeats=1) + [metrics.growth(200, 9)]
-    found = {row["peer"]: row["difference"] for row in rows if "difference" in row}
-    assert ("torchmetrics' exact AP" in found) == bool(metrics.installed("torchmetrics"))
-    assert found.pop("torchmetrics' exact AP", 0) < 1e-6  # it computes in float32
-    assert {"scikit-learn's AP loop", "timm's evaluator"} <= set(found) and max(
-        found.values()
-    ) < 1e-9
-    assert rows[-1]["peak_gib"] > 0 and "scores and labels are 0.00" in rows[-1]["note"]
+    differences = {row["peer"]: row["difference"] for row in rows if "difference" in row}
+
+    of_torchmetrics = differences.pop("torchmetrics' exact AP", None)
+    assert (of_torchmetrics is not None) == bool(metrics.installed("torchmetrics"))
+    if of_torchmetrics is not None:
+        assert of_torchmetrics < 1e-6  # it computes in float32
+    assert {"scikit-learn's AP loop", "timm's evaluator"} <= differences.keys()
+    assert max(differences.values()) < 1e-9
+
+    growth = rows[-1]
+    assert growth["peak_gib"] > 0
+    assert "scores and labels are 0.00" in growth["note"]
+
+
+# Prints the memory that an evaluation takes beside its data, as a multiple of the data.
+MEMORY_OF_EVALUATION = """
+import os
+import metrics
+from mlrepro.metrics.average_precision import kernels
+
+def peak():
+    return 1024 * metrics.kibibytes("/proc/self/status", "VmHWM")
+
+os.cpu_count = lambda: 2
+data = metrics.create_data(60_000, 300)
+kernels(True)  # numba itself, the same for any data
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")  # the peak so far is forgotten
+start = peak()
+metrics.complete(*data, *(part[::-1] for part in data))
+print((peak() - start) / sum(part.nbytes for part in data))
+"""
 
 
 def test_memory_of_the_evaluation_is_a_small_multiple_of_the_scores():
-    code = (
-        "import metrics as m, os; os.cpu_count = lambda: 2; d = m.create_data(60_000, 300);"
-        "from mlrepro.metrics.average_precision import kernels; kernels(True);"  # numba itself, the same for any data
-        "open('/proc/self/clear_refs', 'w').write('5');"  # the peak so far is forgotten
-        "start = m.kibibytes('/proc/self/status', 'VmHWM'); m.complete(*d, *(part[::-1] for part in d));"
-        "print(1024 * (m.kibibytes('/proc/self/status', 'VmHWM') - start) / sum(part.nbytes for part in d))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY_OF_EVALUATION],
         cwd=ROOT / "benchmarks",
         capture_output=True,
         text=True,
         check=True,
     )
-    assert 0 < float(run.stdout) < 0.6
+    assert 0 < float(done.stdout) < 0.6
+
+
+# --- networks ------------------------------------------------------------------------------------
 
 
 def test_heads_and_losses_have_the_loops_values(benchmark):
     heads = benchmark("heads")
     rows = heads.heads(2, 16, 3, 5, 1, "cpu") + heads.losses(4, 6, 1, "cpu")
-    assert len(rows) == 5 and max(row["difference"] for row in rows) < 1e-4
-    assert all(row["saved_mib"] > 0 for row in rows)
-
-
-def test_stages_without_torch(benchmark):
-    pipeline = benchmark("pipeline")
-    assert [
-        pipeline.stage(ROOT, name)[1] for name in ("download", "prepare", "corrupt", "report")
-    ] == [False] * 4
-    assert pipeline.stage(ROOT, "train")[1] is True  # so the check can see one
-    assert {"params.yaml", "studies/aam/params.yaml"} <= set(pipeline.report_stages(ROOT))
+    assert len(rows) == 5
+    for row in rows:
+        assert row["difference"] < 1e-4
+        assert row["saved_mib"] > 0
 
 
 def test_no_gpu_is_said(benchmark, monkeypatch, capsys):
@@ -110,79 +146,222 @@ def test_no_gpu_is_said(benchmark, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gpu.py"])
     with pytest.raises(SystemExit) as end:
         benchmark("gpu").main()
-    assert end.value.code == 2 and "no GPU was found" in capsys.readouterr().err
+    assert end.value.code == 2
+    assert "no GPU was found" in capsys.readouterr().err
 
 
 def test_sam_of_the_plain_loop_is_ours(benchmark):
-    gpu, weights = benchmark("gpu"), []
-    batch, targets = torch.randn(8, 3, 64, 64), torch.eye(8, gpu.CLASSES).to(torch.int8)
-    run = gpu.create_run("gap", "test_resnet", 64, 8, sam=True).model_copy(
-        update={"precision": "float32"}
-    )
-    for make in (lambda *parts: gpu.our_step(*parts, False), gpu.plain_step):
+    gpu = benchmark("gpu")
+    batch = torch.randn(8, 3, 64, 64)
+    targets = torch.eye(8, gpu.CLASSES).to(torch.int8)
+    run = gpu.create_run("gap", "test_resnet", 64, 8, sam=True)
+    run = run.model_copy(update={"precision": "float32"})
+
+    def weights_after_a_step(make, *options) -> torch.Tensor:
         torch.manual_seed(0)
-        model = gpu.create_classifier(run, gpu.CLASSES)[0]
-        make(
-            run, model, gpu.create_loss(run.loss, targets, None, torch.Generator()), batch, targets
-        )()
-        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
-    assert torch.allclose(*weights, atol=1e-6)
+        model, _ = gpu.create_classifier(run, gpu.CLASSES)
+        loss = gpu.create_loss(run.loss, targets, None, torch.Generator())
+        step = make(run, model, loss, batch, targets, *options)
+        step()
+        return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+    ours = weights_after_a_step(gpu.our_step, False)  # not compiled
+    plain = weights_after_a_step(gpu.plain_step)
+    assert torch.allclose(ours, plain, atol=1e-6)
+
+
+# --- the pipeline --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["download", "prepare", "corrupt", "report"])
+def test_stages_without_torch(benchmark, name):
+    _, torch_imported = benchmark("pipeline").stage(ROOT, name)
+    assert torch_imported is False
+
+
+def test_a_stage_with_torch_is_seen(benchmark):
+    _, torch_imported = benchmark("pipeline").stage(ROOT, "train")
+    assert torch_imported is True
+
+
+def test_report_stages_are_found(benchmark):
+    settings = benchmark("pipeline").report_stages(ROOT)
+    assert {"params.yaml", "studies/aam/params.yaml"} <= set(settings)
+
+
+def test_trainings_of_the_estimates_differ(benchmark):
+    estimates = benchmark("estimates")
+    runs = [Run(data="digits", **settings) for settings in estimates.TRAININGS.values()]
+    assert len({run.run_id for run in runs}) == len(runs)
+    assert {run.inputs for run in runs} == {"features", "maps", "images"}
+    assert any(run.optimizer.sam_rho for run in runs)
+    for run in runs:
+        assert measure_cost(run, 10).gmacs > 0  # it can be built
 
 
 def test_estimate_is_made_before_the_stage_runs(benchmark, repository, monkeypatch):
     estimates = benchmark("estimates")
-    runs = [Run(data="digits", **settings) for settings in estimates.TRAININGS.values()]
-    assert len({run.run_id for run in runs}) == len(runs)
-    assert all(measure_cost(run, 10).gmacs > 0 for run in runs)  # each can be built
-    assert {run.inputs for run in runs} == {"features", "maps", "images"} and any(
-        run.optimizer.sam_rho for run in runs
-    )
     monkeypatch.chdir(repository)
     monkeypatch.setenv("MLREPRO_TRACKING", "none")
-    layout, trained = read_layout("params.yaml"), []
+    layout = read_layout("params.yaml")
     weights = layout.trained(PICTURES, 0) / "best.safetensors"
+
     predict = estimates.predict
-    monkeypatch.setattr(
-        estimates,
-        "predict",
-        lambda *run, **speed: trained.append(weights.is_file()) or predict(*run, **speed),
-    )
+    trained_before = []
+
+    def observed(*run, **speed):
+        trained_before.append(weights.is_file())
+        return predict(*run, **speed)
+
+    monkeypatch.setattr(estimates, "predict", observed)
     row = estimates.compare(layout, "x", read_run(layout, PICTURES))
-    assert trained == [False] and weights.is_file()
-    assert row["error"] == row["predicted_s"] / row["actual_s"] - 1 and row["pictures"] == {
-        "train": 96,
-        "val": 48,
-        "test": 48,
-    }
+    assert trained_before == [False]
+    assert weights.is_file()
+    assert row["error"] == row["predicted_s"] / row["actual_s"] - 1
+    assert row["pictures"] == {"train": 96, "val": 48, "test": 48}
 
 
-def test_page_says_what_was_not_measured_and_what_missed_its_goal(benchmark, tmp_path):
-    common, report = benchmark("common"), benchmark("report")
+# --- large manifests -----------------------------------------------------------------------------
+
+
+def test_large_manifests_are_read_and_drawn_as_by_the_loop(benchmark, tmp_path):
+    large = benchmark("large")
+    large.generate(tmp_path, 500, 7)
+    ours = large.child("ours", "all", tmp_path)
+    usual = large.child("usual", "all", tmp_path)
+    assert ours["digest"] == usual["digest"]
+    assert ours["peak_mib"] > 0
+
+
+def test_large_manifests_are_written_from_lists(benchmark, tmp_path):
+    large = benchmark("large")
+    large.generate(tmp_path, 500, 7)
+    work = large.Ours(tmp_path)
+    work.read()
+    work.lists()
+    work.write()
+    again = (tmp_path / "again" / "manifest.parquet").read_bytes()
+    assert again == (tmp_path / "manifest.parquet").read_bytes()
+    assert len(work.frame) == 500
+
+
+# --- rows and the page ---------------------------------------------------------------------------
+
+
+def test_comparison_is_in_turn_and_its_ratio_a_median(benchmark):
+    called = []
+    seconds = iter([9, 9, 1, 2, 1, 4, 1, 3])  # the first two are not counted
+
+    def clock(function):
+        called.append(function())
+        wall = next(seconds)
+        return wall, wall / 2
+
+    row = benchmark("common").compare("x", lambda: "ours", lambda: "peer", 3, clock, peer="p")
+    assert called == ["ours", "peer"] * 4
+    assert row["ratio"] == 3
+    assert row["cpu_ratio"] == 3
+    assert row["ratios"] == [2, 3, 4]
+    assert np.isclose(row["ours_s"], 1)
+    assert json.loads(json.dumps(row))["peer"] == "p"
+
+
+def cells_of(page: str) -> list[list[str]]:
+    """The cells of every line of a table."""
+    lines = [line for line in page.splitlines() if "|" in line]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
+GPU_RESULT = {
+    "how": "What.\n\n    python benchmarks/gpu.py\n\nHow it\nis done:\n\n    a x b",
+    "options": " --steps 3",
+    "environment": {
+        "gpu": "A card",
+        "processor": "P",
+        "cores": 3,
+        "load": 1.5,
+        "python": "3.11",
+        "versions": {"torch": "2.14.1", "numpy": "2.4"},
+    },
+    "difference": "of a weight",
+    "left_out": ["one", "two"],
+    "profile": ["three", "four"],
+    "rows": [
+        {"name": "n", "unit": "pictures/s", "ours": 1234.5, "peer_rate": 617.0, "note": "Note."},
+    ],
+}
+GPU_SECTION = """\
+What.
+
+How it is done:
+
+    a x b
+
+{table}
+
+Largest difference: of a weight.
+
+- n: Note.
+
+Left out: one; two.
+
+Where a step's time goes: three; four.
+
+Command: `python benchmarks/gpu.py --steps 3`, its output: `gpu-cuda-torch2.14.1.json`. \
+A card, 3 cores; load of the machine at the end 1.5; Python 3.11, torch 2.14.1, numpy 2.4.
+"""
+
+
+def test_page_shows_a_file_of_results_in_sections(benchmark, tmp_path):
+    (tmp_path / "gpu-cuda-torch2.14.1.json").write_text(json.dumps(GPU_RESULT))
+    page = benchmark("report").render(tmp_path)
+    _, _, after_title = page.partition("\n\n## Training on a GPU\n\n")
+    section, _, _ = after_title.partition("\n## ")
+
+    table = "\n".join(line for line in section.splitlines() if line.startswith("|"))
+    assert section == GPU_SECTION.format(table=table)
+    row = ["n", "1,234 pictures/s", "—", "617 pictures/s", "—", "—", "—", "—", "—"]
+    assert row in cells_of(table)
+
+
+def test_page_says_what_was_not_measured(benchmark, tmp_path):
+    report = benchmark("report")
     page = report.render(tmp_path)
     assert page.count("Not measured: `python benchmarks/") == len(report.BENCHMARKS)
-    rows = [
-        {
-            "name": "a",
-            "peer": "b",
-            "ours_s": 2.0,
-            "peer_s": 3.0,
-            "ratio": 1.5,
-            "ratios": [1.4, 1.5, 1.6],
-            "goal": 3.0,
-            "difference": 0.0,
-        },
-        common.alone("c", [0.2, 0.4, 0.3], limit_s=1.0),
-    ]
-    rows += [
-        common.alone("m", [1.0], limit_mib=1907.3, peak_mib=peak, peer_peak_mib=3000.0)
-        for peak in (1907.0, 1908.0)
-    ]
+    assert "`python benchmarks/heads.py --device cuda` on a machine with a GPU." in page
+
+
+def test_page_says_what_missed_its_goal(benchmark, tmp_path):
+    common = benchmark("common")
+    compared = {
+        "name": "a",
+        "peer": "b",
+        "ours_s": 2.0,
+        "peer_s": 3.0,
+        "ratio": 1.5,
+        "ratios": [1.4, 1.5, 1.6],
+        "goal": 3.0,
+        "difference": 0.0,
+    }
+    fast = common.alone("c", [0.2, 0.4, 0.3], limit_s=1.0)
+    small = common.alone("m", [1.0], limit_mib=1907.3, peak_mib=1907.0, peer_peak_mib=3000.0)
+    large = common.alone("m", [1.0], limit_mib=1907.3, peak_mib=1908.0, peer_peak_mib=3000.0)
+    rows = [compared, fast, small, large]
     common.write("metrics", rows, "What.\n\n    python benchmarks/metrics.py\n\nHow.", tmp_path)
-    shutil.copy(
-        *[(ROOT / "benchmarks" / "results").glob("linear_search-cpu*.json").__next__(), tmp_path]
-    )
-    rows = [
-        {
+
+    cells = cells_of(benchmark("report").render(tmp_path))
+    ratio = "1.50 (1.40 to 1.60)"
+    missed = ["a", "2.00 s", "b", "3.00 s", ratio, "—", "at least 3 times", "**no**", "0"]
+    assert missed in cells
+    times = "300 ms (200 ms to 400 ms)"
+    assert ["c", times, "—", "—", "—", "—", "at most 1 s", "yes", "—"] in cells
+    in_memory = [row[-2] for row in cells if row[-3] == "within 1,907 MiB"]
+    assert in_memory == ["yes", "**no**"]
+
+
+def test_page_says_which_estimates_came_near(benchmark, tmp_path):
+    def row(predicted: float) -> dict:
+        return {
             "name": "r",
             "epochs": 4,
             "gmacs": 0.5,
@@ -190,67 +369,17 @@ def test_page_says_what_was_not_measured_and_what_missed_its_goal(benchmark, tmp
             "actual_s": 10.0,
             "error": predicted / 10 - 1,
         }
-        for predicted in (12.0, 15.0)
-    ]
-    common.write("estimates", rows, "How.", tmp_path)
-    cells = [
-        [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in report.render(tmp_path).splitlines()
-        if "|" in line
-    ]
-    assert [
-        "a",
-        "2.00 s",
-        "b",
-        "3.00 s",
-        "1.50 (1.40 to 1.60)",
-        "—",
-        "at least 3 times",
-        "**no**",
-        "0",
-    ] in cells
-    assert [
-        "c",
-        "300 ms (200 ms to 400 ms)",
-        "—",
-        "—",
-        "—",
-        "—",
-        "at most 1 s",
-        "yes",
-        "—",
-    ] in cells
-    assert [row[-2] for row in cells if row[-3] == "within 1,907 MiB"] == ["yes", "**no**"]
+
+    benchmark("common").write("estimates", [row(12.0), row(15.0)], "How.", tmp_path)
+    page = benchmark("report").render(tmp_path)
+    cells = cells_of(page)
     assert ["r", "4", "0.5", "12.0 s", "10.0 s", "+20 %", "yes"] in cells
     assert ["r", "4", "0.5", "15.0 s", "10.0 s", "+50 %", "**no**"] in cells
-    assert "1 of 2 within 30 %." in report.render(tmp_path)
+    assert "1 of 2 within 30 %." in page
 
 
-def test_comparison_is_in_turn_and_its_ratio_a_median(benchmark):
-    called, seconds = [], iter([9, 9, 1, 2, 1, 4, 1, 3])
-
-    def clock(function):
-        called.append(function())
-        return (value := next(seconds), value / 2)
-
-    row = benchmark("common").compare("x", lambda: "ours", lambda: "peer", 3, clock, peer="p")
-    assert (
-        called == ["ours", "peer"] * 4
-        and row["ratio"] == 3
-        and row["cpu_ratio"] == 3
-        and row["ratios"] == [2, 3, 4]
-    )
-    assert json.loads(json.dumps(row))["peer"] == "p" and np.isclose(row["ours_s"], 1)
-
-
-def test_large_manifests_are_read_and_drawn_as_by_the_loop(benchmark, tmp_path):
-    large = benchmark("large")
-    large.generate(tmp_path, 500, 7)
-    found = {way: large.child(way, "all", tmp_path) for way in ("ours", "usual")}
-    assert found["ours"]["digest"] == found["usual"]["digest"] and found["ours"]["peak_mib"] > 0
-    held = {}
-    steps = large.ours(tmp_path, held)
-    for step in (*large.before("write"), "write"):
-        steps[step]()
-    again = (tmp_path / "again" / "manifest.parquet").read_bytes()
-    assert again == (tmp_path / "manifest.parquet").read_bytes() and len(held["frame"]) == 500
+def test_page_shows_the_grid_of_the_linear_mode(benchmark, tmp_path):
+    recorded = sorted(RESULTS.glob("linear_search-cpu*.json"))
+    shutil.copy(recorded[0], tmp_path)
+    first_cells = [row[0] for row in cells_of(benchmark("report").render(tmp_path))]
+    assert "VOC, 64 members, with ROLE" in first_cells

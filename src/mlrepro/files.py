@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, their digests, and where an installed package keeps its own."""
+"""Files: written whole or not at all, their digests, and those that a package brings with it."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value) -> None:
-    """Write a value as indented JSON in UTF-8, as `write_bytes` does. A value gives the same bytes."""
+    """Write a value as indented JSON in UTF-8, whole or not at all."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     write_bytes(path, text.encode())
 

@@ -12,6 +12,7 @@ from mlrepro.records import Record, Records
 
 Status = Literal["not-run", "failed", "partial", "reproduced", "exceeds", "below", "not-comparable"]
 Completeness = Literal["not-run", "failed", "partial", "complete"]
+NOT_RUN: Completeness = "not-run"
 
 # The smallest difference that a re-run of the same code shows, in mAP points (design, section 4).
 MINIMUM_TOLERANCE = 0.5
@@ -97,7 +98,7 @@ def shortfalls(records: list[Record], seeds: list[int]) -> list[str]:
 def completeness(records: list[Record], seeds: list[int], failed: bool = False) -> Completeness:
     """`failed`: the last launch could not give a record."""
     if not records:
-        return "failed" if failed else "not-run"
+        return "failed" if failed else NOT_RUN
     return "partial" if shortfalls(records, seeds) else "complete"
 
 
@@ -136,7 +137,7 @@ def judge(
     seeds: how many there should be. comparable: false where our records cannot hold that number.
     """
     if not records:
-        return "failed" if failed else "not-run"
+        return "failed" if failed else NOT_RUN
     if not comparable or reported is None:
         return "not-comparable"
     if len(records) < seeds or any(record_shortfalls(record) for record in records):

@@ -1,37 +1,32 @@
-"""Augmentation and picture inputs: golden cutout, each operation by hand, recipes' order, effect of each setting."""
+"""Augmentation: golden cutout, each operation by hand, the order of the recipes' steps."""
 
+import importlib
+import pkgutil
 import random
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
-from conftest import LINEAR, PICTURES, run_settings
 from PIL import Image
-from torch.utils.data import DataLoader
 
-from mlrepro.data import augment
-from mlrepro.data.augment import CUTOUT_FILL, FILL, OPERATIONS, RECIPES, cutout, hole, randaugment
-from mlrepro.data.images import Pictures, decode, resize_cv2, shuffled_batches
-from mlrepro.data.manifest import Manifest
+from mlrepro.data.augment import find_recipe, randaugment, recipe_module, recipes, steps
+from mlrepro.data.augment.randaugment import CUTOUT_FILL, FILL, OPERATIONS
+from mlrepro.data.augment.steps import cutout, hole
 from mlrepro.settings.run import Run
-from mlrepro.training.inputs.pictures import PictureInputs
-from mlrepro.training.task import create_task
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "q2l" / "cutout.npz"
 RNG = np.random.default_rng
 NOISE = RNG(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-PLAIN = SimpleNamespace(
-    interpolation="bilinear", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)
-)  # what of a backbone is read
-AUGMENTED = [name for name in RECIPES if name != "none"]
+BLACK = (0, 0, 0)
+DARK = (1, 2, 3)
+RECIPES = [name for name in get_args(Run.model_fields["augment"].annotation) if name != "none"]
 
 
 def picture(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(pixels)
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def flat(colour: tuple[int, int, int], width: int = 32, height: int = 32) -> Image.Image:
@@ -40,14 +35,21 @@ def flat(colour: tuple[int, int, int], width: int = 32, height: int = 32) -> Ima
 
 def signed(sign: int) -> SimpleNamespace:
     """Draws that give the wanted sign."""
-    return SimpleNamespace(random=lambda: 0.0 if sign > 0 else 1.0)
+    number = 0.0 if sign > 0 else 1.0
+    return SimpleNamespace(random=lambda: number)
 
 
 def apply(name: str, pixels: np.ndarray, magnitude: int = 9, sign: int = 1) -> np.ndarray:
-    return np.asarray(OPERATIONS[name](picture(pixels), magnitude / 9, signed(sign))).astype(int)
+    changed = OPERATIONS[name](picture(pixels), magnitude / 9, signed(sign))
+    return np.asarray(changed).astype(int)
 
 
-# --- cutout ----------------------------------------------------------------------------------------------------------
+def assert_within_one(changed: np.ndarray, wanted: np.ndarray) -> None:
+    """Equal to rounding."""
+    assert np.abs(changed - wanted).max() <= 1
+
+
+# --- cutout --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -59,366 +61,279 @@ def apply(name: str, pixels: np.ndarray, magnitude: int = 9, sign: int = 1) -> n
     ],
 )
 def test_cutout_is_query2labels(case, size, length, seed):
-    """The released code draws centres from numpy's legacy generator and colours from Python's, both seeded alike."""
-    centres, colours = np.random.RandomState(seed), random.Random(seed)
-    draws = SimpleNamespace(
-        integers=lambda n: colours.randrange(256) if n == 256 else centres.randint(n)
-    )
-    assert np.array_equal(cutout(flat((1, 2, 3), *size), length, draws), np.load(GOLDEN)[case])
+    """The released code draws centres by numpy's legacy generator, colours by Python's.
+
+    Both are seeded alike.
+    """
+    centres = np.random.RandomState(seed)
+    colours = random.Random(seed)
+
+    def integers(n: int) -> int:
+        return colours.randrange(256) if n == 256 else centres.randint(n)
+
+    cut = cutout(flat(DARK, *size), length, SimpleNamespace(integers=integers))
+    assert np.array_equal(cut, np.load(GOLDEN)[case])
 
 
 @pytest.mark.parametrize(("length", "side"), [(0, 1), (16, 17), (5, 5)])
 def test_cutout_includes_both_ends_and_clips_at_the_borders(length, side):
-    areas = Counter()
+    areas = []
     for seed in range(300):
-        cut = (np.asarray(cutout(flat((1, 2, 3)), length, RNG(seed))) != (1, 2, 3)).any(2)
-        ys, xs = cut.any(1).sum(), cut.any(0).sum()
-        assert cut.sum() == ys * xs and max(ys, xs) <= side
-        areas[cut.sum()] += 1
-    assert max(areas) == side**2 and min(areas) >= ((side + 1) // 2) ** 2
+        pixels = np.asarray(cutout(flat(DARK), length, RNG(seed)))
+        cut = (pixels != DARK).any(2)
+        height = cut.any(1).sum()
+        width = cut.any(0).sum()
+        assert cut.sum() == height * width
+        assert max(height, width) <= side
+        areas.append(cut.sum())
+
+    assert max(areas) == side**2
+    assert min(areas) >= ((side + 1) // 2) ** 2
 
 
 def test_hole_has_its_exact_side_and_leaves_the_given_picture_alone():
-    whole, areas = flat((1, 2, 3)), set()
+    whole = flat(DARK)
+    areas = []
     for seed in range(200):
-        cut = (np.asarray(hole(whole, 6, RNG(seed), CUTOUT_FILL)) == CUTOUT_FILL).all(2)
-        areas.add(int(cut.sum()))
-    assert max(areas) == 36 and min(areas) >= 9 and whole.getcolors() == [(32 * 32, (1, 2, 3))]
-    colours = {
-        hole(whole, 64, RNG(seed)).getpixel((16, 16)) for seed in range(50)
-    }  # beyond every border
+        pixels = np.asarray(hole(whole, 6, RNG(seed), CUTOUT_FILL))
+        areas.append((pixels == CUTOUT_FILL).all(2).sum())
+    assert max(areas) == 36
+    assert min(areas) >= 9
+    assert whole.getcolors() == [(32 * 32, DARK)]
+
+    # A hole beyond every border, of a random colour.
+    colours = {hole(whole, 64, RNG(seed)).getpixel((16, 16)) for seed in range(50)}
     assert len(colours) == 50
 
 
-# --- operations ------------------------------------------------------------------------------------------------------
+# --- operations ----------------------------------------------------------------------------------
 
 
-def test_operations_on_values():
+def test_values_are_inverted_and_cut_to_fewer_bits():
+    x = NOISE.astype(int)
+    assert np.array_equal(apply("invert", NOISE), 255 - x)
+
+    assert np.array_equal(apply("solarize", NOISE, 9), 255 - x)  # from threshold 0
+    above_a_third = np.where(x < 256 - 256 * 3 / 9, x, 255 - x)
+    assert np.array_equal(apply("solarize", NOISE, 3), above_a_third)
+
+    bits_of_magnitude = {1: 8, 2: 7, 3: 7, 4: 6, 5: 6, 6: 5, 7: 5, 8: 4, 9: 4}
+    for magnitude, bits in bits_of_magnitude.items():
+        cut = x >> (8 - bits) << (8 - bits)
+        assert np.array_equal(apply("posterize", NOISE, magnitude), cut)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_enhancements_go_away_from_black_grey_and_the_mean(sign):
     x = NOISE.astype(int)
     luma = np.asarray(picture(NOISE).convert("L")).astype(int)[..., None]
-    assert np.array_equal(apply("invert", NOISE), 255 - x)
-    assert np.array_equal(apply("solarize", NOISE, 9), 255 - x)  # from threshold 0
-    assert np.array_equal(apply("solarize", NOISE, 3), np.where(x < 256 - 256 * 3 / 9, x, 255 - x))
-    for magnitude, bits in zip(range(1, 10), (8, 7, 7, 6, 6, 5, 5, 4, 4), strict=True):
-        assert np.array_equal(apply("posterize", NOISE, magnitude), x >> (8 - bits) << (8 - bits))
-    for sign in (1, -1):
-        factor = 1 + sign * 0.9 * 4 / 9
-        assert np.abs(apply("brightness", NOISE, 4, sign) - np.clip(x * factor, 0, 255)).max() <= 1
-        assert (
-            np.abs(
-                apply("color", NOISE, 4, sign) - np.clip(luma + (x - luma) * factor, 0, 255)
-            ).max()
-            <= 1
-        )
-        mean = int(luma.mean() + 0.5)
-        assert (
-            np.abs(
-                apply("contrast", NOISE, 4, sign) - np.clip(mean + (x - mean) * factor, 0, 255)
-            ).max()
-            <= 1
-        )
-    assert apply("sharpness", NOISE, 9, 1).std() > x.std() > apply("sharpness", NOISE, 9, -1).std()
+    mean = int(luma.mean() + 0.5)
+    factor = 1 + sign * 0.9 * 4 / 9
+
+    assert_within_one(apply("brightness", NOISE, 4, sign), np.clip(x * factor, 0, 255))
+    assert_within_one(apply("color", NOISE, 4, sign), np.clip(luma + (x - luma) * factor, 0, 255))
+    of_contrast = np.clip(mean + (x - mean) * factor, 0, 255)
+    assert_within_one(apply("contrast", NOISE, 4, sign), of_contrast)
+
+
+def test_sharpness_raises_and_lowers_the_spread():
+    sharp = apply("sharpness", NOISE, 9, 1)
+    smooth = apply("sharpness", NOISE, 9, -1)
+    assert sharp.std() > NOISE.std() > smooth.std()
+
+
+def test_values_are_stretched_over_the_whole_range():
     narrow = (NOISE // 4 + 100).astype(np.uint8)
-    stretched, low, high = apply("auto_contrast", narrow), narrow.min((0, 1)), narrow.max((0, 1))
-    assert (
-        np.abs(stretched - (narrow - low) * (255 / (high - low))).max() <= 1
-    )  # each channel by itself
-    dark = (RNG(2).integers(0, 32, (64, 64, 3))).astype(np.uint8)  # even, but in the lowest eighth
+    low = narrow.min((0, 1))  # each channel by itself
+    high = narrow.max((0, 1))
+    assert_within_one(apply("auto_contrast", narrow), (narrow - low) * (255 / (high - low)))
+
+    dark = RNG(2).integers(0, 32, (64, 64, 3)).astype(np.uint8)  # even, but in the lowest eighth
     assert np.abs(apply("equalize", dark) - dark.astype(int) * 255 / 31).max() < 16
 
 
-def test_translations_and_shears_move_by_the_stated_amount():
+@pytest.mark.parametrize("magnitude", [9, 3])
+def test_translations_move_by_the_stated_amount(magnitude):
     big = RNG(1).integers(0, 100, (331, 331, 3), dtype=np.uint8)  # 150 / 331 of it is 150 pixels
-    for magnitude in (9, 3):
-        pixels = 150 * magnitude // 9
-        right, down = (
-            apply("translate_x", big, magnitude, -1),
-            apply("translate_y", big, magnitude, -1),
-        )
-        assert (
-            np.array_equal(right[:, pixels:], big[:, :-pixels])
-            and (right[:, :pixels] == FILL).all()
-        )
-        assert np.array_equal(down[pixels:], big[:-pixels]) and (down[:pixels] == FILL).all()
-        left = apply("translate_x", big, magnitude, 1)
-        assert (
-            np.array_equal(left[:, :-pixels], big[:, pixels:]) and (left[:, -pixels:] == FILL).all()
-        )
+    moved = 150 * magnitude // 9
+
+    right = apply("translate_x", big, magnitude, -1)
+    assert np.array_equal(right[:, moved:], big[:, :-moved])
+    assert (right[:, :moved] == FILL).all()
+
+    left = apply("translate_x", big, magnitude, 1)
+    assert np.array_equal(left[:, :-moved], big[:, moved:])
+    assert (left[:, -moved:] == FILL).all()
+
+    down = apply("translate_y", big, magnitude, -1)
+    assert np.array_equal(down[moved:], big[:-moved])
+    assert (down[:moved] == FILL).all()
+
+
+def test_shears_move_each_row_by_the_stated_amount():
     stripe = np.zeros((100, 100, 3), np.uint8)
     stripe[:, 48:52] = 255
-    sheared, back = apply("shear_x", stripe, 9, 1)[..., 0], apply("shear_x", stripe, 9, -1)[..., 0]
+    to_the_left = apply("shear_x", stripe, 9, 1)[..., 0]
+    to_the_right = apply("shear_x", stripe, 9, -1)[..., 0]
     for row in (10, 50, 90):
-        assert abs((np.argwhere(sheared[row] == 255).mean() + 0.3 * row) - 49.5) < 1
-        assert abs((np.argwhere(back[row] == 255).mean() - 0.3 * row) - 49.5) < 1
-    assert np.array_equal(apply("shear_y", stripe.transpose(1, 0, 2), 9, 1)[..., 0], sheared.T)
+        left_centre = np.argwhere(to_the_left[row] == 255).mean()
+        right_centre = np.argwhere(to_the_right[row] == 255).mean()
+        assert abs(left_centre + 0.3 * row - 49.5) < 1
+        assert abs(right_centre - 0.3 * row - 49.5) < 1
+
+    lying = stripe.transpose(1, 0, 2)
+    assert np.array_equal(apply("shear_y", lying, 9, 1)[..., 0], to_the_left.T)
 
 
-def test_rotation_is_counter_clockwise_by_at_most_30_degrees_on_grey():
-    disc = np.zeros((101, 101, 3), np.uint8)
-    disc[50, 60:100] = 255  # a ray to the right of the centre
-    for magnitude in (3, 9):
-        turned = apply("rotate", disc, magnitude, -1)  # no sign is drawn
-        ys, xs = np.nonzero((turned == 255).all(2))
-        assert abs(np.degrees(np.arctan2(50 - ys.mean(), xs.mean() - 50)) - 30 * magnitude / 9) < 1
-        assert tuple(turned[0, 0]) == FILL
+@pytest.mark.parametrize("magnitude", [3, 9])
+def test_rotation_is_counter_clockwise_by_at_most_30_degrees_on_grey(magnitude):
+    ray = np.zeros((101, 101, 3), np.uint8)
+    ray[50, 60:100] = 255  # to the right of the centre
+
+    turned = apply("rotate", ray, magnitude, -1)  # no sign is drawn
+    ys, xs = np.nonzero((turned == 255).all(2))
+    degrees = np.degrees(np.arctan2(50 - ys.mean(), xs.mean() - 50))
+    assert abs(degrees - 30 * magnitude / 9) < 1
+    assert tuple(turned[0, 0]) == FILL
 
 
+@pytest.mark.parametrize("kind", ["grey", "black", "noise"])
 @pytest.mark.parametrize("size", [(32, 32), (33, 35), (8, 8), (3, 3)])
-def test_nothing_fails_on_small_and_flat_pictures(size):
-    for pixels in (
-        np.asarray(flat((128, 128, 128), *size)),
-        np.asarray(flat((0, 0, 0), *size)),
-        NOISE[: size[1], : size[0]],
-    ):
-        for operation in OPERATIONS.values():
-            for magnitude in (1, 9):
-                for seed in range(3):
-                    changed = operation(
-                        picture(np.ascontiguousarray(pixels)), magnitude / 9, RNG(seed)
-                    )
-                    assert changed.mode == "RGB" and changed.size == (
-                        pixels.shape[1],
-                        pixels.shape[0],
-                    )
-        for recipe in RECIPES.values():
-            for seed in range(10):
-                assert recipe(picture(np.ascontiguousarray(pixels)), RNG(seed)).size == (
-                    pixels.shape[1],
-                    pixels.shape[0],
-                )
+def test_nothing_fails_on_small_and_flat_pictures(size, kind):
+    width, height = size
+    before = {
+        "grey": flat((128, 128, 128), width, height),
+        "black": flat(BLACK, width, height),
+        "noise": picture(NOISE[:height, :width]),
+    }[kind]
+    size = before.size  # NOISE is not higher than 32
+
+    for operation in OPERATIONS.values():
+        for magnitude in (1, 9):
+            for seed in range(3):
+                changed = operation(before, magnitude / 9, RNG(seed))
+                assert changed.mode == "RGB"
+                assert changed.size == size
+    for name in RECIPES:
+        for seed in range(10):
+            assert find_recipe(name)(before, RNG(seed)).size == size
 
 
-# --- recipes ---------------------------------------------------------------------------------------------------------
+# --- recipes -------------------------------------------------------------------------------------
 
 
-def record(monkeypatch) -> list:
-    """Operations that note (name, level) and leave the picture as it is."""
-    noted = []
+def test_each_recipe_of_the_settings_is_a_module():
+    modules = [module.name for module in pkgutil.iter_modules(recipes.__path__)]
+    assert sorted(modules) == sorted(RECIPES)
+
+
+@pytest.fixture
+def noted(monkeypatch) -> list:
+    """(name, level) of each operation that was called; the picture stays as it is."""
+    calls = []
+
+    def note(name):
+        def operation(picture, level, draws):
+            calls.append((name, level))
+            return picture
+
+        return operation
+
     for name in OPERATIONS:
-        monkeypatch.setitem(
-            OPERATIONS, name, lambda p, level, rng, name=name: noted.append((name, level)) or p
-        )
-    return noted
+        monkeypatch.setitem(OPERATIONS, name, note(name))
+    return calls
 
 
-def test_randaugment_draws_its_135_pairs_uniformly(monkeypatch):
-    noted, applied, joint, n = record(monkeypatch), Counter(), Counter(), 40_000
-    rng, blank = RNG(0), flat((0, 0, 0), 1, 1)
+def chi_square(counts: list[int], expected: float) -> float:
+    return sum((count - expected) ** 2 / expected for count in counts)
+
+
+def test_randaugment_draws_its_135_pairs_uniformly(noted):
+    n = 40_000
+    rng = RNG(0)
+    blank = flat(BLACK, 1, 1)
+    applied = Counter()  # how many operations a picture
+    both = Counter()  # the two names, where both were applied
     for _ in range(n):
         start = len(noted)
-        randaugment(blank, rng)
-        applied[len(noted) - start] += 1
-        if len(noted) == start + 2:
-            joint[noted[start][0], noted[start + 1][0]] += 1
-    pairs, wanted = Counter(noted), n / 135
-    assert len(pairs) == 135 and {round(level * 9, 9) for _, level in pairs} == set(range(1, 10))
-    assert (
-        sum((count - wanted) ** 2 / wanted for count in pairs.values()) < 200
-    )  # chi2, 134 degrees: p below 0.001
-    assert all(abs(applied[k] / n - share) < 0.01 for k, share in ((0, 0.25), (1, 0.5), (2, 0.25)))
-    wanted = applied[2] / 225
-    assert (
-        sum((joint[a, b] - wanted) ** 2 / wanted for a in OPERATIONS for b in OPERATIONS) < 295
-    )  # 224 degrees
+        randaugment.randaugment(blank, rng)
+        names = [name for name, _ in noted[start:]]
+        applied[len(names)] += 1
+        if len(names) == 2:
+            both[tuple(names)] += 1
+
+    pairs = Counter(noted)
+    magnitudes = {round(level * 9, 9) for _, level in pairs}
+    assert len(pairs) == 135
+    assert magnitudes == set(range(1, 10))
+    assert chi_square(pairs.values(), n / 135) < 200  # 134 degrees of freedom: p below 0.001
+
+    assert abs(applied[0] / n - 0.25) < 0.01
+    assert abs(applied[1] / n - 0.5) < 0.01
+    assert abs(applied[2] / n - 0.25) < 0.01
+
+    of_two_names = [both[first, second] for first in OPERATIONS for second in OPERATIONS]
+    assert chi_square(of_two_names, applied[2] / 225) < 295  # 224 degrees of freedom
+
+
+def observe_steps(monkeypatch, recipe: str) -> list[str]:
+    """Fills the returned list with the steps of a recipe, which leave the picture as it is."""
+    called = []
+
+    def note(name: str, sized: bool = False):
+        def step(picture, *arguments):
+            called.append(f"{name} {arguments[0]}" if sized else name)
+            return picture
+
+        return step
+
+    module = importlib.import_module(recipe_module(recipe))
+    for name, sized in (("cutout", True), ("hole", True), ("randaugment", False)):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, note(name, sized))
+    for name in ("mirror", "flip"):
+        monkeypatch.setattr(steps.ImageOps, name, note(name))
+    return called
 
 
 @pytest.mark.parametrize(
-    ("recipe", "order"),
+    ("recipe", "always", "order"),
     [
-        ("query2label", ["cutout 32", "randaugment"]),
-        ("query2label_released", ["cutout 0", "randaugment"]),
-        ("ml_decoder", ["cutout 32", "randaugment"]),
-        ("aam", ["randaugment", "hole 25", "mirror"]),
-        ("flip_both", ["mirror", "flip"]),
+        ("query2label", {"cutout 32", "randaugment"}, ["cutout 32", "randaugment"]),
+        ("query2label_released", {"cutout 0", "randaugment"}, ["cutout 0", "randaugment"]),
+        ("ml_decoder", {"cutout 32", "randaugment"}, ["cutout 32", "randaugment"]),
+        ("aam", {"randaugment"}, ["randaugment", "hole 25", "mirror"]),
+        ("flip_both", set(), ["mirror", "flip"]),
     ],
 )
-def test_recipes_order(monkeypatch, recipe, order):
-    steps = []
-
-    def note(name, sized=False):
-        return lambda p, *rest: steps.append(f"{name} {rest[0]}" if sized else name) or p
-
-    for name, sized in (("cutout", True), ("hole", True), ("randaugment", False)):
-        monkeypatch.setattr(augment, name, note(name, sized))
-    for name in ("mirror", "flip"):
-        monkeypatch.setattr(augment.ImageOps, name, note(name))
+def test_recipes_order(monkeypatch, recipe, always, order):
+    called = observe_steps(monkeypatch, recipe)
     seen = Counter()
     for seed in range(400):
-        steps.clear()
-        RECIPES[recipe](flat((0, 0, 0), 64, 64), RNG(seed))
-        assert steps == [step for step in order if step in steps]  # this order, none twice
-        seen.update(steps)
-    always = (
-        order
-        if recipe in ("query2label", "query2label_released", "ml_decoder")
-        else ["randaugment"]
-    )
+        called.clear()
+        find_recipe(recipe)(flat(BLACK, 64, 64), RNG(seed))
+        assert called == [step for step in order if step in called]  # this order, none twice
+        seen.update(called)
+
     for step in order:
-        assert seen[step] == 400 if step in always else 150 < seen[step] < 250
+        if step in always:
+            assert seen[step] == 400
+        else:
+            assert 150 < seen[step] < 250
 
 
 def test_jitter_changes_each_property_within_its_strength():
-    grey, blue = flat((100, 100, 100)), flat((60, 90, 150))
-    values = np.array(
-        [RECIPES["flip_jitter"](grey, RNG(seed)).getpixel((0, 0)) for seed in range(300)]
-    )
+    jitter = find_recipe("flip_jitter")
+    grey = flat((100, 100, 100))
+    values = np.array([jitter(grey, RNG(seed)).getpixel((0, 0)) for seed in range(300)])
     assert np.ptp(values, axis=1).max() == 0  # neither saturation nor hue colours a grey picture
-    assert values.min() >= 79 and values.max() <= 121 and np.ptp(values) > 35
-    hues = np.array(
-        [
-            RECIPES["flip_jitter"](blue, RNG(seed)).convert("HSV").getpixel((0, 0))
-            for seed in range(300)
-        ]
-    )
-    start = blue.convert("HSV").getpixel((0, 0))[0]
-    assert 8 < np.abs(hues[:, 0] - start).max() <= 0.05 * 255 + 3 and np.ptp(hues[:, 1]) > 40
+    assert values.min() >= 79
+    assert values.max() <= 121
+    assert np.ptp(values) > 35
 
-
-# --- resizing --------------------------------------------------------------------------------------------------------
-
-
-def test_cv2_resize_by_hand():
-    def rows(*values):
-        return np.repeat(np.array([values] * len(values), np.uint8)[..., None], 3, 2)
-
-    def resized(size, *values):
-        return resize_cv2(rows(*values), size)[0, :, 0].tolist()
-
-    assert resized(2, 0, 100, 200, 40) == [50, 120]
-    assert resized(4, 0, 100) == [0, 25, 75, 100]  # edges are repeated
-    assert resized(3, 0, 100, 200, 40) == [17, 150, 67]  # at 1/6, 3/2 and 17/6
-    assert resized(2, 0, 1, 2, 3) == [1, 3]  # halves are rounded up
-    assert resized(2, 255, 0, 0, 0, 0, 0, 0, 200) == [
-        0,
-        0,
-    ]  # no antialiasing: between pixels 1 and 2, 5 and 6
-    wide = np.zeros((2, 4, 3), np.uint8)
-    wide[1], wide[..., 2] = 100, 7
-    assert (
-        resize_cv2(wide, 2)[..., 0].tolist() == [[0, 0], [100, 100]]
-        and (resize_cv2(wide, 2)[..., 2] == 7).all()
-    )
-    assert np.array_equal(resize_cv2(NOISE, 32), NOISE)
-
-
-# --- inputs ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory) -> Manifest:
-    folder, rng = tmp_path_factory.mktemp("pictures"), RNG(3)
-    for i in range(12):
-        picture(rng.integers(0, 256, (48, 80, 3), dtype=np.uint8)).save(folder / f"{i}.png")
-    frame = pd.DataFrame({"image": [f"{i}.png" for i in range(12)], "split": "train"})
-    return Manifest(frame, ["a", "b"], folder, {}, "")
-
-
-def run(**changes) -> Run:
-    return Run(**run_settings(PICTURES, **changes))
-
-
-def inputs(manifest: Manifest, **changes) -> PictureInputs:
-    return PictureInputs(manifest, run(**changes), PLAIN, torch.device("cpu"))
-
-
-def by_row(batches) -> torch.Tensor:
-    pictures, rows = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    return pictures[rows.argsort()]
-
-
-ROWS = np.arange(12)
-
-
-def test_flip_is_what_the_recorded_results_were_trained_with(manifest):
-    flipped = Pictures(manifest, ROWS, 32, "bilinear", "flip", seed=7, epoch=2)
-    mirrored = 0
-    for i in ROWS:
-        pixels, row = flipped[i]
-        wanted = np.asarray(decode(manifest.root / f"{row}.png", 32))
-        if RNG([7, 2, row]).random() < 0.5:
-            wanted, mirrored = wanted[:, ::-1], mirrored + 1
-        assert row == i and np.array_equal(pixels.numpy(), wanted)
-    assert 0 < mirrored < len(ROWS)
-
-
-@pytest.mark.parametrize("recipe", AUGMENTED)
-def test_recipe_reaches_training_pictures_only_and_follows_seed_epoch_and_row(manifest, recipe):
-    task = create_task(run(augment=recipe), manifest, Path("nowhere"))
-    shuffled = by_row(task.inputs.shuffled(ROWS, 4, seed=5, epoch=1))
-    plain = by_row(task.inputs.sequential(ROWS))
-    assert torch.equal(shuffled, by_row(task.inputs.sequential(ROWS, augmented=(5, 1))))
-    assert torch.equal(
-        shuffled[3:9], by_row(task.inputs.sequential(ROWS[3:9], augmented=(5, 1)))
-    )  # whatever the other rows
-    assert torch.equal(
-        plain, by_row(create_task(run(), manifest, Path("nowhere")).inputs.shuffled(ROWS, 4, 5, 1))
-    )
-    for other in (
-        plain,
-        *(by_row(task.inputs.sequential(ROWS, augmented=of)) for of in ((5, 2), (6, 1))),
-    ):
-        assert (shuffled != other).flatten(1).any(
-            1
-        ).sum() >= 2  # a flip leaves half of the pictures as they were
-
-
-def test_number_of_workers_does_not_change_pictures(manifest):
-    pictures = Pictures(manifest, ROWS, 32, "cv2", "aam", seed=1, epoch=4)
-    batches = shuffled_batches(12, 3, 1, 4)
-    alone, two = (
-        by_row(DataLoader(pictures, batch_sampler=batches, num_workers=n)) for n in (0, 2)
-    )
-    assert torch.equal(alone, two)
-
-
-def test_a_row_drawn_again_is_augmented_anew(manifest):
-    """As a sampler that repeats pictures needs it: otherwise a class with one picture would show it alike all epoch long."""
-    source = inputs(manifest, augment="aam")
-    source.draw = lambda *_: [np.array([3, 5, 3]), np.array([3, 0])]
-    (first, rows), (second, more) = source.shuffled(ROWS, 3, 5, 1)
-    assert torch.cat([rows, more]).tolist() == [3, 5, 3, 3, 0]
-    drawn = torch.cat([first, second])
-    once = by_row(inputs(manifest, augment="aam").shuffled(ROWS, 4, 5, 1))
-    assert torch.equal(drawn[[0, 1, 4]], once[[3, 5, 0]])
-    assert not torch.equal(drawn[2], drawn[0]) and not torch.equal(drawn[3], drawn[2])
-
-
-def test_normalise_settings(manifest):
-    unit = by_row(inputs(manifest, normalise="unit").sequential(ROWS))
-    assert 0 <= unit.min() < 0.3 and 0.7 < unit.max() <= 1
-    for name, mean, std in (
-        ("half", (0.5,) * 3, (0.5,) * 3),
-        ("backbone", PLAIN.mean, PLAIN.std),
-        ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    ):
-        wanted = (unit - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
-        assert torch.allclose(
-            by_row(inputs(manifest, normalise=name).sequential(ROWS)), wanted, atol=1e-6
-        )
-
-
-def test_resize_settings(manifest):
-    images = {
-        name: by_row(inputs(manifest, normalise="unit", resize=name).sequential(ROWS)) * 255
-        for name in ("backbone", "bilinear", "bicubic", "cv2")
-    }
-    source = Image.open(manifest.root / "5.png")
-    for name, method in (
-        ("bilinear", Image.Resampling.BILINEAR),
-        ("bicubic", Image.Resampling.BICUBIC),
-    ):
-        assert np.array_equal(
-            images[name][5].round().numpy().transpose(1, 2, 0),
-            np.asarray(source.resize((32, 32), method)),
-        )
-    assert torch.equal(images["backbone"], images["bilinear"])  # PLAIN's interpolation
-    assert np.array_equal(
-        images["cv2"][5].round().numpy().transpose(1, 2, 0), resize_cv2(np.array(source), 32)
-    )
-    assert images["cv2"].std() > 1.2 * images["bilinear"].std()  # noise that antialiasing smooths
-
-
-@pytest.mark.parametrize("changes", [{"resize": "cv2"}, {"normalise": "half"}, {"augment": "aam"}])
-def test_settings_of_pictures_are_refused_where_features_are_read(changes):
-    with pytest.raises(ValueError, match=f"`{next(iter(changes))}` needs `inputs: images`"):
-        Run(**run_settings(LINEAR, **changes))
+    blue = flat((60, 90, 150))
+    changed = [jitter(blue, RNG(seed)).convert("HSV").getpixel((0, 0)) for seed in range(300)]
+    hue, saturation, _ = np.array(changed).T
+    hue_before = blue.convert("HSV").getpixel((0, 0))[0]
+    assert 8 < np.abs(hue - hue_before).max() <= 0.05 * 255 + 3
+    assert np.ptp(saturation) > 40

@@ -1,4 +1,7 @@
-"""The layouts of 001, 002 and 004: JSON lists, MIRFLICKR, COMP5329 (a table with captions) and Open Images."""
+"""The layouts of the MIRFLICKR, AAM and captions studies, and Open Images.
+
+JSON lists, MIRFLICKR's label files, COMP5329 (a table with captions), tables of verified labels.
+"""
 
 import json
 from pathlib import Path
@@ -11,8 +14,9 @@ from pydantic import TypeAdapter
 
 from mlrepro.data import formats
 from mlrepro.data.corruption import hold_out
+from mlrepro.data.download import download
 from mlrepro.data.formats import mirflickr
-from mlrepro.data.prepare import download, prepare
+from mlrepro.data.prepare import prepare
 from mlrepro.errors import InputError
 from mlrepro.settings.data import DataSettings
 from mlrepro.settings.pipeline import load_pipeline
@@ -30,23 +34,22 @@ def picture(path):
     Image.new("RGB", (20, 10), "red").save(path)
 
 
-def test_every_data_set_of_the_papers_loads_and_has_its_stages(monkeypatch):
+def test_every_data_set_of_the_papers_loads_and_has_its_stages():
     names = set(load_pipeline(ROOT / "data" / "params.yaml").data)
     stages = yaml.safe_load((ROOT / "data" / "dvc.yaml").read_text())["stages"]
-    assert {name: set(stage["foreach"]) for name, stage in stages.items()} == {
-        "download": names,
-        "prepare": names,
-    }
+    assert stages.keys() == {"download", "prepare"}
+    assert set(stages["download"]["foreach"]) == names
+    assert set(stages["prepare"]["foreach"]) == names
 
 
-# --- lists -----------------------------------------------------------------------------------------------------------
+# --- lists ----------------------------------------------------------------------------------------
 
 
 def lists(folder, train, classes=("dog", "cat", "bird"), val=(("v/1.jpg", ["bird"]),)):
+    """Write train.json and val.json; their settings. A picture is (path, [a label an object])."""
     for name, images in (("train", train), ("val", val)):
-        (folder / f"{name}.json").write_text(
-            json.dumps({"classes": list(classes), "images": list(images)})
-        )
+        content = {"classes": list(classes), "images": list(images)}
+        (folder / f"{name}.json").write_text(json.dumps(content))
     return settings(
         "lists",
         folder=folder,
@@ -56,45 +59,37 @@ def lists(folder, train, classes=("dog", "cat", "bird"), val=(("v/1.jpg", ["bird
 
 
 def test_lists_count_a_repeated_label_once_and_its_objects_each(tmp_path):
-    images = [("a/1.jpg", ["dog", "cat", "dog"]), ("a/2.jpg", []), ("a/3.jpg", ["dog"])]
-    described = lists(tmp_path, images)
-    for name in ("a/1.jpg", "a/2.jpg", "a/3.jpg", "v/1.jpg"):
-        picture(tmp_path / "photos" / name)
+    train = [("a/1.jpg", ["dog", "cat", "dog"]), ("a/2.jpg", []), ("a/3.jpg", ["dog"])]
+    described = lists(tmp_path, train)
+    images = ["photos/a/1.jpg", "photos/a/2.jpg", "photos/a/3.jpg", "photos/v/1.jpg"]
+    for image in images:
+        picture(tmp_path / image)
+
     manifest = prepare(described, tmp_path / "set")
     assert manifest.classes == ["bird", "cat", "dog"]
-    assert manifest.frame["image"].tolist() == [
-        "photos/a/1.jpg",
-        "photos/a/2.jpg",
-        "photos/a/3.jpg",
-        "photos/v/1.jpg",
-    ]
+    assert manifest.frame["image"].tolist() == images
     assert manifest.label_matrix().tolist() == [[0, 1, 1], [0, 0, 0], [0, 0, 1], [1, 0, 0]]
-    train = manifest.summary["splits"]["train"]
-    assert train["labels"] == {"bird": 0, "cat": 1, "dog": 2} and train["instances"] == {
-        "bird": 0,
-        "cat": 1,
-        "dog": 3,
-    }
-    assert manifest.summary["splits"]["test"]["instances"]["bird"] == 1
     assert "instances" not in manifest.frame
+
+    splits = manifest.summary["splits"]
+    assert splits["train"]["labels"] == {"bird": 0, "cat": 1, "dog": 2}
+    assert splits["train"]["instances"] == {"bird": 0, "cat": 1, "dog": 3}
+    assert splits["test"]["instances"]["bird"] == 1
 
 
 def test_lists_with_numbers_for_labels_are_in_numerical_order(tmp_path):
-    frame, classes = formats.read(
-        lists(tmp_path, [("1.jpg", [10, 9, 10])], range(11), [("2.jpg", [2])]), tmp_path
-    )
+    described = lists(tmp_path, [("1.jpg", [10, 9, 10])], range(11), [("2.jpg", [2])])
+    frame, classes = formats.read(described, tmp_path)
     assert classes == [str(number) for number in range(11)]
-    assert frame["labels"].tolist() == [[9, 10], [2]] and frame["instances"].tolist() == [
-        [10, 9, 10],
-        [2],
-    ]
+    assert frame["labels"].tolist() == [[9, 10], [2]]
+    assert frame["instances"].tolist() == [[10, 9, 10], [2]]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (
-            {"classes": ["cat", "dog"], "images": [["1.jpg", ["cat"]], ["2.jpg", ["dgo"]]]},
+            {"classes": ["bird", "cat", "dog"], "images": [["1.jpg", ["cat"]], ["2.jpg", ["dgo"]]]},
             r"train.json, picture 2 \(2.jpg\): 'dgo' is not in `classes`; did you mean 'dog'",
         ),
         (
@@ -114,23 +109,27 @@ def test_lists_with_numbers_for_labels_are_in_numerical_order(tmp_path):
 )
 def test_lists_that_are_wrong(tmp_path, content, message):
     described = lists(tmp_path, []).model_copy(update={"pictures": "."})
-    if content.get("classes") == ["cat", "dog"]:
-        lists(tmp_path, [], ["cat", "dog"], [])
     (tmp_path / "train.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=message):
         formats.read(described, tmp_path)
 
 
+# --- objects of VOC -------------------------------------------------------------------------------
+
+
+def annotation(*objects):
+    return (
+        f"<annotation>{''.join(f'<object>{content}</object>' for content in objects)}</annotation>"
+    )
+
+
 def test_objects_of_voc_annotations(tmp_path):
-    main = tmp_path / "VOC" / "ImageSets" / "Main"
-    main.mkdir(parents=True)
-    for name, part, lines in (
-        ("cat", "train", "1 1\n2 -1\n"),
-        ("dog", "train", "1 0\n2 1\n"),
-        ("cat", "val", "3 1\n"),
-        ("dog", "val", "3 -1\n"),
-    ):
-        (main / f"{name}_{part}.txt").write_text(lines)
+    class_lists = tmp_path / "VOC" / "ImageSets" / "Main"
+    class_lists.mkdir(parents=True)
+    (class_lists / "cat_train.txt").write_text("1 1\n2 -1\n")
+    (class_lists / "dog_train.txt").write_text("1 0\n2 1\n")
+    (class_lists / "cat_val.txt").write_text("3 1\n")
+    (class_lists / "dog_val.txt").write_text("3 -1\n")
     described = settings(
         "voc",
         root="VOC",
@@ -138,60 +137,64 @@ def test_objects_of_voc_annotations(tmp_path):
         difficult="positive",
         classes=["cat", "dog"],
     )
-    assert formats.read(described, tmp_path)[0]["instances"].tolist() == [None, None, []]
+
+    def objects():
+        frame, _ = formats.read(described, tmp_path)
+        return frame["instances"].tolist()
+
+    assert objects() == [None, None, []]
+
     notes = tmp_path / "VOC" / "Annotations"
     notes.mkdir()
-    part = "<part><name>head</name></part>"
-    (notes / "1.xml").write_text(
-        f"<annotation><object><name>dog</name>{part}</object><object><name>cat</name></object>"
-        "<object><name>dog</name></object><object><name>cow</name></object></annotation>"
-    )
-    (notes / "2.xml").write_text("<annotation><object><name>dog</name></object></annotation>")
-    assert formats.read(described, tmp_path)[0]["instances"].tolist() == [[1, 0, 1], [1], []]
+    dog_with_head = "<name>dog</name><part><name>head</name></part>"
+    cat, dog, cow = "<name>cat</name>", "<name>dog</name>", "<name>cow</name>"
+    (notes / "1.xml").write_text(annotation(dog_with_head, cat, dog, cow))
+    (notes / "2.xml").write_text(annotation(dog))
+    assert objects() == [[1, 0, 1], [1], []]
+
     (notes / "2.xml").write_text("<annotation>")
-    assert formats.read(described, tmp_path)[0]["instances"].tolist() == [[1, 0, 1], None, []]
+    assert objects() == [[1, 0, 1], None, []]
 
 
-# --- MIRFLICKR -------------------------------------------------------------------------------------------------------
+# --- MIRFLICKR ------------------------------------------------------------------------------------
 
 
 def test_mirflickr(tmp_path):
     described = settings("mirflickr", folder=tmp_path, pictures=20_000, test_fraction=0.2)
-    random = np.random.RandomState(3)
-    labels = random.rand(25_000, 14) < 0.05
     assert len(described.classes) == 14
+    labels = np.random.RandomState(3).rand(25_000, 14) < 0.05
     for column, name in enumerate(described.classes):
-        (tmp_path / f"{name}_r1.txt").write_text(
-            "".join(f"{number + 1}\r\n" for number in np.flatnonzero(labels[:, column]))
-        )
-    frame, classes = formats.read(described, tmp_path)
-    assert classes == described.classes and frame["split"].value_counts().to_dict() == {
-        "train": 16_000,
-        "test": 4_000,
-    }
-    numbers = (
-        frame["image"]
-        .str.removeprefix("mirflickr/im")
-        .str.removesuffix(".jpg")
-        .astype(int)
-        .to_numpy()
-    )
-    assert (np.diff(numbers) > 0).all() and numbers[0] >= 1 and numbers[-1] <= 25_000
-    assert all(
-        np.flatnonzero(labels[number - 1]).tolist() == row
-        for number, row in zip(numbers, frame["labels"], strict=True)
-    )
-    again, _ = formats.read(described, tmp_path)
-    other, _ = formats.read(described.model_copy(update={"seed": 1}), tmp_path)
-    assert again.equals(frame) and 0 < len(set(other["image"]) - set(frame["image"])) < 5_000
+        numbers = np.flatnonzero(labels[:, column]) + 1
+        (tmp_path / f"{name}_r1.txt").write_text("".join(f"{number}\r\n" for number in numbers))
 
+    frame, classes = formats.read(described, tmp_path)
+    assert classes == described.classes
+    assert frame["split"].value_counts().to_dict() == {"train": 16_000, "test": 4_000}
+
+    stems = frame["image"].str.removeprefix("mirflickr/im").str.removesuffix(".jpg")
+    numbers = stems.astype(int).to_numpy()
+    assert (np.diff(numbers) > 0).all()
+    assert numbers[0] >= 1
+    assert numbers[-1] <= 25_000
+    for number, row in zip(numbers, frame["labels"], strict=True):
+        assert np.flatnonzero(labels[number - 1]).tolist() == row
+
+    again, _ = formats.read(described, tmp_path)
+    assert again.equals(frame)
+    other, _ = formats.read(described.model_copy(update={"seed": 1}), tmp_path)
+    assert 0 < len(set(other["image"]) - set(frame["image"])) < 5_000
+
+
+def test_mirflickr_files_that_are_wrong(tmp_path):
+    described = settings("mirflickr", folder=tmp_path, classes=["sea"])
+    path = tmp_path / "sea_r1.txt"
     for content, line in (("7\nx\n", 2), ("25001\n", 1), ("3\n0\n", 2), ("3\n\n4\n", 2)):
-        (tmp_path / "sea_r1.txt").write_text(content)
-        with pytest.raises(
-            InputError, match=f"sea_r1.txt, line {line}: .* is no picture from 1 to 25000"
-        ):
+        path.write_text(content)
+        message = f"sea_r1.txt, line {line}: .* is no picture from 1 to 25000"
+        with pytest.raises(InputError, match=message):
             formats.read(described, tmp_path)
-    (tmp_path / "sea_r1.txt").unlink()
+
+    path.unlink()
     with pytest.raises(InputError, match="sea_r1.txt: no such file; mend `annotations`"):
         formats.read(described, tmp_path)
 
@@ -202,26 +205,24 @@ def test_mirflickr_from_its_archives(tmp_path, monkeypatch):
         picture(tmp_path / "mirflickr" / f"im{number}.jpg")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "sea_r1.txt").write_text("2\n5\n9\n")
-    manifest = prepare(
-        settings(
-            "mirflickr",
-            folder=tmp_path,
-            annotations="notes",
-            classes=["sea"],
-            pictures=8,
-            test_fraction=0.25,
-            hold_out={"fraction": 0.5},
-        ),
-        tmp_path / "set",
+    described = settings(
+        "mirflickr",
+        folder=tmp_path,
+        annotations="notes",
+        classes=["sea"],
+        pictures=8,
+        test_fraction=0.25,
+        hold_out={"fraction": 0.5},
     )
+    manifest = prepare(described, tmp_path / "set")
     assert [len(manifest.rows(split)) for split in ("train", "val", "test")] == [3, 3, 2]
+
     sea = {f"mirflickr/im{number}.jpg" for number in (2, 5, 9)}
-    assert manifest.label_matrix()[:, 0].tolist() == [
-        int(image in sea) for image in manifest.frame["image"]
-    ]
+    expected = [int(image in sea) for image in manifest.frame["image"]]
+    assert manifest.label_matrix()[:, 0].tolist() == expected
 
 
-# --- COMP5329 --------------------------------------------------------------------------------------------------------
+# --- COMP5329 -------------------------------------------------------------------------------------
 
 LONG = "word " * 20_000
 ROWS = [
@@ -244,6 +245,7 @@ CAPTIONS = [
     ["café"],
     ["x"],
 ]
+SPLITS = ("train", "val", "test", "unlabelled")
 
 
 def course(place, rows=ROWS, unlabelled=("8.jpg,A dog", '9.jpg,"Cat, and dog"'), **values):
@@ -267,11 +269,9 @@ def test_comp5329_captions_of_every_kind(tmp_path, capsys):
     assert classes == [str(number) for number in range(1, 20) if number != 12]
     assert frame["image"].tolist() == [f"{number}.jpg" for number in range(10)]
     assert frame["captions"].tolist() == [*CAPTIONS, ["A dog"], ["Cat, and dog"]]
-    assert [[classes[label] for label in row] for row in frame["labels"][:3]] == [
-        ["1"],
-        ["1", "19"],
-        ["3", "8", "13"],
-    ]
+    names = [[classes[label] for label in labels] for labels in frame["labels"][:3]]
+    assert names == [["1"], ["1", "19"], ["3", "8", "13"]]
+
     _, test = hold_out(8, 0.25, 1200)
     assert np.flatnonzero(frame["split"] == "test").tolist() == test.tolist()
     assert frame["split"].value_counts().to_dict() == {"train": 6, "test": 2, "unlabelled": 2}
@@ -280,49 +280,49 @@ def test_comp5329_captions_of_every_kind(tmp_path, capsys):
 
 def test_comp5329_pictures_and_rows_without_labels(tmp_path):
     described = course(tmp_path / "in", pictures="data", rejected_limit=0.1)
-    for number in set(range(10)) - {1}:
+    numbers = [number for number in range(10) if number != 1]
+    for number in numbers:
         picture(tmp_path / "in" / "data" / f"{number}.jpg")
+
     manifest = prepare(described, tmp_path / "set")
-    assert [(entry["image"], entry["reason"]) for entry in manifest.summary["rejected"]] == [
-        ("data/1.jpg", "missing")
-    ]
-    assert manifest.frame["image"].tolist() == [
-        f"data/{number}.jpg" for number in range(10) if number != 1
-    ]
+    [rejected] = manifest.summary["rejected"]
+    assert (rejected["image"], rejected["reason"]) == ("data/1.jpg", "missing")
+    assert manifest.frame["image"].tolist() == [f"data/{number}.jpg" for number in numbers]
     assert (manifest.frame["width"] == 20).all()
-    rest, matrix = manifest.rows("unlabelled"), manifest.label_matrix()
-    assert (
-        rest.tolist() == [7, 8]
-        and (matrix[rest] == -1).all()
-        and (matrix[:7] >= 0).all()
-        and matrix[:7].any(1).all()
-    )
+
+    unlabelled = manifest.rows("unlabelled")
+    matrix = manifest.label_matrix()
+    assert unlabelled.tolist() == [7, 8]
+    assert (matrix[unlabelled] == -1).all()
+    assert (matrix[:7] >= 0).all()
+    assert matrix[:7].any(axis=1).all()
     assert manifest.summary["splits"].keys() == {"train", "test"}
-    with pytest.raises(
-        InputError,
-        match=r"photos/0.jpg: missing[^$]*use the captions alone \(`pictures: null`\), or raise",
-    ):
-        prepare(described.model_copy(update={"pictures": "photos"}), tmp_path / "set")
+
+    elsewhere = described.model_copy(update={"pictures": "photos"})
+    message = r"photos/0.jpg: missing[^$]*use the captions alone \(`pictures: null`\), or raise"
+    with pytest.raises(InputError, match=message):
+        prepare(elsewhere, tmp_path / "set")
 
 
 def test_comp5329_captions_alone_and_fewer_training_rows(tmp_path):
-    whole = prepare(course(tmp_path / "in", hold_out={"fraction": 0.17}), tmp_path / "whole")
-    assert (whole.frame[["width", "height", "bytes"]] == 0).all(axis=None) and not whole.summary[
-        "rejected"
-    ]
-    fewer = prepare(
-        course(tmp_path / "in", hold_out={"fraction": 0.17, "train": 3}), tmp_path / "fewer"
-    )
-    splits = ("train", "val", "test", "unlabelled")
-    assert [len(whole.rows(split)) for split in splits] == [5, 1, 2, 2]
-    assert [len(fewer.rows(split)) for split in splits] == [3, 1, 2, 2]
-    images = [
-        {split: set(manifest.frame.loc[manifest.rows(split), "image"]) for split in splits}
-        for manifest in (whole, fewer)
-    ]
-    assert images[1].pop("train") < images[0].pop("train") and images[0] == images[1]
+    place = tmp_path / "in"
+    whole = prepare(course(place, hold_out={"fraction": 0.17}), tmp_path / "whole")
+    assert (whole.frame[["width", "height", "bytes"]] == 0).all(axis=None)
+    assert not whole.summary["rejected"]
+
+    fewer = prepare(course(place, hold_out={"fraction": 0.17, "train": 3}), tmp_path / "fewer")
+    assert [len(whole.rows(split)) for split in SPLITS] == [5, 1, 2, 2]
+    assert [len(fewer.rows(split)) for split in SPLITS] == [3, 1, 2, 2]
+
+    def images(manifest, split):
+        return set(manifest.frame.loc[manifest.rows(split), "image"])
+
+    assert images(fewer, "train") < images(whole, "train")
+    for split in ("val", "test", "unlabelled"):
+        assert images(fewer, split) == images(whole, split)
+
     with pytest.raises(InputError, match="hold_out.train: 6 of 5 rows cannot be kept"):
-        prepare(course(tmp_path / "in", hold_out={"fraction": 0.17, "train": 6}), tmp_path / "set")
+        prepare(course(place, hold_out={"fraction": 0.17, "train": 6}), tmp_path / "set")
 
 
 @pytest.mark.parametrize(
@@ -354,55 +354,36 @@ def test_comp5329_tables_that_are_wrong(tmp_path):
     (tmp_path / "test.csv").unlink()
     with pytest.raises(InputError, match="test.csv: no such file; mend `table` or `unlabelled`"):
         formats.read(described, tmp_path)
-    described = described.model_copy(update={"unlabelled": None})
-    frame, _ = formats.read(described, tmp_path)
-    assert set(frame["split"]) == {"train", "test"} and "negatives" not in frame
+
+    labelled = described.model_copy(update={"unlabelled": None})
+    frame, _ = formats.read(labelled, tmp_path)
+    assert set(frame["split"]) == {"train", "test"}
+    assert "negatives" not in frame
+
     (tmp_path / "train.csv").write_bytes(b"ImageID,Labels,Caption\n1.jpg,1,x\n2.jpg,1,caf\xe9\n")
     with pytest.raises(InputError, match="train.csv, line 3: not UTF-8"):
-        formats.read(described, tmp_path)
+        formats.read(labelled, tmp_path)
 
 
 def test_real_comp5329(tmp_path):
     path = SHARED / "comp5329" / "train.csv"
     if not path.exists():
         pytest.skip("comp5329 is not beside the repository")
-    described = course(
-        tmp_path / "in", test_fraction=0.1, hold_out={"fraction": 0.1, "train": 1000}
-    )
+    held_out = {"fraction": 0.1, "train": 1000}
+    described = course(tmp_path / "in", test_fraction=0.1, hold_out=held_out)
     described = described.model_copy(update={"folder": path.parent.resolve(), "unlabelled": None})
     manifest = prepare(described, tmp_path / "set")
     assert [len(manifest.rows(split)) for split in ("train", "val", "test")] == [1000, 2700, 3000]
-    assert (manifest.frame["captions"].map(len) == 1).all() and manifest.label_matrix().any(1).all()
+    assert (manifest.frame["captions"].map(len) == 1).all()
+    assert manifest.label_matrix().any(1).all()
     assert manifest.digest == prepare(described, tmp_path / "again").digest
 
 
-# --- Open Images -----------------------------------------------------------------------------------------------------
+# --- Open Images ----------------------------------------------------------------------------------
 
-
-def open_images(
-    folder,
-    train,
-    validation="ImageID,Source,LabelName,Confidence\nee01,verification,/m/b,1\n",
-    **values,
-):
-    (folder / "classes.csv").write_text(
-        'LabelName,DisplayName\n/m/a,Apple\n/m/b,"Bat, ball"\n/m/c,Cat\n'
-    )
-    (folder / "train.csv").write_text("ImageID,Source,LabelName,Confidence\n" + train)
-    (folder / "validation.csv").write_text(validation)
-    return settings(
-        "openimages",
-        **{
-            "folder": folder,
-            "class_names": "classes.csv",
-            "unverified": "ignore",
-            "picture_url": "http://127.0.0.1",
-            "splits": {"train": {"train": "train.csv"}, "test": {"validation": "validation.csv"}},
-        }
-        | values,
-    )
-
-
+HEADER = "ImageID,Source,LabelName,Confidence\n"
+# 00e1: b was verified as absent, then as present. /m/zz is none of the classes. aa03 and bb04 have
+# no positive of ours.
 TRAIN = """0f02,verification,/m/c,1
 00e1,verification,/m/b,0
 00e1,verification,/m/a,1
@@ -412,6 +393,23 @@ TRAIN = """0f02,verification,/m/c,1
 aa03,verification,/m/a,0
 bb04,verification,/m/zz,1
 """
+VALIDATION = "ee01,verification,/m/b,1\n"
+IMAGES = ["train/00/00e1.jpg", "train/0f/0f02.jpg", "validation/ee/ee01.jpg"]
+
+
+def open_images(folder, train, **changes):
+    class_names = 'LabelName,DisplayName\n/m/a,Apple\n/m/b,"Bat, ball"\n/m/c,Cat\n'
+    (folder / "classes.csv").write_text(class_names)
+    (folder / "train.csv").write_text(HEADER + train)
+    (folder / "validation.csv").write_text(HEADER + VALIDATION)
+    values = {
+        "folder": folder,
+        "class_names": "classes.csv",
+        "unverified": "ignore",
+        "picture_url": "http://127.0.0.1",
+        "splits": {"train": {"train": "train.csv"}, "test": {"validation": "validation.csv"}},
+    }
+    return settings("openimages", **values | changes)
 
 
 @pytest.mark.parametrize(
@@ -420,30 +418,27 @@ bb04,verification,/m/zz,1
 )
 def test_open_images_labels(tmp_path, unverified, train, capsys):
     described = open_images(tmp_path, TRAIN, unverified=unverified)
-    for name in ("train/00/00e1", "train/0f/0f02", "validation/ee/ee01"):
-        picture(tmp_path / f"{name}.jpg")
+    for image in IMAGES:
+        picture(tmp_path / image)
+
     manifest = prepare(described, tmp_path / "set")
     assert manifest.classes == ["Apple", "Bat, ball", "Cat"]
-    assert manifest.frame["image"].tolist() == [
-        "train/00/00e1.jpg",
-        "train/0f/0f02.jpg",
-        "validation/ee/ee01.jpg",
-    ]
+    assert manifest.frame["image"].tolist() == IMAGES
     assert manifest.label_matrix().tolist() == [*train, [-1, 1, -1]]
-    assert manifest.summary["splits"]["train"]["ignored"] == sum(row.count(-1) for row in train)
-    assert manifest.summary["splits"]["test"]["ignored"] == 2
+    splits = manifest.summary["splits"]
+    assert splits["train"]["ignored"] == sum(row.count(-1) for row in train)
+    assert splits["test"]["ignored"] == 2
     assert "train.csv: 1 pictures without a positive label are left out" in capsys.readouterr().out
 
 
 def test_open_images_validation_pictures_held_out_of_train_ignore_what_nobody_verified(tmp_path):
     described = open_images(tmp_path, TRAIN, unverified="negative", hold_out={"fraction": 0.5})
-    for name in ("train/00/00e1", "train/0f/0f02", "validation/ee/ee01"):
-        picture(tmp_path / f"{name}.jpg")
+    for image in IMAGES:
+        picture(tmp_path / image)
     manifest = prepare(described, tmp_path / "set")
     matrix = manifest.label_matrix()
-    assert (matrix[manifest.rows("train")] >= 0).all() and (
-        matrix[manifest.rows("val")] == -1
-    ).any()
+    assert (matrix[manifest.rows("train")] >= 0).all()
+    assert (matrix[manifest.rows("val")] == -1).any()
 
 
 @pytest.mark.parametrize(
@@ -466,23 +461,16 @@ def test_open_images_validation_pictures_held_out_of_train_ignore_what_nobody_ve
 def test_open_images_tables_that_are_wrong(tmp_path, train, message):
     with pytest.raises(InputError, match=message):
         formats.read(open_images(tmp_path, train), tmp_path)
+
+
+def test_open_images_without_its_class_names(tmp_path):
+    described = open_images(tmp_path, TRAIN)
+    (tmp_path / "classes.csv").unlink()
     with pytest.raises(InputError, match="classes.csv: no such file; mend `class_names`"):
-        (tmp_path / "classes.csv").unlink()
-        formats.read(
-            settings(
-                "openimages",
-                folder=tmp_path,
-                class_names="classes.csv",
-                unverified="ignore",
-                picture_url="x",
-                splits={"train": {"train": "train.csv"}},
-            ),
-            tmp_path,
-        )
+        formats.read(described, tmp_path)
 
 
 def test_folder_of_open_images_is_used_in_place(tmp_path):
     download(open_images(tmp_path, TRAIN), tmp_path / "set")
-    assert json.loads((tmp_path / "set" / "archives.json").read_text()) == {
-        "folder": tmp_path.as_posix()
-    }
+    listed = json.loads((tmp_path / "set" / "archives.json").read_text())
+    assert listed == {"folder": tmp_path.as_posix()}

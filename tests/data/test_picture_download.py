@@ -1,4 +1,7 @@
-"""Pictures one by one from a real server on loopback: missing, cut and bad ones, a kill, a full disk, and what goes on after."""
+"""Pictures one by one from a real server on loopback.
+
+Missing, cut and bad ones, a kill, a full disk, and what goes on after.
+"""
 
 import io
 import json
@@ -16,12 +19,17 @@ import pytest
 from conftest import serving
 from PIL import Image
 
-from mlrepro.data import archives
-from mlrepro.data.prepare import download, prepare
+import mlrepro
+from mlrepro.data import disk
+from mlrepro.data.download import download
+from mlrepro.data.fetching import pictures, web
+from mlrepro.data.prepare import prepare
 from mlrepro.errors import InputError
 from mlrepro.settings.data import OpenImagesData
 
 IDS = [f"{number:04x}" for number in range(0, 24 * 777, 777)]
+TRAIN = IDS[:20]
+VALIDATION = IDS[20:]
 
 
 def jpeg(key):
@@ -32,19 +40,26 @@ def jpeg(key):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """`server.wrong`: what goes wrong with a picture, by id, at each request for it in turn."""
+    """`server.wrong`: what goes wrong with a picture, by id, at each request for it in turn.
+
+    A number is a status. "html": a page. "cut": too few bytes. "no length": likewise, and nobody
+    says how many there should be. "hold": half of it, and silence until the server is released.
+    """
 
     def do_GET(self):
-        server, key = self.server, Path(self.path).stem
+        server = self.server
+        key = Path(self.path).stem
         server.asked.append(self.path)
-        how = server.wrong.get(key, []).pop(0) if server.wrong.get(key) else "good"
+        how = server.wrong[key].pop(0) if server.wrong.get(key) else "good"
         if how.isdigit():
             return self.send_error(int(how))
+
         body = b"<html>sorry</html>" if how == "html" else jpeg(key)
         self.send_response(200)
         if how != "no length":
             self.send_header("Content-Length", len(body))
         self.end_headers()
+
         if how == "hold":
             self.wfile.write(body[: len(body) // 2])
             server.holding.release()
@@ -55,7 +70,9 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     with serving(Handler, monkeypatch) as server:
-        server.asked, server.wrong, server.holding = [], {}, threading.Semaphore(0)
+        server.asked = []  # paths
+        server.wrong = {}
+        server.holding = threading.Semaphore(0)
         yield server
 
 
@@ -64,9 +81,10 @@ def settings(server, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     (source / "classes.csv").write_text("/m/a,Apple\n/m/b,Bat\n")
-    for name, keys in (("train.csv", IDS[:20]), ("validation.csv", IDS[20:])):
+    for name, keys in (("train.csv", TRAIN), ("validation.csv", VALIDATION)):
         lines = [f"{key},verification,/m/{'ab'[number % 2]},1" for number, key in enumerate(keys)]
         (source / name).write_text("\n".join(["ImageID,Source,LabelName,Confidence", *lines]))
+
     return OpenImagesData(
         format="openimages",
         class_names="classes.csv",
@@ -78,108 +96,121 @@ def settings(server, tmp_path):
     )
 
 
-def pictures(folder):
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "set"
+
+
+def files_of(folder):
+    """Path of every picture that has its name, by id."""
     return {path.stem: path for path in (folder / "pictures").rglob("*.jpg")}
 
 
-def test_pictures_are_fetched_sharded_checked_and_kept(server, settings, tmp_path):
+def contents_of(folder):
+    return {key: path.read_bytes() for key, path in files_of(folder).items()}
+
+
+def failed_of(folder):
+    """Reason by picture."""
+    listed = json.loads((folder / "failed.json").read_text())
+    return {entry["image"]: entry["reason"] for entry in listed}
+
+
+def test_pictures_are_fetched_sharded_checked_and_kept(server, settings, folder):
     server.wrong = {IDS[3]: ["503", "cut"], IDS[5]: ["no length"], IDS[6]: ["html", "good"]}
-    download(settings, tmp_path / "set")
-    assert {key: path.read_bytes() for key, path in pictures(tmp_path / "set").items()} == {
-        key: jpeg(key) for key in IDS
-    }
-    assert (
-        pictures(tmp_path / "set")[IDS[21]].relative_to(tmp_path / "set" / "pictures").as_posix()
-        == f"validation/{IDS[21][:2]}/{IDS[21]}.jpg"
-    )
-    assert f"/validation/{IDS[21]}.jpg" in server.asked and len(server.asked) == 24 + 4
-    assert json.loads((tmp_path / "set" / "archives.json").read_text())[-1] == {
-        "pictures": 24,
-        "failed": 0,
-    }
+    download(settings, folder)
+    assert contents_of(folder) == {key: jpeg(key) for key in IDS}
+    assert len(server.asked) == 24 + 4
+
+    key = VALIDATION[1]
+    path = files_of(folder)[key].relative_to(folder / "pictures")
+    assert path.as_posix() == f"validation/{key[:2]}/{key}.jpg"
+    assert f"/validation/{key}.jpg" in server.asked
+    listed = json.loads((folder / "archives.json").read_text())
+    assert listed[-1] == {"pictures": 24, "failed": 0}
+
     before = len(server.asked)
-    download(settings, tmp_path / "set")
+    download(settings, folder)
     assert len(server.asked) == before
-    manifest = prepare(settings, tmp_path / "set")
-    assert len(manifest.rows("train")) == 20 and not list(
-        (tmp_path / "set" / "pictures").glob("*.csv")
-    )
-    assert not list((tmp_path / "set" / "pictures").rglob("*.part"))
+
+    manifest = prepare(settings, folder)
+    assert len(manifest.rows("train")) == 20
+    assert not list((folder / "pictures").glob("*.csv"))
+    assert not list((folder / "pictures").rglob("*.part"))
 
 
-def test_failures_are_listed_and_tried_again(server, settings, tmp_path):
-    gone, cut = IDS[1], IDS[2]
-    server.wrong = {gone: ["404"], cut: ["cut"] * archives.ATTEMPTS}
-    download(settings, tmp_path / "set")
-    failed = {
-        entry["image"]: entry["reason"]
-        for entry in json.loads((tmp_path / "set" / "failed.json").read_text())
-    }
+def test_failures_are_listed_and_tried_again(server, settings, folder):
+    gone, cut = TRAIN[1], TRAIN[2]
+    path_of_gone = f"/train/{gone}.jpg"
+    server.wrong = {gone: ["404"], cut: ["cut"] * web.ATTEMPTS}
+    download(settings, folder)
+    failed = failed_of(folder)
+    assert len(failed) == 2
     assert failed[f"train/{gone[:2]}/{gone}.jpg"] == "HTTP 404 Not Found"
-    assert "IncompleteRead" in failed[f"train/{cut[:2]}/{cut}.jpg"] and len(failed) == 2
-    assert server.asked.count(f"/train/{gone}.jpg") == 1 and pictures(
-        tmp_path / "set"
-    ).keys() == set(IDS) - {gone, cut}
-    assert {
-        entry["reason"] for entry in prepare(settings, tmp_path / "set").summary["rejected"]
-    } == {"missing"}
+    assert "IncompleteRead" in failed[f"train/{cut[:2]}/{cut}.jpg"]
+    assert server.asked.count(path_of_gone) == 1
+    assert files_of(folder).keys() == set(IDS) - {gone, cut}
+    rejected = prepare(settings, folder).summary["rejected"]
+    assert {entry["reason"] for entry in rejected} == {"missing"}
 
     server.wrong = {gone: ["404"]}
-    with pytest.raises(
-        InputError,
-        match=r"1 of 24 pictures cannot be used:\n.*HTTP 404 Not Found\nRun again to try them "
-        r"again, or raise `rejected_limit`, now 0.01",
-    ):
-        download(settings.model_copy(update={"rejected_limit": 0.01}), tmp_path / "set")
+    strict = settings.model_copy(update={"rejected_limit": 0.01})
+    message = (
+        r"1 of 24 pictures cannot be used:\n.*HTTP 404 Not Found\n"
+        r"Run again to try them again, or raise `rejected_limit`, now 0.01"
+    )
+    with pytest.raises(InputError, match=message):
+        download(strict, folder)
+
     before = len(server.asked)
-    download(settings, tmp_path / "set")
-    assert server.asked[before:] == [f"/train/{gone}.jpg"] and pictures(
-        tmp_path / "set"
-    ).keys() == set(IDS)
-    assert json.loads((tmp_path / "set" / "failed.json").read_text()) == []
+    download(settings, folder)
+    assert server.asked[before:] == [path_of_gone]
+    assert files_of(folder).keys() == set(IDS)
+    assert failed_of(folder) == {}
 
 
 CHILD = """
 import sys
 from pathlib import Path
 from mlrepro.settings.data import OpenImagesData
-from mlrepro.data.prepare import download
+from mlrepro.settings.data import OpenImagesData
+from mlrepro.data.download import download
+
 download(OpenImagesData.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-def test_killed_download_goes_on(server, settings, tmp_path):
+def test_killed_download_goes_on(server, settings, folder):
     held = IDS[:3]
     server.wrong = {key: ["hold"] for key in held}
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, settings.model_dump_json(), str(tmp_path / "set")],
+        [sys.executable, "-c", CHILD, settings.model_dump_json(), str(folder)],
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(Path(archives.__file__).parents[2])},
+        env=os.environ | {"PYTHONPATH": str(Path(mlrepro.__file__).parents[1])},
     )
     for _ in held:
         assert server.holding.acquire(timeout=30)
     child.send_signal(signal.SIGKILL)
     child.wait(timeout=20)
-    present = pictures(tmp_path / "set")
-    assert not present.keys() & set(held) and not (tmp_path / "set" / "archives.json").exists()
-    assert all(path.read_bytes() == jpeg(key) for key, path in present.items())
-    asked = len(server.asked)
-    download(settings, tmp_path / "set")
-    assert sorted(Path(path).stem for path in server.asked[asked:]) == sorted(
-        set(IDS) - present.keys()
-    )
-    assert {key: path.read_bytes() for key, path in pictures(tmp_path / "set").items()} == {
-        key: jpeg(key) for key in IDS
-    }
+
+    present = contents_of(folder)
+    assert not present.keys() & set(held)
+    assert not (folder / "archives.json").exists()
+    assert present == {key: jpeg(key) for key in present}
+
+    before = len(server.asked)
+    download(settings, folder)
+    asked = [Path(path).stem for path in server.asked[before:]]
+    assert sorted(asked) == sorted(set(IDS) - present.keys())
+    assert contents_of(folder) == {key: jpeg(key) for key in IDS}
 
 
-def test_disk_too_small(server, settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "PARALLEL", 1)
-    monkeypatch.setattr(archives, "SLICE", 4)
-    free = sum(len(jpeg(key)) for key in IDS[4:])
-    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: SimpleNamespace(free=free // 2))
-    with pytest.raises(
-        InputError, match="more bytes are needed, .* are free; what is there is kept"
-    ):
-        download(settings, tmp_path / "set")
-    assert pictures(tmp_path / "set").keys() == set(IDS[:4])
+def test_disk_too_small(settings, folder, monkeypatch):
+    monkeypatch.setattr(pictures, "PARALLEL", 1)
+    monkeypatch.setattr(pictures, "SLICE", 4)
+    to_come = sum(len(jpeg(key)) for key in IDS[4:])
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=to_come // 2))
+    message = "more bytes are needed, .* are free; what is there is kept"
+    with pytest.raises(InputError, match=message):
+        download(settings, folder)
+    assert files_of(folder).keys() == set(IDS[:4])

@@ -1,3 +1,5 @@
+"""ASL against the authors' values, and against the formula with complex-step derivatives."""
+
 import re
 from pathlib import Path
 
@@ -18,6 +20,7 @@ def golden():
 
 
 def compute(logits, targets, **options):
+    """The loss and its gradient by the logits."""
     logits = torch.tensor(logits, requires_grad=True)
     loss = asl(logits, torch.tensor(targets), **options)
     loss.backward()
@@ -28,18 +31,22 @@ def compute(logits, targets, **options):
 def test_loss_and_gradient_of_the_authors(golden, row):
     gamma_neg, gamma_pos, clip, stop = golden["cfg"][row]
     options = dict(gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip)
-    logits, targets, ignore = golden["logits"], golden["targets"], golden["targets_ignore"]
+    logits = golden["logits"]
+    targets = golden["targets"]
+    ignore = golden["targets_ignore"]
 
     def agree(targets, stop, loss, grad):
-        actual = compute(logits, targets, stop_gradient=stop, **options)
-        np.testing.assert_allclose(actual[0], golden[loss][row], rtol=1e-10)
-        np.testing.assert_allclose(actual[1], golden[grad][row], rtol=1e-10, atol=1e-10)
+        value, gradient = compute(logits, targets, stop_gradient=stop, **options)
+        np.testing.assert_allclose(value, golden[loss][row], rtol=1e-10)
+        np.testing.assert_allclose(gradient, golden[grad][row], rtol=1e-10, atol=1e-10)
 
     agree(targets, bool(stop), "plain_loss", "plain_grad")
     agree(targets, bool(stop), "opt_loss", "opt_grad")
+    # deep-object-reid differentiates the weight, and can ignore entries.
     agree(targets, False, "dor_loss", "dor_grad")
     agree(ignore, False, "dor_ignore_loss", "dor_ignore_grad")
-    in_float32 = compute(logits.astype(np.float32), targets, **options)[0]
+
+    in_float32, _ = compute(logits.astype(np.float32), targets, **options)
     np.testing.assert_allclose(in_float32, golden["plain_loss_f32"][row], rtol=1e-5)
 
 
@@ -49,28 +56,29 @@ def test_extreme_logits_of_the_authors(golden, label, stop):
     case = f"y{label}_dis{stop}"
     logits = golden["extreme_logits"]
     options = dict(gamma_neg=4, gamma_pos=1, clip=0.05, stop_gradient=bool(stop))
-    _, grad = compute(logits, np.full_like(logits, label), **options)
-    np.testing.assert_allclose(grad, golden[f"extreme_grad_{case}"], rtol=1e-10, atol=1e-10)
-    losses = [
-        compute(logits[:, [i]], np.full((1, 1), label), **options)[0] for i in range(logits.size)
-    ]
+
+    _, gradient = compute(logits, np.full_like(logits, label), **options)
+    np.testing.assert_allclose(gradient, golden[f"extreme_grad_{case}"], rtol=1e-10, atol=1e-10)
+
+    single_label = np.full((1, 1), label)
+    losses = [compute(logits[:, [i]], single_label, **options)[0] for i in range(logits.size)]
     np.testing.assert_allclose(losses, golden[f"extreme_elem_{case}"], rtol=1e-10, atol=1e-10)
 
 
 def test_fractional_gammas_have_a_gradient_at_extreme_logits():
     logits = np.array([[-1e4, 1e4]], dtype=np.float32)
+    options = dict(gamma_neg=0.5, gamma_pos=0.5, clip=0.0, stop_gradient=False)
     for targets in ([[0, 1]], [[1, 0]]):
-        loss, grad = compute(
-            logits, targets, gamma_neg=0.5, gamma_pos=0.5, clip=0.0, stop_gradient=False
-        )
-        assert np.isfinite(loss) and np.isfinite(grad).all()
+        loss, gradient = compute(logits, targets, **options)
+        assert np.isfinite(loss)
+        assert np.isfinite(gradient).all()
 
 
 def test_batch_mean_divides_by_the_pictures(golden):
-    total, grad = compute(golden["logits"], golden["targets"])
-    mean, mean_grad = compute(golden["logits"], golden["targets"], reduction="batch_mean")
+    total, gradient = compute(golden["logits"], golden["targets"])
+    mean, mean_gradient = compute(golden["logits"], golden["targets"], reduction="batch_mean")
     assert mean == pytest.approx(total / 16)
-    np.testing.assert_allclose(mean_grad, grad / 16)
+    np.testing.assert_allclose(mean_gradient, gradient / 16)
 
 
 def test_query2label_reduction_of_the_authors():
@@ -82,28 +90,38 @@ def test_query2label_reduction_of_the_authors():
         }
     cases = [name.removesuffix("/loss") for name in golden if name.endswith("/loss")]
     assert len(cases) >= 20
+
     for case in cases:
         gamma_pos, gamma_neg, clip, stop = map(float, re.findall(r"[a-z]([\d.]+)_", case))
-        options = dict(
+        value, gradient = compute(
+            golden["logits"],
+            golden["targets_f64"],
             gamma_neg=gamma_neg,
             gamma_pos=gamma_pos,
             clip=clip,
             stop_gradient=bool(stop),
             reduction="query2label",
         )
-        loss, gradient = compute(golden["logits"], golden["targets_f64"], **options)
-        np.testing.assert_allclose(loss, golden[f"{case}/loss"], rtol=1e-6)
+        np.testing.assert_allclose(value, golden[f"{case}/loss"], rtol=1e-6)
         np.testing.assert_allclose(gradient, golden[f"{case}/grad"], rtol=1e-5, atol=1e-4)
 
 
 def entry(x, y, gamma_neg, gamma_pos, clip, epsilon):
-    """One entry of the loss for a soft target, from the formula; complex x gives the derivative, of the weight too."""
+    """One entry of the loss for a soft target, from the formula.
+
+    Complex x gives the derivative, of the weight too.
+    """
+    if y < 0:
+        return 0
+
     p = 1 / (1 + np.exp(-x))
-    n = 1 - p + clip if (1 - p + clip).real < 1 else 1 + 0j
+    n = 1 - p + clip
+    if n.real >= 1:
+        n = 1 + 0j
+
     log_p, log_n = (np.log(q if q.real > epsilon else epsilon + 0j) for q in (p, n))
-    return -((1 - p * y - n * (1 - y)) ** (gamma_pos * y + gamma_neg * (1 - y))) * (
-        y * log_p + (1 - y) * log_n
-    )
+    weight = (1 - p * y - n * (1 - y)) ** (gamma_pos * y + gamma_neg * (1 - y))
+    return -weight * (y * log_p + (1 - y) * log_n)
 
 
 @pytest.mark.parametrize(
@@ -113,18 +131,21 @@ def entry(x, y, gamma_neg, gamma_pos, clip, epsilon):
     ("gamma_neg", "gamma_pos", "clip"), [(4, 0, 0.05), (2, 1, 0.0), (0, 0, 0.0)]
 )
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_formula_in_float64_with_smoothed_targets(
+# All but the fixture are the parameters above.
+def test_formula_in_float64_with_smoothed_targets(  # noqa: PLR0913
     golden, reduction, epsilon, factor, gamma_neg, gamma_pos, clip, smoothing
 ):
-    logits, targets = 4 * golden["logits"], golden["targets_ignore"]
+    logits = 4 * golden["logits"]
+    targets = golden["targets_ignore"]
+
     soft = np.where(targets == 0, smoothing, targets * (1 - smoothing))
-    expected = factor * np.array(
-        [
-            0 if y < 0 else entry(x + 1j * STEP, y, gamma_neg, gamma_pos, clip, epsilon)
-            for x, y in zip(logits.flat, soft.flat, strict=True)
-        ]
-    ).reshape(logits.shape)
-    actual = compute(
+    entries = [
+        entry(x + 1j * STEP, y, gamma_neg, gamma_pos, clip, epsilon)
+        for x, y in zip(logits.flat, soft.flat, strict=True)
+    ]
+    expected = factor * np.array(entries).reshape(logits.shape)
+
+    value, gradient = compute(
         logits,
         targets,
         gamma_neg=gamma_neg,
@@ -134,5 +155,5 @@ def test_formula_in_float64_with_smoothed_targets(
         reduction=reduction,
         label_smoothing=smoothing,
     )
-    np.testing.assert_allclose(actual[0], expected.real.sum(), rtol=1e-10)
-    np.testing.assert_allclose(actual[1], expected.imag / STEP, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(value, expected.real.sum(), rtol=1e-10)
+    np.testing.assert_allclose(gradient, expected.imag / STEP, rtol=1e-9, atol=1e-9)

@@ -1,3 +1,5 @@
+"""Average precision of each kind against its definition, scikit-learn and published code."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -31,11 +33,13 @@ def golden(name):
 
 @st.composite
 def scores_and_labels(draw, ignored=False):
-    """Few distinct scores, so that ties, empty classes and classes that are all positive are common."""
+    """Few distinct scores.
+
+    So ties, empty classes and classes that are all positive are common.
+    """
     shape = draw(st.tuples(st.integers(1, 25), st.integers(1, 3)))
-    scores = draw(
-        arrays(draw(st.sampled_from([np.float32, np.float64])), shape, elements=st.integers(-3, 3))
-    )
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    scores = draw(arrays(dtype, shape, elements=st.integers(-3, 3)))
     labels = draw(arrays(np.int8, shape, elements=st.integers(-1 if ignored else 0, 1)))
     return scores, labels
 
@@ -47,66 +51,73 @@ def test_exact_is_scikit_learns_without_the_ignored_rows(case):
     ap = average_precision(scores, labels)
     for c, (s, y) in enumerate(zip(scores.T, labels.T, strict=True)):
         if (y == 1).any():
-            assert ap[c] == pytest.approx(
-                average_precision_score(y[y != -1], s[y != -1]), abs=1e-12
-            )
+            expected = average_precision_score(y[y != -1], s[y != -1])
+            assert ap[c] == pytest.approx(expected, abs=1e-12)
         else:
             assert np.isnan(ap[c])
 
 
 @pytest.mark.parametrize("case", ["plain40x6", "ties40x6", "class2_no_positive"])
 def test_exact_agrees_with_cole(case):
-    arrays = golden("metrics_cole")
-    ap = average_precision(arrays[f"{case}/scores"], arrays[f"{case}/labels"])
-    np.testing.assert_allclose(np.nan_to_num(ap), arrays[f"{case}/per_class_ap"], rtol=1e-12)
-    assert mean_average_precision(ap, "zero") == pytest.approx(arrays[f"{case}/map"], rel=1e-12)
+    cole = golden("metrics_cole")
+    ap = average_precision(cole[f"{case}/scores"], cole[f"{case}/labels"])
+    np.testing.assert_allclose(np.nan_to_num(ap), cole[f"{case}/per_class_ap"], rtol=1e-12)
+    assert mean_average_precision(ap, "zero") == pytest.approx(cole[f"{case}/map"], rel=1e-12)
 
 
 def test_exact_agrees_with_asl_ml_gcn_and_csra():
-    asl, meter, csra = golden("asl"), golden("mlgcn"), golden("csra")
+    asl = golden("asl")
+    meter = golden("mlgcn")
+    csra = golden("csra")
+
     ap = average_precision(asl["logits"], asl["targets"])
     np.testing.assert_allclose(ap, asl["asl_ap"], rtol=1e-7)
     np.testing.assert_allclose(ap, meter["mlgcn_bin_diff1_ap"], rtol=1e-6)
     np.testing.assert_allclose(ap, csra["csra_coco_ap"], rtol=1e-7)
-    voc = np.choose(
-        csra["targets_voc"] + 1, [0, -1, 1]
-    )  # theirs: 1 positive, 0 difficult, -1 negative
-    ap = average_precision(csra["logits"], voc)
+
+    # Theirs: 1 positive, 0 difficult, -1 negative.
+    difficult_ignored = np.choose(csra["targets_voc"] + 1, [0, -1, 1])
+    ap = average_precision(csra["logits"], difficult_ignored)
     np.testing.assert_allclose(ap, csra["csra_voc_ap"], rtol=1e-7)
     np.testing.assert_allclose(ap, meter["mlgcn_voc_diff1_ap"], rtol=1e-6)
-    counted = average_precision(csra["logits"], (csra["targets_voc"] == 1).astype(int))
-    np.testing.assert_allclose(counted, meter["mlgcn_voc_diff0_ap"], rtol=1e-6)
+
+    difficult_counted = (csra["targets_voc"] == 1).astype(int)
+    ap = average_precision(csra["logits"], difficult_counted)
+    np.testing.assert_allclose(ap, meter["mlgcn_voc_diff0_ap"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("case", ["plain40x6", "ties40x6", "class2_no_positive"])
 def test_interpolated_agrees_with_query2label(case):
-    arrays = golden("voc_map")
-    expected = arrays.get(f"{case}/per_class_ap_if_stable_sort", arrays[f"{case}/per_class_ap"])
-    ap = average_precision(arrays[f"{case}/scores"], arrays[f"{case}/labels"], "interpolated")
+    theirs = golden("voc_map")
+    expected = theirs.get(f"{case}/per_class_ap_if_stable_sort", theirs[f"{case}/per_class_ap"])
+    ap = average_precision(theirs[f"{case}/scores"], theirs[f"{case}/labels"], "interpolated")
     np.testing.assert_allclose(100 * ap, expected, rtol=1e-12)
+
     if case != "ties40x6":
-        assert mean_average_precision(ap, "nan") == pytest.approx(
-            arrays[f"{case}/mAP"], rel=1e-12, nan_ok=True
-        )
+        mAP = mean_average_precision(ap, "nan")
+        assert mAP == pytest.approx(theirs[f"{case}/mAP"], rel=1e-12, nan_ok=True)
 
 
 @given(scores_and_labels())
 @settings(max_examples=60, deadline=None)
 def test_interpolated_and_eleven_point_follow_their_definitions(case):
     scores, labels = case
-    interpolated, eleven = (
-        average_precision(scores, labels, kind) for kind in ("interpolated", "11-point")
-    )
+    interpolated = average_precision(scores, labels, "interpolated")
+    eleven = average_precision(scores, labels, "11-point")
+
     for c, y in enumerate(labels.T):
         order = sorted(range(len(y)), key=lambda n: -scores[n, c])
         hits = np.cumsum(y[order])
-        if not hits[-1]:
-            assert np.isnan(interpolated[c]) and np.isnan(eleven[c])
+        positives = hits[-1]
+        if not positives:
+            assert np.isnan(interpolated[c])
+            assert np.isnan(eleven[c])
             continue
+
         precision = hits / np.arange(1, len(y) + 1)
-        area = sum(precision[hits >= i].max() for i in range(1, hits[-1] + 1)) / hits[-1]
-        points = [precision[10 * hits >= k * hits[-1]].max() for k in range(11)]
-        assert interpolated[c] == pytest.approx(area, abs=1e-12)
+        envelope = [precision[hits >= i].max() for i in range(1, positives + 1)]
+        points = [precision[10 * hits >= k * positives].max() for k in range(11)]
+        assert interpolated[c] == pytest.approx(sum(envelope) / positives, abs=1e-12)
         assert eleven[c] == pytest.approx(np.mean(points), abs=1e-12)
 
 
@@ -117,37 +128,39 @@ def test_pictures_far_from_the_positives_are_counted_not_sorted(spread, many, mo
     random = np.random.default_rng(5)
     scores = random.standard_normal((4000, 3)).astype(np.float32)
     scores[:, 1] = np.round(scores[:, 1], 1)  # many ties
-    scores[0], scores[1:, 2] = (
-        np.float32(spread),
-        scores[1:, 2] * np.float32(min(spread, 1)),
-    )  # an outlier, equal scores
+    scores[0] = np.float32(spread)  # an outlier
+    scores[1:, 2] *= np.float32(min(spread, 1))  # equal scores
     labels = (random.random((4000, 3)) < 0.02).astype(np.int8)
-    found = average_precisions(scores, labels)
+
+    ap = average_precisions(scores, labels)
     for c, (s, y) in enumerate(zip(scores.T, labels.T, strict=True)):
-        assert found["exact"][c] == pytest.approx(
-            average_precision_score(y, np.clip(s, -1e38, 1e38)), abs=1e-12
-        )
+        expected = average_precision_score(y, np.clip(s, -1e38, 1e38))
+        assert ap["exact"][c] == pytest.approx(expected, abs=1e-12)
+
+        ranked = positions(s, y == 1, ordered=True)
         ranks = np.flatnonzero(y[np.argsort(-s, kind="stable")]) + 1
-        thresholds, hits, retrieved, found_ranks = positions(s, y == 1, ordered=True)
-        np.testing.assert_array_equal(thresholds, np.sort(s[y == 1]))
-        np.testing.assert_array_equal(retrieved, [(s >= t).sum() for t in thresholds])
-        np.testing.assert_array_equal(hits, [(s[y == 1] >= t).sum() for t in thresholds])
-        np.testing.assert_array_equal(found_ranks, ranks)
-        envelope = [
-            max(j / ranks[j - 1] for j in range(i, len(ranks) + 1))
-            for i in range(1, len(ranks) + 1)
-        ]
-        assert found["interpolated"][c] == pytest.approx(np.mean(envelope), abs=1e-12)
+        at_least = [s >= threshold for threshold in ranked.thresholds]
+        np.testing.assert_array_equal(ranked.thresholds, np.sort(s[y == 1]))
+        np.testing.assert_array_equal(ranked.retrieved, [mask.sum() for mask in at_least])
+        np.testing.assert_array_equal(ranked.hits, [(mask & (y == 1)).sum() for mask in at_least])
+        np.testing.assert_array_equal(ranked.ranks, ranks)
+
+        precision = np.arange(1, len(ranks) + 1) / ranks
+        envelope = [precision[i:].max() for i in range(len(ranks))]
+        assert ap["interpolated"][c] == pytest.approx(np.mean(envelope), abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["gone", "no folder"])
-def test_without_numba_numpy_does_the_work(kind, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("mlrepro.metrics.kernels"),
+        RuntimeError("cannot cache function: no locator available"),
+    ],
+    ids=["gone", "no folder"],
+)
+def test_without_numba_numpy_does_the_work(error, monkeypatch):
     def absent(name):
-        raise (
-            ImportError(name)
-            if kind == "gone"
-            else RuntimeError("cannot cache function: no locator available")
-        )
+        raise error
 
     module.kernels.cache_clear()
     monkeypatch.setattr(module, "import_module", absent)
@@ -163,21 +176,25 @@ def test_scores_that_must_not_be_written_to_are_read(monkeypatch):
 
 
 def test_by_hand():
-    # Without the ignored picture: 1 hit of 3 at the tied score 0.8, then 2 of 4; in row order the first hit is 1 of 2.
-    assert average_precision(SCORES, LABELS)[0] == pytest.approx((1 / 3 + 2 / 4) / 2)
-    assert average_precision(SCORES, LABELS, "interpolated")[0] == pytest.approx(1 / 2)
-    assert average_precision(np.array([[3.0], [2], [1]]), np.array([[1], [0], [1]]), "11-point")[
-        0
-    ] == pytest.approx((6 * 1 + 5 * 2 / 3) / 11)
+    # Without the ignored picture: 1 hit of 3 at the tied score 0.8, then 2 of 4.
+    exact = average_precision(SCORES, LABELS)
+    assert exact == pytest.approx([(1 / 3 + 2 / 4) / 2])
+
+    # In row order the first hit is 1 of 2.
+    interpolated = average_precision(SCORES, LABELS, "interpolated")
+    assert interpolated == pytest.approx([1 / 2])
+
+    # 6 of the 11 recalls are reached by the first positive, at precision 1.
+    eleven = average_precision(np.array([[3.0], [2], [1]]), np.array([[1], [0], [1]]), "11-point")
+    assert eleven == pytest.approx([(6 * 1 + 5 * 2 / 3) / 11])
 
 
 def test_empty_classes_by_convention():
     ap = np.array([0.5, np.nan])
     assert mean_average_precision(ap) == mean_average_precision(ap, "zero") == 25
     assert mean_average_precision(ap, "skip") == 50
-    assert np.isnan(mean_average_precision(ap, "nan")) and np.isnan(
-        mean_average_precision(ap[1:], "skip")
-    )
+    assert np.isnan(mean_average_precision(ap, "nan"))
+    assert np.isnan(mean_average_precision(ap[1:], "skip"))
 
 
 def test_what_cannot_be_scored_is_refused():
@@ -199,18 +216,27 @@ def test_bootstrap_equals_scoring_each_resample(empty):
     scores = random.integers(0, 12, (30, 4)).astype(np.float32)
     labels = random.choice([-1, 0, 1], p=[0.1, 0.6, 0.3], size=(30, 4))
     labels[:, 2] = np.arange(30) == 5  # left without a positive by about a third of the resamples
-    draws, values = np.random.default_rng(7), []
+
+    draws = np.random.default_rng(7)
+    means = []
     for _ in range(20):
         rows = draws.integers(30, size=30)
-        values.append(mean_average_precision(average_precision(scores[rows], labels[rows]), empty))
-    assert bootstrap_se(scores, labels, 20, 7, empty) == pytest.approx(
-        np.std(values, ddof=1), rel=1e-10
-    )
+        ap = average_precision(scores[rows], labels[rows])
+        means.append(mean_average_precision(ap, empty))
+
+    expected = np.std(means, ddof=1)
+    assert bootstrap_se(scores, labels, 20, 7, empty) == pytest.approx(expected, rel=1e-10)
 
 
-def test_metrics_do_not_import_torch_or_scikit_learn():
-    code = (
-        "import sys, mlrepro.metrics.thresholded, mlrepro.metrics.thresholds;"
-        "print({'torch', 'sklearn', 'scipy', 'pandas'} & set(sys.modules))"
-    )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [
+        ("thresholded, mlrepro.metrics.thresholds", {"torch", "sklearn", "scipy", "pandas"}),
+        ("catalogue", {"numpy"}),
+    ],
+    ids=["metrics", "catalogue"],
+)
+def test_metrics_do_not_import_torch_or_scikit_learn(modules, unwanted):
+    code = f"import sys, mlrepro.metrics.{modules}; print(*sys.modules)"
+    imported = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert not unwanted & set(imported)

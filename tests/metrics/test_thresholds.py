@@ -1,3 +1,5 @@
+"""Tuned thresholds against every candidate, and against what deep-object-reid's code finds."""
+
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +20,21 @@ AAM = Path(__file__).resolve().parents[1] / "golden" / "metrics" / "aam.npz"
 
 
 def test_agrees_with_the_nan_safe_golden_thresholds():
-    with np.load(AAM) as golden:
-        scores, labels = 1 / (1 + np.exp(-golden["logits"])), golden["targets"]
-        tuned, theirs = tune_thresholds(scores, labels), golden["dor_tuned_thresholds"]
-        np.testing.assert_allclose(tuned, golden["own_tuned_thresholds_nan_safe"], rtol=1e-12)
-        np.testing.assert_allclose(tune_thresholds_released(scores, labels), theirs, rtol=1e-12)
-        # Where their search met no 0 / 0 it found the same.
-        assert (np.isclose(tuned, theirs) == ~golden["dor_tuning_hit_nan"]).all()
-    metrics = {
-        name: thresholded_metrics(scores, labels, t)
-        for name, t in {"tuned": tuned, "half": 0.5}.items()
-    }
-    assert metrics["tuned"]["macro_F1"] > metrics["half"]["macro_F1"]
+    with np.load(AAM) as arrays:
+        golden = dict(arrays)
+    scores = 1 / (1 + np.exp(-golden["logits"]))
+    labels = golden["targets"]
+    tuned = tune_thresholds(scores, labels)
+    theirs = golden["dor_tuned_thresholds"]
+
+    np.testing.assert_allclose(tuned, golden["own_tuned_thresholds_nan_safe"], rtol=1e-12)
+    np.testing.assert_allclose(tune_thresholds_released(scores, labels), theirs, rtol=1e-12)
+    # Where their search met no 0 / 0 it found the same.
+    assert (np.isclose(tuned, theirs) == ~golden["dor_tuning_hit_nan"]).all()
+
+    with_tuned = thresholded_metrics(scores, labels, tuned)
+    at_half = thresholded_metrics(scores, labels, 0.5)
+    assert with_tuned["macro_F1"] > at_half["macro_F1"]
 
 
 @given(
@@ -45,6 +50,7 @@ def test_no_threshold_has_a_better_f1(scores, labels):
         candidates = np.unique(scores[:, c])
         f1 = [f1_score(labels[:, c], scores[:, c] >= t, zero_division=0) for t in candidates]
         assert threshold == candidates[np.argmax(np.round(f1, 12))]
+
     overall = tune_global_threshold(scores, labels)
     if labels.any():
         candidates = np.unique(scores)
@@ -63,29 +69,31 @@ def test_no_threshold_has_a_better_f1(scores, labels):
 def test_released_is_the_argmax_over_scikit_learns_curve(scores, labels):
     for c, threshold in enumerate(tune_thresholds_released(scores, labels)):
         precision, recall, thresholds = precision_recall_curve(labels[:, c], scores[:, c])
+        # 0 / 0 is NaN, which argmax takes for the maximum.
         with np.errstate(invalid="ignore"):
             f1 = 2 * precision * recall / (precision + recall)
         assert threshold == thresholds[np.argmax(f1)]
 
 
 def test_released_on_classes_that_leave_it_no_choice():
-    scores, labels = (
-        np.array([[3.0, 1, 1], [2, 2, 2], [1, 3, 3]]),
-        np.array([[0, 0, -1], [1, 0, -1], [1, 0, -1]]),
-    )
+    """A class whose negative ranks first, one without positives, one without any label."""
+    scores = np.array([[3.0, 1, 1], [2, 2, 2], [1, 3, 3]])
+    labels = np.array([[0, 0, -1], [1, 0, -1], [1, 0, -1]])
     assert tune_thresholds_released(scores, labels).tolist() == [3, 1, np.inf]
-    predicted = thresholded_metrics(scores[:, :2], labels[:, :2], np.array([3.0, 1]), strict=True)
-    assert predicted["OR"] == predicted["OP"] == 0 and predicted["label_accuracy"] == pytest.approx(
-        100 * 2 / 6
-    )
+
+    thresholds = np.array([3.0, 1])
+    predicted = thresholded_metrics(scores[:, :2], labels[:, :2], thresholds, strict=True)
+    assert predicted["OR"] == predicted["OP"] == 0
+    assert predicted["label_accuracy"] == pytest.approx(100 * 2 / 6)
 
 
 def test_ignored_pictures_do_not_move_a_threshold():
-    scores, labels = np.array([[4.0], [3], [2], [1]]), np.array([[1], [-1], [1], [0]])
+    scores = np.array([[4.0], [3], [2], [1]])
+    labels = np.array([[1], [-1], [1], [0]])
     assert tune_thresholds(scores, labels) == [2.0]
     assert tune_global_threshold(scores, labels) == 2.0
+
     metrics = thresholded_metrics(scores, labels, 2.0)
-    assert (
-        metrics["OF1"] == metrics["exact_match"] == metrics["label_accuracy"] == pytest.approx(100)
-    )
+    for name in ("OF1", "exact_match", "label_accuracy"):
+        assert metrics[name] == pytest.approx(100)
     assert metrics["all_negative_accuracy"] == pytest.approx(100 / 3)

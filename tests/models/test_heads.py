@@ -1,4 +1,4 @@
-"""Pooling, Query2Label, ML-Decoder and CSRA heads against vectors computed with the authors' code."""
+"""Pooling, Query2Label, ML-Decoder and CSRA heads against vectors of the authors' code."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,12 @@ from safetensors.torch import load_file
 
 from mlrepro.errors import InputError
 from mlrepro.models.heads import HEADS, create_head
-from mlrepro.models.heads.csra import TEMPERATURES, from_authors_csra
+from mlrepro.models.heads.csra import TEMPERATURES
 from mlrepro.models.heads.query2label import GroupWiseLinear, Transformer, sine_positions
+from mlrepro.models.layouts import from_authors_csra
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+SHARED_AAM = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "aam"
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 GRAPH = {"words": torch.eye(5), "A": torch.ones(5, 5)}
 
@@ -23,20 +25,30 @@ def tensors(path: str) -> dict[str, torch.Tensor]:
         return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
 
 
-# --- the factory -----------------------------------------------------------------------------------------------------
+def below(prefix: str, arrays: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The arrays whose keys begin with `prefix`, without it."""
+    return {
+        key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)
+    }
+
+
+# --- the factory ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_gives_trainable_logits(name):
-    options = {"mlgcn": GRAPH, "graph": GRAPH}.get(name, {})
+    entry = HEADS[name]
+    options = GRAPH if entry.label_graph else {}
     head = create_head(name, 16, 5, (3, 2), **options)
-    logits = head(torch.randn(2, 16) if name == "linear" else torch.randn(2, 16, 3, 2))
+    shape = (2, 16) if entry.reads == "vectors" else (2, 16, 3, 2)
+    logits = head(torch.randn(shape))
     assert logits.shape == (2, 5)
+
     logits.square().sum().backward()
-    trainable = [parameter for parameter in head.parameters() if parameter.requires_grad]
-    assert all(
-        torch.isfinite(parameter.grad).all() and parameter.grad.any() for parameter in trainable
-    )
+    for parameter in head.parameters():
+        if parameter.requires_grad:
+            assert torch.isfinite(parameter.grad).all()
+            assert parameter.grad.any()
 
 
 @pytest.mark.parametrize(
@@ -59,11 +71,12 @@ def test_bad_settings_are_explained(name, options, message):
 
 
 def test_query2label_refuses_a_map_of_another_size():
+    head = create_head("query2label", 16, 5, (3, 2))
     with pytest.raises(InputError, match=r"\(3, 2\).*\(2, 3\)"):
-        create_head("query2label", 16, 5, (3, 2))(torch.zeros(1, 16, 2, 3))
+        head(torch.zeros(1, 16, 2, 3))
 
 
-# --- pooling ---------------------------------------------------------------------------------------------------------
+# --- pooling --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -71,34 +84,39 @@ def test_query2label_refuses_a_map_of_another_size():
 )
 def test_pooling(name, pooled):
     head = create_head(name, 2, 3, None)
-    features = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[3.0, -1.0], [1.0, 1.0]]]])
+    first = [[1.0, 2.0], [3.0, 4.0]]
+    second = [[3.0, -1.0], [1.0, 1.0]]
+    features = torch.tensor([[first, second]])
     torch.testing.assert_close(head(features), head.fc(torch.tensor([pooled])))
 
 
 def test_angular_layer_gives_cosines():
-    path = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "aam" / "aam_loss.npz"
+    path = SHARED_AAM / "aam_loss.npz"
     if not path.exists():
         pytest.skip(
             "no ../shared/golden: the angular layer's golden vectors are not in this checkout"
         )
     golden = np.load(path)
     head = create_head("gap", 12, 5, None, angular=True)
-    head.fc.weight.data = torch.from_numpy(golden["angle_weight"]) * torch.arange(
-        1, 6
-    )  # the length must not matter
+    lengths = torch.arange(1, 6)  # of the weights, which must not matter
+    head.fc.weight.data = torch.from_numpy(golden["angle_weight"]) * lengths
     features = torch.from_numpy(golden["angle_x"])[:, :, None, None]
     torch.testing.assert_close(head(features), torch.from_numpy(golden["angle_cos"]), **CLOSE)
 
 
-# --- Query2Label -----------------------------------------------------------------------------------------------------
+# --- Query2Label ----------------------------------------------------------------------------------
 
 Q2L = tensors("q2l/head.npz")
 Q2L_CONFIGS = json.loads((GOLDEN / "q2l" / "head_state_dict_keys.json").read_text())
 Q2L_NAMES = [name for name in Q2L_CONFIGS if f"{name}/logits" in Q2L]
+Q2L_POSITIONS = [key for key in Q2L if key.startswith("pos/") and key.endswith("_sum")]
+
+# By whether the first, and the other decoder layers keep their self-attention.
+KEEP_SELF_ATTENTION = {(False, False): "none", (False, True): "other", (True, True): "both"}
 
 
 def query2label(config: dict) -> torch.nn.Module:
-    kept = {(False, False): "none", (False, True): "other", (True, True): "both"}
+    kept = (config["keep_first_self_attn_dec"], config["keep_other_self_attn_dec"])
     return create_head(
         "query2label",
         config["in_channels"],
@@ -111,18 +129,14 @@ def query2label(config: dict) -> torch.nn.Module:
         enc_layers=config["enc_layers"],
         dec_layers=config["dec_layers"],
         keep_input_proj=config["keep_input_proj"],
-        keep_self_attention=kept[
-            config["keep_first_self_attn_dec"], config["keep_other_self_attn_dec"]
-        ],
+        keep_self_attention=KEEP_SELF_ATTENTION[kept],
     )
 
 
 @pytest.mark.parametrize("name", Q2L_CONFIGS)
 def test_query2label_parameters_are_the_authors(name):
-    state, shapes = (
-        query2label(Q2L_CONFIGS[name]["config"]).state_dict(),
-        dict(Q2L_CONFIGS[name]["state_dict"]),
-    )
+    state = query2label(Q2L_CONFIGS[name]["config"]).state_dict()
+    shapes = dict(Q2L_CONFIGS[name]["state_dict"])
     del shapes["backbone.pos.pe"]
     assert {key: list(value.shape) for key, value in state.items()} == shapes
 
@@ -130,27 +144,27 @@ def test_query2label_parameters_are_the_authors(name):
 @pytest.mark.parametrize("name", Q2L_NAMES)
 def test_query2label_agrees_with_the_authors(name):
     head = query2label(Q2L_CONFIGS[name]["config"]).eval()
-    prefix = f"{name}/state/"
-    state = {
-        key.removeprefix(prefix): value for key, value in Q2L.items() if key.startswith(prefix)
-    }
+    state = below(f"{name}/state/", Q2L)
     torch.testing.assert_close(head.positions, state.pop("backbone.pos.pe"), **CLOSE)
     head.load_state_dict(state)
+
     source = Q2L[f"{name}/src"].requires_grad_()
     logits = head(source)
     torch.testing.assert_close(logits, Q2L[f"{name}/logits"], **CLOSE)
-    (logits.flatten() * torch.arange(1, logits.numel() + 1) / 10).sum().backward()
+    weights = torch.arange(1, logits.numel() + 1) / 10
+    (logits.flatten() * weights).sum().backward()
     torch.testing.assert_close(source.grad, Q2L[f"{name}/grad_src"], **CLOSE)
 
 
-@pytest.mark.parametrize(
-    "key", [key for key in Q2L if key.startswith("pos/") and key.endswith("_sum")]
-)
+@pytest.mark.parametrize("key", Q2L_POSITIONS)
 def test_sine_positions_of_the_real_sizes(key):
-    channels, size = key.removeprefix("pos/").removesuffix("_sum").split("_")
+    """Keys are pos/<channels>_<height>x<width>_sum."""
+    prefix = key.removesuffix("_sum")
+    channels, size = prefix.removeprefix("pos/").split("_")
     height, width = map(int, size.split("x"))
     table = sine_positions(int(channels), height, width)[0]
-    half, prefix = int(channels) // 2, key.removesuffix("_sum")
+
+    half = int(channels) // 2
     torch.testing.assert_close(table[:8], Q2L[f"{prefix}_first8ch"], **CLOSE)
     torch.testing.assert_close(table[half : half + 8], Q2L[f"{prefix}_xhalf_first8ch"], **CLOSE)
     torch.testing.assert_close(table.double().sum(), Q2L[key], rtol=0, atol=1e-2)
@@ -163,17 +177,14 @@ def test_query2label_starts_from_the_authors_weights():
     groupwise = GroupWiseLinear(5, 32).state_dict()
     drawn = {f"transformer.{key}": value for key, value in transformer.items()}
     drawn |= {f"groupwise.{key}": value for key, value in groupwise.items()}
-    initial = {
-        key.removeprefix("init_seed0/"): value
-        for key, value in Q2L.items()
-        if key.startswith("init_seed0/")
-    }
+
+    initial = below("init_seed0/", Q2L)
     assert initial
     for key, value in initial.items():
         torch.testing.assert_close(drawn[key], value, rtol=0, atol=0)
 
 
-# --- ML-Decoder ------------------------------------------------------------------------------------------------------
+# --- ML-Decoder -----------------------------------------------------------------------------------
 
 ML_DECODER = sorted(
     path.name.removesuffix("_io.npz") for path in (GOLDEN / "mldecoder").glob("*_io.npz")
@@ -196,6 +207,7 @@ def test_ml_decoder_agrees_with_the_authors(case):
         angular=case.startswith("aam"),
     ).eval()
     head.load_state_dict(state)
+
     logits = head(features)
     torch.testing.assert_close(logits, golden["logits"], **CLOSE)
     (logits * golden["cot"]).sum().backward()
@@ -219,32 +231,38 @@ def test_ml_decoder_has_as_many_parameters_as_the_authors(
 
 
 def test_ml_decoder_cuts_the_surplus_of_the_last_group():
+    """10 classes in 4 groups are 3 a group, 2 too many: class c is column c % 3 of group c // 3."""
     head = create_head("ml_decoder", 24, 10, None, groups=4, embedding=32, ffn=64).eval()
     features = torch.randn(2, 24, 3, 3)
     decoded = head.decode(features)
-    expected = [decoded[:, c // 3] @ head.duplicate_pooling[c // 3, :, c % 3] for c in range(10)]
+    expected = []
+    for c in range(10):
+        group, column = divmod(c, 3)
+        expected.append(decoded[:, group] @ head.duplicate_pooling[group, :, column])
     torch.testing.assert_close(head(features), torch.stack(expected, 1), **CLOSE)
 
 
-# --- CSRA ------------------------------------------------------------------------------------------------------------
+# --- CSRA -----------------------------------------------------------------------------------------
 
 CSRA = tensors("csra/csra.npz")
+CSRA_CASES = [key.removesuffix("_logits") for key in CSRA if key.endswith("_logits")]
 
 
-@pytest.mark.parametrize(
-    "case", [key.removesuffix("_logits") for key in CSRA if key.endswith("_logits")]
-)
+@pytest.mark.parametrize("case", CSRA_CASES)
 def test_csra_agrees_with_the_authors(case):
-    weights, features = CSRA[f"{case}_weights"], CSRA[f"{case}_x"].requires_grad_()
+    weights = CSRA[f"{case}_weights"]
     heads, num_classes, channels = weights.shape
-    assert [99 if t == torch.inf else t for t in TEMPERATURES[heads]] == CSRA[f"{case}_T"].tolist()
-    head = create_head(
-        "csra", channels, num_classes, None, heads=heads, lam=float(case.split("lam")[1])
-    )
+    temperatures = [99 if t == torch.inf else t for t in TEMPERATURES[heads]]
+    assert temperatures == CSRA[f"{case}_T"].tolist()
+
+    lam = float(case.split("lam")[1])
+    head = create_head("csra", channels, num_classes, None, heads=heads, lam=lam)
     authors = {
         f"multi_head.{i}.head.weight": weight[:, :, None, None] for i, weight in enumerate(weights)
     }
     head.load_state_dict(from_authors_csra(authors))
+
+    features = CSRA[f"{case}_x"].requires_grad_()
     logits = head(features)
     torch.testing.assert_close(logits, CSRA[f"{case}_logits"], **CLOSE)
     (logits * CSRA[f"{case}_cot"]).sum().backward()

@@ -8,22 +8,33 @@ import torch
 
 from mlrepro.data.graph import cooccurrence, correlation_matrix
 from mlrepro.models.heads import create_head
-from mlrepro.models.heads.graph import normalize_adjacency
+from mlrepro.models.heads.label_graph import normalize_adjacency
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "mlgcn"
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def tensors(name: str) -> dict[str, torch.Tensor]:
+    with np.load(GOLDEN / name) as arrays:
+        return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+
+
 ADJACENCY = dict(np.load(GOLDEN / "adjacency.npz"))
-REWEIGHTING = {
-    key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "dor_gcn_gat.npz").items()
-}
+ADJACENCY_CASES = [key for key in ADJACENCY if "A_t" in key]
+REWEIGHTING = tensors("dor_gcn_gat.npz")
+REWEIGHTING_CASES = [key.removesuffix("_logits") for key in REWEIGHTING if key.endswith("_logits")]
+LAYERS = {"gan": "gat", "gcn": "gcn"}  # the authors' names and ours
 
 
-@pytest.mark.parametrize("key", [key for key in ADJACENCY if "A_t" in key])
+@pytest.mark.parametrize("key", ADJACENCY_CASES)
 def test_correlation_matrix_agrees_with_the_authors(key):
+    """Keys are [<data set>_|dor_]A_t<tau>[_rho<p>]; `dor_` is deep-object-reid's."""
     source, _, settings = key.partition("A_t")
     tau, _, rho = settings.partition("_rho")
     prefix = "" if source == "dor_" else source
-    counts, images = ADJACENCY[f"{prefix}counts"], ADJACENCY[f"{prefix}nums"]
+    counts = ADJACENCY[f"{prefix}counts"]
+    images = ADJACENCY[f"{prefix}nums"]
+
     A = correlation_matrix(counts, images, float(tau), float(rho or 0.25))
     np.testing.assert_allclose(A, ADJACENCY[key], rtol=0, atol=1e-12)
     if source != "dor_":
@@ -32,25 +43,26 @@ def test_correlation_matrix_agrees_with_the_authors(key):
 
 
 def test_cooccurrence_counts_images():
-    counts, images = cooccurrence(np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 0, -1]]))
+    labels = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 0, -1]])
+    counts, images = cooccurrence(labels)
     assert counts.tolist() == [[0, 2, 1], [2, 0, 1], [1, 1, 0]]
     assert images.tolist() == [3, 2, 1]
 
 
 def test_ml_gcn_agrees_with_the_authors():
-    golden = {
-        key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "gcn_forward.npz").items()
-    }
+    golden = tensors("gcn_forward.npz")
     head = create_head("mlgcn", 12, 6, None, words=golden["inp"], A=golden["A"], hidden=16)
-    head.load_state_dict({"gc1.weight": golden["w1"], "gc2.weight": golden["w2"]}, strict=False)
+    weights = {"gc1.weight": golden["w1"], "gc2.weight": golden["w2"]}
+    head.load_state_dict(weights, strict=False)
+
     torch.testing.assert_close(head.class_weights(), golden["x2"], **CLOSE)
-    torch.testing.assert_close(head(golden["feat"][:, :, None, None]), golden["logits"], **CLOSE)
-    torch.testing.assert_close(head(golden["featmap"]), golden["pooled"] @ golden["x2"].T, **CLOSE)
+    one_position = golden["feat"][:, :, None, None]
+    torch.testing.assert_close(head(one_position), golden["logits"], **CLOSE)
+    logits = golden["pooled"] @ golden["x2"].T
+    torch.testing.assert_close(head(golden["featmap"]), logits, **CLOSE)
 
 
-@pytest.mark.parametrize(
-    "case", [key.removesuffix("_logits") for key in REWEIGHTING if key.endswith("_logits")]
-)
+@pytest.mark.parametrize("case", REWEIGHTING_CASES)
 def test_graph_reweighting_agrees_with_the_authors(case):
     layer, pooling, loss = case.split("_", 2)
     prefix = f"{case}_sd."
@@ -67,7 +79,7 @@ def test_graph_reweighting_agrees_with_the_authors(case):
         None,
         words=REWEIGHTING["word"],
         A=state["A"],
-        layer={"gan": "gat", "gcn": "gcn"}[layer],
+        layer=LAYERS[layer],
         pooling=pooling,
         angular=loss == "am_binary",
     ).eval()
@@ -98,21 +110,14 @@ def test_precomputed_gates_serve_inference_only():
 
 def test_the_gated_map_may_go_to_ml_decoder():
     torch.manual_seed(0)
-    head = create_head(
-        "graph",
-        12,
-        6,
-        None,
-        words=torch.randn(6, 8),
-        A=torch.eye(6),
-        pooling="ml_decoder",
-        embedding=16,
-        ffn=32,
-        angular=True,
-    ).eval()
+    size = {"embedding": 16, "ffn": 32, "angular": True}
+    graph = {"words": torch.randn(6, 8), "A": torch.eye(6)}
+    head = create_head("graph", 12, 6, None, **graph, pooling="ml_decoder", **size).eval()
     features = torch.randn(2, 12, 4, 4)
-    decoder = create_head("ml_decoder", 12, 6, None, embedding=16, ffn=32, angular=True).eval()
+    decoder = create_head("ml_decoder", 12, 6, None, **size).eval()
     decoder.load_state_dict(head.head.state_dict())
-    torch.testing.assert_close(head(features), decoder(features * head.gates()[:, None, None]))
+
+    gated = features * head.gates()[:, None, None]
+    torch.testing.assert_close(head(features), decoder(gated))
     head.train()(features).sum().backward()
     assert head.gc1.W.grad.abs().sum() > 0

@@ -1,10 +1,15 @@
-"""A released model as it is, from its file to its record: the stages on real photos, with a checkpoint in the authors' layout."""
+"""A released model as it is, from its file to its record.
+
+The stages on real photos, with a checkpoint in the authors' layout.
+"""
 
 import hashlib
 import json
 import runpy
 import shutil
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +21,13 @@ from safetensors.numpy import load_file
 from sklearn.metrics import average_precision_score
 from test_checkpoints import in_authors_layout, small, training_file
 
-from mlrepro.data.manifest import read_manifest
+from mlrepro.data.manifest import Manifest, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_checkpoint
 from mlrepro.judging import record_shortfalls
 from mlrepro.layout import read_layout
-from mlrepro.records import read_record, write_record
+from mlrepro.models.classifier import Classifier
+from mlrepro.records import Record, read_record, write_record
 from mlrepro.report.study_page import write_study
 from mlrepro.settings.run import Run
 from mlrepro.studies.results import read_study
@@ -31,6 +37,10 @@ from mlrepro.training.inputs.pictures import PictureInputs
 MINI = ROOT / ".." / "shared" / "data" / "coco2014-mini"
 SETTINGS = "studies/query2label/evaluation/params.yaml"
 RUN_ID = "query2label-asl-test_resnet-coco2014-64-released"
+DATA_SET = "coco2014_val"
+OUT = Path("outputs/query2label") / DATA_SET / f"{RUN_ID}-s0"
+PLAN = EvaluationPlan("query2label", DATA_SET)
+RECORD = Path("studies/query2label/results") / DATA_SET / f"{RUN_ID}-s0.json"
 RUN = {
     "data": "coco2014",
     "inputs": "images",
@@ -49,24 +59,44 @@ RUN = {
 }
 
 
+@dataclass
+class Released:
+    """The model whose file was placed, and what fetching and evaluating it wrote."""
+
+    model: Classifier
+    path: Path
+    sha256: str
+    manifest: Manifest
+    record: Record
+    scores: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.manifest.label_matrix()
+
+
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory) -> Path:
-    """The pipeline's own settings, with the photos at hand and one small model; its file is not there yet."""
+    """The pipeline's own settings, with the photos at hand and one small model.
+
+    The model's file is not there yet.
+    """
     if not MINI.exists():
         pytest.skip("no ../shared/data/coco2014-mini")
     folder = tmp_path_factory.mktemp("released")
     shutil.copytree(ROOT / "stages", folder / "stages")
-    layout = read_layout(ROOT / SETTINGS)
-    settings = layout.pipeline.model_dump(
-        mode="json", include={"name", "data", "checkpoint_pages", "seeds"}, exclude_none=True
-    )
-    for archive in settings["data"]["coco2014_val"]["archives"]:
+
+    kept = {"name", "data", "checkpoint_pages", "seeds"}
+    pipeline = read_layout(ROOT / SETTINGS).pipeline
+    settings = pipeline.model_dump(mode="json", include=kept, exclude_none=True)
+    for archive in settings["data"][DATA_SET]["archives"]:
         archive["urls"] = [str(MINI.resolve())]
         del archive["md5"]
     write_yaml(folder / SETTINGS, settings | {"runs": [RUN_ID]})
     write_yaml(folder / Path(SETTINGS).parent / "runs" / f"{RUN_ID}.yaml", RUN)
+
     for name in ("download", "prepare"):
-        stage(folder, name, SETTINGS, "coco2014_val")
+        stage(folder, name, SETTINGS, DATA_SET)
     return folder
 
 
@@ -74,138 +104,178 @@ def test_from_a_file_placed_by_hand_to_the_record(repository, monkeypatch, capsy
     monkeypatch.chdir(repository)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
-    def here(name: str, *more: str) -> None:
+    def run_stage(name: str, *arguments: str) -> None:
         """Runs a stage in this process: importing torch anew each time is what takes long."""
-        monkeypatch.setattr(sys, "argv", [name, SETTINGS, RUN_ID, "0", *more])
+        monkeypatch.setattr(sys, "argv", [name, SETTINGS, RUN_ID, "0", *arguments])
         runpy.run_path(f"stages/{name}.py")
 
-    with pytest.raises(
-        SystemExit,
-        match="Get Q2L-small/checkpoint.pkl in a browser(.|\n)*https://cloud.tsinghua.edu.cn/d/a1560",
-    ):
-        here("fetch_checkpoint")
+    without_the_file(run_stage)
+    released = fetch_and_evaluate(run_stage)
+    check_scores(released)
+    check_metrics(released)
+    check_record(released)
+    check_tracking(repository, released)
+    check_settings_are_heeded(released, monkeypatch)
+    check_attention(run_stage, released, capsys)
+    check_page(released)
+    check_another_file(run_stage, released)
 
+
+def without_the_file(run_stage: Callable) -> None:
+    """The fetch stage says where a person finds it."""
+    message = (
+        "Get Q2L-small/checkpoint.pkl in a browser(.|\n)*https://cloud.tsinghua.edu.cn/d/a1560"
+    )
+    with pytest.raises(SystemExit, match=message):
+        run_stage("fetch_checkpoint")
+
+
+def fetch_and_evaluate(run_stage: Callable) -> Released:
     model = small(classes=80)
     path = Path(RUN["checkpoint"])
     path.parent.mkdir(parents=True)
     training_file(path, in_authors_layout(model))
-    for name in ("fetch_checkpoint", "evaluate"):
-        here(name)
-    out = Path("outputs/query2label/coco2014_val") / f"{RUN_ID}-s0"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    fetched = json.loads((out / "checkpoint.json").read_text())
-    assert (fetched["sha256"], fetched["size"], fetched["head_options"]["ffn"]) == (
-        digest,
-        path.stat().st_size,
-        24,
+    run_stage("fetch_checkpoint")
+    run_stage("evaluate")
+
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    fetched = json.loads((OUT / "checkpoint.json").read_text())
+    assert fetched["sha256"] == sha256
+    assert fetched["size"] == path.stat().st_size
+    assert fetched["head_options"]["ffn"] == 24
+
+    return Released(
+        model=model,
+        path=path,
+        sha256=sha256,
+        manifest=read_manifest(Path("data") / DATA_SET),
+        record=read_record(RECORD),
+        scores=load_file(OUT / "logits.safetensors")["test_last"],
     )
 
-    record = read_record(Path("studies/query2label/results/coco2014_val") / f"{RUN_ID}-s0.json")
-    manifest = read_manifest(Path("data/coco2014_val"))
-    labels, scores = manifest.label_matrix(), load_file(out / "logits.safetensors")["test_last"]
+
+def check_scores(released: Released) -> None:
+    """They are the network's own, of every picture."""
+    run = released.record.run
     with torch.inference_mode():
-        inputs = PictureInputs(manifest, record.run, model.backbone, torch.device("cpu"))
+        inputs = PictureInputs(released.manifest, run, released.model.backbone, torch.device("cpu"))
         batch, rows = next(iter(inputs.sequential(np.arange(8))))
-        np.testing.assert_allclose(scores[rows], model(batch), atol=1e-5)
-    labelled = labels.any(1)
-    assert len(scores) == len(labels) == record.splits["test"].used and 0 < (~labelled).sum() < len(
-        labels
-    )
-    metrics, present = record.selected.metrics, labels.any(0)
-    for name, kept in (("mAP", slice(None)), ("mAP_annotated", labelled)):
+        np.testing.assert_allclose(released.scores[rows], released.model(batch), atol=1e-5)
+
+    used = released.record.splits["test"].used
+    assert len(released.scores) == len(released.labels) == used
+    unlabelled = ~released.labels.any(1)
+    assert 0 < unlabelled.sum() < len(unlabelled)
+
+
+def check_metrics(released: Released) -> None:
+    """Against scikit-learn, with and without the pictures that have no label."""
+    labels = released.labels
+    metrics = released.record.selected.metrics
+    present = np.flatnonzero(labels.any(0))
+    for name, kept in (("mAP", slice(None)), ("mAP_annotated", labels.any(1))):
         expected = [
-            average_precision_score(labels[kept, k], scores[kept, k])
-            for k in np.flatnonzero(present)
+            average_precision_score(labels[kept, k], released.scores[kept, k]) for k in present
         ]
         assert metrics[name] == pytest.approx(100 * sum(expected) / 80, abs=1e-9)
-    assert (
-        metrics["mAP_interpolated"] >= metrics["mAP"]
-        and metrics["mAP_interpolated_annotated"] >= metrics["mAP_annotated"]
-    )
-    assert {"CF1", "OF1", "top3_CF1"} <= set(metrics) and "tuned_CF1" not in metrics
-    assert (
-        not record_shortfalls(record)
-        and not record.history
-        and record.provenance.pretrained_sha256 == digest
-    )
-    assert (
-        record.provenance.pretrained == RUN["checkpoint"] and record.provenance.weights_sha256 == {}
-    )
-    assert record.environment.train_seconds == 0 < record.environment.images_per_second
-    assert record.cost.parameters == sum(p.numel() for p in model.parameters())
 
+    assert metrics["mAP_interpolated"] >= metrics["mAP"]
+    assert metrics["mAP_interpolated_annotated"] >= metrics["mAP_annotated"]
+    assert {"CF1", "OF1", "top3_CF1"} <= set(metrics)
+    assert "tuned_CF1" not in metrics
+
+
+def check_record(released: Released) -> None:
+    record = released.record
+    assert not record_shortfalls(record)
+    assert not record.history
+    assert record.provenance.pretrained == RUN["checkpoint"]
+    assert record.provenance.pretrained_sha256 == released.sha256
+    assert record.provenance.weights_sha256 == {}
+    assert record.environment.train_seconds == 0
+    assert record.environment.images_per_second > 0
+    parameters = sum(parameter.numel() for parameter in released.model.parameters())
+    assert record.cost.parameters == parameters
+
+
+def check_tracking(repository: Path, released: Released) -> None:
     client = MlflowClient(f"sqlite:///{repository / 'mlflow.db'}")
-    runs = client.search_runs(
-        [client.get_experiment_by_name("query2label/coco2014_val").experiment_id]
-    )
-    assert [run.info.status for run in runs] == ["FINISHED"] and runs[0].data.tags[
-        "stage"
-    ].endswith(f"evaluate@{RUN_ID}-0")
-    assert (
-        runs[0].data.metrics["test.mAP"] == metrics["mAP"]
-        and runs[0].data.params["checkpoint"] == RUN["checkpoint"]
-    )
+    experiment = client.get_experiment_by_name(f"query2label/{DATA_SET}")
+    runs = client.search_runs([experiment.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"]
+    assert runs[0].data.tags["stage"].endswith(f"evaluate@{RUN_ID}-0")
+    assert runs[0].data.metrics["test.mAP"] == released.record.selected.metrics["mAP"]
+    assert runs[0].data.params["checkpoint"] == RUN["checkpoint"]
 
-    # Settings that a run with epochs: 0 has are heeded: batch size and precision.
-    layout, sizes = read_layout(SETTINGS), []
-    settings = (layout.data, out, EvaluationPlan("query2label", "coco2014_val"))
-    forward = type(model).forward
-    monkeypatch.setattr(
-        type(model),
-        "forward",
-        lambda self, pictures: sizes.append(len(pictures)) or forward(self, pictures),
-    )
-    half, logits = evaluate_checkpoint(
-        Run(**{**RUN, "precision": "bfloat16", "batch_size": 64}), 0, *settings
-    )
-    assert (
-        max(sizes) == 64
-        and half.environment.precision == "bfloat16"
-        and record.environment.precision == "float32"
-    )
-    difference = np.abs(logits["test_last"] - scores).max()
-    assert logits["test_last"].dtype == np.float32 and 0 < difference < 0.1 * scores.std() + 0.1
 
-    # Where it looks: test pictures for the page, and a person's own picture.
-    here("attention")
-    assert len(list(Path("reports/figures").glob(f"query2label-attention-{RUN_ID}-s0-?.png"))) == 4
-    own = manifest.root / manifest.frame["image"].iloc[0]
+def check_settings_are_heeded(released: Released, monkeypatch) -> None:
+    """Batch size and precision of a run with `epochs: 0`."""
+    sizes = []
+    network = type(released.model)
+    forward = network.forward
+
+    def noting_sizes(self, pictures):
+        sizes.append(len(pictures))
+        return forward(self, pictures)
+
+    run = Run(**{**RUN, "precision": "bfloat16", "batch_size": 64})
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "forward", noting_sizes)
+        record, logits = evaluate_checkpoint(run, 0, read_layout(SETTINGS).data, OUT, PLAN)
+    assert max(sizes) == 64
+    assert record.environment.precision == "bfloat16"
+    assert released.record.environment.precision == "float32"
+
+    half = logits["test_last"]
+    assert half.dtype == np.float32
+    difference = np.abs(half - released.scores).max()
+    assert 0 < difference < 0.1 * released.scores.std() + 0.1
+
+
+def check_attention(run_stage: Callable, released: Released, capsys) -> None:
+    """Where it looks: test pictures for the page, and a person's own picture."""
+    run_stage("attention")
+    drawn = Path("reports/figures").glob(f"query2label-attention-{RUN_ID}-s0-?.png")
+    assert len(list(drawn)) == 4
+
+    own = released.manifest.root / released.manifest.frame["image"].iloc[0]
     capsys.readouterr()
-    here("attention", str(own))
-    assert capsys.readouterr().out.startswith(f"attention: {own} -> {out}/attention/")
-    assert len(list((out / "attention").glob("*.png"))) == 1
+    run_stage("attention", str(own))
+    assert capsys.readouterr().out.startswith(f"attention: {own} -> {OUT}/attention/")
+    assert len(list((OUT / "attention").glob("*.png"))) == 1
 
-    # Table I of the study's page, as if these numbers were those of the first released model, and the figures.
+
+def check_page(released: Released) -> None:
+    """Table I of the study's page, as if these numbers were those of the first released model."""
     shutil.copytree(ROOT / "studies/query2label", "page/query2label")
     shutil.copytree("reports", "page/reports")
-    released = read_layout(ROOT / SETTINGS)
-    run = read_run(released, "query2label-asl-resnet101-coco2014-448-released")
-    write_record(
-        record.model_copy(update={"run": run}),
-        Path(f"page/query2label/results/coco2014_val/{run.run_id}-s0.json"),
-    )
-    write_study(read_study(Path("page/query2label")), Path("page/reports/query2label.md"))
-    lines = [
-        line.replace(" ", "")
-        for line in Path("page/reports/query2label.md").read_text().splitlines()
-    ]
-    value, part = metrics["mAP_interpolated"], metrics["mAP_interpolated_annotated"]
-    assert (
-        f"|Q2L-R101-448|ResNet-101448|84.9|84.9|{value:.2f}|{value - 84.9:.2f}|{part:.2f}|below|"
-        in lines
-    )
-    assert (
-        f"|Q2L-R101-448|ResNet-101448|51.35|193.91|{record.environment.images_per_second:.1f}|"
-        in lines
-    )
-    assert sum(line.startswith("![query2label-attention-") for line in lines) == 4
+    run_id = "query2label-asl-resnet101-coco2014-448-released"
+    run = read_run(read_layout(ROOT / SETTINGS), run_id)
+    path = Path("page/query2label/results") / DATA_SET / f"{run_id}-s0.json"
+    write_record(released.record.model_copy(update={"run": run}), path)
 
-    # Another file than the fetch stage saw, and a stage that has nothing to do.
-    training_file(path, in_authors_layout(small(classes=80, seed=1)))
+    page = Path("page/reports/query2label.md")
+    write_study(read_study(Path("page/query2label")), page)
+    lines = [line.replace(" ", "") for line in page.read_text().splitlines()]
+    metrics = released.record.selected.metrics
+    value = metrics["mAP_interpolated"]
+    annotated = metrics["mAP_interpolated_annotated"]
+    speed = released.record.environment.images_per_second
+    model = "|Q2L-R101-448|ResNet-101448|"
+    assert f"{model}84.9|84.9|{value:.2f}|{value - 84.9:.2f}|{annotated:.2f}|below|" in lines
+    assert f"{model}51.35|193.91|{speed:.1f}|" in lines
+    figures = [line for line in lines if line.startswith("![query2label-attention-")]
+    assert len(figures) == 4
+
+
+def check_another_file(run_stage: Callable, released: Released) -> None:
+    """Another file than the fetch stage saw, and a stage that has nothing to do."""
+    training_file(released.path, in_authors_layout(small(classes=80, seed=1)))
+    layout = read_layout(SETTINGS)
     with pytest.raises(InputError, match="not the file that its fetch stage saw"):
-        evaluate_checkpoint(read_run(layout, RUN_ID), 0, *settings)
+        evaluate_checkpoint(read_run(layout, RUN_ID), 0, layout.data, OUT, PLAN)
     with pytest.raises(SystemExit, match="nothing to train"):
-        here("train")
+        run_stage("train")
 
 
 @pytest.mark.parametrize(

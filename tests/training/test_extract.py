@@ -20,36 +20,35 @@ from mlrepro.models.backbones import create_backbone
 from mlrepro.settings.data import Features
 
 FILE = "data/digits/features/efficientnet_lite0-32.safetensors"
+MAPS_FILE = "data/digits/features/efficientnet_lite0-32-maps.safetensors"
 
 
 def test_rows_follow_the_manifest_and_the_header_says_how(prepared):
     manifest = read_manifest(prepared / "data" / "digits")
     features, header = read_features(prepared / FILE, manifest, "efficientnet_lite0", 32)
-    backbone, origin = create_backbone("efficientnet_lite0", "package", 32)
+    backbone, (_, sha256) = create_backbone("efficientnet_lite0", "package", 32)
+    assert header["weights_sha256"] == sha256
+    assert header["transform"]["resize"] == [32, 32]
+
     row = 100
-    picture = np.asarray(
-        decode(manifest.root / manifest.frame["image"][row], 32, backbone.interpolation)
-    )
-    x = (picture / 255 - np.array(backbone.mean)) / np.array(backbone.std)
+    path = manifest.root / manifest.frame["image"][row]
+    picture = decode(path, 32, backbone.interpolation)
+    normalised = (picture / 255 - np.array(backbone.mean)) / np.array(backbone.std)
+    batch = torch.tensor(normalised.transpose(2, 0, 1)[None], dtype=torch.float32)
     with torch.inference_mode():
-        wanted = backbone.eval()(
-            torch.tensor(x.transpose(2, 0, 1)[None], dtype=torch.float32)
-        ).mean((2, 3))[0]
+        wanted = backbone.eval()(batch).mean((2, 3))[0]
     assert torch.allclose(features[row], wanted, atol=1e-4)
-    assert header["weights_sha256"] == origin[1] and header["transform"]["resize"] == [32, 32]
 
 
 def test_killed_extraction_goes_on_and_gives_the_same_bytes(repository):
-    file = FILE.replace("-32.", "-32-maps.")
     settings = yaml.safe_load((repository / "params.yaml").read_text())
-    settings["features"] |= {
-        "maps": True,
-        "batch_size": 1,
-    }  # so that there is something to interrupt
+    settings["features"]["maps"] = True
+    settings["features"]["batch_size"] = 1  # so that there is something to interrupt
     write_yaml(repository / "params.yaml", settings)
     stage(repository, "extract", "params.yaml")
-    wanted = (repository / file).read_bytes()
-    (repository / file).unlink()
+    wanted = (repository / MAPS_FILE).read_bytes()
+    (repository / MAPS_FILE).unlink()
+
     process = subprocess.Popen(
         [sys.executable, "stages/extract.py", "params.yaml"],
         cwd=repository,
@@ -57,27 +56,42 @@ def test_killed_extraction_goes_on_and_gives_the_same_bytes(repository):
         text=True,
         env=os.environ,
     )
-    while not list((repository / ".checkpoints").glob("*/done.json")):
+    checkpoints = repository / ".checkpoints"
+    while not list(checkpoints.glob("*/done.json")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+
     done = stage(repository, "extract", "params.yaml")
     assert "resumed at picture" in done.stdout + done.stderr
-    assert (repository / file).read_bytes() == wanted
-    assert not list((repository / ".checkpoints").glob("*/done.json"))
+    assert (repository / MAPS_FILE).read_bytes() == wanted
+    assert not list(checkpoints.glob("*/done.json"))
 
 
 def test_unreadable_picture_is_an_error_not_a_black_square(repository):
     manifest = read_manifest(repository / "data" / "digits")
-    path = manifest.root / manifest.frame["image"][3]
+    image = str(manifest.frame["image"][3])
+    path = manifest.root / image
     path.write_bytes(path.read_bytes()[:200])
+
     done = stage(repository, "extract", "params.yaml", check=False)
-    assert (
-        done.returncode == 1
-        and str(manifest.frame["image"][3]) in done.stderr
-        and "prepare" in done.stderr
-    )
+    assert done.returncode == 1
+    assert image in done.stderr
+    assert "prepare" in done.stderr
+
+
+def test_features_are_missing(tmp_path):
+    with pytest.raises(InputError, match="features are not extracted"):
+        read_header(tmp_path / "absent.safetensors")
+
+
+def test_batch_size_must_be_positive():
+    with pytest.raises(ValueError, match="batch_size"):
+        Features(backbone="test_resnet", weights="none", resolution=32, batch_size=0)
+
+
+# --- weights -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,22 +130,11 @@ def test_weights_file_is_loaded_without_running_code(tmp_path):
 
 def test_local_file_of_weights(tmp_path):
     source, _ = create_backbone("test_resnet", "none", 32)
-    torch.save(
-        {"state_dict": {f"module.{key}": value for key, value in source.net.state_dict().items()}},
-        tmp_path / "w.pth",
-    )
-    loaded, origin = create_backbone("test_resnet", str(tmp_path / "w.pth"), 32)
-    assert all(
-        torch.equal(a, b) for a, b in zip(source.parameters(), loaded.parameters(), strict=True)
-    )
-    assert origin[0] == "w.pth" and len(origin[1]) == 64
+    state = {f"module.{key}": value for key, value in source.net.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "w.pth")
 
-
-def test_features_are_missing(tmp_path):
-    with pytest.raises(InputError, match="features are not extracted"):
-        read_header(tmp_path / "absent.safetensors")
-
-
-def test_batch_size_must_be_positive():
-    with pytest.raises(ValueError, match="batch_size"):
-        Features(backbone="test_resnet", weights="none", resolution=32, batch_size=0)
+    loaded, (name, sha256) = create_backbone("test_resnet", str(tmp_path / "w.pth"), 32)
+    assert name == "w.pth"
+    assert len(sha256) == 64
+    for before, after in zip(source.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(before, after)

@@ -1,4 +1,7 @@
-"""Members trained together against each trained alone; ROLE's lazy Adam against the dense one; a member that diverges."""
+"""Members trained together against each trained alone, and the files of the search stage.
+
+Also ROLE's lazy Adam against the dense one, and a member that diverges.
+"""
 
 import csv
 import hashlib
@@ -18,31 +21,32 @@ from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.run import Run
 from mlrepro.training.checkpoint import Checkpoint
 from mlrepro.training.fit import fit
+from mlrepro.training.grid.data import GridData
+from mlrepro.training.grid.lazy_adam import ADAM_EPSILON, LazyAdam
+from mlrepro.training.grid.search import search
 from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.job import TrainingJob
-from mlrepro.training.linear_search import ADAM_EPSILON, LazyAdam, search
 from mlrepro.training.targets import expected_positives
 from mlrepro.training.task import Task
 
-PICTURES, CHANNELS, CLASSES = {"train": 90, "val": 80, "test": 60}, 64, 12
+PICTURES = {"train": 90, "val": 80, "test": 60}
+CHANNELS = 64
+CLASSES = 12
+
+# Loss -> its settings.
 LOSSES = {
-    name: {}
-    for name in (
-        "bce",
-        "bce_ls",
-        "asl",
-        "iu",
-        "iun",
-        "pr",
-        "an",
-        "an_ls",
-        "wan",
-        "splc",
-        "hill",
-        "gr",
-    )
-}
-LOSSES |= {
+    "bce": {},
+    "bce_ls": {},
+    "asl": {},
+    "iu": {},
+    "iun": {},
+    "pr": {},
+    "an": {},
+    "an_ls": {},
+    "wan": {},
+    "splc": {},
+    "hill": {},
+    "gr": {},
     "epr": {"expected_positives": 1.5},
     "role": {"expected_positives": "validation"},
     "em": {"alpha": 0.2},
@@ -62,73 +66,79 @@ def one_thread():
 
 
 def settings(loss: str, lr: float = 1e-3, batch_size: int = 8, **changes) -> Run:
-    labels = "full" if loss in FULL_LABEL_LOSSES else "single"
-    return Run.model_validate(
-        {
-            "data": "made_up",
-            "labels": labels,
-            "inputs": "features",
-            "head": "linear",
-            "backbone": "resnet50",
-            "weights": "none",
-            "resolution": 224,
-            "loss": {"name": loss} | LOSSES[loss],
-            "optimizer": {"name": "adam", "lr": lr},
-            "epochs": 3,
-            "batch_size": batch_size,
-        }
-        | changes
-    )
+    fields = {
+        "data": "made_up",
+        "labels": "full" if loss in FULL_LABEL_LOSSES else "single",
+        "inputs": "features",
+        "head": "linear",
+        "backbone": "resnet50",
+        "weights": "none",
+        "resolution": 224,
+        "loss": {"name": loss} | LOSSES[loss],
+        "optimizer": {"name": "adam", "lr": lr},
+        "epochs": 3,
+        "batch_size": batch_size,
+    }
+    return Run.model_validate(fields | changes)
 
 
 @pytest.fixture(scope="module")
-def data():
-    """Features that tell something about the labels: (features, targets by labels, labels, rows)."""
+def data() -> GridData:
+    """Features that tell something about the labels."""
     random = np.random.default_rng(0)
     n = sum(PICTURES.values())
     labels = (random.random((n, CLASSES)) < 0.2).astype(np.int8)
     labels[np.arange(n), random.integers(CLASSES, size=n)] = 1
     features = labels @ random.normal(size=(CLASSES, CHANNELS)) + random.normal(size=(n, CHANNELS))
-    order, rows, start = random.permutation(n), {}, 0
+
+    order = random.permutation(n)
+    rows, start = {}, 0
     for split, count in PICTURES.items():
         rows[split] = np.sort(order[start : start + count])
         start += count
+
     full = labels[rows["train"]]
+    pictures = np.arange(len(full))
     single = np.zeros_like(full)
-    single[np.arange(len(full)), [random.choice(np.flatnonzero(row)) for row in full]] = 1
+    single[pictures, [random.choice(np.flatnonzero(row)) for row in full]] = 1
     single[::7][full[::7] == 0] = -1  # some known negatives
-    full[3, 4], full[10, 0] = -1, -1  # and some ignored labels
+    full[3, 4] = full[10, 0] = -1  # and some ignored labels
     iu = single.copy()
-    iu[np.arange(len(full)), [random.choice(np.flatnonzero(row != 1)) for row in full]] = -1
-    targets = {
-        name: torch.from_numpy(values)
-        for name, values in (("full", full), ("single", single), ("iu", iu))
-    }
-    return torch.from_numpy(features.astype(np.float32)), targets, labels, rows
+    iu[pictures, [random.choice(np.flatnonzero(row != 1)) for row in full]] = -1
+
+    targets = {"full": full, "single": single, "iu": iu}
+    return GridData(
+        torch.from_numpy(features.astype(np.float32)),
+        {name: torch.from_numpy(values) for name, values in targets.items()},
+        labels,
+        rows,
+    )
 
 
-def alone(run: Run, seed: int, data):
+def train_alone(run: Run, seed: int, data: GridData):
     """Progress and last weights of `fit` on one member, prepared as `train_run` does."""
-    features, targets, labels, rows = data
     torch.manual_seed(seed)
     model = create_head("linear", CHANNELS, CLASSES, None)
-    k = expected_positives(run, labels, rows["val"])
+
+    targets = data.targets_by_labels
     read = targets["iu" if run.loss.name == "iu" else run.labels]
     if run.loss.name == "iun":
         read = torch.where((read == 0) & (targets["full"] == 0), -1, read)
+    k = expected_positives(run, data.labels, data.rows["val"])
     loss = create_loss(run.loss, read, k, torch.Generator().manual_seed(seed))
+
     cpu = torch.device("cpu")
     checkpoint = Checkpoint(f"{run.run_id}-{run.optimizer.lr}-{run.batch_size}-s{seed}", {})
-    task = Task(model, FeatureInputs(features, cpu))
-    job = TrainingJob(run, seed, task, loss, read, labels, rows, cpu)
+    task = Task(model, FeatureInputs(data.features, cpu))
+    job = TrainingJob(run, seed, task, loss, read, data.labels, data.rows, cpu)
     progress = fit(job, checkpoint)
     return progress, model.state_dict()
 
 
-def assert_close(weights, wanted) -> None:
-    for name in wanted:
-        assert weights[name].shape == wanted[name].shape
-        assert (weights[name] - wanted[name]).norm() <= 1e-4 * wanted[name].norm()
+def assert_close(weights, expected) -> None:
+    for name in expected:
+        assert weights[name].shape == expected[name].shape
+        assert (weights[name] - expected[name]).norm() <= 1e-4 * expected[name].norm()
 
 
 def test_each_member_gets_what_it_gets_alone(data, tmp_path, monkeypatch):
@@ -138,55 +148,67 @@ def test_each_member_gets_what_it_gets_alone(data, tmp_path, monkeypatch):
         for loss in LOSSES
         for lr, batch_size, seed in ((1e-2, 8, 0), (1e-3, 8, 1), (1e-4, 16, 1))
     ]
-    for (run, seed), outcome in zip(grid, search(grid, *data), strict=True):
-        progress, last = alone(run, seed, data)
-        assert (outcome.run, outcome.seed) == (run, seed) and outcome.diverged is None
+
+    for (run, seed), outcome in zip(grid, search(grid, data), strict=True):
+        progress, last = train_alone(run, seed, data)
+        assert (outcome.run, outcome.seed) == (run, seed)
+        assert outcome.diverged is None
         assert_close(outcome.last, last)
-        assert_close(outcome.best["weights"], progress.best["weights"])
-        assert outcome.best["epoch"] == progress.best["epoch"]
+        assert_close(outcome.best.weights, progress.best["weights"])
+        assert outcome.best.epoch == progress.best["epoch"]
+
         for ours, theirs in zip(outcome.history, progress.history, strict=True):
-            assert list(ours) == list(theirs) and ("estimate_mAP" in ours) == (
-                run.loss.name == "role"
-            )
+            assert list(ours) == list(theirs)
+            assert ("estimate_mAP" in ours) == (run.loss.name == "role")
             for name in ours:
-                assert ours[name] == pytest.approx(
-                    theirs[name], **({"abs": 0.01} if "mAP" in name else {"rel": 1e-4})
-                )
+                tolerance = {"abs": 0.01} if "mAP" in name else {"rel": 1e-4}
+                assert ours[name] == pytest.approx(theirs[name], **tolerance)
 
 
 def test_rows_without_gradient_move_as_under_the_dense_adam():
-    """Over several epochs and past LAG steps between two visits, where gradients are as small as Adam's epsilon, too."""
-    n, batch, lr = 250, 1, torch.tensor([0.1, 1e-3])
+    """Over several epochs and past LAG steps between two visits.
+
+    Gradients are also as small as Adam's epsilon.
+    """
+    n = 250
+    batch = 1
+    lr = torch.tensor([0.1, 1e-3])
     generator = torch.Generator().manual_seed(0)
     size = torch.logspace(-9, 0, 5)[:, None] * torch.tensor([1.0, 1.0])  # of each class's gradients
     start = torch.randn(n, 5, 2, generator=generator)
-    lazy, dense = LazyAdam(start, lr), [start[..., i].double().requires_grad_() for i in range(2)]
-    optimizer = torch.optim.Adam(
-        [{"params": [dense[i]], "lr": lr[i].item()} for i in range(2)], eps=ADAM_EPSILON
-    )
+
+    lazy = LazyAdam(start, lr)
+    dense = [start[..., i].double().requires_grad_() for i in range(2)]
+    groups = [{"params": [dense[i]], "lr": lr[i].item()} for i in range(2)]
+    optimizer = torch.optim.Adam(groups, eps=ADAM_EPSILON)
+
     for _ in range(3):
         for steps in torch.randperm(n, generator=generator).view(-1, batch).split(10):
-            read, gradients = (
-                lazy.read(steps),
-                size * torch.randn(len(steps), batch, 5, 2, generator=generator),
-            )
+            read = lazy.read(steps)
+            gradients = size * torch.randn(len(steps), batch, 5, 2, generator=generator)
             for rows, values, gradient in zip(steps, read, gradients, strict=True):
-                wanted = torch.stack([values.detach()[rows] for values in dense], 2)
-                assert torch.allclose(values.double(), wanted, rtol=2e-6, atol=2e-6)
+                expected = torch.stack([values.detach()[rows] for values in dense], 2)
+                assert torch.allclose(values.double(), expected, rtol=2e-6, atol=2e-6)
+
                 for i, parameter in enumerate(dense):
-                    parameter.grad = torch.zeros_like(parameter).index_copy_(
-                        0, rows, gradient[..., i].double()
-                    )
+                    zeros = torch.zeros_like(parameter)
+                    parameter.grad = zeros.index_copy_(0, rows, gradient[..., i].double())
                 optimizer.step()
             lazy.update(steps, gradients)
 
 
 def test_diverged_member_leaves_the_others_alone(data):
-    good, bad = (settings("an", 1e-2), 0), (settings("an_ls", 1e38), 0)
-    (together, diverged), (alone_,) = search([good, bad], *data), search([good], *data)
-    assert diverged.diverged == 0 and diverged.best is None and not diverged.test_mAP
-    assert together.diverged is None and set(together.test_mAP) == {"best", "last"}
-    assert torch.allclose(together.last["weight"], alone_.last["weight"], rtol=1e-5, atol=1e-7)
+    good = settings("an", 1e-2), 0
+    bad = settings("an_ls", 1e38), 0
+    together, diverged = search([good, bad], data)
+    (alone,) = search([good], data)
+
+    assert diverged.diverged == 0
+    assert diverged.best is None
+    assert not diverged.test_mAP
+    assert together.diverged is None
+    assert set(together.test_mAP) == {"best", "last"}
+    assert torch.allclose(together.last["weight"], alone.last["weight"], rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +222,7 @@ def test_diverged_member_leaves_the_others_alone(data):
 )
 def test_what_the_search_does_not_know(data, changes):
     with pytest.raises(InputError, match="the search"):
-        search([(settings("an", **changes), 0)], *data)
+        search([(settings("an", **changes), 0)], data)
 
 
 def test_stage_selects_on_validation_and_writes_records(repository):
@@ -215,25 +237,36 @@ def test_stage_selects_on_validation_and_writes_records(repository):
     }
     write_yaml(repository / "params.yaml", settings)
     stage(repository, "search", "params.yaml", OMP_NUM_THREADS="1")
+
     folder = repository / "outputs" / "demo" / "digits" / "search"
-    grid = list(csv.DictReader((folder / "grid.csv").open(encoding="utf-8")))
+    with (folder / "grid.csv").open(encoding="utf-8") as file:
+        grid = list(csv.DictReader(file))
+    assert len(grid) == 9 * 2 * 2
+
     records = read_records(repository / "results" / "digits")
-    assert len(grid) == 9 * 2 * 2 and len(records) == 9
+    assert len(records) == 9
     for run_id, group in records.items():
-        assert [record.seed for record in group] == [0, 1] and not record_shortfalls(group[0])
+        assert [record.seed for record in group] == [0, 1]
+        assert not record_shortfalls(group[0])
         for record in group:
             tried = [row for row in grid if (row["run"], row["seed"]) == (run_id, str(record.seed))]
-            chosen = max(tried, key=lambda row: float(row["val_mAP"]))
-            assert record.run.optimizer.lr == float(chosen["lr"]) and record.run.batch_size == 16
-            assert record.measurements["best"].epoch == int(chosen["best_epoch"])
-            assert all(
-                (epoch.estimate_mAP is not None) == (record.run.loss.name == "role")
-                for epoch in record.history
-            )
-            assert record.selected.metrics["mAP"] == pytest.approx(
-                float(chosen["test_mAP_best"]), abs=0.01
-            )
-            weights = (
-                folder / f"{run_id}-s{record.seed}" / "training" / "best.safetensors"
-            ).read_bytes()
-            assert record.provenance.weights_sha256["best"] == hashlib.sha256(weights).hexdigest()
+            assert_is_best_of(record, tried)
+            assert_weights_are_there(record, folder / f"{run_id}-s{record.seed}" / "training")
+
+
+def assert_is_best_of(record, tried: list[dict]) -> None:
+    """The record is of the grid's row with the highest mAP on validation."""
+    chosen = max(tried, key=lambda row: float(row["val_mAP"]))
+    assert record.run.optimizer.lr == float(chosen["lr"])
+    assert record.run.batch_size == 16
+    assert record.measurements["best"].epoch == int(chosen["best_epoch"])
+    test_mAP = float(chosen["test_mAP_best"])
+    assert record.selected.metrics["mAP"] == pytest.approx(test_mAP, abs=0.01)
+
+    estimated = {epoch.estimate_mAP is not None for epoch in record.history}
+    assert estimated == {record.run.loss.name == "role"}
+
+
+def assert_weights_are_there(record, folder) -> None:
+    weights = (folder / "best.safetensors").read_bytes()
+    assert record.provenance.weights_sha256["best"] == hashlib.sha256(weights).hexdigest()

@@ -1,4 +1,7 @@
-"""Runs on extracted feature maps and with a label graph: the same network as on pictures, and nothing of another graph."""
+"""Runs on extracted feature maps and with a label graph.
+
+The same network as on pictures, and nothing of another graph.
+"""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,9 +27,13 @@ from mlrepro.training.task import create_task
 from mlrepro.training.train import train_run
 
 DATA = Path("data/digits")
-GRAPH = {"head": "graph", "graph": {"words": "words.txt"}, "head_options": {"layer": "gcn"}}
-QUERIES = {"head": "query2label", "head_options": {"heads": 4, "ffn": 32}}
+OUT = Path("out")
 CPU = torch.device("cpu")
+
+GRAPH = {"head": "graph", "graph": {"words": "words.txt"}, "head_options": {"layer": "gcn"}}
+MLGCN = {"head": "mlgcn", "graph": {"words": "words.txt"}}
+QUERIES = {"head": "query2label", "head_options": {"heads": 4, "ffn": 32}}
+CSRA = {"head": "csra"}
 
 
 def settings(inputs: str = "maps", **changes) -> Run:
@@ -36,97 +43,136 @@ def settings(inputs: str = "maps", **changes) -> Run:
 
 @pytest.fixture
 def weights(repository, monkeypatch) -> str:
-    """In `repository`, with word vectors and the maps of a test_resnet whose weights are in this file."""
+    """In `repository`, with word vectors and the maps of a test_resnet of these weights."""
     monkeypatch.chdir(repository)
+    manifest = read_manifest(DATA)
     torch.manual_seed(0)
-    backbone, _ = create_classifier(settings("images"), 10)
-    # Statistics other than those a network starts with, so that a batch norm in training mode would be seen.
-    backbone.train()(torch.randn(16, 3, 64, 64))
-    torch.save(backbone.backbone.net.state_dict(), "weights.pth")
+    model, _ = create_classifier(settings("images"), 10)
+    # Statistics other than those a network starts with, so that a batch norm in training mode would
+    # be seen.
+    model.train()(torch.randn(16, 3, 64, 64))
+    torch.save(model.backbone.net.state_dict(), "weights.pth")
+
     words = np.random.default_rng(0).standard_normal((10, 6))
-    Path("words.txt").write_text(
-        "".join(
-            f"{name} {' '.join(map(str, vector))}\n"
-            for name, vector in zip(read_manifest(DATA).classes, words, strict=True)
-        )
-    )
+    with Path("words.txt").open("w") as file:
+        for name, vector in zip(manifest.classes, words, strict=True):
+            file.write(f"{name} {' '.join(map(str, vector))}\n")
+
     features = Features(backbone="test_resnet", weights="weights.pth", resolution=64, maps=True)
-    extract(features, read_manifest(DATA), features_path(DATA, "test_resnet", 64, maps=True), CPU)
+    extract(features, manifest, features_path(DATA, "test_resnet", 64, maps=True), CPU)
     return "weights.pth"
 
 
-def train(run: Run, out: Path = Path("out"), epoch=lambda _: None):
-    tracker = SimpleNamespace(start=lambda _: None, epoch=epoch, finish=lambda *_: None)
+def ignore(*_) -> None:
+    pass
+
+
+def train(run: Run, out: Path = OUT, epoch=ignore) -> dict[str, torch.Tensor]:
+    """The last weights. epoch: called after each epoch with its entry of the history."""
+    tracker = SimpleNamespace(start=ignore, epoch=epoch, finish=ignore)
     train_run(run, 0, DATA, out, "maps", tracker)
     return load_file(out / "last.safetensors")
 
 
-@pytest.mark.parametrize(
-    "changes", [GRAPH, QUERIES, {"head": "mlgcn", "graph": GRAPH["graph"]}, {"head": "csra"}]
-)
-def test_maps_give_the_logits_of_pictures(weights, changes):
+def train_interrupted(run: Run, after_epoch: int) -> None:
+    def interrupt(entry: dict) -> None:
+        if entry["epoch"] == after_epoch:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, epoch=interrupt)
+
+
+# --- maps ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", [GRAPH, QUERIES, MLGCN, CSRA], ids=lambda head: head["head"])
+def test_maps_give_the_logits_of_pictures(weights, head):
     manifest = read_manifest(DATA)
-    whole, head = (
-        create_task(settings(inputs, weights=weights, **changes), manifest, DATA)
-        for inputs in ("images", "maps")
-    )
-    head.model.load_state_dict(whole.model.head.state_dict())
-    rows = manifest.rows("val")[[5, 0, 3]]
-    for read in (
-        lambda inputs: inputs.sequential(rows),
-        lambda inputs: inputs.shuffled(manifest.rows("train"), 16, 0, 2),
-    ):
-        (pictures, of_pictures), (maps, of_maps) = next(read(whole.inputs)), next(read(head.inputs))
-        assert torch.equal(of_pictures, of_maps)
+    on_pictures = create_task(settings("images", weights=weights, **head), manifest, DATA)
+    on_maps = create_task(settings("maps", weights=weights, **head), manifest, DATA)
+    on_maps.model.load_state_dict(on_pictures.model.head.state_dict())
+    assert on_maps.origin == on_pictures.origin
+
+    def scored(inputs):
+        return next(inputs.sequential(manifest.rows("val")[[5, 0, 3]]))
+
+    def trained_on(inputs):
+        return next(inputs.shuffled(manifest.rows("train"), 16, 0, 2))
+
+    for first_batch in (scored, trained_on):
+        pictures, rows_of_pictures = first_batch(on_pictures.inputs)
+        maps, rows_of_maps = first_batch(on_maps.inputs)
+        assert torch.equal(rows_of_pictures, rows_of_maps)
         with torch.no_grad():
-            torch.testing.assert_close(
-                head.model.eval()(maps), whole.model.eval()(pictures), rtol=1e-4, atol=1e-5
-            )
-    assert head.origin == whole.origin
+            wanted = on_pictures.model.eval()(pictures)
+            logits = on_maps.model.eval()(maps)
+        torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_interrupted_training_on_maps_gives_the_same_bits(weights):
-    def interrupt(entry):
-        if entry["epoch"] == 1:
-            raise KeyboardInterrupt
-
     run = settings(weights=weights, **QUERIES)
     wanted = train(run)
-    with pytest.raises(KeyboardInterrupt):
-        train(run, epoch=interrupt)
+    train_interrupted(run, after_epoch=1)
     again = train(run, Path("again"))
-    assert again.keys() == wanted.keys() and all(
-        torch.equal(again[key], wanted[key]) for key in wanted
-    )
+    assert again.keys() == wanted.keys()
+    for key, value in wanted.items():
+        assert torch.equal(again[key], value)
+
+
+def test_pooled_features_are_no_maps(weights):
+    manifest = read_manifest(DATA)
+    with pytest.raises(
+        InputError, match="test_resnet-32-maps.safetensors: features are not extracted.*maps: true"
+    ):
+        create_task(settings(resolution=32), manifest, DATA)
+
+    maps = features_path(DATA, "test_resnet", 64, maps=True)
+    maps.rename(features_path(DATA, "test_resnet", 64))
+    with pytest.raises(InputError, match="dimensions 4, this run needs 2"):
+        create_task(settings("features", head="linear"), manifest, DATA)
+
+
+# --- graphs --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("inputs", "prefix"), [("maps", ""), ("images", "head.")])
+def test_graph_is_learned_and_kept_with_the_weights(weights, inputs, prefix):
+    run = settings(inputs, weights=weights, **GRAPH)
+    manifest = read_manifest(DATA)
+    trained = train(run)
+
+    graph = label_graph(run.graph, manifest)
+    words = trained[f"{prefix}inp"]
+    matrix = trained[f"{prefix}A"]
+    np.testing.assert_array_equal(words, graph["words"].astype(np.float32))
+    np.testing.assert_array_equal(matrix, graph["A"].astype(np.float32))
+
+    _, logits = evaluate_run(run, 0, DATA, OUT, EvaluationPlan("demo", "digits"))
+    task = create_task(run, manifest, DATA, weights=False)
+    task.model.load_state_dict(trained)
+    batch, _ = next(task.inputs.sequential(manifest.rows("test")))  # all 48
+    with torch.no_grad():  # by the plain forward pass: no gates are fixed
+        wanted = task.model.eval()(batch)
+    np.testing.assert_allclose(wanted, logits["test_last"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("inputs", ["maps", "images"])
-def test_graph_is_learned_and_kept_with_the_weights(weights, inputs):
-    run, manifest = settings(inputs, weights=weights, **GRAPH), read_manifest(DATA)
-    trained = train(run)
-    prefix = "head." if inputs == "images" else ""
-    graph = label_graph(run.graph, manifest)
-    for key, value in (("inp", graph["words"]), ("A", graph["A"])):
-        np.testing.assert_array_equal(trained[prefix + key], value.astype(np.float32))
-    record, logits = evaluate_run(run, 0, DATA, Path("out"), EvaluationPlan("demo", "digits"))
-    task = create_task(run, manifest, DATA, weights=False)
-    task.model.load_state_dict(trained)
-    batch = next(task.inputs.sequential(manifest.rows("test")))[0]  # all 48
-    with torch.no_grad():  # by the plain forward pass: no gates are fixed
-        np.testing.assert_allclose(
-            task.model.eval()(batch), logits["test_last"], rtol=1e-4, atol=1e-5
-        )
-    head = 6 * 96 + 96 * 96 + 96 * 10 + 10  # words of 6 numbers, two layers and the classifier
-    assert record.cost.trainable_parameters == (
-        head if inputs == "maps" else record.cost.parameters
-    )
-    plain = measure_cost(
-        settings(), 10
-    )  # at test time, the gates being fixed, the graph costs nothing
-    assert (
-        record.cost.gmacs == plain.gmacs
-        and record.cost.parameters == plain.parameters + 6 * 96 + 96 * 96
-    )
+def test_graph_costs_parameters_but_no_operations(weights, inputs):
+    run = settings(inputs, weights=weights, **GRAPH)
+    train(run)
+    record, _ = evaluate_run(run, 0, DATA, OUT, EvaluationPlan("demo", "digits"))
+
+    # Words of 6 numbers, two layers and the classifier.
+    layers = 6 * 96 + 96 * 96
+    head = layers + 96 * 10 + 10
+    trainable = head if inputs == "maps" else record.cost.parameters
+    assert record.cost.trainable_parameters == trainable
+
+    # At test time, the gates being fixed, the graph costs nothing.
+    plain = measure_cost(settings(), 10)
+    assert record.cost.gmacs == plain.gmacs
+    assert record.cost.parameters == plain.parameters + layers
 
 
 def test_gates_are_those_of_the_present_weights(weights):
@@ -134,29 +180,20 @@ def test_gates_are_those_of_the_present_weights(weights):
     before = predict(task.model, task.inputs, np.arange(4), CPU)
     with torch.no_grad():
         task.model.gc2.weight.neg_()
-    assert not np.allclose(predict(task.model, task.inputs, np.arange(4), CPU), before)
+    after = predict(task.model, task.inputs, np.arange(4), CPU)
+    assert not np.allclose(after, before)
 
 
 def test_training_with_another_graph_is_not_resumed(weights, capsys):
-    def interrupt(_):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(settings(weights=weights, **GRAPH), epoch=interrupt)
-    Path("words.txt").write_text(Path("words.txt").read_text().replace("zero ", "zero 1"))
-    train(settings(weights=weights, **GRAPH))
+    run = settings(weights=weights, **GRAPH)
+    train_interrupted(run, after_epoch=0)
+    words = Path("words.txt").read_text()
+    Path("words.txt").write_text(words.replace("zero ", "zero 1"))
+    train(run)
     assert "not resumed, since graph changed" in capsys.readouterr().out
 
 
-def test_pooled_features_are_no_maps(weights):
-    maps = features_path(DATA, "test_resnet", 64, maps=True)
-    with pytest.raises(
-        InputError, match="test_resnet-32-maps.safetensors: features are not extracted.*maps: true"
-    ):
-        create_task(settings(resolution=32), read_manifest(DATA), DATA)
-    maps.rename(features_path(DATA, "test_resnet", 64))
-    with pytest.raises(InputError, match="dimensions 4, this run needs 2"):
-        create_task(settings("features", head="linear"), read_manifest(DATA), DATA)
+LINEAR_STAGE = {"loss": {"name": "bce"}, "optimizer": {"lr": 1}, "epochs": 1, "batch_size": 2}
 
 
 @pytest.mark.parametrize(
@@ -168,15 +205,7 @@ def test_pooled_features_are_no_maps(weights):
         ),
         ({"graph": GRAPH["graph"]}, "`graph` and `head: graph` or `mlgcn` belong together"),
         (
-            {
-                "variant": "linear_init",
-                "linear_init": {
-                    "loss": {"name": "bce"},
-                    "optimizer": {"lr": 1},
-                    "epochs": 1,
-                    "batch_size": 2,
-                },
-            },
+            {"variant": "linear_init", "linear_init": LINEAR_STAGE},
             "`linear_init` needs `head: gap` and `inputs: images`",
         ),
     ],

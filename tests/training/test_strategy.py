@@ -23,7 +23,7 @@ from mlrepro.errors import InputError
 from mlrepro.judging import record_shortfalls
 from mlrepro.losses.base import BatchLoss
 from mlrepro.losses.binary import bce
-from mlrepro.losses.followups import LargeLoss
+from mlrepro.losses.large_loss import LargeLoss
 from mlrepro.records import Record, read_record
 from mlrepro.settings.run import Run, load_run
 from mlrepro.training.early_stopping import stopped

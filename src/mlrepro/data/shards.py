@@ -1,9 +1,11 @@
-"""Shards: a data set's pictures in WebDataset's tar files, for storage that is slow to open and fast to read on.
+"""Shards: a data set's pictures in tar files, for storage slow to open and fast to read on.
 
-`prepare` writes them where the settings say `shards`, and every row is then read out of its shard: the same bytes as its file's,
-so the same results, with any number of processes. Shards behind http(s):// are fetched whole when the first picture in them is
-wanted, verified, and kept for all processes of the machine; a run with `sampler: shards` wants them one after the other. Like the
-pictures they are no outputs of a stage: summary.json holds the sha256 of their index.
+The tar files are WebDataset's. `prepare` writes them where the settings say `shards`, and every row
+is then read out of its shard: the same bytes as its file's, so the same results, with any number of
+processes. Shards behind http(s):// are fetched whole when the first picture in them is wanted,
+verified, and kept for all processes of the machine; a run with `sampler: shards` wants them one
+after the other. Like the pictures they are no outputs of a stage: summary.json holds the sha256 of
+their index.
 """
 
 import json
@@ -11,6 +13,7 @@ import os
 import tarfile
 import zlib
 from contextlib import suppress
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -18,77 +21,85 @@ import numpy as np
 import pandas
 from tqdm import tqdm
 
-from mlrepro.data.archives import fetch
+from mlrepro.data.fetching.mirrors import fetch
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256, write_bytes
-from mlrepro.settings import data as data_settings
+from mlrepro.settings.data import Shards
 
-FOLDER, INDEX = "shards", "shards.json"
+FOLDER = "shards"
+INDEX = "shards.json"
+
+
+# --- writing -------------------------------------------------------------------------------------
 
 
 def write_shards(
-    folder: Path,
-    frame: pandas.DataFrame,
-    classes: list[str],
-    root: Path,
-    settings: data_settings.Shards,
+    folder: Path, frame: pandas.DataFrame, classes: list[str], root: Path, settings: Shards
 ) -> dict:
-    """Writes folder/shards/<split>-<number>.tar and their index, and returns what summary.json says of them. The same pictures
-    give the same bytes. A picture is two members: <row>.<suffix>, its file as it is, and <row>.json: image and labels (names).
-    The index lists name, bytes and sha256 of each shard, and of its pictures row, offset of the file and its CRC-32."""
-    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-    n, splits = settings.pictures, frame.groupby("split", sort=False).indices
-    shards = {
-        folder / FOLDER / f"{split}-{start // n:06d}.tar": rows[start : start + n]
-        for split, rows in splits.items()
-        for start in range(0, len(rows), n)
-    }
+    """Writes folder/shards/<split>-<number>.tar and their index.
+
+    The same pictures give the same bytes. A picture is two members: <row>.<suffix>, its file as it
+    is, and <row>.json: image and labels (names). The index lists name, bytes and sha256 of each
+    shard, and of its pictures row, offset of the file and its CRC-32.
+
+    Returns what summary.json says of them. Raises InputError where the disk is full.
+    """
+    shard_folder = folder / FOLDER
+    shard_folder.mkdir(parents=True, exist_ok=True)
+
+    rows_of_shard = {}
+    for split, rows in frame.groupby("split", sort=False).indices.items():
+        for number, start in enumerate(range(0, len(rows), settings.pictures)):
+            path = shard_folder / f"{split}-{number:06d}.tar"
+            rows_of_shard[path] = rows[start : start + settings.pictures]
+
     index = [
         _write_shard(path, rows, frame, classes, root)
-        for path, rows in tqdm(shards.items(), "shards", disable=None)
+        for path, rows in tqdm(rows_of_shard.items(), "shards", disable=None)
     ]
-    write_bytes(folder / FOLDER / INDEX, json.dumps(index).encode())
-    for old in {*(folder / FOLDER).glob("*.tar*")} - shards.keys():
-        old.unlink()
+    write_bytes(shard_folder / INDEX, json.dumps(index).encode())
+
+    # Those of earlier settings, and what a killed process left.
+    for path in sorted(shard_folder.glob("*.tar*")):
+        if path not in rows_of_shard:
+            path.unlink()
+
     return {
         "address": (settings.address or FOLDER).rstrip("/"),
         "kept": settings.kept,
-        "sha256": file_sha256(folder / FOLDER / INDEX),
+        "sha256": file_sha256(shard_folder / INDEX),
     }
 
 
 def _write_shard(
     path: Path, rows: np.ndarray, frame: pandas.DataFrame, classes: list[str], root: Path
 ) -> dict:
-    part, pictures = path.with_name(path.name + ".tmp"), []
+    """One shard, and its entry in the index."""
+    temporary = path.with_name(path.name + ".tmp")
+    pictures = []
     try:
         with (
-            part.open("wb") as file,
+            temporary.open("wb") as file,
             tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
         ):
-            for row, image, labels in zip(
-                rows.tolist(), frame["image"].iloc[rows], frame["labels"].iloc[rows], strict=True
-            ):
-                content, suffix = (
-                    (root / image).read_bytes(),
-                    Path(image).suffix[1:].lower() or "picture",
-                )
-                facts = json.dumps(
-                    {"image": image, "labels": [classes[label] for label in labels]}
-                ).encode()
-                pictures.append(
-                    (row, file.tell() + tarfile.BLOCKSIZE, zlib.crc32(content))
-                )  # it begins behind its header
-                for name, value in ((suffix, content), ("json", facts)):
-                    member = tarfile.TarInfo(f"{row:09d}.{name}")
-                    member.size = len(value)
-                    tar.addfile(member, BytesIO(value))
+            columns = (frame["image"].iloc[rows], frame["labels"].iloc[rows])
+            for row, image, labels in zip(rows.tolist(), *columns, strict=True):
+                content = (root / image).read_bytes()
+                suffix = Path(image).suffix[1:].lower() or "picture"
+
+                offset = file.tell() + tarfile.BLOCKSIZE  # it begins behind its header
+                pictures.append((row, offset, zlib.crc32(content)))
+                _add_member(tar, f"{row:09d}.{suffix}", content)
+                facts = {"image": image, "labels": [classes[label] for label in labels]}
+                _add_member(tar, f"{row:09d}.json", json.dumps(facts).encode())
     except OSError as error:
         raise InputError(
-            f"{path}: {error}; make room for a copy of the pictures, or remove `shards`, and run again"
+            f"{path}: {error}; make room for a copy of the pictures, or remove `shards`, and run "
+            "again"
         ) from None
-    os.replace(part, path)
+    os.replace(temporary, path)
+
     return {
         "name": path.name,
         "bytes": path.stat().st_size,
@@ -97,58 +108,96 @@ def _write_shard(
     }
 
 
-class Shards:
-    """The shards of a manifest; `shard`: (pictures,) the number of each row's. Reads at the offsets: nothing is unpacked. Holds
-    no open file, so that DataLoader's workers can share it. Raises InputError for what is not as it was written."""
+def _add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, BytesIO(content))
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """One tar file as the index lists it."""
+
+    name: str
+    sha256: str
+
+
+class ShardReader:
+    """Reads pictures out of the shards of a manifest, at their offsets: nothing is unpacked.
+
+    Holds no open file, so that DataLoader's workers can share it. `shard`: (pictures,) the number
+    of each row's shard. Raises InputError for what is not as it was written.
+    """
 
     def __init__(self, manifest: Manifest):
-        told = manifest.summary["shards"]
-        self.address, self.kept, self.images = (
-            told["address"],
-            told["kept"],
-            manifest.frame["image"].array,
-        )
-        self.remote = (
-            "://" in self.address
-        )  # of another version of the data set, a fetched shard of the same name is another
-        self.folder = manifest.folder / (
-            f"fetched/{told['sha256'][:12]}" if self.remote else self.address
-        )
-        self._fetch(INDEX, told["sha256"])
-        self.files, self.bytes = [], manifest.frame["bytes"].to_numpy()
-        self.shard, self.offset, self.sum = np.zeros((3, len(manifest.frame)), np.int64)
-        for number, one in enumerate(json.loads((self.folder / INDEX).read_bytes())):
-            self.files.append((one["name"], one["sha256"]))
-            rows, offsets, sums = np.array(one["pictures"]).T
-            self.shard[rows], self.offset[rows], self.sum[rows] = number, offsets, sums
+        described = manifest.summary["shards"]
+        self.address = described["address"]
+        self.kept = described["kept"]
+        self.remote = "://" in self.address
+        if self.remote:
+            # A fetched shard of the same name is another in another version of the data set.
+            self.folder = manifest.folder / "fetched" / described["sha256"][:12]
+        else:
+            self.folder = manifest.folder / self.address
+        self._fetch(INDEX, described["sha256"])
+
+        # Of each row: the picture's name, its bytes, its shard, where it begins, and its CRC-32.
+        rows = len(manifest.frame)
+        self.images = manifest.frame["image"].array
+        self.bytes = manifest.frame["bytes"].to_numpy()
+        self.shard = np.zeros(rows, np.int64)
+        self.offset = np.zeros(rows, np.int64)
+        self.checksum = np.zeros(rows, np.int64)
+
+        self.files: list[ShardFile] = []
+        index = json.loads((self.folder / INDEX).read_bytes())
+        for number, entry in enumerate(index):
+            self.files.append(ShardFile(entry["name"], entry["sha256"]))
+            in_shard, offsets, checksums = np.array(entry["pictures"]).T
+            self.shard[in_shard] = number
+            self.offset[in_shard] = offsets
+            self.checksum[in_shard] = checksums
 
     def read(self, row: int) -> BytesIO:
         """The content of a picture's file."""
-        (name, sha256), content = self.files[self.shard[row]], None
+        shard = self.files[self.shard[row]]
+        content = None
         while content is None:
             try:
-                with (self.folder / name).open("rb") as file:
+                with (self.folder / shard.name).open("rb") as file:
                     file.seek(self.offset[row])
                     content = file.read(self.bytes[row])
             except FileNotFoundError:  # perhaps another process removed it just now
-                self._fetch(name, sha256)
-        if zlib.crc32(content) != self.sum[row]:
+                self._fetch(shard.name, shard.sha256)
+
+        if zlib.crc32(content) != self.checksum[row]:
+            remedy = "copy it or run the prepare stage of the data set again"
+            if self.remote:
+                remedy = "run again"
             raise InputError(
-                f"{self.folder / name}: what lies at byte {self.offset[row]} is not {self.images[row]}; delete it, "
-                f"then {'run again' if self.remote else 'copy it or run the prepare stage of the data set again'}"
+                f"{self.folder / shard.name}: what lies at byte {self.offset[row]} is not "
+                f"{self.images[row]}; delete it, then {remedy}"
             )
         return BytesIO(content)
 
     def _fetch(self, name: str, sha256: str) -> None:
+        """Gets a file from where it was copied to; InputError where it is missing or another."""
         urls = [f"{self.address}/{name}"] if self.remote else []
-        fetch(
-            f"{name} (of `shards.address`, {self.address})", urls, self.folder / name, sha256=sha256
-        )
-        if self.kept and self.remote:  # this one last, whatever the clock said when the others came
-            with suppress(FileNotFoundError):  # another process is at it, too
-                by_age = sorted(
-                    self.folder.glob("*.tar"),
-                    key=lambda path: (path.name == name, path.stat().st_mtime),
-                )
-                for old in by_age[: -self.kept]:
-                    old.unlink()
+        described = f"{name} (of `shards.address`, {self.address})"
+        fetch(described, urls, self.folder / name, sha256=sha256)
+        if self.kept and self.remote:
+            self._remove_oldest(name)
+
+    def _remove_oldest(self, newest: str) -> None:
+        """Keeps the latest `kept` shards, `newest` among them whatever the clock said before."""
+
+        def age(path: Path) -> tuple[bool, float]:
+            return path.name == newest, path.stat().st_mtime
+
+        with suppress(FileNotFoundError):  # another process is at it, too
+            oldest_first = sorted(self.folder.glob("*.tar"), key=age)
+            for path in oldest_first[: -self.kept]:
+                path.unlink()

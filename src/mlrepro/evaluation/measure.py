@@ -7,18 +7,18 @@ import numpy as np
 
 from mlrepro.data.graph import cooccurrence
 from mlrepro.data.manifest import Manifest
-from mlrepro.evaluation.names import (
+from mlrepro.metrics.arrays import ratio
+from mlrepro.metrics.average_precision import (
+    average_precisions,
+    bootstrap_se,
+    mean_average_precision,
+)
+from mlrepro.metrics.catalogue import (
     F1_AVERAGES,
     MEAN_AVERAGE_PRECISIONS,
     OVERALL_AND_PER_CLASS,
     PROBABILITIES,
     TUNED,
-)
-from mlrepro.metrics import ratio
-from mlrepro.metrics.average_precision import (
-    average_precisions,
-    bootstrap_se,
-    mean_average_precision,
 )
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import (

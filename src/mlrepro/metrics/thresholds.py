@@ -1,53 +1,68 @@
-"""Thresholds that maximise F1. Tune them on validation or training pictures, never on those the metrics are read on."""
+"""Thresholds that maximise F1.
+
+Tune them on validation or training pictures, never on those the metrics are read on.
+"""
 
 import numpy as np
 
-from mlrepro.metrics import check
+from mlrepro.metrics.arrays import check
 from mlrepro.metrics.average_precision import per_class, positions
 
 
 def tune_thresholds(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The threshold of each class that maximises its F1 under the rule score >= threshold, (C,) float64.
+    """The threshold of each class that maximises its F1, (C,) float64.
 
-    scores, labels (N, C) of validation or training pictures, never of the test: see `mlrepro.metrics`. A threshold is
-    the score of the lowest positive that is still predicted, not the midpoint to the next; of several that are equally
-    good it is the lowest. A class without positives gets +inf: it is never predicted.
+    The rule is score >= threshold. scores, labels (N, C) of validation or training pictures, never
+    of the test: see `mlrepro.metrics`. A threshold is the score of the lowest positive that is
+    still predicted, not the midpoint to the next; of several that are equally good it is the
+    lowest. A class without positives gets +inf: it is never predicted.
     """
     return np.array(per_class(_best_threshold, *check(scores, labels)))
 
 
 def tune_thresholds_released(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What deep-object-reid (AAM, Table 10) takes for those thresholds, (C,) float64; its rule is score > threshold.
+    """What deep-object-reid (AAM, Table 10) takes for those thresholds, (C,) float64.
 
-    It is the argmax of F1 over scikit-learn's precision_recall_curve, where an F1 of 0 / 0 is NaN, which numpy's argmax
-    takes for the maximum. Where a negative ranks first, it so is the lowest score above all positives', and hardly
-    anything is predicted; in a class without positives it is the lowest score, and nearly everything is.
+    Its rule is score > threshold. It is the argmax of F1 over scikit-learn's
+    precision_recall_curve, where an F1 of 0 / 0 is NaN, which numpy's argmax takes for the maximum.
+    Where a negative ranks first, it so is the lowest score above all positives', and hardly
+    anything is predicted; in a class without positives it is the lowest score, and nearly
+    everything is.
     """
     return np.array(per_class(_released_threshold, *check(scores, labels)))
 
 
 def tune_global_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The one threshold that maximises the micro F1 of all classes; else as `tune_thresholds`. Never on the test."""
+    """The one threshold that maximises the micro F1 of all classes.
+
+    Else as `tune_thresholds`. Never on the test.
+    """
     scores, labels = check(scores, labels)
     judged = labels != -1
     return _best_threshold(scores[judged], labels[judged] == 1)
 
 
 def _best_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
-    # Only a positive's score can be best: from any other one, moving up to the next positive loses no hit.
-    thresholds, hits, retrieved, _ = positions(scores, positive)
-    if not len(thresholds):
+    # Only a positive's score can be best: from any other one, moving up to the next positive loses
+    # no hit.
+    ranked = positions(scores, positive)
+    positives = len(ranked.thresholds)
+    if not positives:
         return np.inf
-    return float(thresholds[np.argmax(2 * hits / (retrieved + len(thresholds)))])
+
+    f1 = 2 * ranked.hits / (ranked.retrieved + positives)
+    return float(ranked.thresholds[np.argmax(f1)])
 
 
 def _released_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
-    thresholds, hits, retrieved, _ = positions(scores, positive)
-    no_hit = scores[scores > thresholds.max(initial=-np.inf)]
-    if len(no_hit) or not len(thresholds):
-        return float(no_hit.min(initial=np.inf))
-    precision, recall = (
-        hits / retrieved,
-        hits / len(thresholds),
-    )  # rounded as theirs, which decides between equal F1s
-    return float(thresholds[np.argmax(2 * precision * recall / (precision + recall))])
+    ranked = positions(scores, positive)
+    positives = len(ranked.thresholds)
+    without_hit = scores[scores > ranked.thresholds.max(initial=-np.inf)]
+    if len(without_hit) or not positives:
+        return float(without_hit.min(initial=np.inf))
+
+    # Rounded as theirs, which decides between equal F1s.
+    precision = ranked.hits / ranked.retrieved
+    recall = ranked.hits / positives
+    f1 = 2 * precision * recall / (precision + recall)
+    return float(ranked.thresholds[np.argmax(f1)])

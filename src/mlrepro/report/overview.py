@@ -1,116 +1,154 @@
-"""The index of all pages, with one table and one figure across the studies. No torch."""
+"""The index of all pages, with one table and one figure across the studies."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlrepro.errors import InputError
 from mlrepro.report import figures
+from mlrepro.report.markdown import escape, table
 from mlrepro.report.pages import figure_link
-from mlrepro.report.tables import escape, table
-from mlrepro.studies.results import StudyResults, cost_points, read_study
+from mlrepro.report.render import write_page
+from mlrepro.report.study_costs import cost_points
+from mlrepro.studies.description import Description
+from mlrepro.studies.results import StudyResults, read_study
+
+INDEX = "README.md"
+
+# A sentence ends before white space that no small letter follows: "e.g. nobody" is inside one.
+FIRST_SENTENCE = re.compile(r".*?[.!?](?=\s+[^a-z]|$)|.*")
 
 
 def write_index(reports: Path, studies: Path) -> None:
-    """Writes `reports`/README.md from the studies below `studies` that have a study.yaml, and from the other pages there.
+    """Writes the index of `reports`: of the studies below `studies`, and of the other pages.
 
-    Every report stage calls it, so it depends on what is on disk alone. Raises InputError where a page has no title."""
-    index = reports / "README.md"
-    found = [read_study(path.parent) for path in sorted(studies.glob("*/study.yaml"))]
-    parts = ["# Reports"]
-    if found:
-        parts += [
-            "What papers print, beside what this project measures. Each page shows every printed row, also those that are "
-            "not run.",
-            _study_table(found, reports),
-            "Results are printed rows, one for each data set; their status is computed from result records. A study's page "
-            "says what each word means, and what a run that is not run would take.",
-        ]
-    if panels := _coco_panels(found):
-        parts += [
-            "## mAP against cost, COCO",
-            figure_link(
-                index,
-                "cost",
-                "mAP against measured GMACs on COCO",
-                figures.map_against_cost,
-                panels,
-            ),
-            "Printed mAP (hollow) and reproduced mAP (filled) at the GMACs that this project measures. COCO 2014 and 2017 "
-            "have different test pictures: a number of one is not comparable with a number of the other.",
-        ]
-    others = _other_pages(reports, {study.folder.name for study in found})
-    if others or not found:
-        parts += ["## Other pages"] * bool(found)
-        parts.append("\n".join(others) or "No page has been made yet: `dvc repro` makes the first.")
-    reports.mkdir(parents=True, exist_ok=True)
-    index.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    Every report stage calls it, so it depends on what is on disk alone. Raises InputError where a
+    page has no title.
+    """
+    index = reports / INDEX
+    descriptions = sorted(studies.glob("*/study.yaml"))
+    read = [read_study(path.parent) for path in descriptions]
+    write_page(
+        "overview.md.j2",
+        index,
+        studies=_study_table(read, reports) if read else None,
+        cost_figure=_cost_figure(read, index),
+        pages=_other_pages(reports, {results.folder.name for results in read}),
+    )
 
 
-def _study_table(found: list[StudyResults], reports: Path) -> str:
+# ---- Studies ------------------------------------------------------------------------------------
+
+
+def _study_table(studies: list[StudyResults], reports: Path) -> str:
+    headers = [
+        "study",
+        "source",
+        "rows",
+        "numbers",
+        "reproduced",
+        "exceeds / below",
+        "partial / failed",
+        "not run",
+        "not comparable",
+        "does not add up",
+    ]
     rows = []
-    for results in found:
-        text, counts, page = results.study.text, results.statuses, f"{results.folder.name}.md"
-        name = (
-            f"[{results.folder.name}]({page})" if (reports / page).exists() else results.folder.name
-        )
-        authors = escape(text.authors[0]) + (" et al." if len(text.authors) > 1 else "")
+    for results in studies:
+        description = results.description
+        counts = results.statuses
         rows.append(
             [
-                name,
-                f"[{escape(text.title)}]({text.link}), {authors}{f' {text.year}' if text.year else ''}",
-                str(sum(listed.rows for listed in text.tables)),
+                _study_link(results, reports),
+                _source(description),
+                str(sum(table.rows for table in description.tables)),
                 str(len(results.study.rows)),
                 str(counts["reproduced"]),
                 f"{counts['exceeds']} / {counts['below']}",
                 f"{counts['partial']} / {counts['failed']}",
                 str(counts["not-run"]),
                 str(counts["not-comparable"]),
-                str(len(text.findings)),
+                str(len(description.findings)),
             ]
         )
-    return table(
-        "llrrrrrrrr",
-        [
-            "study",
-            "source",
-            "rows",
-            "numbers",
-            "reproduced",
-            "exceeds / below",
-            "partial / failed",
-            "not run",
-            "not comparable",
-            "does not add up",
-        ],
-        rows,
-    )
+    return table("llrrrrrrrr", headers, rows)
 
 
-def _coco_panels(found: list[StudyResults]) -> dict[str, list[figures.Point]]:
-    """The studies' points on COCO; what two studies print alike stands once, under the first of them."""
+def _study_link(results: StudyResults, reports: Path) -> str:
+    """Its name, linked to its page if there is one."""
+    name = results.folder.name
+    page = f"{name}.md"
+    return f"[{name}]({page})" if (reports / page).exists() else name
+
+
+def _source(description: Description) -> str:
+    """Title, linked, the first author, and the year where it is known."""
+    text = f"[{escape(description.title)}]({description.link}), {escape(description.authors[0])}"
+    if len(description.authors) > 1:
+        text += " et al."
+    if description.year:
+        text += f" {description.year}"
+    return text
+
+
+# ---- mAP against cost ---------------------------------------------------------------------------
+
+
+def _cost_figure(studies: list[StudyResults], index: Path) -> str | None:
+    panels = _coco_panels(studies)
+    if not panels:
+        return None
+    title = "mAP against measured GMACs on COCO"
+    return figure_link(index, "cost", title, figures.map_against_cost, panels)
+
+
+def _coco_panels(studies: list[StudyResults]) -> dict[str, list[figures.Point]]:
+    """The studies' points on COCO, by year of the data set.
+
+    What two studies print alike stands once, under the first of them.
+    """
     panels: dict[str, dict[tuple, figures.Point]] = {}
-    for results in found:
-        for data_set, points in cost_points(results).items():
-            for point in points if data_set.startswith("coco") else []:
-                panel = panels.setdefault(f"COCO {data_set[4:]}", {})
-                panel.setdefault(
-                    (point.gmacs, point.reported), point._replace(series=results.folder.name)
-                )
+    for results in studies:
+        points_by_set = cost_points(results, series=results.folder.name)
+        for data_set, points in points_by_set.items():
+            if not data_set.startswith("coco"):
+                continue
+            # coco2014 -> COCO 2014
+            panel = panels.setdefault(f"COCO {data_set.removeprefix('coco')}", {})
+            for point in points:
+                panel.setdefault((point.gmacs, point.reported), point)
     return {title: list(panel.values()) for title, panel in sorted(panels.items())}
 
 
-def _other_pages(reports: Path, studies: set[str]) -> list[str]:
-    """A line a page that is no study's: its title, linked, and the first sentence below it."""
-    lines = []
-    for page in sorted(reports.glob("*.md")):
-        if page.name != "README.md" and page.stem not in studies:
-            paragraphs = page.read_text(encoding="utf-8").split("\n\n")
-            if not paragraphs[0].startswith("# "):
-                raise InputError(
-                    f"{page}: does not begin with a '# title' line; make the page again or move it away"
-                )
-            sentence = re.match(
-                r".*?[.!?](?=\s+[^a-z]|$)|.*", " ".join("".join(paragraphs[1:2]).split())
-            ).group()
-            lines.append(f"- [{paragraphs[0][2:].strip()}]({page.name}): {sentence}")
-    return lines
+# ---- Other pages --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OtherPage:
+    """A page that is no study's. `sentence`: the first one below its title."""
+
+    file: str
+    title: str
+    sentence: str
+
+
+def _other_pages(reports: Path, studies: set[str]) -> list[OtherPage]:
+    pages = []
+    for path in sorted(reports.glob("*.md")):
+        if path.name != INDEX and path.stem not in studies:
+            pages.append(_read_page(path))
+    return pages
+
+
+def _read_page(path: Path) -> OtherPage:
+    title, *paragraphs = path.read_text(encoding="utf-8").split("\n\n")
+    if not title.startswith("# "):
+        raise InputError(
+            f"{path}: does not begin with a '# title' line; make the page again or move it away"
+        )
+    first_paragraph = " ".join(paragraphs[0].split()) if paragraphs else ""
+    return OtherPage(
+        file=path.name,
+        title=title.removeprefix("# ").strip(),
+        sentence=FIRST_SENTENCE.match(first_paragraph).group(),
+    )

@@ -1,153 +1,252 @@
-"""Which of the compared runs to use and why, and what its scores are worth: precision, calibration, mistakes. No torch."""
+"""Own data: which of the compared runs to use and why, and what its scores are worth."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import load_file
 
+from mlrepro.judging import mean_map, metric_values
 from mlrepro.layout import Layout
-from mlrepro.metrics.average_precision import per_class
-from mlrepro.records import Record
-from mlrepro.report.figures import COLOURS, blank_figure
+from mlrepro.records import Record, Records
+from mlrepro.report.figures.scores import CALIBRATION_BINS, scores_on_test
+from mlrepro.report.markdown import code, escape, number, spread, table
 from mlrepro.report.pages import figure_link
-from mlrepro.report.tables import (
-    FEW_POSITIVES,
-    Runs,
-    code,
-    escape,
-    mean_map,
-    metric_values,
-    number,
-    spread,
-    table,
-)
+from mlrepro.report.render import render_section
+from mlrepro.report.tables import FEW_POSITIVES
 
-LISTED, BINS = 20, 15  # that are listed; of the calibration
+if TYPE_CHECKING:
+    from mlrepro.data.manifest import Manifest
+
+LISTED_MISTAKES = 20  # on the page
+
+# Header -> metric of the table of runs to choose from.
 METRICS = {"mAP": "mAP", "CF1": "tuned_CF1", "OF1": "tuned_OF1"}
 
 
-def choose(runs: Runs, ties: set[str]) -> Record | None:
-    """Of the first of ranked runs and those that noise hides from it (`ties`), the one of fewest GMACs to two decimals, of equal
-    ones the first; its seed with the best validation mAP. None where no run has an mAP."""
-    able = [
-        run
-        for i, run in enumerate(runs)
-        if mean_map(runs[run]) is not None and (i == 0 or run in ties)
-    ]
-    run = min(able, key=lambda run: round(runs[run][0].cost.gmacs, 2), default=None)
-    return run and max(runs[run], key=lambda record: max(epoch.val_mAP for epoch in record.history))
+# ---- The choice --------------------------------------------------------------------------------
 
 
-def advice(runs: Runs, ties: set[str], path: Path, layout: Layout) -> list[str]:
-    """Markdown sections. Those on scores need the manifest, and the logits of the recommended training with which it was made."""
-    if not (record := choose(runs, ties)):
-        return []
-    run, first, classes = record.run.run_id, [*runs][0], record.selected.per_class
-    lost = mean_map(runs[first]) - mean_map(runs[run])
-    why = "it ranks first" if run == first else f"noise hides the {lost:.2f} points to the first"
-    few = sum(one.test < FEW_POSITIVES for one in classes)
-    rows = [
-        [
-            code(one),
-            *(spread(metric_values(group, metric)) for metric in METRICS.values()),
-            number(group[0].cost.gmacs),
-            spread([record.environment.forward_per_second for record in group], 0),
-        ]
-        for one, group in runs.items()
-    ]
-    parts = [
-        "## Recommendation",
-        f"Use {code(run)}, seed {record.seed} (the best of its seeds on validation): {why}, and of the "
-        f"{len(ties) + 1} runs that cannot be told from the first none takes fewer GMACs ({number(record.cost.gmacs)}). "
-        f"{few} of {len(classes)} labels have fewer than {FEW_POSITIVES} test pictures, too few to judge them by.",
-        f"```sh\nmlrepro export {layout.settings} {run} --seed {record.seed} --to my-model\nmlrepro predict my-model PATHS\n```",
-        table("lrrrrr", ["run", *METRICS, "GMACs", "pictures/s"], rows),
-        "CF1 and OF1 are at the thresholds that are best on validation, by label. Pictures/s: of the whole network, measured "
-        f"where the records were made ({record.environment.device}, {record.environment.threads} threads), decoding left out.",
-    ]
-    if not (found := read_scores(layout, record)):
-        return parts
-    manifest, scores = found
-    p, y = scores["test"], manifest.label_matrix(manifest.rows("test"))
-    bins = np.minimum((p * BINS).astype(int), BINS - 1)
-    error = (
-        100 * np.abs(np.bincount(bins.ravel(), ((p - y) * (y >= 0)).ravel())).sum() / (y >= 0).sum()
-    )
-    images, wrong = manifest.frame["image"].iloc[manifest.rows("test")].to_numpy(), mistakes(p, y)
-    listed = [
-        [
-            code(images[i]),
-            escape(manifest.classes[j]),
-            "yes" if y[i, j] else "no",
-            number(p[i, j], 3),
-        ]
-        for i, j in wrong
-    ]
-    return [
-        *parts,
-        "### Its scores on test",
-        figure_link(path, "scores", "Precision against recall, and reliability", draw_scores, p, y),
-        "Left: a thin line a label, a thick one for all decisions. Right: the share of positives at each score; the expected "
-        f"calibration error is {error:.2f} points ({BINS} bins; Guo et al. 2017, eq. 3).",
-        "### Its greatest mistakes on test",
-        table("llrr", ["picture", "label", "given", "score"], listed[:LISTED]),
-        f"`{layout.review}/mistakes.html` shows all {len(wrong)} as pictures, and `missing.html` beside it the training "
-        "pictures to which the run would add a label: answer in `missing.csv`, above all where labels not given are unknown.",
-    ]
+def choose(runs: Records, ties: set[str]) -> Record | None:
+    """The training to use: the run of fewest GMACs (to two decimals) of those that are first.
 
-
-def read_scores(layout: Layout, record: Record | None) -> tuple | None:
-    """The manifest and, by split, a training's probabilities (rows, C); none where they are not those of now."""
-    if (
-        not record
-        or not (
-            file := layout.output(record.run.run_id, record.seed) / "logits.safetensors"
-        ).exists()
-    ):
+    First are the first of ranked runs and those that noise hides from it (`ties`); of equal ones
+    the higher rank, and of its seeds the best validation mAP. None where no run has an mAP.
+    """
+    scored = [run for run in runs if mean_map(runs[run]) is not None]
+    if not scored:
         return None
-    from scipy.special import (
-        expit,
-    )  # these here and not above: a page without scores would wait for SciPy and pandas
+
+    # Rounded, so that a difference that no one can measure does not decide.
+    def gmacs(run: str) -> float:
+        return round(runs[run][0].cost.gmacs, 2)
+
+    candidates = [run for run in scored if run == scored[0] or run in ties]
+    cheapest = min(candidates, key=gmacs)
+    return max(runs[cheapest], key=_best_validation_map)
+
+
+def _best_validation_map(record: Record) -> float:
+    return max(epoch.val_mAP for epoch in record.history)
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A training, and why it.
+
+    first:        whether its run ranks first. lost: mAP points to the first.
+    alternatives: runs that cannot be told from the first, with it.
+    rare_labels:  how many of its labels have too few test pictures to judge them by.
+    """
+
+    record: Record
+    first: bool
+    lost: float
+    alternatives: int
+    rare_labels: int
+
+
+def recommend(runs: Records, ties: set[str]) -> Recommendation | None:
+    """`runs` in rank order, and those that noise hides from the first. None: see `choose`."""
+    record = choose(runs, ties)
+    if record is None:
+        return None
+
+    run = record.run.run_id
+    first = next(iter(runs))
+    return Recommendation(
+        record=record,
+        first=run == first,
+        lost=mean_map(runs[first]) - mean_map(runs[run]),
+        alternatives=len(ties) + 1,
+        rare_labels=sum(c.test < FEW_POSITIVES for c in record.selected.per_class),
+    )
+
+
+def recommendation_section(runs: Records, ties: set[str], path: Path, layout: Layout) -> list[str]:
+    """Part of the page `path`; nothing where no run has an mAP.
+
+    What it says of scores needs the manifest, and logits of the recommended training that were made
+    with it.
+    """
+    recommendation = recommend(runs, ties)
+    if recommendation is None:
+        return []
+
+    section = render_section(
+        "recommendation.md.j2",
+        path,
+        recommendation=recommendation,
+        record=recommendation.record,
+        few_positives=FEW_POSITIVES,
+        layout=layout,
+        candidates=candidates_table(runs),
+        score_review=_score_review(read_scores(layout, recommendation.record), path),
+    )
+    return [section]
+
+
+def candidates_table(runs: Records) -> str:
+    """What there is to choose from: quality, cost and measured speed."""
+    rows = []
+    for run, records in runs.items():
+        speeds = [record.environment.forward_per_second for record in records]
+        rows.append(
+            [
+                code(run),
+                *(spread(metric_values(records, metric)) for metric in METRICS.values()),
+                number(records[0].cost.gmacs),
+                spread(speeds, 0),
+            ]
+        )
+    return table("lrrrrr", ["run", *METRICS, "GMACs", "pictures/s"], rows)
+
+
+# ---- Its scores --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one training. by_split: probabilities (rows of the split, C)."""
+
+    manifest: "Manifest"
+    by_split: dict[str, np.ndarray]
+
+    def labels(self, split: str) -> np.ndarray:
+        """(rows, C): 1 positive, 0 negative, -1 not known."""
+        return self.manifest.label_matrix(self.manifest.rows(split))
+
+
+def read_scores(layout: Layout, record: Record | None) -> Scores | None:
+    """None where there are none, or they are of another manifest than that of now."""
+    if record is None:
+        return None
+    logits_file = layout.output(record.run.run_id, record.seed) / "logits.safetensors"
+    if not logits_file.exists():
+        return None
+
+    # A page without scores would wait for SciPy and pandas.
+    from scipy.special import expit
 
     from mlrepro.data.manifest import MANIFEST, read_manifest
 
-    manifest = read_manifest(layout.data) if (layout.data / MANIFEST).exists() else None
-    if manifest is None or manifest.digest != record.provenance.manifest_sha256:
+    if not (layout.data / MANIFEST).exists():
         return None
-    logits, scale = load_file(file), getattr(record.run.loss, "scale", 1.0)
-    return manifest, {
+    manifest = read_manifest(layout.data)
+    if manifest.digest != record.provenance.manifest_sha256:
+        return None
+
+    # The logits of the AAM paper are cosines, which its loss scales.
+    logits = load_file(logits_file)
+    scale = getattr(record.run.loss, "scale", 1.0)
+    by_split = {
         split: expit(scale * logits[f"{split}_{record.run.selection}"].astype(float))
         for split in ("train", "val", "test")
     }
+    return Scores(manifest, by_split)
 
 
-def mistakes(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class ScoreReview:
+    """What the page says of scores on test.
+
+    figure, mistakes:  markdown; the greatest mistakes.
+    calibration_error: in points. bins: that it is computed with.
+    wrong:             how many decisions are wrong.
+    """
+
+    figure: str
+    calibration_error: float
+    bins: int
+    mistakes: str
+    wrong: int
+
+
+def _score_review(scores: Scores | None, path: Path) -> ScoreReview | None:
+    if scores is None:
+        return None
+
+    test, labels = scores.by_split["test"], scores.labels("test")
+    wrong = mistakes(test, labels)
+    return ScoreReview(
+        figure=figure_link(
+            path,
+            "scores",
+            "Precision against recall, and reliability",
+            scores_on_test,
+            test,
+            labels,
+        ),
+        calibration_error=calibration_error(test, labels),
+        bins=CALIBRATION_BINS,
+        mistakes=_mistakes_table(scores, wrong[:LISTED_MISTAKES]),
+        wrong=len(wrong),
+    )
+
+
+def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Expected calibration error of all known decisions in points; Guo et al. 2017, eq. 3.
+
+    scores, labels (N, C): probabilities, and 1, 0 or -1 where it is not known.
+    """
+    known = labels >= 0
+    gaps = (scores - labels) * known
+
+    # A score of 1 belongs to the last bin.
+    bins = (scores * CALIBRATION_BINS).astype(int)
+    bins = np.minimum(bins, CALIBRATION_BINS - 1)
+
+    gaps_by_bin = np.bincount(bins.ravel(), gaps.ravel())
+    return 100 * np.abs(gaps_by_bin).sum() / known.sum()
+
+
+def mistakes(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Row and class (n, 2) of the decisions at 0.5 that are wrong, the surest first."""
-    gaps = np.abs(p - y) * (y >= 0)
+    known = labels >= 0
+    gaps = np.abs(scores - labels) * known
     wrong = np.argwhere(gaps > 0.5)
-    return wrong[np.argsort(-gaps[tuple(wrong.T)], kind="stable")]
+
+    rows, classes = wrong.T
+    surest_first = np.argsort(-gaps[rows, classes], kind="stable")
+    return wrong[surest_first]
 
 
-def draw_scores(p: np.ndarray, y: np.ndarray, stem: Path) -> None:
-    """Precision-recall curves of every label and of all decisions, and their reliability diagram; p and y (N, C)."""
-    from sklearn.calibration import (
-        calibration_curve,
-    )  # here and not above: every report stage would wait for scikit-learn
-    from sklearn.metrics import precision_recall_curve
+def _mistakes_table(scores: Scores, wrong: np.ndarray) -> str:
+    """`wrong`: row of test and class (n, 2)."""
+    manifest = scores.manifest
+    pictures = manifest.frame["image"].iloc[manifest.rows("test")].to_numpy()
+    test, labels = scores.by_split["test"], scores.labels("test")
 
-    with blank_figure(stem, 4.2) as figure:
-        left, right = figure.subplots(1, 2)
-        lines = [
-            (scores, positive, "0.7", 0.6)
-            for scores, positive in per_class(lambda *one: one, p, y)
-            if positive.any()
-        ]
-        for scores, positive, colour, width in [*lines, (p[y >= 0], y[y >= 0] == 1, COLOURS[0], 2)]:
-            precision, recall, _ = precision_recall_curve(positive, scores)
-            left.plot(recall, precision, color=colour, linewidth=width)
-        share, score = calibration_curve(positive, scores, n_bins=BINS)
-        right.plot([0, 1], [0, 1], color="0.7")
-        right.plot(score, share, "o-", color=COLOURS[1])
-        left.set(xlabel="recall", ylabel="precision")
-        right.set(xlabel="mean score", ylabel="share of positives")
-        figure.subplots_adjust(left=0.08, right=0.98, top=0.96, bottom=0.13, wspace=0.22)
+    rows = []
+    for row, label in wrong:
+        # No listed decision is of an unknown label.
+        rows.append(
+            [
+                code(pictures[row]),
+                escape(manifest.classes[label]),
+                "yes" if labels[row, label] else "no",
+                number(test[row, label], 3),
+            ]
+        )
+    return table("llrr", ["picture", "label", "given", "score"], rows)

@@ -1,4 +1,8 @@
-"""Pages from templates: prose stands in report/templates/*.md.j2, logic in functions that make what they show."""
+"""Pages from templates: prose stands in report/templates/, logic in functions that feed it.
+
+Conventions of templates, which keep blank lines right: a block's tags stand on lines of their own,
+which leave nothing; what is shown only under a condition brings its blank line, before or after it.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -6,19 +10,45 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from mlrepro.errors import InputError
+from mlrepro.report.markdown import code, number
+
+# Where a part of a page is rendered by one that does not know which page it is for.
+ANY_PAGE = Path("reports")
 
 
 @cache
 def environment() -> Environment:
-    """Templates of markdown: a value that is missing is an error, a block's line leaves no blank one."""
-    return Environment(
+    """The templates, in which a value that is missing is an error."""
+    templates = Environment(
         loader=PackageLoader("mlrepro.report"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # of HTML; what goes into markdown is escaped by tables.escape
+        autoescape=_is_html,
     )
+    templates.filters |= {
+        "code": code,
+        "count": count,
+        "number": number,
+        "paragraph": paragraph,
+    }
+    return templates
+
+
+def _is_html(template: str | None) -> bool:
+    """What goes into markdown is escaped by markdown.escape where it is a user's."""
+    return template is not None and template.endswith(".html.j2")
+
+
+def paragraph(text: str) -> str:
+    """One line of the page: a template's sentences may be broken where they are best read."""
+    return " ".join(text.split()) + "\n"
+
+
+def count(n: int, noun: str) -> str:
+    """The number and its noun: 1 run, 2 runs."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def render(template: str, page: Path, **values) -> str:
@@ -27,6 +57,11 @@ def render(template: str, page: Path, **values) -> str:
         return environment().get_template(template).render(**values)
     except UndefinedError as error:
         raise InputError(f"{page}: its template {template} misses a value: {error}") from None
+
+
+def render_section(template: str, page: Path, **values) -> str:
+    """A part of `page`, without a line's end: what puts parts together decides what is between."""
+    return render(template, page, **values).removesuffix("\n")
 
 
 def write_page(template: str, page: Path, **values) -> None:

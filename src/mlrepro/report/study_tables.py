@@ -1,24 +1,32 @@
-"""The tables of a study's page: as printed, with what our records and the cost measurement say beside or below."""
+"""The tables of a study's page: as printed, with what our records and the cost measurement say."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from tabulate import tabulate
 
-from mlrepro.report.tables import ABSENT, code, escape, mean, metric_values, number, spread, table
-from mlrepro.settings.run_id import RunId, parse_run_id
-from mlrepro.studies.reported import ReportedRow, Table
-from mlrepro.studies.results import METRICS, Result, StudyResults, record_metric
+from mlrepro.judging import mean, metric_values
+from mlrepro.metrics.catalogue import PERCENT, is_recorded
+from mlrepro.report.markdown import ABSENT, escape, number, spread
+from mlrepro.studies.description import Table
+from mlrepro.studies.reported import ReportedRow
+from mlrepro.studies.results import Result, StudyResults, record_metric
 
-WIDTH = 9  # columns that a page shows without scrolling
+# Columns that a page shows without scrolling.
+WIDTH = 9
+
 NOT_MEASURED = "not measured"
+
+# Marks behind numbers; the legend of the page explains them.
 OTHER_NETWORK = "°"
-MARKS = {"yes": "", "third party": "ᵗ", "memory": "ᵐ"}
-AVERAGES = {
-    "micro": "",
-    "macro": ", macro",
-    "sample": ", per sample",
-}  # of an F1 whose average the study does not say
+MARKS = {
+    "yes": "",
+    "third party": "ᵗ",
+    "memory": "ᵐ",
+}
+
+# Printed metrics whose column bears another header.
 HEADERS = {
     "GFLOPs": "GFLOPs, printed",
     "params_m": "M params, printed",
@@ -29,266 +37,353 @@ HEADERS = {
     "mAP_paper": "mAP by the paper",
 }
 
-Columns = dict[str, Sequence[str]]  # header -> cells
-LEFT = {
-    "row",
-    "model",
-    "data set",
-    "status",
-    "backbone",
-    "variant",
-    "weights to start from",
-}  # the others hold numbers
+# Averages that an F1 may be whose average the study does not say: micro is compared, the others
+# stand beside it. Each with what its columns' headers end with.
+COMPARED_AVERAGE = "micro"
+OTHER_AVERAGES = {
+    "macro": ", macro",
+    "sample": ", per sample",
+}
+
+# Header -> cells, one a row.
+Columns = dict[str, Sequence[str]]
+
+# The columns that hold no numbers.
+LEFT = {"row", "model", "data set", "status", "backbone", "variant", "weights to start from"}
 
 
 def kept(columns: Columns) -> Columns:
-    return {
-        header: cells
-        for header, cells in columns.items()
-        if set(cells) - {"", ABSENT, NOT_MEASURED}
-    }
+    """Those with something in them."""
+    nothing = {"", ABSENT, NOT_MEASURED}
+    return {header: cells for header, cells in columns.items() if set(cells) - nothing}
 
 
-def render(columns: Columns) -> str:
+def columns_table(columns: Columns) -> str:
+    """As markdown: text to the left, numbers to the right."""
     sides = ["left" if header in LEFT else "right" for header in columns]
     return tabulate(columns, "keys", tablefmt="pipe", colalign=sides, disable_numparse=True)
 
 
-def study_tables(results: StudyResults, listed: Table) -> list[str]:
-    """The printed table with our columns, split so that no part is wider than WIDTH."""
-    group = results.results[listed.id]
-    several = max(Counter(result.row.label for result in group).values()) > 1
-    if several and len(listed.columns) == 1:
-        return _matrix(group, listed) + _reproduced_below(group, listed, primary=True)
-    ids = _ids(group)
-    printed = {
-        HEADERS.get(m, m): [printed_text(r.cells.get(m)) for r in group] for m in listed.columns
-    }
-    (judged, ours), cost = _our_columns(group), _cost_columns(results, group)
-    costs = {
-        header: cells
-        for header, cells in printed.items()
-        if header in (HEADERS["GFLOPs"], HEADERS["params_m"])
-    }
-    room = WIDTH - len(ids)
-    if len(printed | ours | cost) <= room:
-        parts = [printed | ours | cost]
-    elif len(printed | ours) <= room:
-        parts = [printed | ours] + [costs | cost] * bool(cost)
-    else:
-        parts = (
-            _even_parts(printed, room)
-            + [judged | ours | ({} if costs else cost)]
-            + [costs | cost] * bool(costs and cost)
+# ---- One printed table --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PrintedTable:
+    """Markdown of a printed table and of what is reproduced of it.
+
+    matrix_of:     the metric of a table that is printed with a column a data set.
+    printed:       the table, in parts none of which is wider than WIDTH.
+    reproduced:    of a matrix, its measured rows.
+    other_metrics: of any other table: reproduced / delta of printed metrics that are not judged.
+    """
+
+    printed: list[str]
+    matrix_of: str | None = None
+    reproduced: str | None = None
+    other_metrics: list[str] = field(default_factory=list)
+
+
+def printed_table(results: StudyResults, table: Table) -> PrintedTable:
+    """The table with our columns."""
+    group = results.by_table[table.id]
+    lines_of_label = Counter(result.row.label for result in group)
+    on_several_sets = max(lines_of_label.values()) > 1
+
+    if on_several_sets and len(table.columns) == 1:
+        return PrintedTable(
+            printed=[_matrix(group, table)],
+            matrix_of=table.columns[0],
+            reproduced=_reproduced_rows(group),
         )
-    return [render(ids | part) for part in parts] + _reproduced_below(group, listed, primary=False)
+    return PrintedTable(
+        printed=_parts(results, group, table),
+        other_metrics=_other_metrics(group, table),
+    )
+
+
+def _parts(results: StudyResults, group: list[Result], table: Table) -> list[str]:
+    """The table as printed, then our columns; split where that is too wide."""
+    ids = _id_columns(group)
+    printed = {}
+    for metric in table.columns:
+        cells = [printed_text(result.cells.get(metric)) for result in group]
+        printed[HEADERS.get(metric, metric)] = cells
+    ours = _our_columns(group)
+    measured_costs = _cost_columns(results, group)
+
+    # Costs in a part of their own stand beside the printed ones.
+    of_costs = (HEADERS["GFLOPs"], HEADERS["params_m"])
+    printed_costs = {header: cells for header, cells in printed.items() if header in of_costs}
+    costs = printed_costs | measured_costs
+
+    # Everything in one part, or costs below, or printed numbers, ours and costs below each other.
+    room = WIDTH - len(ids)
+    if len(printed | ours | measured_costs) <= room:
+        parts = [printed | ours | measured_costs]
+    elif len(printed | ours) <= room:
+        parts = [printed | ours]
+        if measured_costs:
+            parts.append(costs)
+    else:
+        parts = _even_parts(printed, room)
+
+        # Ours are compared with a printed number that now stands in another part: once more.
+        compared = _judged_column(group) | ours
+        if not printed_costs:
+            parts.append(compared | measured_costs)
+        else:
+            parts.append(compared)
+            if measured_costs:
+                parts.append(costs)
+    return [columns_table(ids | part) for part in parts]
 
 
 def _even_parts(columns: Columns, room: int) -> list[Columns]:
-    parts = -(-len(columns) // room)
-    size = -(-len(columns) // max(1, parts))
-    return [dict(list(columns.items())[i * size : (i + 1) * size]) for i in range(parts)]
+    """As few parts as fit into `room` columns each, of as equal width as can be."""
+    if not columns:
+        return []
+    headers = list(columns)
+    count = -(-len(headers) // room)
+    size = -(-len(headers) // count)
+
+    parts = []
+    for start in range(0, count * size, size):
+        parts.append({header: columns[header] for header in headers[start : start + size]})
+    return parts
 
 
-def _ids(group: list[Result]) -> Columns:
-    models = [
-        " ".join(
-            str(p)
-            for p in (r.row.backbone if r.row.backbone != r.row.row else "", r.row.resolution or "")
-            if p
-        )
-        for r in group
-    ]
-    sets = [
-        result.row.data_set if len({r.row.data_set for r in group}) > 1 else "" for result in group
-    ]
+def _id_columns(group: list[Result]) -> Columns:
+    """What names a row: its own name, and model and data set where they say more."""
+    several_sets = len({result.row.data_set for result in group}) > 1
+    models = [escape(_model_name(result.row)) for result in group]
+    data_sets = [result.row.data_set if several_sets else "" for result in group]
     return {
-        "row": [escape(r.row.row) for r in group],
-        **kept({"model": list(map(escape, models)), "data set": sets}),
+        "row": [escape(result.row.row) for result in group],
+        **kept({"model": models, "data set": data_sets}),
     }
 
 
-def _matrix(group: list[Result], listed: Table) -> list[str]:
+def _model_name(row: ReportedRow) -> str:
+    """Backbone and pixels; not a backbone that the row is named after."""
+    backbone = row.backbone if row.backbone != row.row else ""
+    return " ".join(str(part) for part in (backbone, row.resolution) if part)
+
+
+def _matrix(group: list[Result], table: Table) -> str:
     """As printed: a line a row, a column a data set."""
     lines: dict[tuple, dict[str, Result]] = {}
     for result in group:
         lines.setdefault(result.row.label, {})[result.row.data_set] = result
-    first = _ids([next(iter(line.values())) for line in lines.values()])
-    first.pop("data set", None)
-    sets = {
-        name: [
-            printed_text(line[name].cells[listed.columns[0]]) if name in line else ABSENT
+
+    # Any of a line's results names it, apart from its data set.
+    ids = _id_columns([next(iter(line.values())) for line in lines.values()])
+    ids.pop("data set", None)
+
+    metric = table.columns[0]
+    numbers = {}
+    for data_set in table.data_sets:
+        numbers[data_set] = [
+            printed_text(line[data_set].cells[metric]) if data_set in line else ABSENT
             for line in lines.values()
         ]
-        for name in listed.data_sets
-    }
-    counts = [
-        Counter(result.status for result in line.values() if result.status)
-        for line in lines.values()
-    ]
-    status = [
-        next(iter(count))
-        if len(count) == 1
-        else ", ".join(f"{n} {word}" for word, n in count.items())
-        for count in counts
-    ]
-    return [f"Printed {listed.columns[0]}:", render(first | sets | {"status": status})]
+
+    status = [_statuses_text(list(line.values())) for line in lines.values()]
+    return columns_table(ids | numbers | {"status": status})
+
+
+def _statuses_text(line: list[Result]) -> str:
+    """The status of all data sets of a line, or how many have each."""
+    counts = Counter(result.status for result in line if result.status)
+    if len(counts) == 1:
+        (status,) = counts
+        return status
+
+    texts = [f"{count} {status}" for status, count in counts.items()]
+    return ", ".join(texts)
 
 
 def printed_text(cell: ReportedRow | None) -> str:
-    return escape(cell.printed) + MARKS[cell.checked] if cell else ABSENT
+    """What is printed, verbatim, marked where we have not seen it in the original."""
+    if cell is None:
+        return ABSENT
+    return escape(cell.printed) + MARKS[cell.checked]
 
 
-def _signed(value: float, decimals: int) -> str:
-    text = f"{value:+.{decimals}f}"
-    return text if float(text) else text[1:]  # no sign before 0.00
+# ---- What our records say -----------------------------------------------------------------------
 
 
-def compare(result: Result, metric: str, average: str = "micro") -> tuple[str, str]:
+def compare(result: Result, metric: str, average: str = COMPARED_AVERAGE) -> tuple[str, str]:
     """Reproduced value and delta, in the printed unit."""
     cell = result.cells.get(metric)
     if not cell or not result.records:
         return ABSENT, ABSENT
+
+    # micro_F1 -> macro_F1; names of other metrics hold no average.
     name, unit = record_metric(cell)
-    values = [
-        value and value * unit
-        for value in metric_values(result.records, name.replace("micro", average))
-    ]
-    decimals = 2 if unit == 1 else 4
-    delta = ABSENT if None in values else _signed(mean(values) - cell.number, decimals)
-    return spread(values, decimals), delta
+    name = name.replace(COMPARED_AVERAGE, average)
+
+    decimals = 2 if unit == PERCENT else 4
+    values = []
+    for value in metric_values(result.records, name):
+        values.append(None if value is None else value * unit)
+
+    if None in values:
+        return spread(values, decimals), ABSENT
+    delta = mean(values) - cell.number
+    return spread(values, decimals), _signed(delta, decimals)
 
 
-def _our_columns(group: list[Result]) -> tuple[Columns, Columns]:
-    """The printed number that is judged, and what our records say of it."""
-    compared = [compare(result, result.metric) for result in group]
+def _signed(value: float, decimals: int) -> str:
+    """With a sign, except before 0.00."""
+    # Rounded first: -0.001 is 0.00, too.
+    text = f"{value:+.{decimals}f}"
+    return text if float(text) else text[1:]
+
+
+def _judged_names(group: list[Result]) -> str:
+    """What headers say of the judged metric: its name, if the rows have one in common."""
     names = {HEADERS.get(result.metric, result.metric) for result in group} - {None}
-    name = f" {names.pop()}" if len(names) == 1 else ""
-    labelled = [
-        spread(metric_values(r.records, f"{record_metric(r.cells['mAP'])[0]}_annotated"))
-        if "mAP" in r.cells
-        else ABSENT
-        for r in group
-    ]
-    nothing = [
-        spread(metric_values(r.records, "all_negative_accuracy")) if "accuracy" in r.cells else ""
-        for r in group
-    ]
-    others = {
-        f"f1{more}": [compare(r, "f1", average)[0] for r in group]
-        for average, more in AVERAGES.items()
-        if more
+    return f" {names.pop()}" if len(names) == 1 else ""
+
+
+def _judged_column(group: list[Result]) -> Columns:
+    """The printed number that is judged."""
+    cells = [printed_text(result.cells.get(result.metric)) for result in group]
+    return kept({f"printed{_judged_names(group)}": cells})
+
+
+def _our_columns(group: list[Result]) -> Columns:
+    """What our records say of the judged number."""
+    compared = [compare(result, result.metric) for result in group]
+    columns = {
+        f"reproduced{_judged_names(group)}": [value for value, _ in compared],
+        "accuracy of nothing (%)": [_accuracy_of_nothing(result) for result in group],
+        "delta": [delta for _, delta in compared],
     }
-    return (
-        kept({f"printed{name}": [printed_text(r.cells.get(r.metric)) for r in group]}),
-        kept(
-            {
-                f"reproduced{name}": [value for value, _ in compared],
-                "accuracy of nothing (%)": nothing,
-                "delta": [delta for _, delta in compared],
-                **others,
-                "of labelled pictures": labelled,
-                "status": [result.status or ABSENT for result in group],
-            }
-        ),
-    )
-
-
-def _reproduced_below(group: list[Result], listed: Table, primary: bool) -> list[str]:
-    """What records give: the judged metric of a matrix, or the other printed metrics of a long table."""
-    measured = [result for result in group if result.records]
-    if not measured:
-        return []
-    ids = _ids(measured)
-    if primary:
-        judged, ours = _our_columns(measured)
-        return ["Reproduced:", render(ids | judged | ours)]
-    others = kept(
-        {
-            HEADERS.get(m, m) + more: [
-                " / ".join(dict.fromkeys(compare(r, m, average))) for r in measured
-            ]
-            for m in listed.columns
-            if m in METRICS and m not in {r.metric for r in measured}
-            for average, more in AVERAGES.items()
-            if not more or m.startswith("f1@")
-        }
-    )
-    return ["Reproduced / delta, of the other printed metrics:"] * bool(others) + [
-        render(ids | part) for part in _even_parts(others, WIDTH - len(ids))
-    ]
-
-
-def _cost_columns(results: StudyResults, group: list[Result]) -> Columns:
-    columns: dict[str, list[str]] = defaultdict(list)
-    for result in group:
-        run, printed, text = result.row.run, result.cells.get("GFLOPs"), results.study.text
-        value = results.printed_way(run) if run and printed else None
-        columns["paper's way"].append(
-            number(value) + (OTHER_NETWORK if run in text.gflops_of and value else "")
-        )
-        columns["difference"].append(
-            ABSENT if value is None else _signed(value - printed.number, 2)
-        )
-        network, size = (
-            text.plain_network and results.cost(run, f"backbone_{key}")
-            for key in ("parameters", "bytes")
-        )
-        columns["plain network / 2^20"].append(
-            number(network / 2**20) if network and "params_m" in result.cells else ABSENT
-        )
-        columns["its file, MB / MiB"].append(
-            f"{size / 1e6:.0f} / {size / 2**20:.0f}"
-            if size and "model_size_mb" in result.cells
-            else ABSENT
-        )
-        for header, key, unit in (("GMACs", "gmacs", 1), ("M params", "parameters", 1e6)):
-            measured = results.cost(run, key)
-            columns[header].append(
-                number(measured / unit) if measured else NOT_MEASURED if run else ABSENT
-            )
-        scored = [
-            record.environment.images_per_second
-            for record in result.records
-            if not record.run.epochs
-        ]
-        columns["images/s"].append(spread(scored, 1))
+    for average, ending in OTHER_AVERAGES.items():
+        columns[f"f1{ending}"] = [compare(result, "f1", average)[0] for result in group]
+    columns["of labelled pictures"] = [_map_of_labelled(result) for result in group]
+    columns["status"] = [result.status or ABSENT for result in group]
     return kept(columns)
 
 
-def cost_table(results: StudyResults) -> str | None:
-    """A line for each distinct model; none where nothing is measured."""
-    models: dict[tuple, list[RunId]] = {}
-    for run in dict.fromkeys([*(result.row.run for result in results.all), *results.study.runs]):
-        if gmacs := results.cost(run, "gmacs"):
-            parsed = parse_run_id(run)
-            key = (
-                parsed.head,
-                parsed.backbone,
-                str(parsed.resolution),
-                number(gmacs),
-                number(results.cost(run, "parameters") / 1e6),
-            )
-            models.setdefault(key, []).append(parsed)
-    rows = [
-        [
-            code(key[0]),
-            code(key[1]),
-            key[2],
-            ", ".join(dict.fromkeys(run.data for run in runs)),
-            str(len(runs)),
-            *key[3:],
-        ]
-        for key, runs in sorted(
-            models.items(), key=lambda item: (*item[0][:2], int(item[0][2]), float(item[0][3]))
-        )
-    ]
-    return (
-        table(
-            "llllrrr",
-            ["head", "backbone", "pixels", "data sets", "runs", "GMACs", "M params"],
-            rows,
-        )
-        if rows
-        else None
+def _accuracy_of_nothing(result: Result) -> str:
+    """Label accuracy of answering "no label" for every picture, where accuracy is printed."""
+    if "accuracy" not in result.cells:
+        return ""
+    return spread(metric_values(result.records, "all_negative_accuracy"))
+
+
+def _map_of_labelled(result: Result) -> str:
+    """mAP of the test pictures that have a label, where mAP is printed."""
+    if "mAP" not in result.cells:
+        return ABSENT
+    name, _ = record_metric(result.cells["mAP"])
+    return spread(metric_values(result.records, f"{name}_annotated"))
+
+
+def _reproduced_rows(group: list[Result]) -> str | None:
+    """The judged metric of a matrix's rows, data set by data set, where measured."""
+    measured = [result for result in group if result.records]
+    if not measured:
+        return None
+    columns = _id_columns(measured) | _judged_column(measured) | _our_columns(measured)
+    return columns_table(columns)
+
+
+def _other_metrics(group: list[Result], table: Table) -> list[str]:
+    """Reproduced / delta of the printed metrics that are not judged, where measured."""
+    measured = [result for result in group if result.records]
+    if not measured:
+        return []
+
+    judged = {result.metric for result in measured}
+    columns = {}
+    for metric in table.columns:
+        if not is_recorded(metric) or metric in judged:
+            continue
+        header = HEADERS.get(metric, metric)
+        columns[header] = _compared_cells(measured, metric, COMPARED_AVERAGE)
+
+        # F1 at a stated threshold, whose average is not stated.
+        if metric.startswith("f1@"):
+            for average, ending in OTHER_AVERAGES.items():
+                columns[header + ending] = _compared_cells(measured, metric, average)
+
+    ids = _id_columns(measured)
+    parts = _even_parts(kept(columns), WIDTH - len(ids))
+    return [columns_table(ids | part) for part in parts]
+
+
+def _compared_cells(group: list[Result], metric: str, average: str) -> list[str]:
+    cells = []
+    for result in group:
+        value, delta = compare(result, metric, average)
+        absent = value == delta == ABSENT
+        cells.append(ABSENT if absent else f"{value} / {delta}")
+    return cells
+
+
+# ---- What the models cost -----------------------------------------------------------------------
+
+
+def _cost_columns(results: StudyResults, group: list[Result]) -> Columns:
+    """Measured costs beside the printed rows."""
+    gflops = [_gflops_cells(results, result) for result in group]
+    return kept(
+        {
+            "paper's way": [counted for counted, _ in gflops],
+            "difference": [difference for _, difference in gflops],
+            "plain network / 2^20": [_plain_parameters(results, result) for result in group],
+            "its file, MB / MiB": [_plain_file(results, result) for result in group],
+            "GMACs": [_measured_cost(results, result, "gmacs", 1) for result in group],
+            "M params": [_measured_cost(results, result, "parameters", 1e6) for result in group],
+            "images/s": [_scoring_speed(result) for result in group],
+        }
     )
+
+
+def _gflops_cells(results: StudyResults, result: Result) -> tuple[str, str]:
+    """GFLOPs counted the paper's way, and that minus what is printed."""
+    run = result.row.run
+    printed = result.cells.get("GFLOPs")
+    counted = results.gflops_as_printed(run) if run and printed else None
+    if counted is None:
+        return ABSENT, ABSENT
+
+    text = number(counted)
+    if counted and run in results.description.gflops_of:
+        text += OTHER_NETWORK
+    return text, _signed(counted - printed.number, 2)
+
+
+def _plain_parameters(results: StudyResults, result: Result) -> str:
+    """In binary millions, where the study prints those of the plain ImageNet network."""
+    parameters = results.cost(result.row.run, "backbone_parameters")
+    shown = results.description.plain_network and "params_m" in result.cells
+    if not shown or not parameters:
+        return ABSENT
+    return number(parameters / 2**20)
+
+
+def _plain_file(results: StudyResults, result: Result) -> str:
+    size = results.cost(result.row.run, "backbone_bytes")
+    shown = results.description.plain_network and "model_size_mb" in result.cells
+    if not shown or not size:
+        return ABSENT
+    return f"{size / 1e6:.0f} / {size / 2**20:.0f}"
+
+
+def _measured_cost(results: StudyResults, result: Result, key: str, unit: float) -> str:
+    measured = results.cost(result.row.run, key)
+    if measured:
+        return number(measured / unit)
+    return NOT_MEASURED if result.row.run else ABSENT
+
+
+def _scoring_speed(result: Result) -> str:
+    """Pictures a second of runs that score a checkpoint as it is."""
+    speeds = [
+        record.environment.images_per_second for record in result.records if not record.run.epochs
+    ]
+    return spread(speeds, 1)

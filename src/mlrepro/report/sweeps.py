@@ -1,95 +1,124 @@
-"""A study's sweeps: runs that differ in one setting, as a table and, where the setting is a number, a figure. No torch."""
+"""A study's sweeps: runs that differ in one setting, as a table and, of numbers, as a figure."""
 
-from functools import reduce
+from dataclasses import dataclass
 from pathlib import Path
 
+from mlrepro.judging import completeness, mean_map, metric_values, standard_error
+from mlrepro.records import Record
 from mlrepro.report.figures import map_against_setting
+from mlrepro.report.markdown import code, escape, number, spread, table
 from mlrepro.report.pages import figure_link
-from mlrepro.report.tables import (
-    code,
-    escape,
-    mean_map,
-    metric_values,
-    number,
-    spread,
-    standard_error,
-    status,
-    table,
-)
+from mlrepro.settings.run import Run
+from mlrepro.studies.description import Sweep
 from mlrepro.studies.results import StudyResults
 
-
-def missing_runs(results: StudyResults) -> list[tuple[str, str]]:
-    """(run, id of its sweep) of those that are not measured completely."""
-    return [
-        (run, sweep.id)
-        for sweep in results.study.text.sweeps
-        for run in sweep.runs
-        if status(results.records.get(run, []), results.seeds) != "complete"
-    ]
+# By name of the series its measured runs: the setting's value and the run's records.
+Series = dict[str, list[tuple[float | str, list[Record]]]]
 
 
-def sweep_sections(results: StudyResults, path: Path) -> list[str]:
-    """The page's part on sweeps, figures in `figures/` beside `path`; nothing for a study without any."""
-    parts, records, missing = [], results.records, missing_runs(results)
-    for sweep in results.study.text.sweeps:
-        parts += [f"### {sweep.id}: {escape(sweep.title)}", escape(sweep.text)]
-        # By series the setting's values, as the records hold them, and their runs; only measured ones.
-        points = {
-            name: sorted(
-                (reduce(getattr, sweep.setting.split("."), records[run][0].run), run)
-                for run in runs
-                if run in records and mean_map(records[run]) is not None
-            )
-            for name, runs in sweep.series.items()
-        }
-        curves = {
-            name: [
-                (value, mean_map(records[run]), standard_error(records[run]))
-                for value, run in series
-            ]
-            for name, series in points.items()
-            if len(series) > 1 and not isinstance(series[0][0], str)
-        }
-        if curves:
-            parts.append(
-                figure_link(
-                    path,
-                    sweep.id.lower().replace(" ", "-"),
-                    f"Test mAP against {sweep.setting}",
-                    map_against_setting,
-                    curves,
-                    sweep.setting,
-                )
-            )
-        rows = [
-            [
-                escape(name),
-                escape(str(value)),
-                spread(metric_values(records[run], "mAP")),
-                number(standard_error(records[run])),
-            ]
-            for name, series in points.items()
-            for value, run in series
-        ]
-        if rows:
-            parts.append(table("llrr", ["series", code(sweep.setting), "mAP", "SE"], rows))
-        absent = [run for run, sweep_id in missing if sweep_id == sweep.id]
-        pipelines = dict.fromkeys(
-            stage.partition(":")[0] for run in absent for stage in results.stages.get(run, [])
-        )
-        if absent:
-            parts += [
-                f"Not run, or not completely: {len(absent)} of {len(sweep.runs)} runs. Their pipelines:",
-                "```sh\n" + "\n".join(f"dvc repro {pipeline}" for pipeline in pipelines) + "\n```",
-            ]
-    return (
-        [
-            "## Runs beyond the printed tables",
-            "What the document draws without printing numbers, and what it does not "
-            "compare: test mAP by one setting, all others the same.",
-            *parts,
-        ]
-        if parts
-        else []
+@dataclass(frozen=True)
+class SweepSection:
+    """What the page shows of a sweep. `figure` and `table`: none where nothing is measured.
+
+    missing:   runs that are not measured completely, of `runs`.
+    pipelines: the dvc.yaml files that give them.
+    """
+
+    id: str
+    title: str
+    text: str
+    figure: str | None
+    table: str | None
+    runs: int
+    missing: int
+    pipelines: list[str]
+
+
+def sweep_sections(results: StudyResults, page: Path) -> list[SweepSection]:
+    """A section a sweep, figures in `figures/` beside `page`."""
+    return [_section(results, sweep, page) for sweep in results.description.sweeps]
+
+
+def missing_runs(results: StudyResults, sweep: Sweep) -> list[str]:
+    """Those that are not measured completely."""
+    missing = []
+    for run in sweep.runs:
+        records = results.records.get(run, [])
+        if completeness(records, results.seeds) != "complete":
+            missing.append(run)
+    return missing
+
+
+def _section(results: StudyResults, sweep: Sweep, page: Path) -> SweepSection:
+    series = _measured_series(results, sweep)
+    missing = missing_runs(results, sweep)
+
+    # A stage's address begins with the dvc.yaml that holds it.
+    stages = []
+    for run in missing:
+        stages += results.stages.get(run, [])
+    pipelines = [stage.partition(":")[0] for stage in stages]
+
+    return SweepSection(
+        id=sweep.id,
+        title=escape(sweep.title),
+        text=escape(sweep.text),
+        figure=_figure(sweep, series, page),
+        table=_table(sweep, series),
+        runs=len(sweep.runs),
+        missing=len(missing),
+        pipelines=list(dict.fromkeys(pipelines)),
     )
+
+
+def _measured_series(results: StudyResults, sweep: Sweep) -> Series:
+    """Values as the records hold them, in their order."""
+    series: Series = {}
+    for name, runs in sweep.series.items():
+        measured = []
+        for run in runs:
+            records = results.records.get(run, [])
+            if mean_map(records) is not None:
+                value = _setting_value(records[0].run, sweep.setting)
+                measured.append((value, run, records))
+
+        # Records cannot be ordered: a tie is for the run id to settle.
+        measured.sort(key=lambda point: point[:2])
+        series[name] = [(value, records) for value, _, records in measured]
+    return series
+
+
+def _setting_value(run: Run, dotted: str) -> float | str:
+    """The value of a setting by its dotted name, such as loss.scale."""
+    value = run
+    for name in dotted.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _figure(sweep: Sweep, series: Series, page: Path) -> str | None:
+    """Test mAP against the setting, of series with two values or more that are numbers."""
+    curves = {}
+    for name, points in series.items():
+        if len(points) > 1 and not isinstance(points[0][0], str):
+            curves[name] = [
+                (value, mean_map(records), standard_error(records)) for value, records in points
+            ]
+    if not curves:
+        return None
+
+    name = sweep.id.lower().replace(" ", "-")
+    title = f"Test mAP against {sweep.setting}"
+    return figure_link(page, name, title, map_against_setting, curves, sweep.setting)
+
+
+def _table(sweep: Sweep, series: Series) -> str | None:
+    rows = []
+    for name, points in series.items():
+        for value, records in points:
+            mAP = spread(metric_values(records, "mAP"))
+            error = number(standard_error(records))
+            rows.append([escape(name), escape(str(value)), mAP, error])
+    if not rows:
+        return None
+    return table("llrr", ["series", code(sweep.setting), "mAP", "SE"], rows)

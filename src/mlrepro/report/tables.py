@@ -1,453 +1,413 @@
-"""Markdown tables of result records. An absent value is "-", and no average is taken over one."""
+"""Markdown tables of result records, one a function. Runs come in rank order."""
 
-import math
-import re
 import statistics
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container
 
-from tabulate import tabulate
+from mlrepro.judging import (
+    REGIMES,
+    class_ap,
+    completeness,
+    mean,
+    mean_map,
+    metric_values,
+    standard_error,
+)
+from mlrepro.metrics.catalogue import AVERAGE_PRECISIONS
+from mlrepro.records import ClassResult, Epoch, Record, Records
+from mlrepro.report.markdown import ABSENT, code, escape, number, spread, table
+from mlrepro.settings.run import Run
 
-from mlrepro.judging import MINIMUM_TOLERANCE, mean_and_std, tolerance
-from mlrepro.records import Record
-
-ABSENT = "-"
 FEW_POSITIVES = 10  # test positives below which one picture moves a class's AP by several points
-REGIMES = {"full": "full labels", "single": "single-positive labels"}
+FEW_MARK = "†"
+
 SPLITS = ("train", "val", "test")
-
-Runs = dict[
-    str, list[Record]
-]  # run id -> its records by seed, in rank order where `ranked` made it
-
-GROUPED = ("OP", "OR", "OF1", "CP", "CR", "CF1")
-# Heading -> header -> name in `Measurement.metrics`. One threshold for all classes is 004's: for runs with captions.
-ONE_THRESHOLD = {
-    f"{average} F1 by one threshold for all classes, tuned on validation or a probability": {
-        "tuned": f"tuned_global_{average}_F1",
-        **{f"0.{i}": f"{average}_F1_at_0.{i}" for i in range(1, 6)},
-    }
-    for average in ("micro", "macro", "sample")
-}
-METRICS = {
-    "Labels above threshold 0.5": {name: name for name in GROUPED},
-    "The three highest labels of each picture": {name: f"top3_{name}" for name in GROUPED},
-    "Thresholds by class, tuned on validation": {name: f"tuned_{name}" for name in GROUPED},
-    **ONE_THRESHOLD,
-    "F1 by kind of average, at threshold 0.5": {
-        "micro F1": "micro_F1",
-        "macro F1": "macro_F1",
-        "sample F1": "sample_F1",
-        "sample precision": "sample_precision",
-        "sample recall": "sample_recall",
-        "IoU": "sample_IoU",
-    },
-    "Agreement of whole label sets, at threshold 0.5": {
-        "exact match": "exact_match",
-        "label accuracy": "label_accuracy",
-        "label accuracy, all negative": "all_negative_accuracy",
-    },
-}
-AVERAGE_PRECISIONS = {
-    "exact": "mAP",
-    "interpolated": "mAP_interpolated",
-    "11-point": "mAP_11point",
-    "exact, classes with test positives": "mAP_nonempty",
-}
+MILLION = 1e6
+DIGEST_LENGTH = 12  # characters of a commit or a sha256 that a table shows
 
 
-def number(value: float | None, decimals: int = 2) -> str:
-    return ABSENT if value is None else f"{value:.{decimals}f}"
-
-
-def spread(values: list[float | None], decimals: int = 2) -> str:
-    """`mean ± std (n)` over seeds, the mean alone for one seed, "-" when any value is absent."""
-    if not values or None in values:
-        return ABSENT
-    mean, std = mean_and_std(values)
-    return (
-        number(mean, decimals)
-        if std is None
-        else f"{mean:.{decimals}f} ± {std:.{decimals}f} ({len(values)})"
-    )
-
-
-def code(text: str) -> str:
-    return f"`{text}`"
-
-
-def escape(text: str) -> str:
-    """A user's label as literal markdown text in one table cell."""
-    return re.sub(r"([\\`*_<>|\[\]~])", r"\\\1", " ".join(text.split()))
-
-
-def table(align: str, headers: list[str], rows: list[list[str]]) -> str:
-    """GitHub markdown. `align`: one letter a column, l or r (`pipe`, because tabulate's `github` has no colons)."""
-    sides = [{"l": "left", "r": "right"}[letter] for letter in align]
-    return tabulate(rows, headers, tablefmt="pipe", colalign=sides, disable_numparse=True)
-
-
-def metric_values(
-    records: list[Record], metric: str, selection: str | None = None
-) -> list[float | None]:
-    """One value a record, in percent: of the weights `best` or `last`, or of those that each run selects."""
-    chosen = [record.measurements.get(selection or record.run.selection) for record in records]
-    return [measurement and measurement.metrics.get(metric) for measurement in chosen]
-
-
-def mean(values: Sequence[float | None]) -> float | None:
-    """None of no values, or where one is absent."""
-    return None if not values or None in values else statistics.fmean(values)
-
-
-def mean_map(records: list[Record]) -> float | None:
-    return mean(metric_values(records, "mAP"))
-
-
-def standard_error(records: list[Record]) -> float:
-    """SE of mAP from resampled test pictures, in points, averaged over seeds."""
-    return statistics.fmean(record.selected.mAP_se for record in records)
-
-
-def noise(first: list[Record], second: list[Record]) -> float:
-    """mAP points by which two runs must differ to be told apart (formula: docs/reading-reports.md)."""
-    spreads = [
-        tolerance(metric_values(run, "mAP"), standard_error(run), minimum=0.0)
-        for run in (first, second)
-    ]
-    return max(MINIMUM_TOLERANCE, math.hypot(*spreads))
-
-
-def within_noise(runs: Runs) -> set[str]:
-    """Runs, apart from the first, that cannot be told apart from it."""
-    scored = [run for run, records in runs.items() if mean_map(records) is not None]
-    return {
-        run
-        for run in scored[1:]
-        if mean_map(runs[scored[0]]) - mean_map(runs[run]) <= noise(runs[scored[0]], runs[run])
-    }
-
-
-def ranked(records: Runs) -> Runs:
-    """Highest mAP first; runs without one last; ties by run id."""
-    means = {run: mean_map(group) for run, group in records.items()}
-    return {
-        run: records[run]
-        for run in sorted(records, key=lambda run: (means[run] is None, -(means[run] or 0.0), run))
-    }
-
-
-def best_of_regime(runs: Runs) -> dict[str, str]:
-    """The first ranked run with an mAP, for each labels regime that has one."""
-    first = {
-        records[0].run.labels: run
-        for run, records in reversed(runs.items())
-        if mean_map(records) is not None
-    }
-    return {regime: first[regime] for regime in REGIMES if regime in first}
-
-
-def shortfalls(records: list[Record], seeds: list[int]) -> list[str]:
-    """What a run lacks to be complete."""
-    measured = {record.seed for record in records}
-    lacks = [f"seed {seed} not run" for seed in seeds if seed not in measured]
-    for record in records:
-        test = record.splits["test"]
-        if (
-            len(record.history) != record.run.epochs
-            and record.run.stop_below is None
-            and not record.run.early_stop
-        ):
-            lacks.append(f"seed {record.seed}: {len(record.history)} of {record.run.epochs} epochs")
-        if test.used != record.run.scored(test.expected):
-            lacks.append(f"seed {record.seed}: {test.used} of {test.expected} test pictures")
-        if metric_values([record], "mAP") == [None]:
-            lacks.append(f"seed {record.seed}: no mAP")
-    return lacks
-
-
-def status(records: list[Record], seeds: list[int], failed: bool = False) -> str:
-    if not records:
-        return "failed" if failed else "not run"
-    return "partial" if shortfalls(records, seeds) else "complete"
-
-
-def class_ap(records: list[Record]) -> list[list[float | None]]:
-    """AP in percent: a list a class, in the data set's order, each with one value a record."""
-    return [
-        [None if c.AP is None else 100 * c.AP for c in values]
-        for values in zip(*(record.selected.per_class for record in records), strict=True)
-    ]
+# ---- Runs beside each other --------------------------------------------------------------------
 
 
 def ranking_table(
-    runs: Runs, expected: dict[str, list[int]], in_noise: set[str], failed: Container[str] = ()
+    runs: Records,
+    expected: dict[str, list[int]],
+    in_noise: set[str],
+    failed: Container[str] = (),
 ) -> str:
-    """Every expected run, the measured ones by mAP. `in_noise`: runs that cannot be told apart from the first. `failed`: by the
-    last launch."""
-    first = next((mean_map(records) for records in runs.values()), None)
+    """Every expected run, the measured ones by mAP.
+
+    expected: seeds by run id.
+    in_noise: runs that cannot be told apart from the first.
+    failed:   runs that the last launch could not do.
+    """
+    headers = [
+        "#",
+        "run",
+        "labels",
+        "inputs",
+        "mAP",
+        "SE",
+        "to best",
+        "best epoch",
+        "GMACs",
+        "M params",
+        "train s",
+        "status",
+    ]
+    best = next((mean_map(records) for records in runs.values()), None)
+
     rows = []
     for rank, (run, records) in enumerate(runs.items(), 1):
-        mean, settings, cost = mean_map(records), records[0].run, records[0].cost
-        has = mean is not None
-        epochs = [
-            record.measurements["best"].epoch for record in records if "best" in record.measurements
-        ]
-        rows.append(
-            [
-                str(rank) if has else ABSENT,
-                code(run),
-                settings.labels,
-                settings.inputs,
-                spread(metric_values(records, "mAP")),
-                number(standard_error(records)) if has else ABSENT,
-                ("≈ " if run in in_noise else "") + number(mean - first) if has else ABSENT,
-                ", ".join(map(str, epochs)) or ABSENT,
-                number(cost.gmacs),
-                number(cost.parameters / 1e6),
-                number(statistics.fmean(record.environment.train_seconds for record in records), 1),
-                status(records, expected[run]),
-            ]
-        )
-    rows += [
-        [ABSENT, code(run)] + [ABSENT] * 9 + [status([], seeds, run in failed)]
-        for run, seeds in expected.items()
-        if run not in runs
+        state = completeness(records, expected[run])
+        rows.append([*_ranking_cells(rank, records, best, run in in_noise), state])
+
+    # Runs without records come last, in the order of the settings.
+    for run, seeds in expected.items():
+        if run not in runs:
+            nothing = [ABSENT] * (len(headers) - 3)
+            rows.append([ABSENT, code(run), *nothing, completeness([], seeds, run in failed)])
+
+    return table("rlllrrrrrrrl", headers, rows)
+
+
+def _ranking_cells(
+    rank: int, records: list[Record], best: float | None, in_noise: bool
+) -> list[str]:
+    """A run's row without its status. A run without an mAP has no rank."""
+    run = records[0].run
+    cost = records[0].cost
+
+    mAP = mean_map(records)
+    if mAP is None:
+        place, error, difference = ABSENT, ABSENT, ABSENT
+    else:
+        place = str(rank)
+        error = number(standard_error(records))
+        difference = ("≈ " if in_noise else "") + number(mAP - best)
+
+    best_epochs = [
+        str(record.measurements["best"].epoch)
+        for record in records
+        if "best" in record.measurements
     ]
-    return table(
-        "rlllrrrrrrrl",
-        [
-            "#",
-            "run",
-            "labels",
-            "inputs",
-            "mAP",
-            "SE",
-            "to best",
-            "best epoch",
-            "GMACs",
-            "M params",
-            "train s",
-            "status",
-        ],
-        rows,
-    )
+    seconds = statistics.fmean(record.environment.train_seconds for record in records)
+    return [
+        place,
+        code(run.run_id),
+        run.labels,
+        run.inputs,
+        spread(metric_values(records, "mAP")),
+        error,
+        difference,
+        ", ".join(best_epochs) or ABSENT,
+        number(cost.gmacs),
+        number(cost.parameters / MILLION),
+        number(seconds, 1),
+    ]
 
 
-def metric_table(runs: Runs, columns: dict[str, str]) -> str:
+def metric_table(runs: Records, columns: dict[str, str]) -> str:
     """`columns`: header -> name in `Measurement.metrics`."""
-    rows = [
-        [code(run)] + [spread(metric_values(records, name)) for name in columns.values()]
-        for run, records in runs.items()
-    ]
-    return table("l" + "r" * len(columns), ["run", *columns], rows)
-
-
-def selection_table(runs: Runs) -> str:
-    """The named variants of mAP for both selections of weights, two rows a run."""
-    rows = [
-        [code(run) if selection == "best" else "", selection]
-        + [spread(metric_values(records, name, selection)) for name in AVERAGE_PRECISIONS.values()]
-        for run, records in runs.items()
-        for selection in ("best", "last")
-    ]
-    return table(
-        "ll" + "r" * len(AVERAGE_PRECISIONS), ["run", "weights", *AVERAGE_PRECISIONS], rows
-    )
-
-
-def positives_table(runs: Runs) -> str:
-    """Labels that a test picture's probabilities add up to, its true ones, and EPR's and ROLE's k, labels a picture."""
     rows = []
-    for run, (first, *_) in runs.items():
-        k = getattr(first.run.loss, "expected_positives", None)
-        predicted = spread([record.selected.predicted_positives for record in runs[run]])
+    for run, records in runs.items():
+        values = [spread(metric_values(records, name)) for name in columns.values()]
+        rows.append([code(run), *values])
+
+    align = "l" + "r" * len(columns)
+    return table(align, ["run", *columns], rows)
+
+
+def selection_table(runs: Records) -> str:
+    """The kinds of average precision for both selections of weights, two rows a run."""
+    columns = AVERAGE_PRECISIONS.columns
+    rows = []
+    for run, records in runs.items():
+        for selection in ("best", "last"):
+            # A run is named once.
+            name = code(run) if selection == "best" else ""
+            values = [
+                spread(metric_values(records, metric, selection)) for metric in columns.values()
+            ]
+            rows.append([name, selection, *values])
+
+    align = "ll" + "r" * len(columns)
+    return table(align, ["run", "weights", *columns], rows)
+
+
+def regime_table(runs: Records) -> str:
+    """mAP by setup and loss with full and with single-positive labels.
+
+    A setup is a run id without loss and labels regime; the gap is to its best run with full labels.
+    """
+    headers = ["setup", "loss", *REGIMES.values(), "single - best full"]
+
+    # Setup -> loss -> regime -> records; losses stay in rank order.
+    setups: dict[str, dict[str, Records]] = {}
+    for records in runs.values():
+        run = records[0].run
+        by_loss = setups.setdefault(_setup(run), {})
+        by_regime = by_loss.setdefault(run.loss.name, {})
+        by_regime[run.labels] = records
+
+    rows = []
+    for setup, by_loss in sorted(setups.items()):
+        best_full = _best_full(by_loss)
+
+        for loss, by_regime in by_loss.items():
+            full = by_regime.get("full", [])
+            single = by_regime.get("single", [])
+            single_map = mean_map(single)
+            if single_map is None or best_full is None:
+                gap = None
+            else:
+                gap = single_map - best_full
+
+            values = [spread(metric_values(records, "mAP")) for records in (full, single)]
+            rows.append([code(setup), code(loss), *values, number(gap)])
+
+    return table("llrrr", headers, rows)
+
+
+def _best_full(by_loss: dict[str, Records]) -> float | None:
+    """The highest mAP with full labels of losses, each with its records by regime."""
+    means = [mean_map(by_regime.get("full", [])) for by_regime in by_loss.values()]
+    return max((mAP for mAP in means if mAP is not None), default=None)
+
+
+def _setup(run: Run) -> str:
+    parts = (run.head, "*", run.backbone, run.data, run.resolution, run.variant)
+    return "-".join(str(part) for part in parts if part)
+
+
+# ---- How many labels are predicted -------------------------------------------------------------
+
+
+def positives_table(runs: Records) -> str:
+    """Labels a test picture: what its probabilities add up to, its true ones, and the loss's k.
+
+    k: the expected positives that EPR and ROLE are told.
+    """
+    rows = []
+    for run, records in runs.items():
+        splits = records[0].splits
+        predicted = [record.selected.predicted_positives for record in records]
+
+        k = getattr(records[0].run.loss, "expected_positives", None)
+        if k == "validation":
+            k = splits["val"].cardinality
+
         rows.append(
             [
                 code(run),
-                predicted,
-                number(first.splits["test"].cardinality),
-                number(first.splits["val"].cardinality if k == "validation" else k),
+                spread(predicted),
+                number(splits["test"].cardinality),
+                number(k),
             ]
         )
     return table("lrrr", ["run", "predicted labels", "true labels", "k of the loss"], rows)
 
 
-def estimates_table(runs: Runs) -> str | None:
-    """ROLE's estimated labels of the training pictures against all true ones; none without records that tell of them."""
-    rows = []
-    for run, records in runs.items():
-        epochs = [
-            [
-                r.history[0],
-                next(e for e in r.history if e.epoch == r.measurements["best"].epoch),
-                r.history[-1],
-            ]
-            for r in records
-            if r.history and r.history[-1].estimate_mAP is not None
-        ]
-        if epochs:
-            rows.append(
-                [code(run)]
-                + [
-                    spread([getattr(epoch, key) for epoch in column])
-                    for key in ("estimate_mAP", "estimate_positives")
-                    for column in zip(*epochs, strict=True)
-                ]
-                + [number(records[0].splits["train"].cardinality)]
-            )
+def estimates_table(runs: Records) -> str | None:
+    """ROLE's estimated labels of the training pictures against all true ones.
+
+    None without records that tell of them.
+    """
     headers = [
         "run",
-        *(f"{what}, {epoch}" for what in ("mAP", "labels") for epoch in ("first", "best", "last")),
+        "mAP, first",
+        "mAP, best",
+        "mAP, last",
+        "labels, first",
+        "labels, best",
+        "labels, last",
         "true labels",
     ]
+    rows = []
+    for run, records in runs.items():
+        estimating = [
+            record
+            for record in records
+            if record.history and record.history[-1].estimate_mAP is not None
+        ]
+        if not estimating:
+            continue
+
+        # From three epochs a seed to the first epochs of all seeds, their best and their last.
+        first_best_last = [_first_best_last(record) for record in estimating]
+        moments = list(zip(*first_best_last, strict=True))
+        rows.append(
+            [
+                code(run),
+                *(spread([epoch.estimate_mAP for epoch in epochs]) for epochs in moments),
+                *(spread([epoch.estimate_positives for epoch in epochs]) for epochs in moments),
+                number(records[0].splits["train"].cardinality),
+            ]
+        )
     return table("l" + "r" * 7, headers, rows) if rows else None
 
 
-def regime_table(runs: Runs) -> str:
-    """mAP of setup (the run id without loss and labels regime) and loss x {full, single}; the gap is to the setup's best full."""
-    cells: dict[str, dict[str, Runs]] = {}
-    for records in runs.values():
-        run = records[0].run
-        setup = "-".join(
-            str(part)
-            for part in (run.head, "*", run.backbone, run.data, run.resolution, run.variant)
-            if part
-        )
-        cells.setdefault(setup, {}).setdefault(run.loss.name, {})[run.labels] = records
-    rows = []
-    for setup, losses in sorted(cells.items()):  # losses stay in rank order
-        full = [mean_map(regimes["full"]) for regimes in losses.values() if "full" in regimes]
-        best = max((value for value in full if value is not None), default=None)
-        for loss, regimes in losses.items():
-            single = mean_map(regimes.get("single", []))
-            rows.append(
-                [code(setup), code(loss)]
-                + [spread(metric_values(regimes.get(regime, []), "mAP")) for regime in REGIMES]
-                + [ABSENT if None in (single, best) else number(single - best)]
-            )
-    return table("llrrr", ["setup", "loss", *REGIMES.values(), "single - best full"], rows)
+def _first_best_last(record: Record) -> tuple[Epoch, Epoch, Epoch]:
+    history = record.history
+    number_of_best = record.measurements["best"].epoch
+    best = next(epoch for epoch in history if epoch.epoch == number_of_best)
+    return history[0], best, history[-1]
 
 
-def class_table(best: Runs) -> str:
-    """AP by class of one run a regime. † marks classes with few test positives; a second mean leaves them out."""
-    classes = list(best.values())[-1][
-        0
-    ].selected.per_class  # of the single-positive run: its observed labels differ
+# ---- Classes and pictures ----------------------------------------------------------------------
+
+
+def class_table(best: Records) -> str:
+    """AP by class of one run a regime.
+
+    A mark is at classes with few test positives; a second mean leaves them out.
+    """
+    regimes = [REGIMES[records[0].run.labels] for records in best.values()]
+    headers = ["class", "train", "observed", "test", *(f"AP, {regime}" for regime in regimes)]
+
+    # The single-positive run comes last, and its observed labels are fewer than those of train.
+    last_run = list(best.values())[-1]
+    classes = last_run[0].selected.per_class
+
     columns = [class_ap(records) for records in best.values()]
-    rows = [
-        [
-            escape(c.name) + (" †" if c.test < FEW_POSITIVES else ""),
-            str(c.train),
-            str(c.observed),
-            str(c.test),
-        ]
-        + [spread(column[i]) for column in columns]
-        for i, c in enumerate(classes)
-    ]
-    enough = [i for i, c in enumerate(classes) if c.test >= FEW_POSITIVES]
-    rows.append(
-        ["**mAP, all classes**", "", "", ""]
-        + [spread(metric_values(records, "mAP")) for records in best.values()]
-    )
-    if 0 < len(enough) < len(classes):
-        rows.append(
-            [f"**mean of the {len(enough)} without †**", "", "", ""]
-            + [
-                spread([mean(seed) for seed in zip(*(column[i] for i in enough), strict=True)])
-                for column in columns
-            ]
-        )
-    headers = [
-        "class",
-        "train",
-        "observed",
-        "test",
-        *(f"AP, {REGIMES[r[0].run.labels]}" for r in best.values()),
-    ]
+    rows = []
+    for index, c in enumerate(classes):
+        aps = [spread(column[index]) for column in columns]
+        rows.append([_marked_name(c), str(c.train), str(c.observed), str(c.test), *aps])
+
+    # Means are over classes, which have no counts in common.
+    no_counts = ["", "", ""]
+    means = [spread(metric_values(records, "mAP")) for records in best.values()]
+    rows.append(["**mAP, all classes**", *no_counts, *means])
+
+    common = [index for index, c in enumerate(classes) if c.test >= FEW_POSITIVES]
+    if 0 < len(common) < len(classes):
+        title = f"**mean of the {len(common)} without {FEW_MARK}**"
+        means = [_mean_over(common, column) for column in columns]
+        rows.append([title, *no_counts, *means])
+
     return table("lrrr" + "r" * len(best), headers, rows)
+
+
+def _marked_name(c: ClassResult) -> str:
+    few = f" {FEW_MARK}" if c.test < FEW_POSITIVES else ""
+    return escape(c.name) + few
+
+
+def _mean_over(classes: list[int], column: list[list[float | None]]) -> str:
+    """Over these classes of a column of APs by class and seed: a mean a seed, and their spread."""
+    by_seed = zip(*(column[index] for index in classes), strict=True)
+    return spread([mean(seed) for seed in by_seed])
 
 
 def label_table(record: Record) -> str:
     """Positives by class and their share of the pictures, most frequent in train first."""
-    train, test = record.splits["train"].used, record.splits["test"].used
-    rows = [
-        [
-            escape(c.name),
-            str(c.train),
-            number(100 * c.train / train if train else None),
-            str(c.observed),
-            str(c.test),
-            number(100 * c.test / test if test else None),
-        ]
-        for c in sorted(record.selected.per_class, key=lambda c: -c.train)
-    ]
+    train = record.splits["train"].used
+    test = record.splits["test"].used
+
+    rows = []
+    for c in sorted(record.selected.per_class, key=lambda c: -c.train):
+        rows.append(
+            [
+                escape(c.name),
+                str(c.train),
+                _percentage(c.train, train),
+                str(c.observed),
+                str(c.test),
+                _percentage(c.test, test),
+            ]
+        )
     return table("lrrrrr", ["class", "train", "% of train", "observed", "test", "% of test"], rows)
 
 
+def _percentage(part: int, whole: int) -> str:
+    return number(100 * part / whole if whole else None)
+
+
 def picture_table(records: list[Record]) -> str:
-    """Pictures a split. Records that used different pictures give a row each, with how many they are."""
-    counts = Counter(
-        (SPLITS.index(name), c.expected, c.used, c.cardinality)
-        for r in records
-        for name, c in r.splits.items()
-    )
-    rows = [
-        [SPLITS[split], str(expected), str(used), str(expected - used), number(cardinality), str(n)]
-        for (split, expected, used, cardinality), n in sorted(counts.items())
-    ]
-    return table(
-        "lrrrrr", ["split", "pictures", "used", "rejected", "labels a picture", "records"], rows
-    )
+    """Pictures a split.
+
+    Records that used different pictures give a row each, with how many they are.
+    """
+    headers = ["split", "pictures", "used", "rejected", "labels a picture", "records"]
+
+    counts = Counter()
+    for record in records:
+        for split, pictures in record.splits.items():
+            # The index sorts splits as they are used.
+            key = (SPLITS.index(split), pictures.expected, pictures.used, pictures.cardinality)
+            counts[key] += 1
+
+    rows = []
+    for (split, expected, used, cardinality), n in sorted(counts.items()):
+        rows.append(
+            [
+                SPLITS[split],
+                str(expected),
+                str(used),
+                str(expected - used),
+                number(cardinality),
+                str(n),
+            ]
+        )
+    return table("lrrrrr", headers, rows)
 
 
-def cost_table(runs: Runs) -> str:
+# ---- Cost and environment ----------------------------------------------------------------------
+
+
+def cost_table(runs: Records) -> str:
+    headers = ["run", "M trained params", "GFLOPs", "train s", "pictures/s", "peak MiB"]
     rows = []
     for run, records in runs.items():
-        measured = {"train_seconds": 1, "images_per_second": 1, "peak_memory_mib": 0}  # decimals
+        cost = records[0].cost
+        environments = [record.environment for record in records]
         rows.append(
             [
                 code(run),
-                number(records[0].cost.trainable_parameters / 1e6),
-                number(records[0].cost.gflops),
-            ]
-            + [
-                spread([getattr(r.environment, name) for r in records], n)
-                for name, n in measured.items()
+                number(cost.trainable_parameters / MILLION),
+                number(cost.gflops),
+                spread([environment.train_seconds for environment in environments], 1),
+                spread([environment.images_per_second for environment in environments], 1),
+                spread([environment.peak_memory_mib for environment in environments], 0),
             ]
         )
-    return table(
-        "lrrrrr", ["run", "M trained params", "GFLOPs", "train s", "pictures/s", "peak MiB"], rows
-    )
+    return table("lrrrrr", headers, rows)
 
 
 def environment_table(records: list[Record]) -> str:
-    """What the records were made with; where they differ, every value with its number of records."""
-    facts: dict[str, Counter] = {}
+    """What the records were made with.
+
+    Where they differ: every value with its number of records.
+    """
+    counts: dict[str, Counter] = {}
     for record in records:
-        environment, provenance = record.environment, record.provenance
-        commit = provenance.commit[:12] + (" with uncommitted changes" if provenance.dirty else "")
-        for name, value in {
-            "commit": commit,
-            "manifest sha256": provenance.manifest_sha256[:12],
-            "pretrained weights": provenance.pretrained,
-            "device": environment.device,
-            "precision": environment.precision,
-            "threads": environment.threads,
-            "python": environment.python,
-            **dict(sorted(environment.versions.items())),
-        }.items():
-            facts.setdefault(name, Counter())[str(value)] += 1
-    rows = [
-        [
-            name,
-            escape(
-                ", ".join(
-                    value if len(counter) == 1 else f"{value} ({n} records)"
-                    for value, n in sorted(counter.items())
-                )
-            ),
-        ]
-        for name, counter in facts.items()
-    ]
+        for fact, value in _environment_facts(record).items():
+            counts.setdefault(fact, Counter())[value] += 1
+
+    rows = []
+    for fact, values in counts.items():
+        if len(values) == 1:
+            text = next(iter(values))
+        else:
+            text = ", ".join(f"{value} ({n} records)" for value, n in sorted(values.items()))
+        rows.append([fact, escape(text)])
     return table("ll", ["what", "value"], rows)
+
+
+def _environment_facts(record: Record) -> dict[str, str]:
+    environment, provenance = record.environment, record.provenance
+    commit = provenance.commit[:DIGEST_LENGTH]
+    if provenance.dirty:
+        commit += " with uncommitted changes"
+
+    return {
+        "commit": commit,
+        "manifest sha256": provenance.manifest_sha256[:DIGEST_LENGTH],
+        "pretrained weights": provenance.pretrained,
+        "device": environment.device,
+        "precision": environment.precision,
+        "threads": str(environment.threads),
+        "python": environment.python,
+        **dict(sorted(environment.versions.items())),
+    }

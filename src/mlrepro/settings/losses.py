@@ -1,40 +1,35 @@
 """What a run file may say of its loss: a class a family of options, told apart by `name`.
 
-A loss without options needs no class of its own: its name in `Plain` is enough.
+A loss of the catalogue that no class here names has no options (`Plain`).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Union, get_args
 
 from pydantic import Field, PositiveFloat
 
+from mlrepro.losses.catalogue import FULL_LABEL_LOSSES, LOSSES
 from mlrepro.settings.base import Strict
 
-# These read full labels; every other loss reads observed ones.
-FULL_LABEL_LOSSES = ("bce", "bce_ls", "asl", "aam", "bce_weighted")
+__all__ = ["FULL_LABEL_LOSSES", "LossSettings"]
 
 
-class Plain(Strict):
-    """Losses without options.
-
-    bce_weighted: positive terms times negatives / positives of their class in the training labels.
-    """
-
-    name: Literal["bce", "bce_weighted", "an", "iu", "iun", "pr", "splc", "hill"]
+class LossOptions(Strict):
+    """A loss with options. Whatever derives from it may be named by a run file."""
 
 
-class LabelSmoothing(Strict):
+class LabelSmoothing(LossOptions):
     name: Literal["bce_ls", "an_ls"]
     smoothing: float = Field(0.1, ge=0, lt=1)
 
 
-class Wan(Strict):
+class Wan(LossOptions):
     """Weak assume negative. `negative_weight`: none is 1 / (classes - 1)."""
 
     name: Literal["wan"]
     negative_weight: float | None = None
 
 
-class ExpectedPositives(Strict):
+class ExpectedPositives(LossOptions):
     """Losses that know how many labels a picture has on average.
 
     `expected_positives`: labels a picture, or `validation`: measured on the validation pictures'
@@ -45,14 +40,14 @@ class ExpectedPositives(Strict):
     expected_positives: float | Literal["validation"]
 
 
-class EntropyMaximisation(Strict):
+class EntropyMaximisation(LossOptions):
     """EM. `alpha`: weight of the unobserved entries' entropy."""
 
     name: Literal["em"]
     alpha: float = Field(ge=0)
 
 
-class PseudoLabels(Strict):
+class PseudoLabels(LossOptions):
     """EM with asymmetric pseudo-labels: after epoch `warm_up` (the first is 1) and every later one,
     some unobserved entries become negatives.
 
@@ -65,7 +60,7 @@ class PseudoLabels(Strict):
     warm_up: int = Field(ge=1)
 
 
-class LargeLoss(Strict):
+class LargeLoss(LossOptions):
     """Large loss matters: rejection, and temporary or permanent correction.
 
     `delta_rel`: percent of a batch's entries by which the rejected ones grow an epoch. `version`: of
@@ -77,7 +72,7 @@ class LargeLoss(Strict):
     version: Literal[2022, 2023] = 2023
 
 
-class Gr(Strict):
+class Gr(LossOptions):
     """Generalised robust loss.
 
     beta:  w at the first epoch and after the last, b at the first and after the last
@@ -91,7 +86,7 @@ class Gr(Strict):
     q: tuple[PositiveFloat, PositiveFloat] = (0.01, 1.0)
 
 
-class Asl(Strict):
+class Asl(LossOptions):
     """Asymmetric loss.
 
     `stop_gradient`: the focusing weight is not differentiated (the authors' training setting).
@@ -108,7 +103,7 @@ class Asl(Strict):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
 
-class Aam(Strict):
+class Aam(LossOptions):
     """Asymmetric angular margin loss of logits that are cosines.
 
     `version`: `released` is deep-object-reid's, `otx` its later form. `label_smoothing`: targets are
@@ -126,16 +121,23 @@ class Aam(Strict):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
 
-LossSettings = Annotated[
-    Plain
-    | LabelSmoothing
-    | Wan
-    | ExpectedPositives
-    | EntropyMaximisation
-    | PseudoLabels
-    | LargeLoss
-    | Gr
-    | Asl
-    | Aam,
-    Field(discriminator="name"),
-]
+WITH_OPTIONS = tuple(LossOptions.__subclasses__())
+
+
+def _names_without_options() -> tuple[str, ...]:
+    named = set()
+    for options in WITH_OPTIONS:
+        named.update(get_args(options.model_fields["name"].annotation))
+    return tuple(name for name in LOSSES if name not in named)
+
+
+class Plain(Strict):
+    """Losses without options.
+
+    bce_weighted: positive terms times negatives / positives of their class in the training labels.
+    """
+
+    name: Literal[_names_without_options()]
+
+
+LossSettings = Annotated[Union[(Plain, *WITH_OPTIONS)], Field(discriminator="name")]  # noqa: UP007 (made at run time)

@@ -204,7 +204,7 @@ class Run(Strict):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on a GPU, float32 elsewhere."""
 
-    # What happens to a picture (data/augment.py).
+    # What happens to a picture (data/augment/recipes).
     augment: Literal[
         "none",
         "flip",

@@ -1,4 +1,7 @@
-"""Feature extraction: outputs of a frozen backbone, pooled or whole, once for all runs that train on them."""
+"""Feature extraction: outputs of a frozen backbone, pooled or whole.
+
+It is done once, for all runs that train on them.
+"""
 
 import json
 import math
@@ -10,22 +13,31 @@ import torch
 from tqdm import tqdm
 
 from mlrepro.data.features import open_features
-from mlrepro.data.images import Pictures, normalise, picture_batches, sequential_batches
+from mlrepro.data.images import Pictures, normalise, picture_batches
 from mlrepro.data.manifest import Manifest
-from mlrepro.data.shards import Shards
+from mlrepro.data.samplers import sequential_batches
+from mlrepro.data.shards import ShardReader
 from mlrepro.files import write_json
 from mlrepro.models.backbones import Backbone, create_backbone, map_size
 from mlrepro.settings.data import Features
 from mlrepro.training.checkpoint import Checkpoint, exclusive, training_code
 from mlrepro.training.precision import autocast
 
-FLUSH_EVERY = 50  # batches between two points from which an interrupted extraction goes on
+# Batches between two points from which an interrupted extraction goes on.
+FLUSH_EVERY = 50
+
+CPU_BATCH = 32
+LARGEST_BATCH = 512
+TRIED_BATCH = 8  # whose memory tells how large a batch may be
 
 
 def extract(settings: Features, manifest: Manifest, path: Path, device: torch.device) -> None:
-    """Writes (rows, channels) float32 of all pictures to `path`: global average pooling of the backbone's feature map; with
-    `settings.maps` the maps themselves, (rows, C, h, w). An interrupted extraction goes on where it stopped, if weights,
-    transform, code and manifest are the same."""
+    """Writes the features of all pictures to `path`, in manifest order.
+
+    They are float32: (rows, channels), global average pooling of the backbone's feature map; with
+    `settings.maps` the maps themselves, (rows, C, h, w). An interrupted extraction goes on where it
+    stopped, if weights, transform, code and manifest are the same.
+    """
     backbone, (source, sha256) = create_backbone(
         settings.backbone, settings.weights, settings.resolution
     )
@@ -44,69 +56,79 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
         "precision": "bfloat16" if device.type == "cuda" else "float32",
         "manifest": manifest.digest,
     }
+
     name = f"extract-{path.parent.parent.name}-{path.stem}"
     with exclusive(name):
         partial = Checkpoint(name, {"header": header, "code": training_code()})
-        file = _features(backbone, manifest, settings, header, partial.folder, device)
+        finished = _extract_into(partial.folder, backbone, settings, manifest, header, device)
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(file, path)
+        shutil.move(finished, path)
         partial.delete()
 
 
-def _features(
-    backbone: Backbone,
-    manifest: Manifest,
-    settings: Features,
-    header: dict,
+def _extract_into(
     folder: Path,
+    backbone: Backbone,
+    settings: Features,
+    manifest: Manifest,
+    header: dict,
     device: torch.device,
 ) -> Path:
-    """The finished file in `folder`."""
-    n, done_file, file = len(manifest.frame), folder / "done.json", folder / "features.safetensors"
-    done = json.loads(done_file.read_text()) if done_file.is_file() and file.is_file() else 0
-    shape = (
-        n,
-        backbone.channels,
-        *(map_size(settings.backbone, settings.resolution) if settings.maps else ()),
-    )
+    """The finished file in `folder`, where done.json says how many rows of it are written."""
+    file = folder / "features.safetensors"
+    done_file = folder / "done.json"
+    done = 0
+    if done_file.is_file() and file.is_file():
+        done = json.loads(done_file.read_text())
+
+    total = len(manifest.frame)
+    shape = (total, backbone.channels)
+    if settings.maps:
+        shape = (*shape, *map_size(settings.backbone, settings.resolution))
     features = open_features(file, header, shape, resume=done > 0)
     if done:
-        tqdm.write(f"resumed at picture {done} of {n}")
-    batch_size = settings.batch_size or _fitting_batch(backbone, settings.resolution, device)
-    rows, shards = np.arange(done, n), Shards(manifest) if "shards" in manifest.summary else None
+        tqdm.write(f"resumed at picture {done} of {total}")
+
+    rows = np.arange(done, total)
+    shards = ShardReader(manifest) if "shards" in manifest.summary else None
     pictures = Pictures(manifest, rows, settings.resolution, backbone.interpolation, shards=shards)
+    batch_size = settings.batch_size or _fitting_batch(backbone, settings.resolution, device)
     batches = picture_batches(pictures, sequential_batches(len(rows), batch_size), device)
+
+    shown = f"extract {settings.backbone} {settings.resolution} px"
     with (
-        tqdm(
-            total=n,
-            initial=done,
-            desc=f"extract {settings.backbone} {settings.resolution} px",
-            unit="picture",
-        ) as bar,
+        tqdm(total=total, initial=done, desc=shown, unit="picture") as bar,
         torch.inference_mode(),
     ):
-        for i, (batch, batch_rows) in enumerate(batches):
+        for number, (batch, batch_rows) in enumerate(batches, 1):
             batch = normalise(batch, backbone.mean, backbone.std)
             with autocast(device):
-                maps = backbone(batch).float()
-            features[batch_rows.numpy()] = (
-                (maps if settings.maps else maps.mean((2, 3))).cpu().numpy()
-            )
+                outputs = backbone(batch).float()
+            if not settings.maps:
+                outputs = outputs.mean((2, 3))
+            features[batch_rows.numpy()] = outputs.cpu().numpy()
+
             bar.update(len(batch_rows))
-            if i % FLUSH_EVERY == FLUSH_EVERY - 1:
+            if number % FLUSH_EVERY == 0:
                 features.flush()
-                write_json(done_file, done + (i + 1) * batch_size)
+                write_json(done_file, done + number * batch_size)
     return file
 
 
 def _fitting_batch(backbone: Backbone, resolution: int, device: torch.device) -> int:
-    """The largest power of two up to 512 whose forward pass fits half of the GPU's free memory; 32 on a CPU."""
+    """The largest power of two whose forward pass fits half of the GPU's free memory.
+
+    At most LARGEST_BATCH; CPU_BATCH on a CPU.
+    """
     if device.type != "cuda":
-        return 32
+        return CPU_BATCH
+
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     with torch.inference_mode(), autocast(device):
-        backbone(torch.zeros(8, 3, resolution, resolution, device=device))
-    a_picture = (torch.cuda.max_memory_allocated() - before) / 8
-    fits = torch.cuda.mem_get_info()[0] / 2 / a_picture
-    return int(min(512, 2 ** math.floor(math.log2(max(fits, 1)))))
+        backbone(torch.zeros(TRIED_BATCH, 3, resolution, resolution, device=device))
+    bytes_a_picture = (torch.cuda.max_memory_allocated() - before) / TRIED_BATCH
+
+    free, _ = torch.cuda.mem_get_info()
+    fits = max(free / 2 / bytes_a_picture, 1)
+    return min(LARGEST_BATCH, 2 ** math.floor(math.log2(fits)))

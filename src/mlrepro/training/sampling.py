@@ -33,6 +33,6 @@ def _shard_numbers(run: Run, data: LabelledData) -> np.ndarray:
             "set's settings"
         )
 
-    from mlrepro.data.shards import Shards  # here: features have none
+    from mlrepro.data.shards import ShardReader  # here: features have none
 
-    return Shards(data.manifest).shard[data.rows["train"]]
+    return ShardReader(data.manifest).shard[data.rows["train"]]

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from mlrepro.errors import InputError
 
-# Softmax temperature of each head, by the number of heads; infinity is max pooling (the authors write 99).
+# Softmax temperature of each head, by the number of heads. Infinity is max pooling: the authors
+# write 99.
 TEMPERATURES = {
     1: [1],
     2: [1, math.inf],
@@ -18,9 +19,11 @@ TEMPERATURES = {
 
 
 class CSRAHead(nn.Module):
-    """(B, C, h, w) to logits (B, K): mean score plus `lam` times the attended score, summed over the heads. The score of a class
-    at a position is the projection of the feature on the class's unit weight vector. heads: 1, 2, 4, 6 or 8; it sets the
-    temperatures."""
+    """(B, C, h, w) to logits (B, K): mean score plus `lam` times the attended one, over the heads.
+
+    The score of a class at a position is the projection of the feature on the class's unit weight
+    vector. heads: 1, 2, 4, 6 or 8; it sets the temperatures.
+    """
 
     def __init__(self, channels: int, num_classes: int, heads: int = 1, lam: float = 0.1):
         super().__init__()
@@ -36,8 +39,11 @@ class CSRAHead(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
+        # The projection on each class's unit weight vector, at each of the n = h w positions.
         unit = self.weight / self.weight.norm(dim=2, keepdim=True)
         scores = torch.einsum("hkc,bcn->bhkn", unit, features.flatten(2))
+
+        # Plain average over positions, and over it what the class's own attention sees.
         logits = scores.mean(3).sum(1)
         for score, temperature in zip(scores.unbind(1), self.temperatures, strict=True):
             if temperature == math.inf:
@@ -46,9 +52,3 @@ class CSRAHead(nn.Module):
                 attended = (torch.softmax(temperature * score, dim=2) * score).sum(2)
             logits = logits + self.lam * attended
         return logits
-
-
-def from_authors_csra(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' `multi_head.<i>.head.weight` (K, C, 1, 1), one a head, as the one weight of `CSRAHead`."""
-    heads = [state[f"multi_head.{i}.head.weight"] for i in range(len(state))]
-    return {"weight": torch.stack(heads).flatten(2)}

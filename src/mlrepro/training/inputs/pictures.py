@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlrepro.data.images import NORMALISATION, Pictures, normalise, picture_batches
+from mlrepro.data.images import NORMALISATION, Augmentation, Pictures, normalise, picture_batches
 from mlrepro.data.manifest import Manifest
 from mlrepro.data.samplers import sequential_batches, shuffled_batches
-from mlrepro.data.shards import Shards
+from mlrepro.data.shards import ShardReader
 from mlrepro.settings.run import Run
 from mlrepro.training.distributed import share
 from mlrepro.training.inputs import EVALUATION_BATCH, Batches, Sampler
@@ -36,7 +36,7 @@ class PictureInputs:
         self.vectors = vectors
         self.draw = draw
         self.batch_size = batch_size
-        self.shards = Shards(manifest) if "shards" in manifest.summary else None
+        self.shards = ShardReader(manifest) if "shards" in manifest.summary else None
 
         self.resolution = run.resolution
         self.augment = run.augment
@@ -49,7 +49,7 @@ class PictureInputs:
         # All pictures of the epoch in the order of the batches, for a row that is drawn again is
         # augmented by another draw: whichever process reads it, its count must be the same.
         drawn = rows[np.concatenate(batches)]
-        pictures = self._pictures(drawn, self.augment, seed, epoch)
+        pictures = self._pictures(drawn, (seed, epoch))
 
         ends = np.cumsum([len(batch) for batch in batches])[:-1]
         positions = np.split(np.arange(len(drawn)), ends)
@@ -61,19 +61,20 @@ class PictureInputs:
         augmented: (seed, epoch) whose training pictures are wanted, the same that `shuffled` gives;
         none: as they are.
         """
-        recipe = self.augment if augmented else "none"
-        pictures = self._pictures(rows, recipe, *(augmented or (0, 0)))
+        pictures = self._pictures(rows, augmented)
         return self._read(pictures, sequential_batches(len(rows), self.batch_size))
 
-    def _pictures(self, rows: np.ndarray, recipe: str, seed: int, epoch: int) -> Pictures:
+    def _pictures(self, rows: np.ndarray, augmented: tuple[int, int] | None) -> Pictures:
+        augmentation = None
+        if augmented and self.augment != "none":
+            seed, epoch = augmented
+            augmentation = Augmentation(self.augment, seed, epoch)
         return Pictures(
             self.manifest,
             rows,
             self.resolution,
             self.interpolation,
-            recipe,
-            seed,
-            epoch,
+            augmentation,
             self.shards,
         )
 

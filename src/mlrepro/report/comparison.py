@@ -1,0 +1,378 @@
+"""The page that compares runs on one data set, in markdown."""
+
+from collections import Counter
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from mlrepro.errors import InputError
+from mlrepro.judging import (
+    REGIMES,
+    best_of_regime,
+    completeness,
+    mean_map,
+    noise,
+    ranked,
+    shortfalls,
+    standard_error,
+    within_noise,
+)
+from mlrepro.layout import Layout
+from mlrepro.metrics.catalogue import DECISION_TABLES
+from mlrepro.records import Failures, Records
+from mlrepro.report import figures, tables
+from mlrepro.report.markdown import folded
+from mlrepro.report.orderings import ordering_section
+from mlrepro.report.pages import (
+    attention_section,
+    counts_section,
+    failed_section,
+    figure_link,
+    label_sections,
+)
+from mlrepro.report.recommend import recommendation_section
+from mlrepro.report.render import write_page
+from mlrepro.settings.pipeline import Ordering
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the page is made of.
+
+    records:   by run id, as `records.read_records` gives them.
+    expected:  the seeds of each run that the settings list; records of other runs or seeds are
+               named, not shown.
+    pipeline:  the dvc.yaml whose stages train and score the runs.
+    searched:  runs that its search stage gives.
+    orderings: claims to look at.
+    failures:  of runs without a record, as `records.read_failures` gives them.
+    own_data:  where a user's own data are: one of the runs is recommended.
+    """
+
+    title: str
+    intro: str
+    records: Records
+    expected: dict[str, list[int]]
+    pipeline: str
+    searched: Container[str] = ()
+    orderings: Sequence[Ordering] = ()
+    failures: Failures = field(default_factory=dict)
+    own_data: Layout | None = None
+
+
+def write_comparison(comparison: Comparison, path: Path) -> None:
+    """Writes the page to `path` and its figures to `figures/` beside it.
+
+    Raises InputError when the runs do not score the same classes.
+    """
+    expected = comparison.expected
+    runs = listed_runs(comparison.records, expected)
+    _check_same_classes(runs)
+
+    ties = within_noise(runs)
+    failures = {run: comparison.failures[run] for run in expected if run in comparison.failures}
+    provenances = [record.provenance for records in runs.values() for record in records]
+    if comparison.own_data:
+        recommendation = recommendation_section(runs, ties, path, comparison.own_data)
+    else:
+        recommendation = []
+
+    write_page(
+        "comparison.md.j2",
+        path,
+        comparison=comparison,
+        summary=summarise(runs, expected, failures),
+        several_versions=len({provenance.manifest_sha256 for provenance in provenances}) > 1,
+        uncommitted=any(provenance.dirty for provenance in provenances),
+        recommendation=recommendation,
+        ranking=tables.ranking_table(runs, expected, ties, failures),
+        orderings=ordering_section(runs, comparison.orderings, path),
+        failed=failed_section(failures, path),
+        partial_runs=_partial_runs(runs, expected),
+        missing_stages=_missing_stages(runs, comparison),
+        unlisted=_unlisted(comparison),
+        results=_results(runs, path) if runs else None,
+        few_positives=tables.FEW_POSITIVES,
+    )
+
+
+# ---- Which runs are shown ----------------------------------------------------------------------
+
+
+def listed_runs(records: Records, expected: dict[str, list[int]]) -> Records:
+    """The records of expected runs and seeds, in rank order; no run without any."""
+    listed = {}
+    for run, seeds in expected.items():
+        group = [record for record in records.get(run, []) if record.seed in seeds]
+        if group:
+            listed[run] = group
+    return ranked(listed)
+
+
+def _unlisted(comparison: Comparison) -> list[tuple[str, int]]:
+    """(run, seed) of the other records."""
+    return [
+        (run, record.seed)
+        for run, records in sorted(comparison.records.items())
+        for record in records
+        if record.seed not in comparison.expected.get(run, [])
+    ]
+
+
+def _check_same_classes(runs: Records) -> None:
+    """Raises InputError where two records score different classes, and names them."""
+    by_classes = {}
+    for records in runs.values():
+        for record in records:
+            for measurement in record.measurements.values():
+                classes = tuple(c.name for c in measurement.per_class)
+                by_classes[classes] = f"{record.name}.json"
+
+    if len(by_classes) > 1:
+        raise InputError(
+            f"records {' and '.join(sorted(by_classes.values()))}: score different classes, so "
+            "they cannot be on one page; run their evaluate stages again"
+        )
+
+
+def _partial_runs(runs: Records, expected: dict[str, list[int]]) -> dict[str, list[str]]:
+    """What a run lacks to be complete, by run."""
+    lacks = {run: shortfalls(records, expected[run]) for run, records in runs.items()}
+    return {run: lack for run, lack in lacks.items() if lack}
+
+
+def _missing_stages(runs: Records, comparison: Comparison) -> list[str]:
+    """The stages that give the records which are missing, without those that they need."""
+    stages = []
+    for run, seeds in comparison.expected.items():
+        measured = {record.seed for record in runs.get(run, [])}
+        for seed in seeds:
+            if seed not in measured:
+                searched = run in comparison.searched
+                stages.append("search" if searched else f"evaluate@{run}-{seed}")
+
+    # One search gives many runs; it is named once.
+    return list(dict.fromkeys(stages))
+
+
+# ---- The summary -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """A run and its test mAP in percent."""
+
+    run: str
+    mAP: float
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Between the first two runs, in mAP points.
+
+    ties:      runs that cannot be told from the first.
+    is_tie:    whether the second is one of them.
+    """
+
+    second: Place
+    points: float
+    noise: float
+    ties: int
+    is_tie: bool
+
+
+@dataclass(frozen=True)
+class RegimeGap:
+    """Between the best run with full and the best with single-positive labels, in mAP points."""
+
+    full: Place
+    single: Place
+    noise: float
+
+    @property
+    def points(self) -> float:
+        return abs(self.full.mAP - self.single.mAP)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the page's first paragraph says.
+
+    measured:   how many runs have records.
+    first:      none where no run has an mAP. lead: none where no other run has one.
+    regime_gap: none where all runs with an mAP are of one labels regime.
+    expected:   how many runs the settings list. states: how many are complete, partial and so on.
+    """
+
+    measured: int
+    first: Place | None
+    lead: Lead | None
+    regime_gap: RegimeGap | None
+    expected: int
+    states: Counter
+
+
+def summarise(
+    runs: Records, expected: dict[str, list[int]], failures: Container[str] = ()
+) -> Summary:
+    """Who is first and by how much, full against single-positive labels, what is still missing.
+
+    `runs`: in rank order.
+    """
+    states = Counter(
+        completeness(runs.get(run, []), seeds, run in failures) for run, seeds in expected.items()
+    )
+    scored = [run for run in runs if mean_map(runs[run]) is not None]
+    return Summary(
+        measured=len(runs),
+        first=_place(runs, scored[0]) if scored else None,
+        lead=_lead(runs, scored[0], scored[1]) if len(scored) > 1 else None,
+        regime_gap=_regime_gap(runs),
+        expected=len(expected),
+        states=states,
+    )
+
+
+def _place(runs: Records, run: str) -> Place:
+    return Place(run, mean_map(runs[run]))
+
+
+def _lead(runs: Records, first: str, second: str) -> Lead:
+    ties = within_noise(runs)
+    return Lead(
+        second=_place(runs, second),
+        points=mean_map(runs[first]) - mean_map(runs[second]),
+        noise=noise(runs[first], runs[second]),
+        ties=len(ties),
+        is_tie=second in ties,
+    )
+
+
+def _regime_gap(runs: Records) -> RegimeGap | None:
+    best = best_of_regime(runs)
+    if len(best) < len(REGIMES):
+        return None
+    full, single = best["full"], best["single"]
+    return RegimeGap(_place(runs, full), _place(runs, single), noise(runs[full], runs[single]))
+
+
+# ---- Tables and figures ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ClassSection:
+    """Average precision by class of the best run of each labels regime. best: regime -> run id."""
+
+    best: dict[str, str]
+    figure: str
+    aps: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables and figures of measured runs, each as markdown, in the order of the page.
+
+    regimes:     none where all labels are full. classes: none where no run has an mAP.
+    decisions:   heading -> table.
+    cost_figure: none where no run has an mAP, or all cost the same.
+    """
+
+    regimes: str | None
+    classes: ClassSection | None
+    counts: list[str]
+    selections: str
+    decisions: dict[str, str]
+    curves: str
+    pictures: str
+    label_figure: str
+    labels: str
+    costs: str
+    cost_figure: str | None
+    same_cost: bool
+    environment: str
+    attention: list[str]
+    labels_by_epoch: list[str]
+
+
+def _results(runs: Records, path: Path) -> Results:
+    records = [record for group in runs.values() for record in group]
+    single = [record for record in records if record.run.labels == "single"]
+
+    # One threshold for all classes is of interest to the captions + images study alone.
+    with_captions = any(group[0].run.captions for group in runs.values())
+
+    # Observed labels are worth showing where they are not all labels.
+    observed = single[0] if single else records[0]
+    labels = tables.label_table(observed)
+    points = _cost_points(runs)
+
+    # As the page prints them, to two decimals.
+    costs_differ = len({f"{point.gmacs:.2f}" for point in points}) > 1
+
+    return Results(
+        regimes=tables.regime_table(runs) if single else None,
+        classes=_class_section(runs, path),
+        counts=counts_section("## Number of labels", runs, path),
+        selections=tables.selection_table(runs),
+        decisions={
+            metrics.heading: tables.metric_table(runs, metrics.columns)
+            for metrics in DECISION_TABLES
+            if with_captions or not metrics.captions_only
+        },
+        curves=figure_link(
+            path, "curves", "Validation mAP by epoch, a line a run", figures.training_curves, runs
+        ),
+        pictures=tables.picture_table(records),
+        label_figure=figure_link(
+            path, "labels", "Positives by class and split", figures.label_distribution, observed
+        ),
+        labels=folded(labels, labels.count("\n"), "Positives by class"),
+        costs=tables.cost_table(runs),
+        cost_figure=_cost_figure(points, path) if costs_differ else None,
+        same_cost=bool(points) and not costs_differ,
+        environment=tables.environment_table(records),
+        attention=attention_section(path),
+        labels_by_epoch=label_sections(runs, partial(figure_link, path), path),
+    )
+
+
+def _class_section(runs: Records, path: Path) -> ClassSection | None:
+    by_regime = best_of_regime(runs)
+    if not by_regime:
+        return None
+
+    best = {run: runs[run] for run in by_regime.values()}
+    aps = tables.class_table(best)
+    return ClassSection(
+        best={REGIMES[regime]: run for regime, run in by_regime.items()},
+        figure=figure_link(
+            path, "classes", "Average precision by class", figures.class_average_precision, best
+        ),
+        aps=folded(aps, aps.count("\n"), "AP by class"),
+    )
+
+
+def _cost_points(runs: Records) -> list[figures.Point]:
+    """Of the runs with an mAP."""
+    names = figures.short_names(runs)
+    points = []
+    for run, records in runs.items():
+        mAP = mean_map(records)
+        if mAP is not None:
+            point = figures.Point(
+                name=names[run],
+                series=REGIMES[records[0].run.labels],
+                gmacs=records[0].cost.gmacs,
+                reported=None,
+                reproduced=mAP,
+                error=standard_error(records),
+            )
+            points.append(point)
+    return points
+
+
+def _cost_figure(points: list[figures.Point], path: Path) -> str:
+    return figure_link(
+        path, "cost", "Test mAP against GMACs a picture", figures.map_against_cost, {"": points}
+    )

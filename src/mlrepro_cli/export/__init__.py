@@ -1,0 +1,1 @@
+"""`mlrepro export`: a trained run as a model folder of its own."""

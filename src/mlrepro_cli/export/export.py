@@ -1,0 +1,65 @@
+"""`mlrepro export`: from a trained run to its model folder.
+
+The weights are those of the run's `selection`, the thresholds are tuned on validation.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from mlrepro.data.manifest import read_manifest
+from mlrepro.errors import InputError
+from mlrepro.files import write_json
+from mlrepro.layout import read_layout
+from mlrepro.studies.runs import read_run
+from mlrepro_cli.export.mlflow_format import write_mlflow
+from mlrepro_cli.export.model import Model, create_model
+from mlrepro_cli.export.onnx_format import write_onnx
+from mlrepro_cli.export.safetensors_format import write_weights
+from mlrepro_cli.export.trained import read_trained
+
+
+def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> None:
+    """Makes the model folder of a run, whole or not at all, and prints its name.
+
+    settings: params.yaml of the pipeline. seed: none: the run's first.
+
+    Raises InputError where the run is not trained and evaluated as it is now, and where the logits
+    of validation pictures are not those that were evaluated, or others in ONNX.
+    """
+    layout = read_layout(os.path.relpath(settings))
+    if seed is None:
+        seed = layout.expected.get(run_id, layout.pipeline.seeds)[0]
+    run = read_run(layout, run_id, seed)
+    manifest = read_manifest(layout.data)
+    target = Path(folder or f"models/{run_id}-s{seed}")
+
+    if run.captions:
+        raise InputError(
+            f"{run_id}: reads captions, too; only runs that read pictures alone can be exported"
+        )
+    if target.exists():
+        raise InputError(f"{target}: is there already; delete it, or name another folder with --to")
+
+    # Whole or not at all: what fails half-way leaves a temporary folder, which is removed.
+    model = create_model(read_trained(layout, run, seed, manifest))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as work:
+        written = _write(model, Path(work))
+        written.rename(target)
+    print(target)
+
+
+def _write(model: Model, work: Path) -> Path:
+    """Writes a model folder into the folder `work`, and returns it."""
+    folder = work / "model"
+    folder.mkdir()
+    write_weights(model, folder)
+    write_json(folder / "config.json", model.config)
+
+    # MLflow copies the folder; without model.onnx, which is not needed to serve it.
+    write_mlflow(folder, work / "mlflow")
+    write_onnx(model, folder)
+    write_json(folder / "config.json", model.config)
+    (work / "mlflow").rename(folder / "mlflow")
+    return folder

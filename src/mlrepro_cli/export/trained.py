@@ -1,0 +1,66 @@
+"""A trained run as its stages left it: weights, validation logits, and where they come from."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mlrepro.data.manifest import Manifest
+from mlrepro.errors import InputError
+from mlrepro.layout import Layout
+from mlrepro.settings.run import Run
+from mlrepro.training.read import load_selection
+from mlrepro.training.splits import scored_rows
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """One seed of a run.
+
+    layout: of its pipeline; manifest: of its data; facts: its training.json.
+    output: the folder of what was made of it.
+    rows:   of the manifest: the validation pictures that were scored.
+    logits: (rows, K) float32 of these, as the evaluate stage wrote them.
+    state:  the weights of the run's `selection`: of the head alone where only it was trained.
+    """
+
+    layout: Layout
+    run: Run
+    seed: int
+    manifest: Manifest
+    facts: dict
+    output: Path
+    rows: np.ndarray
+    logits: np.ndarray
+    state: dict[str, Tensor]
+
+    @property
+    def exact(self) -> bool:
+        """Whether it was scored on a CPU and in float32, so that it gives the same logits here."""
+        environment = self.facts["environment"]
+        on_cpu = environment["device"].startswith("CPU")
+        return on_cpu and environment["precision"] == "float32"
+
+
+def read_trained(layout: Layout, run: Run, seed: int, manifest: Manifest) -> TrainedRun:
+    """Raises InputError where the run is not trained and evaluated as it is now."""
+    output = layout.output(run.run_id, seed)
+    folder = layout.trained(run.run_id, seed)
+    try:
+        facts = json.loads((folder / "training.json").read_bytes())
+        rows = scored_rows(run, manifest.rows("val"))
+        logits = load_file(output / "logits.safetensors")[f"val_{run.selection}"].numpy()
+        state = load_selection(folder, run.selection)
+
+        # What the run was trained and evaluated on, and with.
+        then = (facts["manifest_sha256"], facts["settings_sha256"], len(logits))
+        if then != (manifest.digest, run.digest, len(rows)):
+            raise KeyError("the data or settings are others now")
+    except (FileNotFoundError, KeyError) as error:
+        raise InputError(
+            f"{output}: not trained and evaluated ({error}); run dvc repro {layout.dvc_file}"
+        ) from None
+    return TrainedRun(layout, run, seed, manifest, facts, output, rows, logits, state)

@@ -1,0 +1,103 @@
+"""Prints what a user's data are like, and what may be wrong with them."""
+
+import numpy as np
+import pandas
+
+from mlrepro.report.tables import FEW_POSITIVES
+from mlrepro_cli.init_data.own_data import OwnData
+
+SPLITS = ("train", "val", "test")
+# How many names a line has, and how many pairs of labels are told.
+MOST_NAMES = 20
+MOST_PAIRS = 5
+
+
+def describe(own: OwnData, rejected: list[dict], unused: list[str]) -> None:
+    """Prints counts, and names of what a user should look at.
+
+    own: its frame with `digest` and complete splits. rejected: {image, reason, ...}.
+    unused: pictures that no label file lists.
+    """
+    print(_counts(own).to_string())
+    _print_labels(own)
+
+    unreadable = [f"{entry['image']} ({entry['reason']})" for entry in rejected]
+    _print_names("Cannot be read, left out", unreadable)
+    _print_names("Not used, without a label or copies of one that is", unused)
+    _print_copies(own)
+
+
+def _print_names(what: str, names: list[str]) -> None:
+    """Prints the first names; nothing where there are none."""
+    if not names:
+        return
+    text = f"{what}: {', '.join(names[:MOST_NAMES])}"
+    if len(names) > MOST_NAMES:
+        text += f" and {len(names) - MOST_NAMES} more"
+    print(text)
+
+
+def _labels_of(own: OwnData, split: str) -> np.ndarray:
+    return own.labels[own.frame["split"] == split]
+
+
+def _counts(own: OwnData) -> pandas.DataFrame:
+    """A column a split: pictures, labels, and pictures with each label."""
+    columns = {}
+    for split in SPLITS:
+        labels = _labels_of(own, split)
+        pictures = len(labels)
+        cardinality = labels.sum() / max(1, pictures)
+        without = (~labels.any(1)).sum()
+        columns[split] = (pictures, f"{cardinality:.2f}", without, *labels.sum(0))
+
+    rows = ["pictures", "labels a picture", "without a label", *own.classes]
+    return pandas.DataFrame(columns, rows)
+
+
+def _print_labels(own: OwnData) -> None:
+    classes = np.array(own.classes)
+    positives = own.labels.sum(0)
+
+    imbalance = max(positives) / max(1, min(positives))
+    most, fewest = np.argsort(-positives)[[0, -1]]
+    extremes = [f"{classes[label]} ({positives[label]})" for label in (most, fewest)]
+    _print_names(f"Imbalance {imbalance:.1f}:1", extremes)
+    _print_names("Most often together", _frequent_pairs(own))
+
+    # Labels on which methods can hardly be told apart, or not at all.
+    rare = _labels_of(own, "test").sum(0) < FEW_POSITIVES
+    _print_names(f"Too rare to measure, fewer than {FEW_POSITIVES} in test", list(classes[rare]))
+    constant = own.labels.all(0) | ~own.labels.any(0)
+    _print_names("On every picture, or on none that can be read", list(classes[constant]))
+
+
+def _frequent_pairs(own: OwnData) -> list[str]:
+    """The pairs of labels that are on most pictures together."""
+    on_picture = own.labels.astype(np.float32)
+    # Pictures with both labels; the upper triangle has each pair once.
+    together = np.triu(on_picture.T @ on_picture, 1).astype(int)
+    most = np.argsort(-together, axis=None)[:MOST_PAIRS]
+
+    pairs = []
+    for place in most:
+        first, second = divmod(int(place), len(own.classes))
+        pictures = together[first, second]
+        if pictures:
+            pairs.append(f"{own.classes[first]} + {own.classes[second]} ({pictures})")
+    return pairs
+
+
+def _print_copies(own: OwnData) -> None:
+    """Names pictures of the same bytes, and those of them that contradict each other."""
+    by_digest = own.frame.groupby("digest", sort=False)
+    copies = [group for _, group in by_digest if len(group) > 1]
+    _print_names("Copies", [" = ".join(group["image"]) for group in copies])
+
+    differing = [group["image"].iloc[0] for group in copies if _contradict(group)]
+    _print_names("Copies in two splits or with different labels", differing)
+
+
+def _contradict(copies: pandas.DataFrame) -> bool:
+    label_sets = copies["label"].map(sorted).map(str)
+    return copies["split"].nunique() > 1 or label_sets.nunique() > 1

@@ -1,0 +1,90 @@
+"""`mlrepro init-data`: looks at pictures, says what is there, writes settings that compare methods.
+
+Whatever the layout, its labels become one table of our own; the pictures are used in place.
+No torch.
+"""
+
+import re
+from pathlib import Path
+
+from mlrepro.errors import InputError
+from mlrepro_cli.init_data.describe import describe
+from mlrepro_cli.init_data.find_labels import FoundLabels, find_labels
+from mlrepro_cli.init_data.own_data import OwnData, gather
+from mlrepro_cli.init_data.splits import complete_splits
+from mlrepro_cli.init_data.write_settings import write_settings
+
+# Fewer pictures cannot be trained, validated and tested on.
+LEAST_PICTURES = 10
+LEAST_RESOLUTION = 32
+
+
+def init_data(
+    path: Path,
+    to: Path,
+    name: str | None = None,
+    budget: str = "quick",
+    resolution: int | None = None,
+    partial: bool = False,
+) -> None:
+    """Writes `to`/params.yaml and `to`/runs for a user's pictures, and prints what is there.
+
+    path:    a folder, or the table or COCO file that lists pictures.
+    name:    of the data set; without it, the folder's.
+    partial: labels that are not given are unknown, not absent; so they are, too, where every
+             picture has exactly one.
+
+    An older params.yaml is kept beside the new one. Raises InputError for data on which nothing can
+    be compared.
+    """
+    if resolution is not None and resolution < LEAST_RESOLUTION:
+        raise InputError(f"--resolution {resolution}: give {LEAST_RESOLUTION} or more")
+
+    # What is there: one row a picture that can be read.
+    found = find_labels(path)
+    own, rejected = gather(found)
+    _refuse_too_little(path, own, rejected)
+
+    # What is wrong with it. Copies of a picture must not lie in two splits.
+    own.frame["digest"] = own.digests()
+    own.frame["split"] = complete_splits(own)
+    describe(own, rejected, _unused(found))
+
+    # Who gives every picture one label has hardly looked for others.
+    one_label_each = bool((own.labels.sum(1) == 1).all())
+    partial = partial or one_label_each
+    if partial:
+        _print_partial(one_label_each)
+
+    data_set = _data_set_name(name or found.root.name)
+    write_settings(to, data_set, own, budget, resolution, partial)
+
+
+def _refuse_too_little(path: Path, own: OwnData, rejected: list[dict]) -> None:
+    telling = own.labels.any(0) & ~own.labels.all(0)
+    if len(own.frame) < LEAST_PICTURES or not telling.any():
+        raise InputError(
+            f"{path}: {len(own.frame)} readable pictures, {len(rejected)} others {rejected[:1]}, "
+            f"labels {own.classes}; to compare takes {LEAST_PICTURES} pictures, and a label that "
+            "some have and others have not: add pictures"
+        )
+
+
+def _unused(found: FoundLabels) -> list[str]:
+    """Pictures that have no row."""
+    listed = {row.image for row in found.rows}
+    return sorted(set(found.pictures) - listed)
+
+
+def _print_partial(one_label_each: bool) -> None:
+    reason = " (every picture has exactly one)" if one_label_each else ""
+    print(
+        f"Labels that are not given are taken as unknown{reason}: single-positive methods apply "
+        "and run too.\nThe test labels lack as many, so every score is below the truth."
+    )
+
+
+def _data_set_name(name: str) -> str:
+    """my-<name> in the letters of run ids. No other pipeline's data set begins with my-."""
+    latin = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+    return f"my-{latin or 'pictures'}"

@@ -1,0 +1,31 @@
+"""A folder a label, `cat/1.jpg`, also below folders of splits, `train/cat/1.jpg`."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from mlrepro.data.formats.csv_table import SPLITS
+from mlrepro_cli.init_data.layouts.rows import LabelRow
+
+NAME = "a folder a label"
+
+
+def read(root: Path, pictures: list[str]) -> Iterator[LabelRow]:
+    """A row a picture in a folder. pictures: paths below root.
+
+    Files of the same bytes in a split are one picture, the first of them, with all their labels.
+    """
+    top_folders = {picture.split("/")[0].lower() for picture in pictures}
+    has_splits = top_folders <= set(SPLITS)
+    label_depth = 1 if has_splits else 0
+
+    first_with_bytes: dict[tuple[str, bytes], str] = {}
+    for picture in pictures:
+        *folders, _ = picture.split("/")
+        if len(folders) <= label_depth:
+            continue
+
+        split = SPLITS[folders[0].lower()] if has_splits else ""
+        digest = sha256((root / picture).read_bytes()).digest()
+        image = first_with_bytes.setdefault((split, digest), picture)
+        yield LabelRow(image, split, folders[label_depth])

@@ -1,0 +1,49 @@
+"""Completes the splits that a user gives."""
+
+import numpy as np
+import pandas
+from iterstrat.ml_stratifiers import IterativeStratification
+
+from mlrepro_cli.init_data.own_data import OwnData
+
+# The share and seed with which Cole et al. (2021) cut validation pictures out of train.
+TEST_SHARE = 0.2
+SEED = 1200
+
+
+def complete_splits(own: OwnData) -> np.ndarray:
+    """The split of every picture: train, val or test, as given where it is given.
+
+    No split, or one alone, is train, and validation is test where there is none. What lacks of test
+    and validation is a fifth of train, of each label alike (Sechidis et al. 2011), with copies of a
+    picture together.
+    """
+    split = own.frame["split"].replace("", "train").to_numpy(object, copy=True)
+    # A part alone says nothing: whoever has train alone, or test alone, has no split.
+    if len(set(split)) == 1:
+        split[:] = "train"
+    if "test" not in split:
+        split[split == "val"] = "test"
+
+    # Test first, so that it is a fifth of all.
+    for part in ("test", "val"):
+        if part in split:
+            continue
+        split[_drawn(own, np.flatnonzero(split == "train"))] = part
+        print(
+            f"No {part} pictures are given: a fifth of the training pictures is taken, stratified "
+            f"by label (seed {SEED})"
+        )
+    return split
+
+
+def _drawn(own: OwnData, rows: np.ndarray) -> np.ndarray:
+    """A fifth of the rows, stratified by label."""
+    shares = np.array([1 - TEST_SHARE, TEST_SHARE])
+    random = np.random.RandomState(SEED)
+    fold = pandas.Series(IterativeStratification(own.labels[rows], shares, random))
+
+    # A picture's copies go where the first of them went.
+    digests = own.frame["digest"].to_numpy()[rows]
+    fold = fold.groupby(digests).transform("first")
+    return rows[fold == 1]

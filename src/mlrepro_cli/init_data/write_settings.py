@@ -1,0 +1,153 @@
+"""Writes the table of a user's labels, params.yaml and run files, as budgets.yaml says."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import pandas
+import yaml
+
+from mlrepro.records import read_records
+from mlrepro.settings.base import read_yaml
+from mlrepro.settings.losses import FULL_LABEL_LOSSES
+from mlrepro.settings.pipeline import RUNS_OF_BUDGET
+from mlrepro.settings.run import Run
+from mlrepro_cli.init_data.own_data import OwnData
+
+# What may be between labels: the first that is in none of them.
+SEPARATORS = "|;,\t\x1f"
+# Where the tables of labels go.
+TABLES = Path("data/own")
+HEADING = "# Written by `mlrepro init-data`: run that again when pictures or labels change.\n"
+
+
+def write_settings(
+    to: Path,
+    name: str,
+    own: OwnData,
+    budget: str,
+    resolution: int | None,
+    partial: bool,
+) -> None:
+    """Writes the settings of the pipeline in `to`, and prints what to do next.
+
+    The losses of the runs are those that the search found best on validation, if it has run.
+    partial: labels that are not given are unknown. An older params.yaml is kept beside the new one;
+    run files that are there stay.
+    """
+    separator = _separator(own.frame["label"])
+    text = _table(own.frame, separator)
+    # DVC notices a change by the name.
+    digest = sha256(text.encode()).hexdigest()[:8]
+    table = TABLES.resolve() / f"{name}-{digest}.csv"
+
+    # What the budget asks for, with the user's resolution.
+    known = read_yaml(to / "budgets.yaml")
+    if resolution:
+        known["features"]["resolution"] = resolution
+    losses = known["losses"]
+    if partial:
+        losses = losses + known["partial_losses"]
+    runs = _runs(known, losses, RUNS_OF_BUDGET[budget], _validation_mAPs(to / "results" / name))
+
+    # The pipeline's settings, read by every stage; features as maps, too, for the heads on them.
+    settings = {
+        "name": name,
+        "title": f"Own data: {name}",
+        "budget": budget,
+        "intro": _intro(len(own.frame), budget, known["features"]["resolution"], partial),
+        "data": {
+            name: {
+                "format": "csv",
+                "folder": own.root.as_posix(),
+                "table": table.as_posix(),
+                "separator": separator,
+            }
+        },
+        # All labels are kept as they are; one that is not given is 0, unknown.
+        "corruption": {"positives": -1, "negatives": 0},
+        "features": known["features"] | {"maps": True},
+        "search": known["search"] | {"losses": losses},
+        "seeds": known["seeds"],
+        "runs": [run.run_id for run in runs],
+    }
+
+    file = to / "params.yaml"
+    _keep_older(file)
+    _write(table, text)
+    _write(file, HEADING + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+    for run in runs:
+        _write_new_run(to / "runs" / f"{run.run_id}.yaml", run)
+
+    minutes = known["minutes"][budget] * len(own.frame) // 1000 + 1
+    print(
+        f"Written: {file}, with {len(losses)} losses on extracted features and {len(runs)} more "
+        f"runs. Next, about {minutes} minutes on two cores: dvc repro {to / 'dvc.yaml'}"
+    )
+
+
+def _separator(labels: pandas.Series) -> str:
+    """A mark that is in no label."""
+    used = {character for names in labels for name in names for character in name}
+    return next(mark for mark in SEPARATORS if mark not in used)
+
+
+def _table(frame: pandas.DataFrame, separator: str) -> str:
+    """The pictures' labels as csv."""
+    labels = [separator.join(sorted(names - {""})) for names in frame["label"]]
+    return frame.assign(labels=labels)[["image", "labels", "split"]].to_csv(index=False)
+
+
+def _validation_mAPs(results: Path) -> dict[str, float]:
+    """The best validation mAP, in percent, of each loss that the search has trained."""
+    # A search trains each loss with several seeds; the first tells enough.
+    scores = {}
+    for first, *_ in read_records(results).values():
+        if first.run.inputs == "features":
+            scores[first.run.loss.name] = max(epoch.val_mAP for epoch in first.history)
+    return scores
+
+
+def _runs(
+    known: dict,
+    losses: list[dict],
+    count: int,
+    validation_mAPs: dict[str, float],
+) -> list[Run]:
+    """The first runs of budgets.yaml, each with the loss whose rank on validation it asks for."""
+    best_first = sorted(losses, key=lambda loss: -validation_mAPs.get(loss["name"], 0))
+
+    runs = []
+    for entry in known["runs"][:count]:
+        loss = best_first[entry["loss"]]
+        labels = "full" if loss["name"] in FULL_LABEL_LOSSES else "single"
+        chosen = {"data": "own", "loss": loss, "labels": labels}
+        runs.append(Run(**known["features"] | entry | chosen))
+    return runs
+
+
+def _intro(pictures: int, budget: str, resolution: int, partial: bool) -> str:
+    text = f"Methods compared on {pictures} pictures with `budget: {budget}`, at {resolution} px."
+    if partial:
+        text += (
+            " Labels that are not given are unknown, also of test pictures: every score is below "
+            "the truth."
+        )
+    return text
+
+
+def _keep_older(file: Path) -> None:
+    if file.exists():
+        older = len(list(file.parent.glob(f"{file.name}.bak*")))
+        file.rename(file.with_name(f"{file.name}.bak{older}"))
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def _write_new_run(file: Path, run: Run) -> None:
+    """Writes a run file, unless the user has one."""
+    if not file.exists():
+        settings = run.model_dump(mode="json", exclude_defaults=True)
+        _write(file, yaml.safe_dump(settings, sort_keys=False))

@@ -1,0 +1,116 @@
+"""`mlrepro plan`: what a pipeline, or a study with all its pipelines, would train and fetch."""
+
+import shutil
+from pathlib import Path
+
+from mlrepro.layout import Layout, read_layouts
+from mlrepro.settings.data import Archive, DataSettings
+from mlrepro.settings.pipeline import load_pipeline
+from mlrepro.studies.estimates import gpu_hours
+from mlrepro.studies.results import StudyResults, read_study
+from mlrepro.studies.runs import current_records, read_run
+
+# Where data sets lie, and what is known of those that several pipelines use.
+DATA = Path("data")
+
+# A run id and a seed.
+Training = tuple[str, int]
+
+
+def plan(settings: Path, measure: bool = False) -> None:
+    """Prints trainings, done and to do, with their cost; downloads; and the room on the disk.
+
+    GPU hours are estimated as on the study's page, for one H200-class card; there are none for own
+    data and the demo. measure: also the time on this machine, from each run's first steps.
+    """
+    layouts = read_layouts(settings)
+    study = layouts[0].folder
+    results = read_study(study) if (study / "study.yaml").is_file() else None
+
+    for layout in layouts:
+        _print_trainings(layout, results, measure)
+    for name, data in _data_sets(layouts).items():
+        _print_data_set(name, data)
+    print(f"disk: {shutil.disk_usage('.').free / 1e9:.1f} GB are free")
+
+
+def _print_trainings(layout: Layout, results: StudyResults | None, measure: bool) -> None:
+    asked = {(run, seed) for run, seeds in layout.expected.items() for seed in seeds}
+    records = current_records(layout)
+    done = {(run, record.seed) for run, group in records.items() for record in group}
+    left = asked - done
+
+    text = f"{layout.settings}: {len(asked)} trainings, {len(asked & done)} done"
+    if results and left:
+        text += _gpu_hours_left(results, left)
+    if left:
+        text += f"; next: dvc repro {layout.dvc_file}; "
+        if measure:
+            text += time_here(layout, left)
+        else:
+            text += f"time on this machine: mlrepro plan {layout.settings} --measure"
+    print(text)
+
+
+def _gpu_hours_left(results: StudyResults, left: set[Training]) -> str:
+    hours = [gpu_hours(results, run) for run, _ in left]
+    known = [value for value in hours if value is not None]
+
+    text = f", about {sum(known):.1f} GPU hours left"
+    if len(known) < len(hours):
+        text += f" and {len(hours) - len(known)} trainings of unknown cost"
+    return text
+
+
+def time_here(layout: Layout, left: set[Training]) -> str:
+    """The time of the trainings `left` on this machine, without those of the search.
+
+    Prints how it comes about, a line a run.
+    """
+    # Imported here, because all else that `plan` prints needs no torch.
+    from mlrepro_cli.plan.throughput import measure, predict
+
+    # The search trains its runs all at once, which this cannot measure.
+    run_ids = {run_id for run_id, _ in left} - set(layout.searched)
+    seconds = {}
+    for run_id in sorted(run_ids):
+        run = read_run(layout, run_id)
+        if not run.epochs:
+            continue
+        speed = measure(run, layout.data)
+        seconds[run_id] = predict(run, speed)
+        print(
+            f"{run_id}: {seconds[run_id]:.0f} s a seed, {speed.gmacs:.3g} GMACs a picture, "
+            f"{speed.train:.3g} a s"
+        )
+
+    total = sum(seconds.get(run_id, 0) for run_id, _ in left)
+    return f"about {total / 60:.1f} minutes of train stages on this machine"
+
+
+def _data_sets(layouts: list[Layout]) -> dict[str, DataSettings | None]:
+    """The pipelines' data sets by name; none: nothing describes it."""
+    shared = load_pipeline(DATA / "params.yaml").data
+    return {
+        layout.name: layout.pipeline.data.get(layout.name) or shared.get(layout.name)
+        for layout in layouts
+    }
+
+
+def _print_data_set(name: str, data: DataSettings | None) -> None:
+    archives = data.archives if data else []
+    folder = DATA / name / "archives"
+    lacking = [archive for archive in archives if not (folder / archive.name).exists()]
+
+    if data and data.folder:
+        text = f"used in place in {data.folder}"
+    else:
+        downloads = ", ".join(f"{archive.name} ({_size(archive)})" for archive in lacking)
+        text = f"to download {downloads or 'nothing'}"
+    if lacking:
+        text += "; unpacked, pictures take about as much again"
+    print(f"data {name}: {text}")
+
+
+def _size(archive: Archive) -> str:
+    return f"{archive.size / 1e9:.2f} GB" if archive.size else "size not stated"

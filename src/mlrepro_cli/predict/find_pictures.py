@@ -1,0 +1,45 @@
+"""The pictures that a user names."""
+
+import glob
+import os
+from collections.abc import Sequence
+
+from mlrepro.errors import InputError
+from mlrepro_cli.pictures import is_picture
+
+
+def find_pictures(paths: Sequence[str]) -> list[str]:
+    """Files as they are given, pictures in and below folders by suffix, and what patterns match.
+
+    Each once, in this order. Raises InputError where a path gives none, or cannot be read.
+    """
+    pictures: dict[str, None] = {}
+    for path in paths:
+        files, problems = _files(path)
+        if problems or not files:
+            problem = problems[0] if problems else "no such file, or no pictures there"
+            raise InputError(f"{path}: {problem}")
+        pictures |= dict.fromkeys(files)
+    return list(pictures)
+
+
+def _files(path: str) -> tuple[list[str], list[OSError]]:
+    """What one path gives, and why folders could not be read."""
+    # A file may have the name of a pattern, such as a[1].jpg.
+    matches = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
+    files = [match for match in matches if not os.path.isdir(match)]
+    problems: list[OSError] = []
+
+    # All folders that the path matches, sorted as one.
+    below = []
+    for folder in matches:
+        if os.path.isdir(folder):
+            below += _pictures_below(folder, problems)
+    return files + sorted(below), problems
+
+
+def _pictures_below(folder: str, problems: list[OSError]) -> list[str]:
+    pictures = []
+    for parent, _, names in os.walk(folder, onerror=problems.append):
+        pictures += [os.path.join(parent, name) for name in names if is_picture(name)]
+    return pictures

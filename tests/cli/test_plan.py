@@ -1,0 +1,171 @@
+"""What `mlrepro plan` prints, and the time that it predicts for a training on this machine."""
+
+import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import LINEAR, PICTURES, ROOT
+from use_runs import RUNS, run_here, write_runs
+
+from mlrepro.layout import read_layout
+from mlrepro.models.complexity import measure_cost
+from mlrepro.settings.losses import PseudoLabels
+from mlrepro.settings.run import load_run
+from mlrepro.studies.runs import read_run
+from mlrepro_cli.plan import throughput
+from mlrepro_cli.plan.plan import plan
+
+DEMO = "gap-bce-test_resnet-digits-80"
+
+
+@pytest.fixture
+def repository(repository, monkeypatch) -> Path:
+    """A prepared repository as the present folder, whose runs are not trained."""
+    write_runs(repository)
+    monkeypatch.chdir(repository)
+    return repository
+
+
+def test_plan_of_real_studies(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    plan(Path("params.yaml"))
+    plan(Path("studies/single-positive/params.yaml"))
+    out = capsys.readouterr().out
+    assert "params.yaml: 13 trainings, 13 done\n" in out
+    assert "GPU hours left; next: dvc repro studies/single-positive/voc2012" in out
+    assert "VOCtrainval_11-May-2012.tar (size not stated)" in out
+    assert "GB are free" in out
+
+
+def test_plan_measures_the_trainings_that_are_left(repository, monkeypatch, capsys):
+    shutil.copy(ROOT / "data" / "params.yaml", repository / "data")
+    monkeypatch.setattr(throughput, "SECONDS", 0.01)
+    monkeypatch.setattr(throughput, "stage_start", lambda: 60.0)
+    next_command = "0 done; next: dvc repro dvc.yaml; "
+
+    assert run_here(monkeypatch, "plan", "params.yaml") == 0
+    how = "time on this machine: mlrepro plan params.yaml --measure"
+    assert next_command + how in capsys.readouterr().out
+
+    before = files_below(repository)
+    assert run_here(monkeypatch, "plan", "params.yaml", "--measure") == 0
+    out = capsys.readouterr().out
+    for run_id in RUNS:
+        line = rf"^{run_id}: \d+ s a seed, \S+ GMACs a picture, \S+ a s$"
+        assert re.search(line, out, re.MULTILINE), run_id
+    total = r"about \d+\.\d minutes of train stages on this machine"
+    assert re.search(next_command + total, out)
+    assert files_below(repository) == before, "nothing is kept"
+
+    (repository / "data" / "digits" / "manifest.parquet").unlink()
+    assert run_here(monkeypatch, "plan", "params.yaml", "--measure") == 2
+    problem = "manifest.parquet: no such file; run `dvc repro` on the prepare stage"
+    assert problem in capsys.readouterr().err
+
+
+def files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_estimate_follows_its_formula():
+    run = load_run(ROOT / "runs" / f"{DEMO}.yaml")
+    assert (run.epochs, run.batch_size) == (15, 32)
+    pictures = {"train": 100, "val": 40, "test": 60}
+
+    def estimate(train_pictures: int = 100, **changes) -> float:
+        speed = throughput.Speed(
+            pictures=pictures | {"train": train_pictures},
+            gmacs=0.5,
+            train=10.0,
+            score=20.0,
+            epoch=3.0,
+            start=7.0,
+        )
+        return throughput.predict(run.model_copy(update=changes), speed)
+
+    # Seconds of scoring the validation pictures once, and of an epoch of three whole batches.
+    scored = 0.5 * 40 / 20
+    epoch = 3 + 0.5 * 96 / 10 + scored
+    assert estimate() == pytest.approx(7 + 15 * epoch)
+    assert estimate(epochs=30) == pytest.approx(7 + 30 * epoch)
+
+    # Less than a batch is trained on all the same.
+    short_epoch = 3 + 0.5 * 20 / 10 + scored
+    assert estimate(train_pictures=20) == pytest.approx(7 + 15 * short_epoch)
+
+    # Averaged weights are scored, too, once there are some.
+    assert estimate(ema=0.9) == pytest.approx(7 + 15 * (epoch + scored))
+    assert estimate(ema=0.9, ema_start=10) == pytest.approx(7 + 15 * epoch + 5 * scored)
+
+    # More or fewer pictures are scored: the test split, whole batches alone, pseudo-labels.
+    on_test = scored * 60 / 40
+    assert estimate(select_on_test=True) == pytest.approx(7 + 15 * (epoch + on_test))
+    left_out = scored * 8 / 40
+    assert estimate(protocol="released") == pytest.approx(7 + 15 * (epoch - left_out))
+    loss = PseudoLabels(name="em_apl", alpha=1, beta=1, warm_up=5)
+    pseudo_labels = scored * 100 / 40
+    assert estimate(loss=loss) == pytest.approx(7 + 15 * epoch + 10 * pseudo_labels)
+
+
+class Clock:
+    """Stands in for the module `time`; the test turns it on."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def perf_counter(self) -> float:
+        return self.seconds
+
+
+@pytest.mark.parametrize(
+    ("run_id", "gmacs"),
+    [
+        (LINEAR, 1280 * 10 / 1e9),  # the head's alone
+        (PICTURES, None),  # the whole network's
+    ],
+)
+def test_speed_is_that_of_the_later_epochs(repository, monkeypatch, run_id, gmacs):
+    clock = Clock()
+
+    def fit(job, checkpoint, observer):
+        inputs = job.task.inputs
+        for epoch in range(job.run.epochs):
+            slow = 10 if epoch == 0 else 1
+            for _ in inputs.shuffled(job.rows["train"], job.run.batch_size, job.seed, epoch):
+                clock.seconds += 0.16 * slow
+            for _, batch in inputs.sequential(job.rows["val"]):
+                clock.seconds += 0.01 * len(batch) * slow
+            clock.seconds += 5
+            observer.epoch({})
+
+    def stage_start() -> float:
+        clock.seconds += 4
+        return 4.0
+
+    monkeypatch.setattr(throughput, "time", clock)
+    monkeypatch.setattr(throughput, "stage_start", stage_start)
+    monkeypatch.setattr(throughput, "fit", fit)
+    layout = read_layout("params.yaml")
+    run = read_run(layout, run_id)
+    speed = throughput.measure(run, layout.data)
+
+    expected = gmacs or measure_cost(run, 10).gmacs
+    assert speed.pictures == {"train": 96, "val": 48, "test": 48}
+    assert speed.gmacs == pytest.approx(expected)
+    assert speed.train == pytest.approx(expected * 16 / 0.16)
+    assert speed.score == pytest.approx(expected / 0.01)
+    assert speed.epoch == pytest.approx(5)
+    assert speed.start == pytest.approx(4)
+
+
+def test_steps_end_after_a_while(monkeypatch):
+    readings = iter([0.0, 0.5, 1.0, 2.0])
+    clock = SimpleNamespace(perf_counter=lambda: next(readings))
+    monkeypatch.setattr(throughput, "time", clock)
+    batches = [("batch", [1, 2])] * 9
+    passes = []
+    assert list(throughput.timed(batches, passes, 1.0)) == batches[:3]
+    np.testing.assert_array_equal(passes, [[[0.5, 2], [0.5, 2], [1.0, 2]]])

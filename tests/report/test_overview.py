@@ -1,0 +1,70 @@
+"""The index of all pages."""
+
+from pathlib import Path
+
+import pytest
+from made_up_study import made_up_study
+from test_tables import cells
+
+from mlrepro.errors import InputError
+from mlrepro.report.overview import write_index
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory) -> Path:
+    """A folder that holds the made-up study, under the name `study`."""
+    folder = tmp_path_factory.mktemp("made")
+    made_up_study(folder / "study")
+    return folder
+
+
+def index_text(reports: Path, studies: Path) -> str:
+    write_index(reports, studies)
+    return (reports / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_index_counts_rows_numbers_statuses_and_findings(studies, tmp_path):
+    text = index_text(tmp_path, studies)
+
+    (table,) = [cells(block) for block in text.split("\n\n") if block.startswith("|")]
+    assert table[1][0] == "study"
+    assert dict(zip(table[0][2:], table[1][2:], strict=True)) == {
+        "rows": "9",
+        "numbers": "13",
+        "reproduced": "2",
+        "exceeds / below": "1 / 1",
+        "partial / failed": "1 / 1",
+        "not run": "3",
+        "not comparable": "1",
+        "does not add up": "0",
+    }
+
+
+def test_the_index_lists_other_pages_with_their_first_sentence(studies, tmp_path):
+    (tmp_path / "own-data-toy.md").write_text(
+        "# Toy\n\nMade of mAP 0.5\nby e.g. nobody. More.\n\n## Result\n"
+    )
+    (tmp_path / "demo.md").write_text("# Demo\n\nWhat it is! More.\n")
+    listed = (
+        "- [Demo](demo.md): What it is!\n"
+        "- [Toy](own-data-toy.md): Made of mAP 0.5 by e.g. nobody.\n"
+    )
+
+    assert index_text(tmp_path, studies).endswith("\n\n## Other pages\n\n" + listed)
+
+    # Nor does it list itself, now that it is there.
+    assert index_text(tmp_path, studies).endswith("\n\n## Other pages\n\n" + listed)
+
+    # Without a study, other pages than which?
+    assert index_text(tmp_path, tmp_path / "nothing") == "# Reports\n\n" + listed
+
+
+def test_the_index_of_nothing_says_what_makes_the_first_page(tmp_path):
+    text = index_text(tmp_path, tmp_path / "nothing")
+    assert text == "# Reports\n\nNo page has been made yet: `dvc repro` makes the first.\n"
+
+
+def test_a_page_without_a_title_is_an_error(studies, tmp_path):
+    (tmp_path / "notes.md").write_text("no title")
+    with pytest.raises(InputError, match=r"notes\.md: does not begin with"):
+        write_index(tmp_path, studies)

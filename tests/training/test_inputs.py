@@ -1,0 +1,47 @@
+"""What the inputs import: a training of a head on features pays for nothing that reads pictures."""
+
+import subprocess
+import sys
+
+import pytest
+
+OF_PICTURES = {
+    "PIL",
+    "numba",
+    "simplejpeg",
+    "timm",
+    "torchvision",
+    "mlrepro.data.augment",
+    "mlrepro.data.images",
+    "mlrepro.data.kernels",
+    "mlrepro.data.shards",
+}
+# Each takes a large part of a second.
+SLOW = {"pandas", "pyarrow", "scipy", "sklearn", "torch._dynamo"}
+
+
+def imported_by(module: str) -> set[str]:
+    code = f"import sys, {module}; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("module", "avoided"),
+    [
+        ("mlrepro.data.samplers", OF_PICTURES | SLOW | {"torch"}),
+        ("mlrepro.training.inputs.features", OF_PICTURES | SLOW),
+        # Pictures need no more of it than their size and their recipe do.
+        ("mlrepro.training.inputs.pictures", {"numba", "simplejpeg", "timm", "torchvision"}),
+        ("mlrepro.data.augment", {"numba", "torch", "torchvision"}),
+    ],
+)
+def test_modules_import_what_they_use(module, avoided):
+    modules = imported_by(module)
+    assert module in modules
+    assert not modules & avoided
+
+
+def test_a_recipe_is_imported_where_a_run_names_it():
+    modules = imported_by("mlrepro.training.inputs.pictures")
+    assert not [name for name in modules if name.startswith("mlrepro.data.augment.recipes")]
