@@ -28,7 +28,7 @@ from mlrepro.losses import create_loss
 from mlrepro.models.classifier import create_classifier
 from mlrepro.models.complexity import measure_cost
 from mlrepro.settings.run import Run
-from mlrepro.training.optimizers import create_optimizer
+from mlrepro.training.optimizers.create import create_optimizer
 from mlrepro.training.precision import autocast
 from mlrepro.training.state import TrainingState
 from mlrepro.training.step import Batch, train_step

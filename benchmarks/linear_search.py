@@ -43,7 +43,7 @@ from mlrepro.training.grid.data import GridData
 from mlrepro.training.grid.layers import StackedLayers
 from mlrepro.training.grid.stack import Stack
 from mlrepro.training.grid.tabulated import TabulatedLosses
-from mlrepro.training.optimizers import LOSS_LR_FACTOR
+from mlrepro.training.optimizers.create import LOSS_LR_FACTOR
 
 CHANNELS = 2048
 LEARNING_RATES = (1e-2, 1e-3, 1e-4, 1e-5)

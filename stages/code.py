@@ -1,17 +1,14 @@
-"""Writes digests of modules and of folders of them, on which other stages depend: an edit of comments alone runs none again."""
+"""Writes what code stands behind each run of a pipeline, as digests in which comments do not count."""
 
-from pathlib import Path
-
-from mlrepro.files import write_json
-from mlrepro.provenance import code_digests
+from mlrepro.code import write_codes
+from mlrepro.layout import read_layout
 from mlrepro.stage import main
 
 
-def stage(out: str, *paths: str) -> None:
-    digests = code_digests(map(Path, paths), Path())
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    write_json(Path(out), digests)
-    print(f"code: {len(digests)} modules -> {out}")
+def stage(settings: str) -> None:
+    layout = read_layout(settings)
+    names = write_codes(layout)
+    print(f"code: of {', '.join(names)} -> {layout.code}")
 
 
-main(stage, "out.json", "path...")
+main(stage, "params.yaml")

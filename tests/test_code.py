@@ -1,39 +1,172 @@
-import pytest
+"""Which code a run depends on: what acts otherwise counts, a comment does not, nor does another run's loss."""
 
-from mlrepro.provenance import code_digest, code_digests
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import LINEAR, ROOT, run_settings
+
+from mlrepro import code
+from mlrepro.code import code_digest
+from mlrepro.settings.run import Run
 
 SOURCE = (
     '"""A module."""\n\nimport os\n\n\ndef f(a):\n    """Doubles."""\n    return 2 * a  # twice\n'
 )
 
+WITHOUT_EFFECT = [
+    ("A module.", "Of two."),
+    ("Doubles.", "2 a"),
+    ('    """Doubles."""\n', ""),
+    ("  # twice", ""),
+    ("import os\n\n", "import os\n\n\n"),
+    ("2 * a", "(2 *\n        a)"),
+]
+WITH_EFFECT = [
+    ("2 * a", "2 + a"),
+    ("2 * a", '"2 * a"'),
+    ("import os", "import sys"),
+    ("f(a)", "f(a, b=1)"),
+]
 
-@pytest.mark.parametrize(
-    ("change", "acts"),
-    [
-        (("A module.", "Of two."), False),
-        (("Doubles.", "2 a"), False),
-        (('    """Doubles."""\n', ""), False),
-        (("  # twice", ""), False),
-        (("import os\n\n", "import os\n\n\n"), False),
-        (("2 * a", "(2 *\n        a)"), False),
-        (("2 * a", "2 + a"), True),
-        (("2 * a", '"2 * a"'), True),
-        (("import os", "import sys"), True),
-        (("f(a)", "f(a, b=1)"), True),
-    ],
-)
-def test_what_acts_counts(tmp_path, change, acts):
+
+def digest_of(tmp_path, source: str) -> str:
     path = tmp_path / "a.py"
-    path.write_text(SOURCE)
-    before = code_digest(path)
-    assert SOURCE.replace(*change) != SOURCE
-    path.write_text(SOURCE.replace(*change))
-    assert (code_digest(path) != before) == acts
+    path.write_text(source)
+    return code_digest(path)
 
 
-def test_folders_are_looked_through(tmp_path):
-    for name in ("b/c.py", "b/d/e.py", "a.py", "b/no.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(SOURCE)
-    digests = code_digests([tmp_path / "b", tmp_path / "a.py"], tmp_path)
-    assert [*digests] == ["a.py", "b/c.py", "b/d/e.py"] and len({*digests.values()}) == 1
+@pytest.mark.parametrize("change", WITHOUT_EFFECT)
+def test_comments_docstrings_and_layout_do_not_count(tmp_path, change):
+    changed = SOURCE.replace(*change)
+    assert changed != SOURCE
+    assert digest_of(tmp_path, changed) == digest_of(tmp_path, SOURCE)
+
+
+@pytest.mark.parametrize("change", WITH_EFFECT)
+def test_what_acts_otherwise_counts(tmp_path, change):
+    assert digest_of(tmp_path, SOURCE.replace(*change)) != digest_of(tmp_path, SOURCE)
+
+
+# ---- What a run imports ------------------------------------------------------------------------
+
+PRINT_CODES = """
+import json, sys
+from pathlib import Path
+from mlrepro.code import evaluation_code, training_code
+from mlrepro.settings.run import Run
+runs = json.loads(sys.argv[1])
+codes = {name: training_code(Run.model_validate(values)) for name, values in runs.items()}
+print(json.dumps(codes | {"evaluation": evaluation_code()}))
+"""
+RUNS = {
+    "bce": run_settings(LINEAR),
+    "asl": run_settings(LINEAR, loss={"name": "asl"}),
+    "an": run_settings(LINEAR, labels="single", loss={"name": "an"}),
+    "gap": run_settings("gap-asl-test_resnet-digits-32", loss={"name": "asl"}),
+    "csra": run_settings("csra-bce-test_resnet-digits-32"),
+}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A copy of the package that a test may edit."""
+    folder = tmp_path_factory.mktemp("code")
+    shutil.copytree(
+        ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+    )
+    return folder / "src"
+
+
+def codes_of(package) -> dict[str, dict[str, str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_CODES, json.dumps(RUNS)],
+        env={**os.environ, "PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+    )
+    assert not done.returncode, done.stderr
+    return json.loads(done.stdout)
+
+
+def stale_after(package, path: str, old: str, new: str) -> set[str]:
+    """Names of the runs whose code is another after an edit of the package, which is taken back."""
+    before = codes_of(package)
+    file = package / "mlrepro" / path
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    try:
+        after = codes_of(package)
+    finally:
+        file.write_text(text)
+    return {name for name in before if before[name] != after[name]}
+
+
+def test_editing_a_loss_makes_its_own_runs_stale(package):
+    old = "gamma_neg"
+    assert stale_after(package, "losses/asymmetric.py", old, "gamma_negative") == {"asl", "gap"}
+
+
+def test_editing_a_head_makes_its_own_runs_stale(package):
+    assert stale_after(package, "models/heads/csra.py", "def forward", "def forwards") == {"csra"}
+
+
+def test_adding_a_loss_makes_nothing_stale(package):
+    module = package / "mlrepro" / "losses" / "toy.py"
+    module.write_text("def toy(logits, targets):\n    return (logits * targets).sum()\n")
+    line = '    "toy": LossEntry(function="toy:toy"),\n'
+    try:
+        assert (
+            stale_after(package, "losses/catalogue.py", '    "asl":', f'{line}    "asl":') == set()
+        )
+    finally:
+        module.unlink()
+
+
+def test_editing_the_training_loop_makes_every_run_stale(package):
+    stale = stale_after(package, "training/fit.py", "def fit(", "def fit_anew(")
+    assert set(RUNS) <= stale
+
+
+def test_pages_and_tracking_are_no_part_of_it(package):
+    for path in ("report/tables.py", "tracking/store.py", "judging.py"):
+        before = (package / "mlrepro" / path).read_text()
+        assert stale_after(package, path, before[-1], before[-1] + "EXTRA = 1\n") == set(), path
+
+
+def test_a_default_that_changes_counts_and_a_new_option_does_not(package):
+    changed = stale_after(
+        package, "settings/losses.py", "gamma_neg: float = 4.0", "gamma_neg: float = 3.0"
+    )
+    assert changed == {"asl", "gap"}
+    option = "    brand_new: bool = False\n    variant: str | None = None"
+    assert (
+        stale_after(package, "settings/run.py", "    variant: str | None = None", option) == set()
+    )
+
+
+LOADED = """
+import json, sys
+sys.argv = ["stages/train.py", "params.yaml", sys.argv[1], "0"]
+sys.path.insert(0, "stages")
+import runpy
+runpy.run_path("stages/train.py", run_name="__main__")
+print("LOADED " + json.dumps([name for name in sys.modules if name.partition(".")[0] == "mlrepro"]))
+"""
+
+
+@pytest.mark.parametrize("run_id", [LINEAR, "gap-bce-test_resnet-digits-32"])
+def test_the_reading_of_imports_misses_none_that_a_training_loads(repository, run_id):
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, run_id], cwd=repository, capture_output=True, text=True
+    )
+    assert not done.returncode, done.stderr
+    loaded = json.loads(done.stdout.rpartition("LOADED ")[2])
+
+    run = Run.model_validate(run_settings(run_id))
+    with_effect = {module for module in loaded if not code._without_effect(module)}
+    assert with_effect <= code.training_code(run).keys()

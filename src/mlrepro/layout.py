@@ -95,6 +95,12 @@ class Layout:
         """The settings of a run that is not searched."""
         return self.settings.parent / "runs" / f"{run_id}.yaml"
 
+    @property
+    def code(self) -> Path:
+        """Digests of the code behind each run: a folder a pipeline."""
+        pipeline = self.settings.parent.parts[1:] or ("demo",)
+        return Path("outputs", "code", *pipeline)
+
     def output(self, run_id: str, seed: int) -> Path:
         """What is made of one run and seed.
 

@@ -1,12 +1,6 @@
-"""Where numbers come from: the state of the checkout, and digests of the code that made them."""
+"""Where numbers come from: the state of the checkout."""
 
-import ast
-import hashlib
 import subprocess
-from collections.abc import Iterable
-from pathlib import Path
-
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def git_state() -> tuple[str, bool]:
@@ -25,23 +19,3 @@ def git_state() -> tuple[str, bool]:
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def code_digest(path: Path) -> str:
-    """sha256 of a module's syntax tree without docstrings: comments and layout do not count.
-
-    Another Python may give another.
-    """
-    tree = ast.parse(path.read_text(encoding="utf-8"), path)
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            del node.body[0]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-
-
-def code_digests(paths: Iterable[Path], start: Path) -> dict[str, str]:
-    """Of every module among or below `paths`, by its path from `start`."""
-    modules = []
-    for path in paths:
-        modules += [path] if path.suffix == ".py" else path.rglob("*.py")
-    return {module.relative_to(start).as_posix(): code_digest(module) for module in sorted(modules)}

@@ -18,7 +18,7 @@ from mlrepro.models.complexity import measure_cost
 from mlrepro.settings.run import Run
 from mlrepro.training.fit import fit
 from mlrepro.training.inputs.features import FeatureInputs
-from mlrepro.training.optimizers import create_optimizer
+from mlrepro.training.optimizers.create import create_optimizer
 from mlrepro.training.predict import predict
 
 CLASSES = 6

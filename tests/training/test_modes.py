@@ -27,7 +27,7 @@ from mlrepro.training import train as training
 from mlrepro.training.fit import fit
 from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.observer import Observer
-from mlrepro.training.optimizers import create_optimizer
+from mlrepro.training.optimizers.create import create_optimizer
 from mlrepro.training.state import Progress
 from mlrepro.training.targets import read_targets
 from mlrepro.training.train import train_run

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from conftest import LINEAR, PICTURES, ROLE, run_settings, stage, write_yaml
 
-from mlrepro.training.checkpoint import training_code
+from mlrepro.code import training_code
+from mlrepro.settings.run import load_run
 
 OFF = {"MLREPRO_TRACKING": "none"}
 COMPARED = ("best.safetensors", "last.safetensors", "history.csv")
@@ -140,5 +141,5 @@ def test_training_facts(repository):
     assert facts["epochs"]["last"] == 2
 
     # Evaluate stages run again after a change of code because this file then differs.
-    code = json.dumps(training_code()).encode()
+    code = json.dumps(training_code(load_run(repository / "runs" / f"{LINEAR}.yaml"))).encode()
     assert facts["code_sha256"] == hashlib.sha256(code).hexdigest()

@@ -31,7 +31,7 @@ from mlrepro.training.ema import average_of
 from mlrepro.training.fit import fit
 from mlrepro.training.inputs.features import FeatureInputs
 from mlrepro.training.lr_search import suggest
-from mlrepro.training.optimizers import create_optimizer
+from mlrepro.training.optimizers.create import create_optimizer
 from mlrepro.training.optimizers.sharpness_aware import sharpness_aware
 from mlrepro.training.state import Progress
 

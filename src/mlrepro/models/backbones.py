@@ -11,11 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mlrepro.errors import InputError
+from mlrepro.models.catalogue import OURS, backbone_module
 from mlrepro.models.pretrained import Origin, load_weights
 from mlrepro.settings.base import nearest
-
-# Of our own: module in this folder and class of the network without its classifier.
-OURS = {"cvt_w24": "cvt:CvTW24", "small_cnn": "small_cnn:SmallCNN"}
 
 # Of torchvision, and what they are built with. transform_input: GoogLeNet's weights want [-1, 1],
 # which it makes of ImageNet's normalisation by itself.
@@ -91,8 +89,8 @@ def create_published(name: str) -> nn.Module:
     CvT-w24 and the small CNN get one of ImageNet-1k's classes.
     """
     if name in OURS:
-        module, class_name = OURS[name].split(":")
-        net = getattr(importlib.import_module(f"mlrepro.models.{module}"), class_name)()
+        class_name = OURS[name].partition(":")[2]
+        net = getattr(importlib.import_module(backbone_module(name)), class_name)()
         return nn.Sequential(net, nn.Linear(net.num_features, IMAGENET_CLASSES))
 
     if name in TORCHVISIONS:

@@ -2,56 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from mlrepro.errors import InputError
-from mlrepro.settings.base import Strict, load, nearest
+from mlrepro.models.heads.catalogue import HEADS, check_head_options, find_head
+from mlrepro.settings.base import Strict, load
 from mlrepro.settings.data import Captions
 from mlrepro.settings.losses import FULL_LABEL_LOSSES, LossSettings
 from mlrepro.settings.run_id import VALID, RunId
 
-Head = Literal[
-    "linear",
-    "gap",
-    "gmp",
-    "gapgmp",
-    "boostlu",
-    "query2label",
-    "ml_decoder",
-    "csra",
-    "mlgcn",
-    "graph",
-    "mlp",
-]
-POOLING_OPTIONS = ("angular",)
-HEAD_OPTIONS = {
-    "gap": POOLING_OPTIONS,
-    "gmp": POOLING_OPTIONS,
-    "gapgmp": POOLING_OPTIONS,
-    "boostlu": ("alpha",),
-    "csra": ("heads", "lam"),
-    "query2label": (
-        "hidden",
-        "heads",
-        "ffn",
-        "enc_layers",
-        "dec_layers",
-        "dropout",
-        "keep_self_attention",
-        "keep_input_proj",
-    ),
-    "ml_decoder": ("groups", "embedding", "ffn", "heads", "dropout", "angular"),
-    "mlgcn": ("hidden",),
-    "graph": ("layer", "pooling", "angular", "embedding", "ffn"),
-    "mlp": ("batch_norm", "dropout"),
-}
+Head = Literal[tuple(HEADS)]
 
-POOLING_HEADS = ("linear", "gap", "gmp", "gapgmp")
-GRAPH_HEADS = ("graph", "mlgcn")
 PLANNED_SCHEDULES = ("one_cycle", "cosine")
 ONE_CYCLE_DEFAULTS = (25.0, 1e4)
 
@@ -74,16 +38,6 @@ TRAINING_SETTINGS = (
 
 # Settings that choose among epochs by their validation scores.
 CHOOSING_SETTINGS = frozenset({"select_on_test", "early_stop", "linear_init", "stop_below"})
-
-
-def check_head_options(head: str, options: Iterable[str]) -> None:
-    """Raises InputError for an option that `head` does not have."""
-    valid = list(HEAD_OPTIONS.get(head, ()))
-    unknown = set(options) - set(valid)
-    if unknown:
-        name = min(unknown)
-        remedy = nearest(name, valid) if valid else "it has none"
-        raise InputError(f"head_options: {name!r} is none of head {head!r}; {remedy}")
 
 
 class Optimizer(Strict):
@@ -266,8 +220,8 @@ class Run(Strict):
         return {name for name, field in fields if getattr(self, name) != field.default}
 
     def _check_inputs(self) -> None:
-        reads_vectors = self.inputs in ("features", "captions")
-        if reads_vectors != (self.head == "linear"):
+        given_vectors = self.inputs in ("features", "captions")
+        if given_vectors != (find_head(self.head).reads == "vectors"):
             raise ValueError(
                 "`head: linear` and `inputs: features` belong together, or `captions`: the linear head "
                 "reads vectors, every other head reads pictures or maps"
@@ -298,7 +252,7 @@ class Run(Strict):
 
         if not self.captions:
             return
-        if self.inputs == "maps" or self.head not in POOLING_HEADS:
+        if self.inputs == "maps" or not find_head(self.head).takes_captions:
             raise ValueError(
                 "`captions` are joined to pooled outputs: set `inputs: features`, or images and a "
                 "pooling head"
@@ -309,7 +263,7 @@ class Run(Strict):
             )
 
     def _check_graph(self) -> None:
-        if (self.graph is None) == (self.head in GRAPH_HEADS):
+        if (self.graph is None) == find_head(self.head).label_graph:
             raise ValueError("`graph` and `head: graph` or `mlgcn` belong together")
         if self.graph and self.labels != "full":
             raise ValueError("`graph` is made from the full labels of train; set `labels: full`")

@@ -8,8 +8,8 @@ from typing import Literal, TypeVar
 
 from pydantic import Field
 
+from mlrepro.models.heads.catalogue import HEADS
 from mlrepro.settings.base import Strict
-from mlrepro.settings.run import HEAD_OPTIONS
 from mlrepro.settings.run_id import RunId
 
 HeadOptions = dict[str, bool | int | float | str]
@@ -202,7 +202,8 @@ def head_options(description: Description, run: RunId) -> HeadOptions:
     Cosines for the angular losses, and what study.yaml says, which comes last.
     """
     options: HeadOptions = {}
-    if run.loss == "aam" and "angular" in HEAD_OPTIONS.get(run.head, ()):
+    head = HEADS.get(run.head)
+    if run.loss == "aam" and head and "angular" in head.options:
         options["angular"] = True
 
     for rule in description.models:

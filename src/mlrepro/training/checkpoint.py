@@ -16,20 +16,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-import mlrepro
 from mlrepro.errors import InputError
-from mlrepro.provenance import code_digests
 
 ROOT = Path(".checkpoints")
-
-# What a trained weight depends on.
-CODE = ("settings", "data", "losses", "metrics", "models", "training")
-
-
-def training_code() -> dict[str, str]:
-    """Digests of every module that training depends on, by its name inside the package."""
-    package = Path(mlrepro.__file__).parent
-    return code_digests([package / part for part in CODE], package)
 
 
 @contextmanager

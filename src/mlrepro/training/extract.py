@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mlrepro.code import extraction_code
 from mlrepro.data.features import open_features
 from mlrepro.data.images import Pictures, normalise, picture_batches
 from mlrepro.data.manifest import Manifest
@@ -20,7 +21,7 @@ from mlrepro.data.shards import ShardReader
 from mlrepro.files import write_json
 from mlrepro.models.backbones import Backbone, create_backbone, map_size
 from mlrepro.settings.data import Features
-from mlrepro.training.checkpoint import Checkpoint, exclusive, training_code
+from mlrepro.training.checkpoint import Checkpoint, exclusive
 from mlrepro.training.precision import autocast
 
 # Batches between two points from which an interrupted extraction goes on.
@@ -59,7 +60,7 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
 
     name = f"extract-{path.parent.parent.name}-{path.stem}"
     with exclusive(name):
-        partial = Checkpoint(name, {"header": header, "code": training_code()})
+        partial = Checkpoint(name, {"header": header, "code": extraction_code([settings.backbone])})
         finished = _extract_into(partial.folder, backbone, settings, manifest, header, device)
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(finished, path)

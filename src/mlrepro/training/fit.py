@@ -14,8 +14,8 @@ from mlrepro.training.ema import average_of
 from mlrepro.training.inputs import Batches
 from mlrepro.training.job import TrainingJob
 from mlrepro.training.observer import Observer
-from mlrepro.training.optimizers import create_optimizer
 from mlrepro.training.optimizers.catalogue import STEPWISE_SCHEDULES
+from mlrepro.training.optimizers.create import create_optimizer
 from mlrepro.training.predict import predict
 from mlrepro.training.state import Progress, TrainingState, better, resume, save
 from mlrepro.training.step import Batch, train_step

@@ -6,7 +6,7 @@ import torch
 from mlrepro.errors import InputError
 from mlrepro.settings.run import Run
 from mlrepro.training.job import TrainingJob, prepare
-from mlrepro.training.optimizers import create_optimizer
+from mlrepro.training.optimizers.create import create_optimizer
 from mlrepro.training.splits import LabelledData
 from mlrepro.training.state import TrainingState
 from mlrepro.training.step import Batch, train_step

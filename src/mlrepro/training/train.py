@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mlrepro.code import training_code
 from mlrepro.errors import InputError
 from mlrepro.provenance import git_state
 from mlrepro.records import LinearInit, TrainingFacts
 from mlrepro.settings.run import Run
-from mlrepro.training.checkpoint import Checkpoint, exclusive, training_code
+from mlrepro.training.checkpoint import Checkpoint, exclusive
 from mlrepro.training.device import environment
 from mlrepro.training.distributed import RANK, WORLD, from_main
 from mlrepro.training.fit import fit
@@ -137,7 +138,7 @@ def _fingerprint(job: TrainingJob, data: LabelledData) -> dict:
         "graph": [_sha256(value) for value in task.graph.values()],
         "captions": task.captions,
         "shards": data.manifest.summary.get("shards", {}).get("sha256"),
-        "code": training_code(),
+        "code": training_code(job.run),
         "torch": torch.__version__,
         "processes": WORLD,
     }
@@ -183,7 +184,7 @@ def _facts(data: LabelledData, stages: list[FinishedStage]) -> TrainingFacts:
     all_epochs = sum(len(stage.progress.history) for stage in stages)
     seconds = sum(stage.progress.seconds for stage in stages)
     pictures = len(data.rows["train"]) * all_epochs
-    code = json.dumps(training_code()).encode()
+    code = json.dumps(training_code(job.run)).encode()
     commit, dirty = git_state()
     return TrainingFacts(
         epochs=epochs,

@@ -17,7 +17,7 @@ from mlrepro.training.grid.layers import StackedLayers
 from mlrepro.training.grid.lazy_adam import LazyAdam
 from mlrepro.training.grid.outcome import Outcome
 from mlrepro.training.grid.tabulated import TabulatedLosses
-from mlrepro.training.optimizers import LOSS_LR_FACTOR
+from mlrepro.training.optimizers.create import LOSS_LR_FACTOR
 from mlrepro.training.targets import expected_positives
 
 # Training rows whose features are gathered at once: fewer operations, and still few enough for a

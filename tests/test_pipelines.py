@@ -1,0 +1,93 @@
+"""The pipelines below studies/ are what their params.yaml say, and the sweeps' run files what sweeps.yaml says."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from mlrepro.layout import read_layout
+from mlrepro.pipelines import stages_of
+
+
+@pytest.mark.parametrize("generator", ["pipelines", "sweeps"])
+def test_committed_files_are_those_that_would_be_written(generator):
+    done = subprocess.run(
+        [sys.executable, f"studies/{generator}.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert not done.returncode, (
+        f"run `python studies/{generator}.py`; it would change\n{done.stdout}"
+    )
+
+
+def test_a_pipeline_that_was_edited_by_hand_is_named(tmp_path, monkeypatch):
+    import shutil
+
+    shutil.copytree(ROOT / "studies" / "voc-transfer", tmp_path / "studies" / "voc-transfer")
+    for name in ("pipelines.py",):
+        shutil.copy(ROOT / "studies" / name, tmp_path / "studies" / name)
+    file = tmp_path / "studies" / "voc-transfer" / "voc2007" / "dvc.yaml"
+    file.write_text(file.read_text() + "# by hand\n")
+    done = subprocess.run(
+        [sys.executable, "studies/pipelines.py", "--check"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stdout.split() == ["studies/voc-transfer/voc2007/dvc.yaml"]
+
+
+PIPELINES = sorted(path.parent for path in ROOT.glob("studies/**/params.yaml"))
+
+
+@pytest.mark.parametrize("folder", [ROOT, *PIPELINES], ids=lambda folder: folder.name)
+def test_runs_depend_on_their_code_and_write_where_the_layout_says(folder, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    layout = read_layout((folder / "params.yaml").relative_to(ROOT))
+    stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
+    if "evaluate" not in stages:
+        assert set(stages) == {"complexity", "report"}
+        return
+
+    item = ("${item.run}", "${item.seed}")
+    output = layout.output(*item)
+    trained = layout.trained(*item).as_posix()
+    own_code = (layout.code / "${item.run}.json").as_posix()
+
+    assert listed(stages["code"]["outs"], layout) == [layout.code.as_posix()]
+    evaluate = stages["evaluate"]
+    assert (layout.code / "evaluate.json").as_posix() in evaluate["deps"]
+    assert listed(evaluate["outs"], layout) == [
+        (output / "logits.safetensors").as_posix(),
+        layout.record(*item).as_posix(),
+    ]
+
+    if "train" in stages:
+        train = stages["train"]
+        assert own_code in train["deps"]
+        assert listed(train["outs"], layout) == [trained]
+        assert trained in listed(evaluate["deps"], layout)
+    else:
+        assert own_code in evaluate["deps"]
+
+    if "search" in stages:
+        needed = {"stages/search.py", (layout.code / "search.json").as_posix()}
+        assert needed <= set(stages["search"]["deps"])
+
+
+def listed(entries: list, layout) -> list[str]:
+    """Paths of DVC's entries, which are strings or have options below the path."""
+    paths = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+    return [path.replace("${name}", layout.name) for path in paths]
+
+
+def test_the_roots_pipeline_is_as_those_of_studies(monkeypatch):
+    """It is written by hand, with comments for a newcomer; its stages are what its params.yaml says."""
+    monkeypatch.chdir(ROOT)
+    by_hand = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert list(by_hand) == list(stages_of(read_layout("params.yaml")))
