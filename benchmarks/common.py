@@ -108,6 +108,7 @@ def compare(
 
     facts: goal (the least ratio), peer (its name), difference (largest, of the two values), unit.
     """
+    # The first calls import, compile and fill caches.
     clock(ours)
     clock(usual)
     our_times = []

@@ -70,6 +70,7 @@ def generate(folder: Path, pictures: int, classes: int) -> None:
         offsets = pyarrow.array(np.append(0, counts.cumsum()), pyarrow.int32())
         return pyarrow.ListArray.from_arrays(offsets, values)
 
+    # Of twenty pictures, one is of validation and one of test.
     held_out = np.where(numbers % 20 > 0, "val", "test")
     split = np.where(numbers % 10 > 0, "train", held_out)
     empty = lists(0 * numbers)
@@ -227,6 +228,7 @@ def child(way: str, step: str, folder: Path) -> dict:
             getattr(work, name)()
 
     seconds, cpu_seconds = timed(measured)
+    # Linux counts in KiB.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     digest = hashlib.sha256()
     for rows in getattr(work, "rows_of", {}).values():

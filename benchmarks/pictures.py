@@ -181,6 +181,7 @@ class Server:
 
     def __init__(self, way: str, files: list[str], resolution: int, transform: str):
         self.pipe, there = multiprocessing.Pipe()
+        # Both libraries read these when they are imported, in the new process.
         os.environ.update(MEMORY[way])
         self.process = multiprocessing.get_context("spawn").Process(
             target=serve, args=(there, way, files, resolution, transform), daemon=True

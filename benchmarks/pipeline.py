@@ -70,6 +70,7 @@ def copy_repository(folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
 
+    # DVC and the stages ask git for the commit.
     who = ("-c", "user.name=b", "-c", "user.email=b@b")
     subprocess.run(("git", "init", "-q"), cwd=folder, check=True)
     commit = ("git", *who, "commit", "-q", "--allow-empty", "-m", "b")
@@ -234,11 +235,13 @@ def nothing_changed(folder: Path, runs: int, repeats: int) -> list[dict]:
         f"dvc commit of them took {committed:.0f} s",
     )
 
+    # What the other studies' files cost.
     for path in others:
         path.unlink()
     seconds, _ = repro(folder, repeats)
     by_itself = alone("the same without the other studies", seconds, note="one dvc.yaml")
 
+    # What DVC costs whatever it is asked.
     (folder / "dvc.lock").unlink()
     own.write_text("stages: {only: {cmd: python --version, deps: [params.yaml]}}\n")
     seconds, _ = repro(folder, repeats)

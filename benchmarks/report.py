@@ -119,6 +119,7 @@ def number(value: float | None, form: str) -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
+    # The cells are texts already: tabulate is not to guess numbers in them.
     return tabulate(rows, head, "github", disable_numparse=True)
 
 

@@ -318,7 +318,8 @@ def test_other_vectors_under_the_same_name_are_refused(repository):
     pinned = settings("alone", captions=MINILM | {"sha256": SHA256})
     with pytest.raises(
         InputError,
-        match=r"minilm.safetensors: holds vectors made with sha256 '000.*this run needs '7aab.*embed",
+        match="minilm.safetensors: holds vectors made with sha256 '000.*"
+        "this run needs '7aab.*embed",
     ):
         train(pinned)
     with pytest.raises(

@@ -120,6 +120,7 @@ def read_captions(path: Path, manifest: Manifest, settings: Captions) -> tuple[T
         "manifest": manifest.digest,
         "model": settings.model,
         "pooling": settings.pooling,
+        # Of the model's weights: where the settings do not pin them, any are right.
         "sha256": settings.sha256 or header.get("sha256"),
     }
     for key, value in wanted.items():
@@ -178,6 +179,7 @@ def _listed_pictures(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
     rejected = manifest.summary["rejected"]
     listed = len(manifest.frame) + len(rejected)
 
+    # The rows of the files are those of the listing, before unreadable pictures were left out.
     used = np.ones(listed, bool)
     used[[entry["row"] for entry in rejected]] = False
 

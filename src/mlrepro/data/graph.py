@@ -36,7 +36,7 @@ def label_graph(settings: Graph, manifest: Manifest) -> dict[str, np.ndarray]:
     _refuse_numbers(manifest.classes)
     together, occurrences = cooccurrence(manifest.label_matrix(manifest.rows("train")))
     if settings.counts == "instances":
-        occurrences = _instances(manifest)
+        occurrences = _instances(manifest)  # as deep-object-reid divides
 
     source = settings.words.removeprefix(TEXT_MODEL)
     if source == settings.words:
@@ -111,6 +111,7 @@ def correlation_matrix(
     the column's sum and the diagonal is 1. Other p are deep-object-reid's, where p = 0 means the
     plain 0/1 edges without self-loops. A class without images has no edges of its own.
     """
+    # P(j | i) in row i, column j.
     conditional = counts / np.maximum(images, 1)[:, None]
     edges = (conditional >= tau).astype(np.float64)
     if p == 0:
@@ -134,6 +135,7 @@ def word_vectors(source: str, names: list[str]) -> np.ndarray:
     whole_names = [name.replace(" ", "_") for name in names]
     words_of_names = [re.findall("[^ _-]+", VOC_WORDS.get(name, name)) for name in names]
 
+    # Files of word vectors have millions of lines: only those that may be asked for are kept.
     wanted = set(whole_names)
     for words in words_of_names:
         wanted.update(words)
@@ -194,7 +196,7 @@ def _parse_vectors(source: str, lines: Iterable[bytes], wanted: set[str]) -> dic
             continue
 
         vector = _numbers(numbers)
-        width = width or len(vector)
+        width = width or len(vector)  # that of the first word
         if width == 0 or len(vector) != width or not np.isfinite(vector).all():
             raise InputError(
                 f"{source}, line {number}: {word!r} has not as many finite numbers as the words "

@@ -59,6 +59,7 @@ def decode(
                 )
             if image.mode.startswith("I"):
                 image = _upper_eight_bits(image)
+            # cv2's arithmetic is another: the kernels have no part in it.
             if fast and method:
                 return fast.resize(fast.read(image), resolution, method)
             picture = image.convert("RGB")
@@ -149,6 +150,7 @@ class Pictures(Dataset):
         return torch.from_numpy(pixels), row
 
     def _draws(self, i: int, row: int) -> np.random.Generator:
+        # A row's first draw does not depend on the others in `rows`.
         numbers = [self.augmentation.seed, self.augmentation.epoch, row]
         if self.repeats[i]:
             numbers.append(int(self.repeats[i]))
@@ -170,6 +172,7 @@ def picture_batches(
 
     loader = DataLoader(pictures, batch_sampler=batches, num_workers=workers, pin_memory=cuda)
     for batch, rows in loader:
+        # As the pictures lie in memory, (B, S, S, 3), but addressed as (B, 3, S, S).
         yield batch.to(device, non_blocking=True).permute(0, 3, 1, 2), rows
 
 

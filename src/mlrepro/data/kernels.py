@@ -36,12 +36,13 @@ def weigh(pixels, first, weights):
 
     The sums are rounded and clipped.
     """
+    # Bytes side by side: every channel is weighed alike, the one without meaning, too.
     rows = pixels.view(np.uint8)
     out = np.empty((len(first), pixels.shape[1]), np.uint32)
     total = np.empty(rows.shape[1], np.int32)
 
     for y in range(len(first)):
-        total[:] = HALF
+        total[:] = HALF  # so that the shift rounds
         for k in range(weights.shape[1]):
             weight = weights[y, k]
             row = rows[first[y] + k]
@@ -82,12 +83,14 @@ def shear(pixels, amount, fill):
         row[:2] = row[2]
         row[-2:] = row[-3]
         for x in range(width):
+            # The place in the row whose colour comes to x, measured to the middle of pixels.
             at = x + 0.5 + amount * (y + 0.5)
             inside = 0 <= at < width
             left = math.floor(at - 0.5) if inside else 0
             part = at - 0.5 - left
             i = np.uintp(left + 1)  # unsigned: numba need not think of indices from the end
 
+            # Pillow's cubic through four neighbours, whose sums it truncates.
             for c in range(channels):
                 p0 = row[i, c]
                 p1 = row[i + np.uintp(1), c]
@@ -157,12 +160,12 @@ def windows(size: int, side: int, method: Image.Resampling) -> tuple[np.ndarray,
 def read(image: Image.Image) -> np.ndarray:
     """(h, w) of a file just opened. What is unusual, as grey, CMYK or damage, is left to Pillow."""
     if image.format == "JPEG" and image.mode == "RGB":
-        image.fp.seek(0)
+        image.fp.seek(0)  # Pillow has read the head
         try:
             pixels = simplejpeg.decode_jpeg(image.fp.read(), "RGBX")
             return pixels.view(np.uint32)[..., 0]
         except ValueError:
-            pass
+            pass  # damaged: Pillow says what it can read of it
     pixels = np.array(image.convert("RGB").convert("RGBX"))
     return pixels.view(np.uint32)[..., 0]
 

@@ -76,6 +76,7 @@ def _write_shard(
     path: Path, rows: np.ndarray, frame: pandas.DataFrame, classes: list[str], root: Path
 ) -> dict:
     """One shard, and its entry in the index."""
+    # Renamed when it is whole, so that a killed process leaves no half a shard under its name.
     temporary = path.with_name(path.name + ".tmp")
     pictures = []
     try:
@@ -164,13 +165,14 @@ class ShardReader:
     def read(self, row: int) -> BytesIO:
         """The content of a picture's file."""
         shard = self.files[self.shard[row]]
+        # Again and again, for what was fetched may be removed before it is opened.
         content = None
         while content is None:
             try:
                 with (self.folder / shard.name).open("rb") as file:
                     file.seek(self.offset[row])
                     content = file.read(self.bytes[row])
-            except FileNotFoundError:  # perhaps another process removed it just now
+            except FileNotFoundError:  # not yet fetched, or another process has removed it
                 self._fetch(shard.name, shard.sha256)
 
         if zlib.crc32(content) != self.checksum[row]:

@@ -58,6 +58,7 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
         "manifest": manifest.digest,
     }
 
+    # Made beside the checkpoints, moved when whole: DVC deletes a stage's outputs before it runs.
     name = f"extract-{path.parent.parent.name}-{path.stem}"
     with exclusive(name):
         partial = Checkpoint(name, {"header": header, "code": extraction_code([settings.backbone])})
@@ -110,6 +111,7 @@ def _extract_into(
             features[batch_rows.numpy()] = outputs.cpu().numpy()
 
             bar.update(len(batch_rows))
+            # The rows first, then the word that they are there.
             if number % FLUSH_EVERY == 0:
                 features.flush()
                 write_json(done_file, done + number * batch_size)

@@ -115,6 +115,7 @@ def shear_y(picture: Picture, level: float, draws: Draws) -> Picture:
     if kernels is None:
         return _moved(picture, (1, 0, 0, amount, 1, 0), Image.Resampling.BICUBIC)
 
+    # The kernel shears rows: columns become rows, and rows columns again.
     turned = picture.transpose(Image.Transpose.TRANSPOSE)
     sheared = _fast_shear(turned, amount, kernels)
     return sheared.transpose(Image.Transpose.TRANSPOSE)
