@@ -46,16 +46,14 @@ def record(
         for epoch in range(1, trained + 1)
     ]
     provenance = {
-        "commit": "c",
-        "dirty": False,
         "settings_sha256": "a",
         "manifest_sha256": "b",
         "pretrained": "none",
         "pretrained_sha256": None,
-        "weights_sha256": {},
-        "mlflow_run_id": None,
     }
     environment = {
+        "commit": "c",
+        "dirty": False,
         "python": "3.12",
         "versions": {},
         "device": "cpu",
@@ -103,7 +101,7 @@ def with_a_key_renamed(text: str) -> str:
 
 
 def of_another_version(text: str) -> str:
-    return json.dumps(json.loads(text) | {"version": 2})
+    return json.dumps(json.loads(text) | {"version": 3})
 
 
 @pytest.mark.parametrize("damage", [cut_off, emptied, with_a_key_renamed, of_another_version])

@@ -36,8 +36,10 @@ RECIPES = "mlrepro.data.augment.recipes"
 # resolved settings, and what a catalogue does is in the entries that the run asks for.
 WITHOUT_EFFECT = (
     "mlrepro.code",
+    "mlrepro.environments",
     "mlrepro.errors",
     "mlrepro.files",
+    "mlrepro.json_text",
     "mlrepro.judging",
     "mlrepro.layout",
     "mlrepro.provenance",

@@ -103,16 +103,14 @@ def made_up_record(  # noqa: PLR0913 (a test names the two or three that it is a
             },
             "measurements": {"best": measurement, "last": measurement | {"epoch": epochs}},
             "provenance": {
-                "commit": "0123456789abcdef",
-                "dirty": False,
                 "settings_sha256": "a",
                 "manifest_sha256": "b",
                 "pretrained": "none",
                 "pretrained_sha256": None,
-                "weights_sha256": {},
-                "mlflow_run_id": None,
             },
             "environment": {
+                "commit": "0123456789abcdef",
+                "dirty": False,
                 "python": "3.12.3",
                 "versions": {"torch": "2.14.1", "timm": "1.0.31"},
                 "device": "cpu",

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mlrepro.code import training_code
+from mlrepro.environments import Environment
 from mlrepro.errors import InputError
 from mlrepro.provenance import git_state
 from mlrepro.records import LinearInit, TrainingFacts
@@ -22,7 +23,7 @@ from mlrepro.training.job import TrainingJob, prepare
 from mlrepro.training.observer import Observer
 from mlrepro.training.splits import LabelledData, read_labelled, scored_rows
 from mlrepro.training.state import Progress
-from mlrepro.training.write import write_training
+from mlrepro.training.write import write_training, write_training_environment
 
 
 @dataclass
@@ -42,7 +43,7 @@ def train_run(
     name: str,
     observer: Observer | None = None,
 ) -> Progress:
-    """Trains, and writes weights, history and facts into `out` (write.py).
+    """Trains, and writes weights, history and facts into `out`, its environment beside it (write.py).
 
     Killed at any moment and run again, it gives the same bits as an uninterrupted run, on the same
     machine and threads. name: of its checkpoints. Raises InputError for data that the run cannot
@@ -160,6 +161,7 @@ def _write(out: Path, data: LabelledData, stages: list[FinishedStage]) -> None:
     if final.progress.on_test:
         weights["on_test"] = final.progress.on_test["weights"]
     write_training(out, _facts(data, stages), weights, final.progress.history)
+    write_training_environment(_environment(data, stages), out)
 
 
 def _facts(data: LabelledData, stages: list[FinishedStage]) -> TrainingFacts:
@@ -180,25 +182,29 @@ def _facts(data: LabelledData, stages: list[FinishedStage]) -> TrainingFacts:
         best = stages[0].progress.best
         linear_init = LinearInit(epoch=best["epoch"], val_mAP=best["val_mAP"])
 
-    # What it took is that of both stages.
-    all_epochs = sum(len(stage.progress.history) for stage in stages)
-    seconds = sum(stage.progress.seconds for stage in stages)
-    pictures = len(data.rows["train"]) * all_epochs
     code = json.dumps(training_code(job.run)).encode()
-    commit, dirty = git_state()
     return TrainingFacts(
         epochs=epochs,
         weights=kinds,
-        commit=commit,
-        dirty=dirty,
         settings_sha256=job.run.digest,
         manifest_sha256=data.manifest.digest,
         pretrained=job.task.origin[0],
         pretrained_sha256=job.task.origin[1],
-        mlflow_run_id=progress.tracking_id,
         torch_seed=progress.seed,
         captions_sha256=job.task.captions.get("sha256"),
         code_sha256=hashlib.sha256(code).hexdigest(),
-        environment=environment(seconds, pictures, job.run.precision),
         linear_init=linear_init,
     )
+
+
+def _environment(data: LabelledData, stages: list[FinishedStage]) -> Environment:
+    """What it took is that of both stages."""
+    final = stages[-1]
+    epochs = sum(len(stage.progress.history) for stage in stages)
+    seconds = sum(stage.progress.seconds for stage in stages)
+    pictures = len(data.rows["train"]) * epochs
+
+    commit, dirty = git_state()
+    origin = {"commit": commit, "dirty": dirty, "mlflow_run_id": final.progress.tracking_id}
+    used = environment(seconds, pictures, final.job.run.precision)
+    return used.model_copy(update=origin)
