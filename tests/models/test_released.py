@@ -23,6 +23,12 @@ from test_checkpoints import in_authors_layout, small, training_file
 
 from mlrepro.data.manifest import Manifest, read_manifest
 from mlrepro.errors import InputError
+from mlrepro.environments import (
+    Environment,
+    gather_environments,
+    read_environment,
+    write_environment,
+)
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_checkpoint
 from mlrepro.judging import record_shortfalls
 from mlrepro.layout import read_layout
@@ -68,6 +74,7 @@ class Released:
     sha256: str
     manifest: Manifest
     record: Record
+    environment: Environment
     scores: np.ndarray
 
     @property
@@ -150,6 +157,7 @@ def fetch_and_evaluate(run_stage: Callable) -> Released:
         sha256=sha256,
         manifest=read_manifest(Path("data") / DATA_SET),
         record=read_record(RECORD),
+        environment=read_environment(OUT / "environment.json"),
         scores=load_file(OUT / "logits.safetensors")["test_last"],
     )
 
@@ -191,9 +199,10 @@ def check_record(released: Released) -> None:
     assert not record.history
     assert record.provenance.pretrained == RUN["checkpoint"]
     assert record.provenance.pretrained_sha256 == released.sha256
-    assert record.provenance.weights_sha256 == {}
-    assert record.environment.train_seconds == 0
-    assert record.environment.images_per_second > 0
+    used = released.environment
+    assert used.weights_sha256 == {}
+    assert used.train_seconds == 0
+    assert used.images_per_second > 0
     parameters = sum(parameter.numel() for parameter in released.model.parameters())
     assert record.cost.parameters == parameters
 
@@ -224,7 +233,7 @@ def check_settings_are_heeded(released: Released, monkeypatch) -> None:
         record, logits = evaluate_checkpoint(run, 0, read_layout(SETTINGS).data, OUT, PLAN)
     assert max(sizes) == 64
     assert record.environment.precision == "bfloat16"
-    assert released.record.environment.precision == "float32"
+    assert released.environment.precision == "float32"
 
     half = logits["test_last"]
     assert half.dtype == np.float32
@@ -252,7 +261,11 @@ def check_page(released: Released) -> None:
     run_id = "query2label-asl-resnet101-coco2014-448-released"
     run = read_run(read_layout(ROOT / SETTINGS), run_id)
     path = Path("page/query2label/results") / DATA_SET / f"{run_id}-s0.json"
-    write_record(released.record.model_copy(update={"run": run}), path)
+    record = released.record.model_copy(update={"run": run})
+    write_record(record, path)
+    at_hand = Path("page/environment.json")
+    write_environment(released.environment, at_hand, path)
+    gather_environments(path.parent, {record.name: at_hand})
 
     page = Path("page/reports/query2label.md")
     write_study(read_study(Path("page/query2label")), page)
@@ -260,7 +273,7 @@ def check_page(released: Released) -> None:
     metrics = released.record.selected.metrics
     value = metrics["mAP_interpolated"]
     annotated = metrics["mAP_interpolated_annotated"]
-    speed = released.record.environment.images_per_second
+    speed = released.environment.images_per_second
     model = "|Q2L-R101-448|ResNet-101448|"
     assert f"{model}84.9|84.9|{value:.2f}|{value - 84.9:.2f}|{annotated:.2f}|below|" in lines
     assert f"{model}51.35|193.91|{speed:.1f}|" in lines
