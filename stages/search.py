@@ -42,7 +42,7 @@ def stage(settings: str) -> None:
 
         path = layout.record(run_id, seed)
         write_record(record, path)
-        write_environment(record.environment, layout.environment(run_id, seed), path)
+        write_environment(record.environment, layout.search_environment(run_id, seed), path)
         print(
             f"{run_id}, seed {seed}: test mAP {record.selected.metrics['mAP']:.2f} with lr "
             f"{chosen.run.optimizer.lr:g}, batch size {chosen.run.batch_size}, epoch "

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
+from conftest import LINEAR, PICTURES, SIX_DIGITS, run_settings, stage, write_yaml
 from safetensors.numpy import load_file
 from sklearn.metrics import average_precision_score, f1_score
 
@@ -16,9 +16,6 @@ from mlrepro.records import TrainingFacts, read_record
 from mlrepro.training.read import read_facts
 
 UNTRACKED = {"MLREPRO_TRACKING": "none"}
-
-# Half a unit of the last of a record's six digits.
-SIX_DIGITS = 5e-6
 
 
 def train_and_evaluate(repository, run_id: str) -> None:

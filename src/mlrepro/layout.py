@@ -132,10 +132,13 @@ class Layout:
         """Beside the search's own folder, which DVC takes as a whole."""
         return self._outputs / "search-environments"
 
+    def search_environment(self, run_id: str, seed: int) -> Path:
+        return self.search_environments / f"{run_id}-s{seed}.json"
+
     def environment(self, run_id: str, seed: int) -> Path:
         """What varies by nature between two makings of the record (environments.py)."""
         if run_id in self.searched:
-            return self.search_environments / f"{run_id}-s{seed}.json"
+            return self.search_environment(run_id, seed)
         return self.output(run_id, seed) / ENVIRONMENT
 
     @property
