@@ -83,7 +83,7 @@ def read_features(
     _require(path, "backbone", header.get("backbone"), backbone)
     _require(path, "resize", resize, size)
     _require(path, "dimensions", features.ndim, 4 if maps else 2)
-    _require(path, "rows", len(features), len(manifest.frame))
+    _require(path, "rows", len(features), manifest.pictures)
     return features, header
 
 
@@ -160,7 +160,7 @@ def import_published(settings: Features, manifest: Manifest, archives: Path, pat
             "give the two files of one backbone"
         )
 
-    features = np.empty((len(manifest.frame), channels), np.float32)
+    features = np.empty((manifest.pictures, channels), np.float32)
     features[~test[used]] = _finite_rows(train_file, train_rows, used[~test])
     features[test[used]] = _finite_rows(test_file, test_rows, used[test])
 
@@ -177,7 +177,7 @@ def import_published(settings: Features, manifest: Manifest, archives: Path, pat
 def _listed_pictures(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
     """Of the pictures as they were listed: which the manifest holds, and which are of test."""
     rejected = manifest.summary["rejected"]
-    listed = len(manifest.frame) + len(rejected)
+    listed = manifest.pictures + len(rejected)
 
     # The rows of the files are those of the listing, before unreadable pictures were left out.
     used = np.ones(listed, bool)

@@ -83,7 +83,7 @@ def _extract_into(
     if done_file.is_file() and file.is_file():
         done = json.loads(done_file.read_text())
 
-    total = len(manifest.frame)
+    total = manifest.pictures
     shape = (total, backbone.channels)
     if settings.maps:
         shape = (*shape, *map_size(settings.backbone, settings.resolution))
