@@ -205,7 +205,7 @@ def read_manifest(folder: Path) -> Manifest:
 def _numbers(column: pyarrow.Array | pyarrow.ChunkedArray) -> np.ndarray:
     """Integers without gaps as int64; pyarrow's `to_numpy` would import pandas."""
     chunks = column.chunks if isinstance(column, pyarrow.ChunkedArray) else [column]
-    parts = [np.from_dlpack(chunk) for chunk in chunks]
+    parts = [np.from_dlpack(chunk).astype(np.int64) for chunk in chunks]
     return np.concatenate([np.empty(0, np.int64), *parts])
 
 
