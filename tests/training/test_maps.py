@@ -18,7 +18,7 @@ from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.models.classifier import create_classifier
-from mlrepro.models.complexity import measure_cost
+from mlrepro.models.complexity.cost import measure_cost
 from mlrepro.settings.data import Features
 from mlrepro.settings.run import Run
 from mlrepro.training.extract import extract

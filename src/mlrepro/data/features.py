@@ -13,7 +13,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mlrepro.data.formats import load_array
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256
@@ -190,6 +189,8 @@ def _listed_pictures(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _load_published(file: Path, pictures: int) -> np.ndarray:
+    from mlrepro.data.formats import load_array  # here: the formats import pandas
+
     remedy = "place it there, mend `features.published`, or extract with `features.weights`"
     rows = load_array(file, "f", 2, remedy)
     if len(rows) != pictures:

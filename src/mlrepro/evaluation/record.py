@@ -13,9 +13,10 @@ from mlrepro.evaluation.measure import Truth, measure, read_truth
 from mlrepro.evaluation.score import score
 from mlrepro.files import file_sha256
 from mlrepro.layout import Layout
-from mlrepro.models.complexity import forward_speed, measure_cost
+from mlrepro.models.complexity.parts import add_head
 from mlrepro.provenance import git_state
 from mlrepro.records import (
+    Cost,
     Counts,
     Environment,
     Epoch,
@@ -117,7 +118,7 @@ def evaluate_run(
         history=history,
         provenance=_provenance(facts, weights),
         environment=_with_speed(facts.environment, run, manifest, plan),
-        cost=measure_cost(run, len(manifest.classes), task.captions.get("width", 0), **task.graph),
+        cost=_cost(run, manifest, task),
     )
     return record, logits
 
@@ -192,6 +193,8 @@ def _with_speed(
     """Where the plan asks for it, with the speed of the forward pass of a run that has pictures."""
     if not plan.measures_speed or not run.resolution:
         return trained_with
+    from mlrepro.models.complexity.speed import forward_speed  # here: it builds the backbone
+
     options = tuple(run.head_options.items())
     classes = len(manifest.classes)
     speed = forward_speed(run.head, run.backbone, classes, run.resolution, options, device())
@@ -237,7 +240,7 @@ def evaluate_checkpoint(
         history=[],
         provenance=_checkpoint_provenance(run, manifest, task),
         environment=_scored_with(run, seconds, len(logits)),
-        cost=measure_cost(run, len(manifest.classes)),
+        cost=_cost(run, manifest, task),
     )
     return record, {"test_last": logits}
 
@@ -263,6 +266,20 @@ def _scored_with(run: Run, seconds: float, pictures: int) -> Environment:
 
 
 # ---- Both --------------------------------------------------------------------------------------
+
+
+def _cost(run: Run, manifest: Manifest, task: Task) -> Cost:
+    """Of the whole network, from the cost of the backbone where the features' file tells it."""
+    classes = len(manifest.classes)
+    text_dim = task.captions.get("width", 0)
+    header = json.loads(task.features_header or "{}")
+    if "cost" in header:
+        return add_head(run, classes, header["cost"], text_dim, **task.graph)
+
+    # Published features, those of earlier versions, and pictures: the network is built.
+    from mlrepro.models.complexity.cost import measure_cost
+
+    return measure_cost(run, classes, text_dim, **task.graph)
 
 
 def split_counts(manifest: Manifest, scored: dict[str, np.ndarray]) -> dict[str, Counts]:

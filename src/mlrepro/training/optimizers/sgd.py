@@ -7,4 +7,6 @@ from mlrepro.training.optimizers.eager import eager
 
 
 def create(groups: list[dict], settings: Optimizer) -> torch.optim.Optimizer:
-    return eager(torch.optim.SGD)(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    return eager(torch.optim.SGD)(
+        groups, momentum=settings.momentum, weight_decay=settings.weight_decay
+    )
