@@ -13,7 +13,7 @@ from mlrepro.evaluation.measure import Truth, measure, read_truth
 from mlrepro.evaluation.score import score
 from mlrepro.files import file_sha256
 from mlrepro.layout import Layout
-from mlrepro.models.complexity.parts import add_head
+from mlrepro.models.complexity.parts import add_head, linear_cost
 from mlrepro.provenance import git_state
 from mlrepro.records import (
     Cost,
@@ -272,6 +272,9 @@ def _cost(run: Run, manifest: Manifest, task: Task) -> Cost:
     """Of the whole network, from the cost of the backbone where the features' file tells it."""
     classes = len(manifest.classes)
     text_dim = task.captions.get("width", 0)
+    if run.inputs == "captions":
+        return linear_cost(text_dim, classes)
+
     header = json.loads(task.features_header or "{}")
     if "cost" in header:
         return add_head(run, classes, header["cost"], text_dim, **task.graph)

@@ -4,7 +4,7 @@ from mlrepro.models.checkpoints import head_options
 from mlrepro.models.classifier import freeze
 from mlrepro.models.complexity.networks import build, parameters_of
 from mlrepro.models.complexity.operations import PRODUCTS, count
-from mlrepro.models.complexity.parts import cost_of, trainable_parameters_of
+from mlrepro.models.complexity.parts import cost_of, linear_cost, trainable_parameters_of
 from mlrepro.records import Cost
 from mlrepro.settings.run import Run
 
@@ -18,12 +18,11 @@ def measure_cost(run: Run, num_classes: int, text_dim: int = 0, **graph) -> Cost
         the text model, as in the captions + images study
     graph: words and A of the head's label graph, whose branch counts as precomputed
     """
+    if run.inputs == "captions":
+        return linear_cost(text_dim, num_classes)
+
     # Parameters of the classifier that read the captions' vectors, and as many products a picture.
     text = text_dim * num_classes
-    if run.inputs == "captions":
-        parameters = text + num_classes
-        return cost_of(parameters, parameters, text)
-
     model = build(run.head, run.backbone, num_classes, run.resolution, head_options(run) | graph)
     everything, branch = count(model, run.resolution)
     macs = sum(everything[kind] - branch[kind] for kind in PRODUCTS) + text

@@ -64,6 +64,13 @@ def _of_head(run: Run, num_classes: int, shape: list[int], graph: dict) -> tuple
     return macs, parameters_of(head), trainable_parameters_of(head)
 
 
+def linear_cost(width: int, num_classes: int) -> Cost:
+    """Of a linear layer alone, whose products are its weights."""
+    macs = width * num_classes
+    parameters = macs + num_classes
+    return cost_of(parameters, parameters, macs)
+
+
 def cost_of(parameters: int, trainable: int, macs: int) -> Cost:
     return Cost(
         parameters=parameters,
