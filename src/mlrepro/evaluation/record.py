@@ -26,6 +26,7 @@ from mlrepro.records import (
     TrainingFacts,
 )
 from mlrepro.settings.run import Run
+from mlrepro.threads import use_threads
 from mlrepro.training.device import device, environment
 from mlrepro.training.read import load_selection, read_facts, read_history
 from mlrepro.training.splits import scored_rows
@@ -72,6 +73,7 @@ def evaluate_run(
     and so are those of train. out: what the training wrote. Raises InputError if it was trained on
     another manifest, other captions' vectors or with other settings.
     """
+    use_threads(run)
     manifest = read_manifest(data_folder)
     facts = read_facts(out)
     _check_facts(facts, run, manifest, out)
@@ -212,6 +214,7 @@ def evaluate_checkpoint(
     out: what the fetch stage wrote. Raises InputError for another network's checkpoint, and for
     another file than the fetch stage saw.
     """
+    use_threads(run)
     manifest = read_manifest(data_folder)
     rows = {"test": scored_rows(run, manifest.rows("test"))}
     without_pretrained = run.model_copy(update={"weights": "none"})  # the checkpoint has them all

@@ -14,6 +14,7 @@ from mlrepro.errors import InputError
 from mlrepro.provenance import git_state
 from mlrepro.records import LinearInit, TrainingFacts
 from mlrepro.settings.run import Run
+from mlrepro.threads import use_threads
 from mlrepro.training.checkpoint import Checkpoint, exclusive
 from mlrepro.training.device import environment
 from mlrepro.training.distributed import RANK, WORLD, from_main
@@ -49,6 +50,7 @@ def train_run(
     be trained on, and where another process trains it.
     """
     observer = observer or Observer()
+    use_threads(run)
     data = read_labelled(data_folder, run.validation)
     if run.select_on_test and not len(data.rows["test"]):
         raise InputError(
