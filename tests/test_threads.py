@@ -99,7 +99,10 @@ def test_quota_of_control_groups(tmp_path, monkeypatch, cgroups, expected):
 def test_waiting_threads_do_not_spin():
     program = "import os, mlrepro; print(os.environ['OMP_WAIT_POLICY'])"
     unset = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    for variables, policy in ((unset, "passive"), (unset | {"OMP_WAIT_POLICY": "active"}, "active")):
+    for variables, policy in (
+        (unset, "passive"),
+        (unset | {"OMP_WAIT_POLICY": "active"}, "active"),
+    ):
         done = subprocess.run(
             [sys.executable, "-c", program], env=variables, capture_output=True, text=True
         )

@@ -45,6 +45,7 @@ WITHOUT_EFFECT = (
     "mlrepro.settings",
     "mlrepro.stage",
     "mlrepro.tracking",
+    "mlrepro.training.memory",
 )
 
 

@@ -75,22 +75,22 @@ def _siblings(processor: int) -> str:
 
 def cpu_quota() -> float | None:
     """Processors' worth of time that containers and batch systems grant; none without a limit."""
-    quotas = [quota for folder in _cgroup_folders() if (quota := _quota(folder)) is not None]
+    quotas = [quota for folder in own_folders("cpu") if (quota := _quota(folder)) is not None]
     return min(quotas, default=None)
 
 
-def _cgroup_folders() -> list[Path]:
+def own_folders(controller: str) -> list[Path]:
     """Those of this process and the ones above them, of both versions of control groups."""
     folders = []
-    for hierarchy, path in _own_cgroups():
+    for hierarchy, path in _own_cgroups(controller):
         root = CGROUPS / hierarchy
         own = root / path.lstrip("/")
         folders += [own, *own.parents[: len(own.relative_to(root).parts)]]
     # Inside a container the path may be the host's, and the limit stands in the root.
-    return list(dict.fromkeys([*folders, CGROUPS, CGROUPS / "cpu"]))
+    return list(dict.fromkeys([*folders, CGROUPS, CGROUPS / controller]))
 
 
-def _own_cgroups() -> list[tuple[str, str]]:
+def _own_cgroups(controller: str) -> list[tuple[str, str]]:
     """Folder of the hierarchy below CGROUPS, "" of version 2, and this process's path in it."""
     try:
         lines = OWN_CGROUPS.read_text().splitlines()
@@ -100,7 +100,7 @@ def _own_cgroups() -> list[tuple[str, str]]:
     return [
         (controllers, path)
         for _, controllers, path in entries
-        if not controllers or "cpu" in controllers.split(",")
+        if not controllers or controller in controllers.split(",")
     ]
 
 

@@ -20,6 +20,7 @@ from mlrepro.training.device import environment
 from mlrepro.training.distributed import RANK, WORLD, from_main
 from mlrepro.training.fit import fit
 from mlrepro.training.job import TrainingJob, prepare
+from mlrepro.training.memory import warn_of_little_memory
 from mlrepro.training.observer import Observer
 from mlrepro.training.splits import LabelledData, read_labelled, scored_rows
 from mlrepro.training.state import Progress
@@ -111,6 +112,7 @@ def _train_stage(
     """parts: of the checkpoint's fingerprint, beside those that every training has."""
     scored = ["val", "test"] if job.run.select_on_test else ["val"]
     job.rows = job.rows | {split: scored_rows(job.run, job.rows[split]) for split in scored}
+    warn_of_little_memory(job)
 
     checkpoint = None
     if RANK == 0:
