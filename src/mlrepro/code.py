@@ -17,6 +17,7 @@ from mlrepro.errors import InputError
 from mlrepro.files import write_json
 from mlrepro.layout import Layout
 from mlrepro.losses.catalogue import LOSSES
+from mlrepro.metrics.catalogue import metric_functions
 from mlrepro.models.catalogue import backbone_module
 from mlrepro.models.heads.catalogue import HEADS
 from mlrepro.settings.run import Optimizer, Run, load_run
@@ -100,7 +101,8 @@ def _optimizer_modules(optimizer: Optimizer) -> list[str]:
 
 def evaluation_code() -> dict[str, str]:
     """Digests of the code that scores any run. What scores depend on beside it is the training's code."""
-    return module_digests([EVALUATION_ROOT])
+    metrics = {function.partition(":")[0] for function in metric_functions().values()}
+    return module_digests([EVALUATION_ROOT, *metrics])
 
 
 def extraction_code(backbones: Iterable[str]) -> dict[str, str]:

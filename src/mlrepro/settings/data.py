@@ -1,7 +1,7 @@
 """What a params.yaml may say of data sets, observed labels, features and captions."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
@@ -93,8 +93,10 @@ class Shards(Strict):
     kept: int | None = Field(None, ge=32)
 
 
-class _Data(Strict):
+class FormatSettings(Strict):
     """What every format has: `archives` to download, or a `folder` that is used in place.
+
+    Whatever derives from it may be named by a params.yaml.
 
     rejected_limit: share of unreadable pictures above which prepare stops.
     shards: none: pictures are read from their files.
@@ -107,7 +109,7 @@ class _Data(Strict):
     shards: Shards | None = None
 
     @model_validator(mode="after")
-    def _one_source(self) -> "_Data":
+    def _one_source(self) -> "FormatSettings":
         if bool(self.archives) == bool(self.folder):
             raise ValueError(
                 "give either `archives` (to download) or `folder` (already unpacked), not both or "
@@ -116,7 +118,7 @@ class _Data(Strict):
         return self
 
 
-class VocData(_Data):
+class VocData(FormatSettings):
     """Pascal VOC's layout.
 
     root:   the folder below the archives' one, such as VOCdevkit/VOC2012.
@@ -142,7 +144,7 @@ class CocoPart(Strict):
     captions: str | None = None
 
 
-class CocoData(_Data):
+class CocoData(FormatSettings):
     """COCO's layout.
 
     unannotated: pictures without any annotated object are all-zero rows, or left out.
@@ -158,7 +160,7 @@ class CocoData(_Data):
     row_order: Literal["id_text", "id_number"] = "id_text"
 
 
-class CsvData(_Data):
+class CsvData(FormatSettings):
     """A table with one row a picture.
 
     pictures:      the folder that names in the table are relative to; none: there are no pictures,
@@ -187,7 +189,7 @@ class CsvData(_Data):
         return self.pictures is None
 
 
-class DigitsData(_Data):
+class DigitsData(FormatSettings):
     """Pictures composed from scikit-learn's handwritten digits (data/formats/digits.py).
 
     pictures: how many of each split.
@@ -198,7 +200,7 @@ class DigitsData(_Data):
     seed: int = 0
 
 
-class FormattedData(_Data):
+class FormattedData(FormatSettings):
     """The .npy files of Cole et al. 2021, formatted_<part>_images.npy and the like.
 
     splits:      our split -> part; their "val" is the test set.
@@ -212,14 +214,14 @@ class FormattedData(_Data):
     class_names: str | None = None
 
 
-class CubData(_Data):
+class CubData(FormatSettings):
     """CUB-200-2011. `root`: the folder below the archive's one."""
 
     format: Literal["cub"]
     root: str = "CUB_200_2011"
 
 
-class ListsData(_Data):
+class ListsData(FormatSettings):
     """deep-object-reid's JSON lists.
 
     {"classes": [...], "images": [[path, [a label, or one an object]], ...]}
@@ -233,7 +235,7 @@ class ListsData(_Data):
     pictures: str = "."
 
 
-class MirflickrData(_Data):
+class MirflickrData(FormatSettings):
     """MIRFLICKR-25K with its 14 labels of what is clearly there.
 
     The MIRFLICKR study does not say which 20,000 pictures it used.
@@ -251,7 +253,7 @@ class MirflickrData(_Data):
     seed: int = 0
 
 
-class OpenImagesData(_Data):
+class OpenImagesData(FormatSettings):
     """Open Images: verified image-level labels, and pictures that are fetched one by one.
 
     class_names: archive with id and name of each class, in class order.
@@ -269,18 +271,9 @@ class OpenImagesData(_Data):
     picture_url: str
 
 
-DataSettings = Annotated[
-    VocData
-    | CocoData
-    | CsvData
-    | DigitsData
-    | FormattedData
-    | CubData
-    | ListsData
-    | MirflickrData
-    | OpenImagesData,
-    Field(discriminator="format"),
-]
+FORMATS = tuple(FormatSettings.__subclasses__())
+
+DataSettings = Annotated[Union[FORMATS], Field(discriminator="format")]  # noqa: UP007 (made at run time)
 
 
 class Corruption(Strict):
