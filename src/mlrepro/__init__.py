@@ -1,4 +1,7 @@
-"""mlrepro: reproduces multi-label image classification papers. Start reading at layout.py and training/run.py."""
+"""mlrepro: reproduces multi-label image classification papers.
+
+Start reading at layout.py and training/train.py.
+"""
 
 import os
 import sys

@@ -150,27 +150,27 @@ def test_misaligned_words_are_those_of_the_own_order_under_the_sorted_one(toy):
         label_graph(Graph(words=words, misaligned=True), manifest(np.eye(2), ["cat", "dog"]))
 
 
-@pytest.mark.parametrize(
-    ("changes", "classes", "message"),
-    [
-        ({}, ["0", "17", "254"], "the classes 0, 17, 254 have no names"),
-        (
-            {"counts": "instances"},
-            ["cat", "dog", "cow"],
-            "no object instances .* set `counts: images`",
-        ),
-        (
-            {"words": "package://no_such_package/w.txt"},
-            ["cat", "dog", "cow"],
-            "no_such_package.* install it",
-        ),
-        (
-            {"words": "bert:/no/such/folder"},
-            ["cat", "dog", "cow"],
-            "text model ./no/such/folder.: not a folder",
-        ),
-    ],
-)
+GRAPHS_THAT_CANNOT_BE_MADE = [
+    ({}, ["0", "17", "254"], "the classes 0, 17, 254 have no names"),
+    (
+        {"counts": "instances"},
+        ["cat", "dog", "cow"],
+        "no object instances .* set `counts: images`",
+    ),
+    (
+        {"words": "package://no_such_package/w.txt"},
+        ["cat", "dog", "cow"],
+        "no_such_package.* install it",
+    ),
+    (
+        {"words": "bert:/no/such/folder"},
+        ["cat", "dog", "cow"],
+        "text model ./no/such/folder.: not a folder",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "classes", "message"), GRAPHS_THAT_CANNOT_BE_MADE)
 def test_graphs_that_cannot_be_made(toy, changes, classes, message):
     words, _ = toy
     settings = Graph(**{"words": words} | changes)

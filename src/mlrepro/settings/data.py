@@ -79,8 +79,9 @@ class HoldOut(Strict):
 
 
 class Shards(Strict):
-    """WebDataset tar files that prepare writes into data/<set>/shards, and that pictures are then
-    read from (data/shards.py).
+    """WebDataset tar files that prepare writes into data/<set>/shards.
+
+    Pictures are then read from these (data/shards.py).
 
     pictures: a shard.
     address:  http(s):// prefix, or folder (below data/<set>), that they were copied to; none: not
@@ -135,8 +136,8 @@ class VocData(FormatSettings):
 class CocoPart(Strict):
     """One split of COCO.
 
-    images: folder of the pictures, such as train2014; instances and captions: annotation files, such
-    as annotations/instances_train2014.json.
+    images:                 folder of the pictures, such as train2014.
+    instances and captions: annotation files, such as annotations/instances_train2014.json.
     """
 
     images: str
@@ -258,8 +259,8 @@ class OpenImagesData(FormatSettings):
 
     class_names: archive with id and name of each class, in class order.
     splits:      our split -> their parts, each with its archive.
-    unverified:  a class that nobody verified: negative, as in training, or ignored, as in validation
-                 and test. Counted as negative there, a model of 86.8 mAP scores 28 to 33
+    unverified:  a class that nobody verified: negative, as in training, or ignored, as in
+                 validation and test. Counted as negative there, a model of 86.8 mAP scores 28 to 33
                  (ML-Decoder's issue 41).
     picture_url: of <part>/<id>.jpg.
     """
@@ -317,8 +318,8 @@ class Features(Strict):
     def _one_source(self) -> "Features":
         if bool(self.weights) == bool(self.published):
             raise ValueError(
-                "give either `weights` (to extract with) or `published` (files of features), not both "
-                "or neither"
+                "give either `weights` (to extract with) or `published` (files of features), "
+                "not both or neither"
             )
         if self.maps and self.published:
             raise ValueError("`maps` needs `weights`: published features are pooled")
@@ -326,7 +327,9 @@ class Features(Strict):
 
 
 class Captions(Strict):
-    """A frozen text model; the vectors of the pictures' captions are computed once (stages/embed.py).
+    """A frozen text model.
+
+    The vectors of the pictures' captions are computed once (stages/embed.py).
 
     name:    of the file of vectors, and in run ids.
     model:   package://module/folder, a folder, or a name on Hugging Face's hub.
