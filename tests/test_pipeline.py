@@ -73,12 +73,12 @@ def test_from_archive_to_report(dvc_repository, tmp_path):
     dry = run(tmp_path / "clone", "dvc", "repro", "--dry", "--allow-missing")
     assert "up to date" in dry
 
-    # A comment in the code or in a run file trains nothing.
+    # A comment in the code or in a run file trains nothing; the page says what is in run files.
     code = folder / "src" / "mlrepro" / "losses" / "binary.py"
     code.write_text("# a comment\n" + code.read_text())
     run_file = folder / "runs" / f"{ROLE}.yaml"
     run_file.write_text("# a comment\n" + run_file.read_text())
-    assert stages_run(run(folder, "dvc", "repro")) == ["code"]
+    assert stages_run(run(folder, "dvc", "repro")) == ["code", "report"]
 
     # A setting changes that run and the report.
     write_yaml(run_file, run_settings(ROLE, epochs=3))
