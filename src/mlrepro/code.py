@@ -39,6 +39,7 @@ RECIPES = "mlrepro.data.augment.recipes"
 WITHOUT_EFFECT = (
     "mlrepro.code",
     "mlrepro.errors",
+    "mlrepro.extras",
     "mlrepro.files",
     "mlrepro.judging",
     "mlrepro.layout",

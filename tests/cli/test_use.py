@@ -18,7 +18,7 @@ import pytest
 import timm
 import torch
 import yaml
-from conftest import LINEAR, PICTURES, run_settings, write_yaml
+from conftest import LINEAR, PICTURES, run_settings, skip_without, write_yaml
 from picture_files import write_odd_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -46,6 +46,7 @@ CLASSES = 10
 @pytest.fixture(scope="session")
 def trained(prepared, tmp_path_factory) -> Path:
     """A repository with three runs trained, evaluated and exported to models/."""
+    skip_without("export")
     folder = tmp_path_factory.mktemp("use") / "repository"
     shutil.copytree(prepared, folder)
     write_runs(folder)

