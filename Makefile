@@ -17,15 +17,15 @@ test: .venv/dev
 # Each of these files is as new as the installation that it stands for, which includes those before.
 
 .venv/base: extras =
-.venv/base: contents = what the demo needs: about 5 GB, most of it PyTorch with its CUDA libraries
+.venv/base: contents = what the demo needs: 6.5 GB, 5.3 of them PyTorch with its CUDA libraries
 .venv/base: stamps = .venv/base
 
 .venv/dev: extras = [dev]
-.venv/dev: contents = what demo and tests need: about 5 GB, most of it PyTorch with its CUDA libraries
+.venv/dev: contents = what demo and tests need: 6.6 GB, 5.3 of them PyTorch with its CUDA libraries
 .venv/dev: stamps = .venv/base .venv/dev
 
 .venv/all: extras = [dev,all]
-.venv/all: contents = everything, with exports, captions, Ray and Slurm: about 7 GB
+.venv/all: contents = everything, with exports, captions, Ray and Slurm: about 7.3 GB
 .venv/all: stamps = .venv/base .venv/dev .venv/all
 
 # .venv/unfinished is there as long as an installation goes on: what was interrupted is made anew.
@@ -34,7 +34,7 @@ test: .venv/dev
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.14 is needed: make PYTHON=python3.14") if sys.version_info >= (3, 15) else 0'
 	@if [ -e .venv/unfinished ]; then echo "The last installation was interrupted: .venv is made anew."; rm -rf .venv; fi
 	@echo "Installs into .venv $(contents)."
-	@echo "This takes 2 to 10 minutes, and less when pip finds the files in its cache."
+	@echo "Two CPU minutes and the download: 2 to 10 minutes, less if pip has the files in its cache."
 	@mkdir -p .venv && touch .venv/unfinished
 	@[ -x .venv/bin/pip ] || $(PYTHON) -m venv .venv
 	.venv/bin/pip install --disable-pip-version-check -c constraints.txt -e '.$(extras)'
