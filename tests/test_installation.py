@@ -1,6 +1,7 @@
 """The Makefile's installation, with a Python and a pip that only note what they are asked for."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -8,19 +9,15 @@ import sys
 import pytest
 from conftest import ROOT
 
-# Called as the Makefile calls Python: `-c <code>` for the version, `-m venv .venv`.
+# Called as the Makefile calls Python: `-c <code>` for the version, `-m venv .venv`. By a shell, for
+# the first line of a script cannot name an interpreter whose path has spaces.
 PYTHON = """\
-#!{real}
-import pathlib, sys
-
-if sys.argv[1] == "-c":
-    sys.version_info = {version}
-    exec(sys.argv[2])
-else:
-    pip = pathlib.Path(".venv/bin/pip")
-    pip.parent.mkdir()
-    pip.write_text({pip!r})
-    pip.chmod(0o755)
+#!/bin/sh
+if [ "$1" = -c ]; then
+    exec {real} -c "import sys; sys.version_info = {version}; $2"
+fi
+mkdir .venv/bin
+cp pip .venv/bin/pip
 """
 PIP = '#!/bin/sh\necho "$@" >> installed.txt\n'
 INTERRUPTED_PIP = "#!/bin/sh\nkill -9 $PPID\n"
@@ -37,9 +34,10 @@ def folder(tmp_path):
 
 
 def make(folder, target: str, version=(3, 12), pip: str = PIP) -> subprocess.CompletedProcess:
-    python = folder / "python"
-    python.write_text(PYTHON.format(real=sys.executable, version=version, pip=pip))
-    python.chmod(0o755)
+    python = PYTHON.format(real=shlex.quote(sys.executable), version=version)
+    for name, script in (("python", python), ("pip", pip)):
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
 
     # None of make's own variables, which it has if this test runs below `make test`.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
