@@ -48,6 +48,7 @@ WITHOUT_EFFECT = (
     "mlrepro.settings",
     "mlrepro.stage",
     "mlrepro.tracking",
+    "mlrepro.training.memory",
 )
 
 

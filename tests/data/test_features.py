@@ -35,7 +35,7 @@ def manifest_of(rejected: list[dict] = REJECTED) -> Manifest:
     gone = [entry["row"] for entry in rejected]
     splits = [split for row, split in enumerate(SPLITS) if row not in gone]
     frame = pandas.DataFrame({"split": splits})
-    return Manifest(frame, ["a"], Path(), {"rejected": rejected}, "digest")
+    return Manifest.of_frame(frame, ["a"], Path(), {"rejected": rejected}, "digest")
 
 
 # --- the file ------------------------------------------------------------------------------------

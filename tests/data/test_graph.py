@@ -51,7 +51,7 @@ def manifest(labels: np.ndarray, classes: list[str], instances=None) -> Manifest
     counts = {}
     if instances is not None:
         counts["instances"] = dict(zip(classes, instances, strict=True))
-    return Manifest(frame, classes, Path(), {"splits": {"train": counts}}, "digest")
+    return Manifest.of_frame(frame, classes, Path(), {"splits": {"train": counts}}, "digest")
 
 
 def glove(path: Path, vectors: dict[str, np.ndarray]) -> str:
@@ -85,7 +85,7 @@ def voc2007(tmp_path, difficult: str) -> np.ndarray:
         format="voc", root="VOC", splits={"train": "trainval"}, difficult=difficult, folder=tmp_path
     )
     frame, _ = formats.read(settings, tmp_path)
-    return Manifest(frame, settings.classes, Path(), {}, "").label_matrix()
+    return Manifest.of_frame(frame, settings.classes, Path(), {}, "").label_matrix()
 
 
 def test_adjacency_of_coco2014_is_that_of_ml_gcn(tmp_path):

@@ -67,7 +67,7 @@ def manifest(tmp_path_factory) -> Manifest:
         noise = rng.integers(0, 256, (48, 80, 3), dtype=np.uint8)
         Image.fromarray(noise).save(folder / f"{i}.png")
     frame = pandas.DataFrame({"image": [f"{i}.png" for i in ROWS], "split": "train"})
-    return Manifest(frame, ["a", "b"], folder, {}, "")
+    return Manifest.of_frame(frame, ["a", "b"], folder, {}, "")
 
 
 def run(**changes) -> Run:

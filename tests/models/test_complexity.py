@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from mlrepro.errors import InputError
-from mlrepro.models.complexity import PRODUCTS, Operations
+from mlrepro.models.complexity.operations import PRODUCTS, Operations
 from mlrepro.models.complexity.study import costs_by_convention
 from mlrepro.models.complexity.tools import count_as_ptflops
 

@@ -26,7 +26,7 @@ from mlrepro.evaluation.measure import Truth, measure
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.metrics.thresholds import tune_global_threshold
-from mlrepro.models.complexity import measure_cost
+from mlrepro.models.complexity.cost import measure_cost
 from mlrepro.models.text import encode_captions, load_text_model
 from mlrepro.records import write_record
 from mlrepro.settings.data import Captions, CocoData

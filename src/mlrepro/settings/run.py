@@ -159,6 +159,8 @@ class Run(Strict):
     """class_uniform: a class, then one of its pictures; shards: shard after shard."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on a GPU, float32 elsewhere."""
+    threads: int | None = Field(None, ge=1)
+    """Of the CPU; none: one on features and captions, one a core on maps and images (threads.py)."""
 
     # What happens to a picture (data/augment/recipes).
     augment: Literal[
