@@ -184,8 +184,8 @@ def create_study(folder: Path, runs: int) -> None:
             put(output / "training" / file, f"{run_id} {file}")
         put(output / "logits.safetensors", run_id)
         put(folder / "results" / name / f"{run_id}-s0.json", run_id)
-    for kind in ("train", "evaluate"):
-        put(folder / "outputs" / "code" / f"{kind}.json", kind)
+    for code in ("evaluate", "extract", *run_ids):
+        put(folder / "outputs" / "code" / "demo" / f"{code}.json", code)
 
     features = settings["features"]
     file = f"{features['backbone']}-{features['resolution']}.safetensors"

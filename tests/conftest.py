@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mlrepro import extras
 from mlrepro.data.fetching import web
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,6 +109,14 @@ def prepared(tmp_path_factory) -> Path:
 def repository(prepared, tmp_path) -> Path:
     shutil.copytree(prepared, tmp_path / "repository")
     return tmp_path / "repository"
+
+
+def skip_without(extra: str) -> None:
+    """Skips the test where an extra is not installed, and says how it can be."""
+    absent = extras.missing(extra)
+    if absent:
+        command = extras.install_command(extra)
+        pytest.skip(f"{', '.join(absent)} not installed: {command}")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from mlrepro.studies.runs import read_run
 from mlrepro_cli.plan import throughput
 from mlrepro_cli.plan.plan import plan
 
-DEMO = "gap-bce-test_resnet-digits-80"
+DEMO = "gap-bce-test_resnet-digits-64"
 
 
 @pytest.fixture

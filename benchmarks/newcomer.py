@@ -1,0 +1,139 @@
+"""What a newcomer waits for: the demo's pipeline in a fresh clone, stage by stage.
+
+    python benchmarks/newcomer.py             # on the machine as it is
+    python benchmarks/newcomer.py --busy 2    # beside two busy processes, which it starts and ends
+
+The last commit is cloned into a temporary folder and `dvc repro` runs there, in this environment,
+with tracking: what `make repro` does once the installation is there. CPU seconds are those of DVC
+and of all its children, read when DVC names the next stage. The peer is a process that imports
+torch and ends: no stage that computes with torch can cost less.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from common import parser, write
+
+ROOT = Path(__file__).resolve().parents[1]
+DVC = (sys.executable, "-m", "dvc", "repro")
+PEER = (sys.executable, "-c", "import torch")
+BUSY = (sys.executable, "-c", "while True: pass")
+
+# Stages of the demo in which torch computes.
+WITH_TORCH = ("extract", "train", "evaluate")
+STAGE = re.compile(r"Running stage '([^'@]+)")
+TICKS = os.sysconf("SC_CLK_TCK")
+
+# Goals of the whole: wall seconds on two idle cores, and CPU seconds.
+WALL_LIMIT = 300
+CPU_LIMIT = 600
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of a process and of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system, children_user, children_system = map(int, fields[11:15])
+    return (user + system + children_user + children_system) / TICKS
+
+
+def run_pipeline(folder: Path) -> tuple[dict[str, float], dict[str, float], Counter]:
+    """Wall and CPU seconds by kind of stage, DVC's own under `dvc`, and how many stages ran."""
+    environment = os.environ | {"DVC_NO_ANALYTICS": "true", "PYTHONPATH": str(folder / "src")}
+    process = subprocess.Popen(
+        DVC,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    wall: dict[str, float] = {}
+    cpu: dict[str, float] = {}
+    count: Counter = Counter()
+    stage = "dvc"
+    last_wall = time.perf_counter()
+    last_cpu = 0.0
+    for line in process.stdout:
+        match = STAGE.search(line)
+        if match is None:
+            continue
+        # A stage is over when DVC names the next one.
+        now, used = time.perf_counter(), cpu_seconds(process.pid)
+        wall[stage] = wall.get(stage, 0.0) + now - last_wall
+        cpu[stage] = cpu.get(stage, 0.0) + used - last_cpu
+        last_wall, last_cpu = now, used
+        stage = match[1]
+        count[stage] += 1
+
+    used = cpu_seconds(process.pid)  # before it is waited for, when the kernel forgets it
+    if process.wait():
+        raise RuntimeError("dvc repro failed; run it by hand in a clone to see why")
+    wall[stage] = wall.get(stage, 0.0) + time.perf_counter() - last_wall
+    cpu[stage] = cpu.get(stage, 0.0) + used - last_cpu
+    return wall, cpu, count
+
+
+def import_torch(repeats: int) -> float:
+    """CPU seconds of the peer, the least of several: the first reads files from the disk."""
+    seconds = []
+    for _ in range(repeats):
+        before = os.times()
+        subprocess.run(PEER, check=True)
+        after = os.times()
+        used = after.children_user + after.children_system
+        seconds.append(used - before.children_user - before.children_system)
+    return min(seconds)
+
+
+def main() -> None:
+    options = parser(__doc__, repeats=3, busy=0).parse_args()
+    busy = [subprocess.Popen(BUSY) for _ in range(options.busy)]
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "clone"
+            subprocess.run(("git", "clone", "-q", str(ROOT), str(folder)), check=True)
+            (folder / "dvc.lock").unlink(missing_ok=True)  # or DVC would take records for done
+            peer = import_torch(options.repeats)
+            wall, cpu, count = run_pipeline(folder)
+    finally:
+        for process in busy:
+            process.kill()
+
+    rows = []
+    for stage in wall:
+        runs = max(1, count[stage])
+        row = {"name": stage, "runs": count[stage], "wall_s": wall[stage], "cpu_s": cpu[stage]}
+        if stage in WITH_TORCH:
+            row["peer_cpu_s"] = peer * runs
+            row["cpu_over_peer"] = cpu[stage] / (peer * runs)
+        rows.append(row)
+        print(
+            f"{stage}: {row['wall_s']:.1f} s, {row['cpu_s']:.1f} CPU s in {runs} stage(s)",
+            flush=True,
+        )
+
+    total = {
+        "name": "all",
+        "runs": count.total(),
+        "wall_s": sum(wall.values()),
+        "cpu_s": sum(cpu.values()),
+        "wall_limit_s": WALL_LIMIT,
+        "cpu_limit_s": CPU_LIMIT,
+    }
+    rows.append(total)
+    print(
+        f"all: {total['wall_s']:.1f} s, {total['cpu_s']:.1f} CPU s; import torch {peer:.2f} CPU s"
+    )
+    name = "newcomer-busy" if options.busy else "newcomer"
+    write(name, rows, __doc__, options.out, busy=options.busy)
+
+
+if __name__ == "__main__":
+    main()
