@@ -6,6 +6,7 @@ The stages and settings are the real ones; pictures and epochs are few.
 import os
 import runpy
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,9 @@ import yaml
 from mlrepro.data.fetching import web
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Of every stage that a test runs: MLflow is for tests/test_tracking.py, which turns it on.
+os.environ.setdefault("MLREPRO_TRACKING", "none")
 
 # The runs of the small repository.
 LINEAR = "linear-bce-efficientnet_lite0-digits-32"
@@ -108,6 +112,13 @@ def prepared(tmp_path_factory) -> Path:
 def repository(prepared, tmp_path) -> Path:
     shutil.copytree(prepared, tmp_path / "repository")
     return tmp_path / "repository"
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 @contextmanager

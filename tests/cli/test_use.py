@@ -429,9 +429,7 @@ def test_interrupted(trained, monkeypatch, tmp_path, capsys):
 @contextmanager
 def serving(folder: Path):
     """A real server, `mlflow models serve`; gives its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder)]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(

@@ -271,11 +271,6 @@ def worker(parents: Sequence[int], rank: int) -> int:
     raise AssertionError(f"torchrun has no worker of rank {rank}")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_lost_its_worker(
     repository, monkeypatch
 ):
