@@ -129,6 +129,8 @@ def _start_from(linear: FinishedStage, job: TrainingJob) -> None:
 def _fingerprint(job: TrainingJob, data: LabelledData) -> dict:
     """Everything that determines what a training gives. A message names the parts that changed."""
     task = job.task
+    code = training_code(job.run)
+    del code["settings"]  # they are a part of their own
     return {
         "settings": job.run.model_dump(mode="json"),
         "manifest": data.manifest.digest,
@@ -138,7 +140,7 @@ def _fingerprint(job: TrainingJob, data: LabelledData) -> dict:
         "graph": [_sha256(value) for value in task.graph.values()],
         "captions": task.captions,
         "shards": data.manifest.summary.get("shards", {}).get("sha256"),
-        "code": training_code(job.run),
+        "code": code,
         "torch": torch.__version__,
         "processes": WORLD,
     }
