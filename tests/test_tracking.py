@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import LINEAR, ROOT, free_port, run_settings, stage, write_yaml
+from conftest import LINEAR, ROOT, free_port, run_settings, stage_process, write_yaml
 from mlflow import MlflowClient
 
 from mlrepro.records import read_record
@@ -155,8 +155,8 @@ def evaluate(run: Run = RUN, reported: float | None = None) -> None:
 
 
 def test_a_run_from_training_to_evaluation(tracked, monkeypatch):
-    stage(tracked, "train", "params.yaml", LINEAR, "0")
-    stage(tracked, "evaluate", "params.yaml", LINEAR, "0")
+    stage_process(tracked, "train", "params.yaml", LINEAR, "0")
+    stage_process(tracked, "evaluate", "params.yaml", LINEAR, "0")
     monkeypatch.chdir(tracked)
     assert spool.drain() == []
     record_path = tracked / "results" / "digits" / f"{LINEAR}-s0.json"
@@ -429,14 +429,14 @@ def test_a_broken_store_becomes_one_warning_and_the_run_finishes(tracked, monkey
     Path("mlflow.db").write_bytes(b"this is no database" * 100)
     write_yaml(tracked / "runs" / f"{LINEAR}.yaml", run_settings(LINEAR, epochs=2))
 
-    done = stage(tracked, "train", "params.yaml", LINEAR, "0")
+    done = stage_process(tracked, "train", "params.yaml", LINEAR, "0")
     assert "best validation mAP" in done.stdout
     wait_for(lambda: spool.problem())
     assert "file is not a database" in spool.problem()
     end_writers(tracked)
 
     # The next stage says it, once, and does not try again so soon.
-    done = stage(tracked, "evaluate", "params.yaml", LINEAR, "0")
+    done = stage_process(tracked, "evaluate", "params.yaml", LINEAR, "0")
     assert done.stderr.count("MLflow is behind: ") == 1
     assert "test mAP" in done.stdout
     assert writers(tracked) == []

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -18,7 +17,7 @@ import pytest
 import timm
 import torch
 import yaml
-from conftest import LINEAR, PICTURES, run_settings, write_yaml
+from conftest import LINEAR, PICTURES, free_port, run_settings, write_yaml
 from picture_files import write_odd_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,10 +21,10 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import LINEAR, PICTURES, ROLE, run_settings, write_yaml
+from conftest import LINEAR, PICTURES, ROLE, free_port, run_settings, write_yaml
 from safetensors.torch import load_file
 from test_modes import train
-from test_resume import OFF, results, trained, wait_for_checkpoint
+from test_resume import results, trained, wait_for_checkpoint
 from torch import nn
 from toys import CPU, Interruption, Memory, toy_job
 
@@ -110,7 +109,7 @@ def torchrun(
 ) -> subprocess.Popen:
     """torchrun in a folder, whose processes find the folders of the tests too."""
     command = [sys.executable, "-m", "torch.distributed.run", *options, *arguments]
-    environment = os.environ | OFF | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
         command,
         cwd=folder,
