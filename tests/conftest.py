@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mlrepro import extras
 from mlrepro.data.fetching import web
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -156,6 +157,14 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def skip_without(extra: str) -> None:
+    """Skips the test where an extra is not installed, and says how it can be."""
+    absent = extras.missing(extra)
+    if absent:
+        command = extras.install_command(extra)
+        pytest.skip(f"{', '.join(absent)} not installed: {command}")
 
 
 @contextmanager

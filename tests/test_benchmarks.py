@@ -16,7 +16,7 @@ import torch
 from conftest import PICTURES
 
 from mlrepro.layout import read_layout
-from mlrepro.models.complexity import measure_cost
+from mlrepro.models.complexity.cost import measure_cost
 from mlrepro.settings.run import Run
 from mlrepro.studies.runs import read_run
 

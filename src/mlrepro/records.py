@@ -1,6 +1,7 @@
-"""What a run leaves behind: the facts of its training, and the result record (one JSON a run and seed, kept in git).
+"""What a run leaves behind: the facts of its training, and the result record.
 
-The schema, reading and writing; what a record is worth beside a printed number is judging.py's.
+A record is one JSON a run and seed, kept in git. Here are the schema, reading and writing; what a
+record is worth beside a printed number is judging.py's.
 """
 
 import json
@@ -115,7 +116,8 @@ class Provenance(Strict):
 class Environment(Strict):
     """What a run was trained with.
 
-    images_per_second:  of training, all epochs; of a run with `epochs: 0`, of scoring the test split.
+    images_per_second:  of training, all epochs; of a run with `epochs: 0`, of scoring the test
+                        split.
     forward_per_second: of own data: pictures, of the whole network's forward pass, decoded before.
     """
 
@@ -247,7 +249,8 @@ def read_records(folder: Path) -> Records:
         record = read_record(path)
         if path.stem != record.name:
             raise InputError(
-                f"{path}: holds {record.run.run_id} seed {record.seed}; rename it or run evaluate again"
+                f"{path}: holds {record.run.run_id} seed {record.seed}; "
+                "rename it or run evaluate again"
             )
         records.setdefault(record.run.run_id, []).append(record)
 

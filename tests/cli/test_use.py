@@ -17,7 +17,7 @@ import pytest
 import timm
 import torch
 import yaml
-from conftest import LINEAR, PICTURES, free_port, run_settings, write_yaml
+from conftest import LINEAR, PICTURES, free_port, run_settings, skip_without, write_yaml
 from picture_files import write_odd_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -45,6 +45,7 @@ CLASSES = 10
 @pytest.fixture(scope="session")
 def trained(prepared, tmp_path_factory) -> Path:
     """A repository with three runs trained, evaluated and exported to models/."""
+    skip_without("export")
     folder = tmp_path_factory.mktemp("use") / "repository"
     shutil.copytree(prepared, folder)
     write_runs(folder)
@@ -367,19 +368,19 @@ def test_a_full_disk_is_told(trained, monkeypatch, tmp_path, capsys):
     assert "No space left on device" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "arguments, status, text",
-    [
-        ([], 2, "VERB"),
-        (["predit"], 2, "invalid choice"),
-        (["--help"], 0, "mlflow models serve"),
-        (["init-data", "--help"], 0, "a folder a label"),
-        (["plan", "--help"], 0, "default: studies/own-data/params.yaml"),
-        (["launch", "--help"], 0, "ray (a running cluster), slurm (sbatch)"),
-        (["export", "--help"], 0, "Example: mlrepro export"),
-        (["predict", "--help"], 0, "EXIF rotation is ignored"),
-    ],
-)
+HELP_AND_UNKNOWN_VERBS = [
+    ([], 2, "VERB"),
+    (["predit"], 2, "invalid choice"),
+    (["--help"], 0, "mlflow models serve"),
+    (["init-data", "--help"], 0, "a folder a label"),
+    (["plan", "--help"], 0, "default: studies/own-data/params.yaml"),
+    (["launch", "--help"], 0, "ray (a running cluster), slurm (sbatch)"),
+    (["export", "--help"], 0, "Example: mlrepro export"),
+    (["predict", "--help"], 0, "EXIF rotation is ignored"),
+]
+
+
+@pytest.mark.parametrize("arguments, status, text", HELP_AND_UNKNOWN_VERBS)
 def test_help_and_unknown_verbs(monkeypatch, capsys, arguments, status, text):
     with pytest.raises(SystemExit) as stopped:
         run_here(monkeypatch, *arguments)

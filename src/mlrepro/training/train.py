@@ -14,11 +14,13 @@ from mlrepro.errors import InputError
 from mlrepro.provenance import git_state
 from mlrepro.records import LinearInit, TrainingFacts
 from mlrepro.settings.run import Run
+from mlrepro.threads import use_threads
 from mlrepro.training.checkpoint import Checkpoint, exclusive
 from mlrepro.training.device import environment
 from mlrepro.training.distributed import RANK, WORLD, from_main
 from mlrepro.training.fit import fit
 from mlrepro.training.job import TrainingJob, prepare
+from mlrepro.training.memory import warn_of_little_memory
 from mlrepro.training.observer import Observer
 from mlrepro.training.splits import LabelledData, read_labelled, scored_rows
 from mlrepro.training.state import Progress
@@ -49,6 +51,7 @@ def train_run(
     be trained on, and where another process trains it.
     """
     observer = observer or Observer()
+    use_threads(run)
     data = read_labelled(data_folder, run.validation)
     if run.select_on_test and not len(data.rows["test"]):
         raise InputError(
@@ -109,6 +112,7 @@ def _train_stage(
     """parts: of the checkpoint's fingerprint, beside those that every training has."""
     scored = ["val", "test"] if job.run.select_on_test else ["val"]
     job.rows = job.rows | {split: scored_rows(job.run, job.rows[split]) for split in scored}
+    warn_of_little_memory(job)
 
     checkpoint = None
     if RANK == 0:
