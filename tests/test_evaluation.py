@@ -14,12 +14,10 @@ from mlrepro.judging import record_shortfalls
 from mlrepro.records import TrainingFacts, read_record
 from mlrepro.training.read import read_facts
 
-UNTRACKED = {"MLREPRO_TRACKING": "none"}
-
 
 def train_and_evaluate(repository, run_id: str) -> None:
     for name in ("train", "evaluate"):
-        stage(repository, name, "params.yaml", run_id, "0", **UNTRACKED)
+        stage(repository, name, "params.yaml", run_id, "0")
 
 
 @pytest.mark.parametrize("run_id", [LINEAR, PICTURES])
@@ -59,10 +57,10 @@ def test_record_agrees_with_its_logits(repository, run_id):
 
 
 def test_weights_of_other_settings_are_refused(repository):
-    stage(repository, "train", "params.yaml", LINEAR, "0", **UNTRACKED)
+    stage(repository, "train", "params.yaml", LINEAR, "0")
     write_yaml(repository / "runs" / f"{LINEAR}.yaml", run_settings(LINEAR, epochs=4))
 
-    done = stage(repository, "evaluate", "params.yaml", LINEAR, "0", check=False, **UNTRACKED)
+    done = stage(repository, "evaluate", "params.yaml", LINEAR, "0", check=False)
     assert done.returncode == 1
     assert "settings_sha256" in done.stderr
     assert "run its train stage again" in done.stderr

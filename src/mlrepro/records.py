@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from mlrepro.errors import InputError
 from mlrepro.settings.base import Strict
@@ -109,7 +109,7 @@ class Provenance(Strict):
     pretrained_sha256: str | None
     weights_sha256: dict[str, str]
     captions_sha256: str | None = None
-    mlflow_run_id: str | None
+    mlflow_run_id: str | None = Field(default=None, exclude=True)  # of old records
     torch_seed: int | None = None
 
 
@@ -167,7 +167,7 @@ class TrainingFacts(Strict):
     manifest_sha256: str
     pretrained: str
     pretrained_sha256: str | None
-    mlflow_run_id: str | None
+    mlflow_run_id: str | None = Field(default=None, exclude=True)  # of old records
     torch_seed: int | None
     captions_sha256: str | None = None
     code_sha256: str | None = None

@@ -184,7 +184,6 @@ def _provenance(facts: TrainingFacts, weights_sha256: dict[str, str]) -> Provena
         pretrained_sha256=facts.pretrained_sha256,
         weights_sha256=weights_sha256,
         captions_sha256=facts.captions_sha256,
-        mlflow_run_id=facts.mlflow_run_id,
         torch_seed=facts.torch_seed,
     )
 
@@ -258,7 +257,6 @@ def _checkpoint_provenance(run: Run, manifest: Manifest, task: Task) -> Provenan
         pretrained=task.origin[0],
         pretrained_sha256=task.origin[1],
         weights_sha256={},
-        mlflow_run_id=None,
     )
 
 

@@ -201,7 +201,6 @@ def _facts(data: LabelledData, stages: list[FinishedStage]) -> TrainingFacts:
         manifest_sha256=data.manifest.digest,
         pretrained=job.task.origin[0],
         pretrained_sha256=job.task.origin[1],
-        mlflow_run_id=progress.tracking_id,
         torch_seed=progress.seed,
         captions_sha256=job.task.captions.get("sha256"),
         code_sha256=hashlib.sha256(code).hexdigest(),

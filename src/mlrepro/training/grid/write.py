@@ -49,7 +49,6 @@ def _facts(outcome: Outcome, grid: Grid) -> TrainingFacts:
         manifest_sha256=grid.manifest_digest,
         pretrained=grid.header["weights"],
         pretrained_sha256=grid.header["weights_sha256"],
-        mlflow_run_id=None,
         torch_seed=outcome.seed,
         # The search computes in float32 on a GPU, too.
         environment=environment(outcome.seconds, pictures, precision="float32"),
