@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mlrepro.settings.base import Strict
+from mlrepro.settings.base import Seed, Strict
 
 Split = Literal["train", "val", "test"]
 DifficultRule = Literal["negative", "positive", "ignore"]
@@ -73,7 +73,7 @@ class HoldOut(Strict):
     """
 
     fraction: float = Field(0.2, gt=0, lt=1)
-    seed: int = 1200
+    seed: Seed = 1200
     train: int | None = Field(None, ge=2)
     split: Literal["val", "test"] = "val"
 
@@ -180,7 +180,7 @@ class CsvData(_Data):
     separator: str = " "
     classes: list[str] | None = None
     test_fraction: float | None = Field(None, gt=0, lt=1)
-    test_seed: int = 1200
+    test_seed: Seed = 1200
 
     @property
     def without_pictures(self) -> bool:
@@ -195,7 +195,7 @@ class DigitsData(_Data):
 
     format: Literal["digits"]
     pictures: dict[Split, int]
-    seed: int = 0
+    seed: Seed = 0
 
 
 class FormattedData(_Data):
@@ -248,7 +248,7 @@ class MirflickrData(_Data):
     classes: list[str] = MIRFLICKR_CLASSES
     pictures: int = Field(20_000, ge=2, le=25_000)
     test_fraction: float = Field(0.2, gt=0, lt=1)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class OpenImagesData(_Data):
@@ -291,7 +291,7 @@ class Corruption(Strict):
 
     positives: int = Field(1, ge=-1)
     negatives: int = Field(0, ge=-1)
-    seed: int = 1200
+    seed: Seed = 1200
 
 
 class Published(Strict):
