@@ -1,6 +1,7 @@
 """Result records: written, read again, and named where they are damaged or misplaced."""
 
 import json
+import math
 
 import pytest
 
@@ -14,7 +15,7 @@ def record(
     mAP: float | None = 70.0,
     seed: int = 0,
     *,
-    se: float = 0.1,
+    se: float | None = 0.1,
     trained: int = 2,
     scored: int = 50,
 ) -> Record:
@@ -88,6 +89,23 @@ def test_records_return_by_run_and_seed(tmp_path):
         write_record(record(seed=seed), results / f"{RUN_ID}-s{seed}.json")
     assert read_records(results) == {RUN_ID: [record(seed=2), record(seed=10)]}
     assert read_records(tmp_path / "absent") == {}
+
+
+def test_a_record_without_an_map_is_readable(tmp_path):
+    path = tmp_path / f"{RUN_ID}-s0.json"
+    write_record(record(mAP=None, se=None), path)
+    assert read_record(path) == record(mAP=None, se=None)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_record_that_could_not_be_read_is_not_written(tmp_path, number):
+    """A copy with changed values is not validated by pydantic. The record that was there stays."""
+    path = tmp_path / f"{RUN_ID}-s0.json"
+    write_record(record(), path)
+    last = record().history[-1].model_copy(update={"val_mAP": number})
+    with pytest.raises(InputError, match=f"{path.name}: not written.*\n.*val_mAP"):
+        write_record(record().model_copy(update={"history": [last]}), path)
+    assert read_record(path) == record()
 
 
 def cut_off(text: str) -> str:

@@ -43,14 +43,14 @@ class Measurement(Strict):
 
     epoch:   from 0; -1: a checkpoint as it was loaded.
     metrics: in percent, also those of its Epoch.
-    mAP_se:  standard error from resampled test pictures, in points.
+    mAP_se:  standard error from resampled test pictures, in points; none where there is no mAP.
     predicted_positives: mean sum of a test picture's probabilities.
     """
 
     epoch: int
     weights: Weights = "plain"
     metrics: dict[str, float | None]
-    mAP_se: float
+    mAP_se: float | None
     predicted_positives: float | None = None
     per_class: list[ClassResult]
 
@@ -222,9 +222,21 @@ Failures = dict[str, dict[int, Failure]]  # by run id and seed
 
 
 def write_record(record: Record, path: Path) -> None:
-    """Writes a record, and removes what the last launch said of its failure."""
+    """Writes a record, and removes what the last launch said of its failure.
+
+    Raises InputError for one that `read_record` would refuse: JSON has no NaN and no infinity.
+    """
+    text = record.model_dump_json(indent=1)
+    try:
+        Record.model_validate_json(text)
+    except ValidationError as error:
+        raise InputError(
+            f"{path}: not written, as it could not be read again; the weights or the labels are "
+            f"not as they should be: {error}"
+        ) from None
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8")
     path.with_suffix(".failed").unlink(missing_ok=True)
 
 

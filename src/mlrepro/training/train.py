@@ -22,7 +22,7 @@ from mlrepro.training.fit import fit
 from mlrepro.training.job import TrainingJob, prepare
 from mlrepro.training.memory import warn_of_little_memory
 from mlrepro.training.observer import Observer
-from mlrepro.training.splits import LabelledData, read_labelled, scored_rows
+from mlrepro.training.splits import LabelledData, check_mean_ap, read_labelled, scored_rows
 from mlrepro.training.state import Progress
 from mlrepro.training.write import write_training
 
@@ -53,6 +53,7 @@ def train_run(
     observer = observer or Observer()
     use_threads(run)
     data = read_labelled(data_folder, run.validation)
+    check_mean_ap(run, data)
     if run.select_on_test and not len(data.rows["test"]):
         raise InputError(
             f"{data_folder}/manifest.parquet: no test rows; {run.run_id} cannot have "
