@@ -8,6 +8,7 @@ from mlrepro.evaluation.record import EvaluationPlan, evaluate_checkpoint, evalu
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import read_layout
 from mlrepro.records import write_record
+from mlrepro.report.markdown import number
 from mlrepro.stage import main
 from mlrepro.studies.runs import read_run, reported_map
 from mlrepro.tracking import open_tracker
@@ -34,8 +35,9 @@ def stage(settings: str, run_id: str, seed: int) -> None:
 
     metrics = record.selected.metrics
     print(
-        f"evaluate {run_id}, seed {seed}: test mAP {metrics['mAP']:.2f} (SE "
-        f"{record.selected.mAP_se:.2f}), CF1 {metrics['CF1']:.2f}, {record.cost.gmacs:.3f} GMACs "
+        f"evaluate {run_id}, seed {seed}: test mAP {number(metrics['mAP'])} (SE "
+        f"{number(record.selected.mAP_se)}), CF1 {number(metrics['CF1'])}, "
+        f"{record.cost.gmacs:.3f} GMACs "
         f"-> {path}"
     )
 

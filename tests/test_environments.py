@@ -27,9 +27,7 @@ HERE = Environment(
     images_per_second=10.0,
     peak_memory_mib=512.0,
     weights_sha256={"best": "aa", "last": "bb"},
-    mlflow_run_id="r",
 )
-IN_TABLE = HERE.model_copy(update={"mlflow_run_id": None})
 
 
 def make(folder, seed: int, environment: Environment = HERE) -> dict:
@@ -65,7 +63,7 @@ def test_the_table_has_a_line_a_run_and_seed(tmp_path):
 
     assert read_environments(tmp_path / "results") == {
         f"{RUN_ID}-s2": Environment(commit="d"),
-        f"{RUN_ID}-s10": IN_TABLE,
+        f"{RUN_ID}-s10": HERE,
     }
 
 
@@ -73,7 +71,7 @@ def test_records_have_the_environments_of_the_table(tmp_path):
     make(tmp_path, 3)
     gather_environments(tmp_path / "results", make(tmp_path, 2))
     [records] = read_records(tmp_path / "results").values()
-    assert [each.environment for each in records] == [IN_TABLE, None]
+    assert [each.environment for each in records] == [HERE, None]
 
 
 def test_lines_that_are_not_at_hand_stay(tmp_path):

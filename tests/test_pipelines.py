@@ -1,4 +1,4 @@
-"""The pipelines below studies/ are what their params.yaml say, and the sweeps' run files what sweeps.yaml says."""
+"""Pipelines below studies/ are as their params.yaml say, sweeps' run files as sweeps.yaml says."""
 
 import subprocess
 import sys
@@ -91,7 +91,7 @@ def listed(entries: list, layout) -> list[str]:
 
 
 def test_the_roots_pipeline_is_as_those_of_studies(monkeypatch):
-    """It is written by hand, with comments for a newcomer; its stages are what its params.yaml says."""
+    """It is written by hand, with comments for a newcomer; its stages follow its params.yaml."""
     monkeypatch.chdir(ROOT)
     by_hand = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     assert list(by_hand) == list(stages_of(read_layout("params.yaml")))

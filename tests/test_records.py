@@ -1,6 +1,7 @@
 """Result records: written, read again, and named where they are damaged or misplaced."""
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -19,7 +20,7 @@ def record(
     mAP: float | None = 70.0,
     seed: int = 0,
     *,
-    se: float = 0.1,
+    se: float | None = 0.1,
     trained: int = 2,
     scored: int = 50,
 ) -> Record:
@@ -192,6 +193,23 @@ def test_a_record_of_version_1_has_its_environment_in_it(tmp_path):
     # Written again, it is one of today's.
     write_record(record, tmp_path / path.name)
     assert read_record(tmp_path / path.name).environment is None
+
+
+def test_a_record_without_an_map_is_readable(tmp_path):
+    path = tmp_path / f"{RUN_ID}-s0.json"
+    write_record(record(mAP=None, se=None), path)
+    assert read_record(path) == record(mAP=None, se=None)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_record_that_could_not_be_read_is_not_written(tmp_path, number):
+    """A copy with changed values is not validated by pydantic. The record that was there stays."""
+    path = tmp_path / f"{RUN_ID}-s0.json"
+    write_record(record(), path)
+    last = record().history[-1].model_copy(update={"val_mAP": number})
+    with pytest.raises(InputError, match=f"{path.name}: not written.*\n.*val_mAP"):
+        write_record(record().model_copy(update={"history": [last]}), path)
+    assert read_record(path) == record()
 
 
 def cut_off(text: str) -> str:

@@ -37,12 +37,11 @@ class Environment(Strict):
     peak_memory_mib: float | None = None
     forward_per_second: float | None = None
     weights_sha256: dict[str, str] = {}
-    mlflow_run_id: str | None = None
     record_sha256: str | None = None
 
 
-# Those say something only where the run's outputs are.
-LOCAL = ("mlflow_run_id", "record_sha256")
+# It says something only where the run's outputs are.
+LOCAL = ("record_sha256",)
 MAPPINGS = ("versions", "weights_sha256")
 COLUMNS = [field for field in Environment.model_fields if field not in LOCAL]
 

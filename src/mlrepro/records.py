@@ -1,8 +1,10 @@
-"""What a run leaves behind: the facts of its training, and the result record (one JSON a run and seed, kept in git).
+"""What a run leaves behind: the facts of its training, and the result record.
 
-The schema, reading and writing; what a record is worth beside a printed number is judging.py's. A record
-holds what was measured. What varies by nature (machine, seconds, commit) is its environment, which is kept
-beside it (environments.py), so that the same results are the same file on every machine.
+A record is one JSON a run and seed, kept in git. Here are the schema, reading and writing; what a
+record is worth beside a printed number is judging.py's.
+
+It holds what was measured. What varies by nature (machine, seconds, commit) is its environment,
+which is kept beside it (environments.py): the same results are the same file on every machine.
 """
 
 import json
@@ -46,14 +48,14 @@ class Measurement(Strict):
 
     epoch:   from 0; -1: a checkpoint as it was loaded.
     metrics: in percent, also those of its Epoch.
-    mAP_se:  standard error from resampled test pictures, in points.
+    mAP_se:  standard error from resampled test pictures, in points; none where there is no mAP.
     predicted_positives: mean sum of a test picture's probabilities.
     """
 
     epoch: int
     weights: Weights = "plain"
     metrics: dict[str, float | None]
-    mAP_se: float
+    mAP_se: float | None
     predicted_positives: float | None = None
     per_class: list[ClassResult]
 
@@ -111,8 +113,8 @@ class Provenance(Strict):
     torch_seed: int | None = None
 
 
-# What stood in other places before it became a part of the environment.
-ONCE_IN_PROVENANCE = ("commit", "dirty", "weights_sha256", "mlflow_run_id")
+# What stood in other places before it became a part of the environment; and what was dropped.
+ONCE_IN_PROVENANCE = ("commit", "dirty", "weights_sha256")
 ONCE_IN_FACTS = ("commit", "dirty", "mlflow_run_id", "environment")
 
 
@@ -194,6 +196,7 @@ class Record(Strict):
             return values
 
         provenance = dict(values.get("provenance", {}))
+        provenance.pop("mlflow_run_id", None)
         moved = {key: provenance.pop(key) for key in ONCE_IN_PROVENANCE if key in provenance}
         environment = values.get("environment", {}) | moved
         return values | {"version": 2, "provenance": provenance, "environment": environment}
@@ -232,7 +235,8 @@ def write_record(record: Record, path: Path) -> None:
     """Writes a record, and removes what the last launch said of its failure.
 
     Measured numbers have six significant digits, of which another processor's rounding rarely
-    changes one.
+    changes one. Raises InputError for one that `read_record` would refuse: JSON has no NaN and no
+    infinity.
     """
     values = record.model_dump(mode="json")
     values["history"] = [_without_defaults(epoch) for epoch in record.history]
@@ -241,8 +245,17 @@ def write_record(record: Record, path: Path) -> None:
         values["measurements"][selection]["per_class"] = classes
     rounded = {key: significant(values[key]) for key in MEASURED}
 
+    text = json_text(values | rounded)
+    try:
+        Record.model_validate_json(text)
+    except ValidationError as error:
+        raise InputError(
+            f"{path}: not written, as it could not be read again; the weights or the labels are "
+            f"not as they should be: {error}"
+        ) from None
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json_text(values | rounded), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     path.with_suffix(".failed").unlink(missing_ok=True)
 
 
@@ -281,7 +294,8 @@ def read_records(folder: Path) -> Records:
             record = record.model_copy(update={"environment": environments[path.stem]})
         if path.stem != record.name:
             raise InputError(
-                f"{path}: holds {record.run.run_id} seed {record.seed}; rename it or run evaluate again"
+                f"{path}: holds {record.run.run_id} seed {record.seed}; "
+                "rename it or run evaluate again"
             )
         records.setdefault(record.run.run_id, []).append(record)
 

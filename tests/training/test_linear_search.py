@@ -237,7 +237,7 @@ def test_stage_selects_on_validation_and_writes_records(repository):
         "seeds": [0, 1],
     }
     write_yaml(repository / "params.yaml", settings)
-    stage(repository, "search", "params.yaml", OMP_NUM_THREADS="1")
+    stage(repository, "search", "params.yaml")
 
     folder = repository / "outputs" / "demo" / "digits" / "search"
     with (folder / "grid.csv").open(encoding="utf-8") as file:

@@ -14,9 +14,10 @@ from mlrepro.evaluation.measure import Truth, measure, read_truth
 from mlrepro.evaluation.score import score
 from mlrepro.files import file_sha256
 from mlrepro.layout import Layout
-from mlrepro.models.complexity import forward_speed, measure_cost
+from mlrepro.models.complexity.parts import add_head, linear_cost
 from mlrepro.provenance import git_state
 from mlrepro.records import (
+    Cost,
     Counts,
     Epoch,
     Measurement,
@@ -25,6 +26,7 @@ from mlrepro.records import (
     TrainingFacts,
 )
 from mlrepro.settings.run import Run
+from mlrepro.threads import use_threads
 from mlrepro.training.device import device, environment
 from mlrepro.training.read import load_selection, read_facts, read_history
 from mlrepro.training.splits import scored_rows
@@ -78,6 +80,7 @@ def evaluate_run(
     wrote it beside `out`. Raises InputError if it was trained on
     another manifest, other captions' vectors or with other settings.
     """
+    use_threads(run)
     manifest = read_manifest(data_folder)
     facts = read_facts(out)
     _check_facts(facts, run, manifest, out)
@@ -126,7 +129,7 @@ def evaluate_run(
         history=history,
         provenance=_provenance(facts),
         environment=_with_speed(used, run, manifest, plan),
-        cost=measure_cost(run, len(manifest.classes), task.captions.get("width", 0), **task.graph),
+        cost=_cost(run, manifest, task),
     )
     return record, logits
 
@@ -197,6 +200,8 @@ def _with_speed(
     """Where the plan asks for it, with the speed of the forward pass of a run that has pictures."""
     if not plan.measures_speed or not run.resolution:
         return used
+    from mlrepro.models.complexity.speed import forward_speed  # here: it builds the backbone
+
     options = tuple(run.head_options.items())
     classes = len(manifest.classes)
     speed = forward_speed(run.head, run.backbone, classes, run.resolution, options, device())
@@ -214,6 +219,7 @@ def evaluate_checkpoint(
     out: what the fetch stage wrote. Raises InputError for another network's checkpoint, and for
     another file than the fetch stage saw.
     """
+    use_threads(run)
     manifest = read_manifest(data_folder)
     rows = {"test": scored_rows(run, manifest.rows("test"))}
     without_pretrained = run.model_copy(update={"weights": "none"})  # the checkpoint has them all
@@ -242,7 +248,7 @@ def evaluate_checkpoint(
         history=[],
         provenance=_checkpoint_provenance(run, manifest, task),
         environment=_scored_with(run, seconds, len(logits)),
-        cost=measure_cost(run, len(manifest.classes)),
+        cost=_cost(run, manifest, task),
     )
     return record, {"test_last": logits}
 
@@ -264,6 +270,23 @@ def _scored_with(run: Run, seconds: float, pictures: int) -> Environment:
 
 
 # ---- Both --------------------------------------------------------------------------------------
+
+
+def _cost(run: Run, manifest: Manifest, task: Task) -> Cost:
+    """Of the whole network, from the cost of the backbone where the features' file tells it."""
+    classes = len(manifest.classes)
+    text_dim = task.captions.get("width", 0)
+    if run.inputs == "captions":
+        return linear_cost(text_dim, classes)
+
+    header = json.loads(task.features_header or "{}")
+    if "cost" in header:
+        return add_head(run, classes, header["cost"], text_dim, **task.graph)
+
+    # Published features, those of earlier versions, and pictures: the network is built.
+    from mlrepro.models.complexity.cost import measure_cost
+
+    return measure_cost(run, classes, text_dim, **task.graph)
 
 
 def split_counts(manifest: Manifest, scored: dict[str, np.ndarray]) -> dict[str, Counts]:

@@ -375,7 +375,7 @@ def _cost_points(runs: Records) -> list[figures.Point]:
                 gmacs=records[0].cost.gmacs,
                 reported=None,
                 reproduced=mAP,
-                error=standard_error(records),
+                error=standard_error(records) or 0.0,
             )
             points.append(point)
     return points

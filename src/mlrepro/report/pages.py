@@ -107,6 +107,7 @@ def label_sections(runs: Records, link: Callable[..., str], page: Path = ANY_PAG
 
 
 def _epochs_section(runs: Records, link: Callable[..., str], page: Path) -> list[str]:
+    # Only runs with `epoch_metrics` keep metrics of their epochs.
     curves = [
         link(f"epochs-{run}", f"Metrics of {run} by epoch", figures.epoch_curves, records)
         for run, records in runs.items()
@@ -121,6 +122,7 @@ def _balancing_section(runs: Records, link: Callable[..., str], page: Path) -> l
     if not runs:
         return []
 
+    # One run is shown: balancing is of the data, and so the same for all.
     record = next(iter(runs.values()))[0]
     classes = record.selected.per_class
     if not classes[0].confusion:

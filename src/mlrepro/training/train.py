@@ -15,13 +15,15 @@ from mlrepro.errors import InputError
 from mlrepro.provenance import git_state
 from mlrepro.records import LinearInit, TrainingFacts
 from mlrepro.settings.run import Run
+from mlrepro.threads import use_threads
 from mlrepro.training.checkpoint import Checkpoint, exclusive
 from mlrepro.training.device import environment
 from mlrepro.training.distributed import RANK, WORLD, from_main
 from mlrepro.training.fit import fit
 from mlrepro.training.job import TrainingJob, prepare
+from mlrepro.training.memory import warn_of_little_memory
 from mlrepro.training.observer import Observer
-from mlrepro.training.splits import LabelledData, read_labelled, scored_rows
+from mlrepro.training.splits import LabelledData, check_mean_ap, read_labelled, scored_rows
 from mlrepro.training.state import Progress
 from mlrepro.training.write import write_training, write_training_environment
 
@@ -50,7 +52,9 @@ def train_run(
     be trained on, and where another process trains it.
     """
     observer = observer or Observer()
+    use_threads(run)
     data = read_labelled(data_folder, run.validation)
+    check_mean_ap(run, data)
     if run.select_on_test and not len(data.rows["test"]):
         raise InputError(
             f"{data_folder}/manifest.parquet: no test rows; {run.run_id} cannot have "
@@ -110,6 +114,7 @@ def _train_stage(
     """parts: of the checkpoint's fingerprint, beside those that every training has."""
     scored = ["val", "test"] if job.run.select_on_test else ["val"]
     job.rows = job.rows | {split: scored_rows(job.run, job.rows[split]) for split in scored}
+    warn_of_little_memory(job)
 
     checkpoint = None
     if RANK == 0:
@@ -207,6 +212,5 @@ def _environment(data: LabelledData, stages: list[FinishedStage]) -> Environment
     pictures = len(data.rows["train"]) * epochs
 
     commit, dirty = git_state()
-    origin = {"commit": commit, "dirty": dirty, "mlflow_run_id": final.progress.tracking_id}
     used = environment(seconds, pictures, final.job.run.precision)
-    return used.model_copy(update=origin)
+    return used.model_copy(update={"commit": commit, "dirty": dirty})
