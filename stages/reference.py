@@ -1,7 +1,7 @@
 """Takes the present records of a pipeline as its reference, for whoever runs it again.
 
-By hand and once, never in a pipeline: python stages/reference.py params.yaml "2030-01-31, a machine,
-versions" writes reported.csv.
+By hand and once, never in a pipeline:
+python stages/reference.py params.yaml "2030-01-31, a machine, versions" writes reported.csv.
 """
 
 from mlrepro.layout import read_layout

@@ -123,7 +123,7 @@ def test_what_is_no_seed(tmp_path, place, seed):
 @pytest.mark.parametrize("seed", [0, 2**32 - 1])
 def test_the_least_and_the_largest_seed(tmp_path, seed):
     path = tmp_path / "params.yaml"
-    for place, changes in SEEDS.items():
+    for changes in SEEDS.values():
         write_yaml(path, {"data": {"digits": DIGITS}} | changes(seed))
         load_pipeline(path)
     assert np.random.RandomState(seed).randint(2) in (0, 1)  # numpy takes them, too

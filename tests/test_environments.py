@@ -1,4 +1,4 @@
-"""What varies by nature: kept beside the record that it was written with, and gathered in a table."""
+"""What varies by nature: kept beside the record it was written with, gathered in a table."""
 
 import csv
 

@@ -19,7 +19,8 @@ class Environment(Strict):
     """Where, when and with what a record was made. What is not known is none, or empty.
 
     dirty:              whether code differed from the commit.
-    images_per_second:  of training, all epochs; of a run with `epochs: 0`, of scoring the test split.
+    images_per_second:  of training, all epochs; of a run with `epochs: 0`, of scoring the test
+                        split.
     forward_per_second: of own data: pictures, of the whole network's forward pass, decoded before.
     weights_sha256:     of the produced files, by selection.
     record_sha256:      of the record's file that was written with it.

@@ -1,4 +1,4 @@
-"""JSON that `git diff` shows well: numbers of few digits, and one line for what belongs together."""
+"""JSON that `git diff` shows well: numbers of few digits, one line for what belongs together."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Scores trained weights, or a checkpoint as it is, and makes the result record with its environment."""
+"""Scores trained weights, or a checkpoint as it is: the result record and its environment."""
 
 import json
 import time

@@ -45,7 +45,7 @@ def train_run(
     name: str,
     observer: Observer | None = None,
 ) -> Progress:
-    """Trains, and writes weights, history and facts into `out`, its environment beside it (write.py).
+    """Trains, and writes weights, history and facts into `out`, its environment beside it.
 
     Killed at any moment and run again, it gives the same bits as an uninterrupted run, on the same
     machine and threads. name: of its checkpoints. Raises InputError for data that the run cannot
