@@ -47,6 +47,7 @@ WITHOUT_EFFECT = (
     "mlrepro.records",
     "mlrepro.settings",
     "mlrepro.stage",
+    "mlrepro.studies",
     "mlrepro.tracking",
     "mlrepro.training.memory",
 )
