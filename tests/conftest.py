@@ -32,6 +32,9 @@ LINEAR = "linear-bce-efficientnet_lite0-digits-32"
 ROLE = "linear-role-efficientnet_lite0-digits-single-32"
 PICTURES = "gap-bce-test_resnet-digits-32"
 
+# Half a unit of the last of the six digits that a record keeps of a measured number.
+SIX_DIGITS = 5e-6
+
 
 def run_settings(run_id: str, **changes) -> dict:
     """Settings of one of the three small runs, or of one like them."""

@@ -285,8 +285,8 @@ def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_
     finished(torchrun(repository, *arguments))
     folder = trained(repository, FROZEN)
     wanted = results(repository, FROZEN)
-    facts = json.loads((folder / "training.json").read_text())
-    assert facts["environment"]["device"].startswith("2 x CPU")
+    used = json.loads(folder.with_name("training-environment.json").read_text())
+    assert used["device"].startswith("2 x CPU")
     of_two = load_file(folder / "last.safetensors")
     for path in folder.iterdir():
         path.unlink()

@@ -19,6 +19,7 @@ from test_resume import results, start, trained, wait_for_checkpoint
 from torch import nn
 from toys import CPU, NEVER, Memory, Recorder, toy_job
 
+from mlrepro.environments import read_environment
 from mlrepro.errors import InputError
 from mlrepro.judging import record_shortfalls
 from mlrepro.losses.base import BatchLoss
@@ -561,9 +562,11 @@ def test_precision_is_recorded(repository):
         stage(repository, name, "params.yaml", LINEAR, "0")
 
     record = read_record(repository / "results" / "digits" / f"{LINEAR}-s0.json")
-    assert record.environment.precision == "bfloat16"
+    out = trained(repository, LINEAR)
+    used = read_environment(out.with_name("environment.json"))
+    assert used.precision == "bfloat16"
     assert record.selected.metrics["mAP"] > 0
-    kinds = facts(trained(repository, LINEAR))["weights"]
+    kinds = facts(out)["weights"]
     assert kinds == {"best": "plain", "last": "plain"}
 
     path = repository / f"outputs/demo/digits/{LINEAR}-s0/logits.safetensors"
