@@ -188,7 +188,9 @@ def read_manifest(folder: Path) -> Manifest:
     digest = hashlib.sha256(manifest + classes).hexdigest()
 
     try:
-        table = parquet.ParquetFile(pyarrow.BufferReader(manifest)).read()
+        # Threads of pyarrow's that are still at work when the process ends abort it: a prepare stage
+        # in ten, where nothing else had been imported.
+        table = parquet.ParquetFile(pyarrow.BufferReader(manifest)).read(use_threads=False)
         classes = json.loads(classes)
         summary = json.loads(summary)
     except (ValueError, OSError) as error:
