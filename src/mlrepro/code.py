@@ -38,15 +38,18 @@ RECIPES = "mlrepro.data.augment.recipes"
 # the run's resolved settings, and what a catalogue does is in the entries that the run asks for.
 WITHOUT_EFFECT = (
     "mlrepro.code",
+    "mlrepro.environments",
     "mlrepro.errors",
     "mlrepro.extras",
     "mlrepro.files",
+    "mlrepro.json_text",
     "mlrepro.judging",
     "mlrepro.layout",
     "mlrepro.provenance",
     "mlrepro.records",
     "mlrepro.settings",
     "mlrepro.stage",
+    "mlrepro.studies",
     "mlrepro.tracking",
     "mlrepro.training.memory",
 )

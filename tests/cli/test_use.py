@@ -6,7 +6,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -18,7 +17,7 @@ import pytest
 import timm
 import torch
 import yaml
-from conftest import LINEAR, PICTURES, run_settings, skip_without, write_yaml
+from conftest import LINEAR, PICTURES, free_port, run_settings, skip_without, write_yaml
 from picture_files import write_odd_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -430,9 +429,7 @@ def test_interrupted(trained, monkeypatch, tmp_path, capsys):
 @contextmanager
 def serving(folder: Path):
     """A real server, `mlflow models serve`; gives its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder)]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
-from mlrepro.settings.base import Strict
+from mlrepro.settings.base import Seed, Strict
 
 Split = Literal["train", "val", "test"]
 DifficultRule = Literal["negative", "positive", "ignore"]
@@ -73,7 +73,7 @@ class HoldOut(Strict):
     """
 
     fraction: float = Field(0.2, gt=0, lt=1)
-    seed: int = 1200
+    seed: Seed = 1200
     train: int | None = Field(None, ge=2)
     split: Literal["val", "test"] = "val"
 
@@ -183,7 +183,7 @@ class CsvData(FormatSettings):
     separator: str = " "
     classes: list[str] | None = None
     test_fraction: float | None = Field(None, gt=0, lt=1)
-    test_seed: int = 1200
+    test_seed: Seed = 1200
 
     @property
     def without_pictures(self) -> bool:
@@ -198,7 +198,7 @@ class DigitsData(FormatSettings):
 
     format: Literal["digits"]
     pictures: dict[Split, int]
-    seed: int = 0
+    seed: Seed = 0
 
 
 class FormattedData(FormatSettings):
@@ -251,7 +251,7 @@ class MirflickrData(FormatSettings):
     classes: list[str] = MIRFLICKR_CLASSES
     pictures: int = Field(20_000, ge=2, le=25_000)
     test_fraction: float = Field(0.2, gt=0, lt=1)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class OpenImagesData(FormatSettings):
@@ -285,7 +285,7 @@ class Corruption(Strict):
 
     positives: int = Field(1, ge=-1)
     negatives: int = Field(0, ge=-1)
-    seed: int = 1200
+    seed: Seed = 1200
 
 
 class Published(Strict):

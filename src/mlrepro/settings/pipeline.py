@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, model_validator
 
 from mlrepro.errors import InputError
-from mlrepro.settings.base import Strict, load, nearest
+from mlrepro.settings.base import NOT_EMPTY, Seed, Strict, load, nearest
 from mlrepro.settings.data import Captions, Corruption, DataSettings, Features
 from mlrepro.settings.losses import FULL_LABEL_LOSSES, LossSettings
 from mlrepro.settings.run import Run
@@ -18,11 +18,11 @@ RUNS_OF_BUDGET = {"quick": 2, "standard": 4, "thorough": 9}
 class Search(Strict):
     """The grid of the linear mode on the pipeline's features, trained together (training/grid)."""
 
-    losses: list[LossSettings] = Field(min_length=1)
-    learning_rates: list[PositiveFloat] = [1e-2, 1e-3, 1e-4, 1e-5]
-    batch_sizes: list[Annotated[int, Field(ge=2)]] = [8, 16]
+    losses: Annotated[list[LossSettings], NOT_EMPTY]
+    learning_rates: Annotated[list[PositiveFloat], NOT_EMPTY] = [1e-2, 1e-3, 1e-4, 1e-5]
+    batch_sizes: Annotated[list[Annotated[int, Field(ge=2)]], NOT_EMPTY] = [8, 16]
     epochs: int = Field(25, ge=1)
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: Annotated[list[Seed], NOT_EMPTY] = [0]
 
 
 class Ordering(Strict):
@@ -52,7 +52,7 @@ class Pipeline(Strict):
     captions: Captions | None = None
 
     runs: list[str] = []
-    seeds: list[int] = [0]
+    seeds: Annotated[list[Seed], NOT_EMPTY] = [0]
     search: Search | None = None
 
     orderings: list[Ordering] = []
