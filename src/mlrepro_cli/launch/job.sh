@@ -49,8 +49,9 @@ with --repository"
     cd "$folder"
     # The commit's code, not an installed package.
     export PYTHONPATH=$folder/src
-    # A store of MLflow in this folder would be gone with it.
+    # A store of MLflow in this folder would be gone with it, and so would what a server has not got yet.
     [ -n "${MLFLOW_TRACKING_URI:-}" ] || export MLREPRO_TRACKING=none
+    in_place_of "$node/tracking" .checkpoints/tracking
 }
 
 see_gpus() {
@@ -119,6 +120,11 @@ run_stage() {
     exit 1
 }
 
+# What the server has not got in a minute waits on this machine for its next stage.
+track_stage() {
+    [ "${MLREPRO_TRACKING:-}" = none ] || python -m mlrepro.tracking.writer --drain
+}
+
 push_stage() {
     for pause in 0 2 4 8 16; do
         sleep "$pause"
@@ -135,4 +141,7 @@ if [ -n "${REPOSITORY:-}" ]; then
     [ -z "$PICTURES" ] || make_pictures
 fi
 run_stage
-[ -z "${REPOSITORY:-}" ] || push_stage
+if [ -n "${REPOSITORY:-}" ]; then
+    track_stage
+    push_stage
+fi
