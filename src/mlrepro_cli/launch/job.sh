@@ -50,8 +50,11 @@ with --repository"
     # The commit's code, not an installed package.
     export PYTHONPATH=$folder/src
     # A store of MLflow in this folder would be gone with it, and so would what a server has not got yet.
-    [ -n "${MLFLOW_TRACKING_URI:-}" ] || export MLREPRO_TRACKING=none
-    in_place_of "$node/tracking" .checkpoints/tracking
+    if [ -n "${MLFLOW_TRACKING_URI:-}" ]; then
+        in_place_of "$node/tracking" .checkpoints/tracking
+    else
+        export MLREPRO_TRACKING=none
+    fi
 }
 
 see_gpus() {
