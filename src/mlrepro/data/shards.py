@@ -21,6 +21,7 @@ import numpy as np
 import pandas
 from tqdm import tqdm
 
+from mlrepro.addresses import without_secrets
 from mlrepro.data.fetching.mirrors import fetch
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
@@ -188,7 +189,7 @@ class ShardReader:
     def _fetch(self, name: str, sha256: str) -> None:
         """Gets a file from where it was copied to; InputError where it is missing or another."""
         urls = [f"{self.address}/{name}"] if self.remote else []
-        described = f"{name} (of `shards.address`, {self.address})"
+        described = f"{name} (of `shards.address`, {without_secrets(self.address)})"
         fetch(described, urls, self.folder / name, sha256=sha256)
         if self.kept and self.remote:
             self._remove_oldest(name)
