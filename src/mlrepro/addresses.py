@@ -1,5 +1,7 @@
-"""Addresses as people may read them: without user, password and tokens, which nobody should find
-in a message, a log, a record or git."""
+"""Addresses as people may read them: without user, password and tokens.
+
+Nobody should find these in a message, a log, a record or git.
+"""
 
 import os
 import re
@@ -7,20 +9,22 @@ from urllib.parse import unquote
 
 from mlrepro.errors import InputError
 
-ADDRESS = re.compile(r"\w[\w+.-]*://[^\s'\"<>]+")
-# Up to the last @ before the path; and, where a password has a slash in it, up to the last @ of all.
-# What follows the colon is no port then.
+# A scheme is short, and begins a word: so a long text is looked at once.
+ADDRESS = re.compile(r"(?<![\w+.-])\w[\w+.-]{0,20}://[^\s'\"<>]+")
+# Up to the last @ before the path; and, where a password has a slash in it, up to the last @ of
+# all. What follows the colon is no port then.
 USER = re.compile(r"//[^/?#\s]*@")
 USER_WITH_SLASH = re.compile(r"//[^/?#\s:@]*:(?!\d*([/?#\s]|$))\S*@")
 
 PARAMETER = re.compile(r"(?P<key>[?&;#][^=&;#\s?]+=)(?P<value>[^&;#\s'\"<>]+)")
-# What the names of parameters have in them whose values let somebody in.
 SECRET = re.compile(
     "access|auth|code|cred|jwt|key|pass|pwd|sas|secret|session|sig|ticket|token", re.IGNORECASE
 )
 # A value as long as this is no page number: it may be a token, whatever its name.
 LONG = 16
 HIDDEN = "..."
+# What a sentence that ends in an address goes on with.
+AFTER = ":,.)"
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -67,20 +71,23 @@ def _hide_user(match: re.Match) -> str:
 
 
 def _hide_named_secret(match: re.Match) -> str:
-    is_secret = SECRET.search(unquote(match["key"]))
-    return f"{match['key']}{HIDDEN}" if is_secret and not _is_harmless(match) else match[0]
+    return _hide(match) if SECRET.search(unquote(match["key"])) else match[0]
 
 
 def _hide_secret_or_long(match: re.Match) -> str:
-    if len(match["value"]) >= LONG and not _is_harmless(match):
-        return f"{match['key']}{HIDDEN}"
-    return _hide_named_secret(match)
+    return _hide(match) if len(match["value"]) >= LONG else _hide_named_secret(match)
 
 
-def _is_harmless(match: re.Match) -> bool:
-    return match["value"] == HIDDEN or _is_variables(match["value"])
+def _hide(match: re.Match) -> str:
+    value = match["value"]
+    end = value[len(value.rstrip(AFTER)) :]
+    # Nothing is left to hide in what was hidden before.
+    is_hidden = value.startswith(HIDDEN) and not value.strip(AFTER)
+    if is_hidden or _is_variables(value):
+        return match[0]
+    return f"{match['key']}{HIDDEN}{end}"
 
 
 def _is_variables(text: str) -> bool:
     """Whether nothing but variables stands there."""
-    return bool(text) and not VARIABLE.sub("", text).strip(":")
+    return bool(text) and not VARIABLE.sub("", text).strip(AFTER)

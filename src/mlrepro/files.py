@@ -6,6 +6,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
+from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 
 PACKAGE_SCHEME = "package://"
@@ -42,4 +43,6 @@ def address(url: str) -> str:
     try:
         return str(resources.files(module) / name)
     except ModuleNotFoundError as error:
-        raise InputError(f"{url}: {error}; install it, or mend the address") from None
+        raise InputError(
+            f"{without_secrets(url)}: {error}; install it, or mend the address"
+        ) from None

@@ -23,7 +23,6 @@ from mlrepro.data.fetching.mirrors import fetch
 from mlrepro.errors import InputError
 
 
-
 def tar_like(seed: int) -> bytes:
     """Bytes that begin as a tar does, so that they may be called images.tar."""
     return tarfile.TarInfo("picture.jpg").tobuf() + random.Random(seed).randbytes(2_999_489)

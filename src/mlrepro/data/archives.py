@@ -199,7 +199,7 @@ class Bounded:
 
 
 class BoundedTar(tarfile.TarFile):
-    """A tar that is read within bounds where it is compressed. A plain one is as long as its file."""
+    """A tar that is read within bounds where it is compressed; a plain one ends with its file."""
 
     most = 0  # bytes of headers and content
 

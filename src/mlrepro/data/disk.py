@@ -11,7 +11,6 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 
-
 # More than any note of ours has.
 NOTE_BYTES = 1 << 16
 

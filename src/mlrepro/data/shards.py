@@ -24,6 +24,7 @@ from tqdm import tqdm
 from mlrepro.addresses import without_secrets
 from mlrepro.data.fetching.mirrors import fetch
 from mlrepro.data.manifest import Manifest
+from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256, write_bytes
 from mlrepro.settings.data import Shards
@@ -87,7 +88,7 @@ def _write_shard(
         ):
             columns = (frame["image"].iloc[rows], frame["labels"].iloc[rows])
             for row, image, labels in zip(rows.tolist(), *columns, strict=True):
-                content = (root / image).read_bytes()
+                content = picture_file(root, image).read_bytes()
                 suffix = Path(image).suffix[1:].lower() or "picture"
 
                 offset = file.tell() + tarfile.BLOCKSIZE  # it begins behind its header

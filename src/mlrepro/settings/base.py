@@ -35,7 +35,7 @@ class Strict(BaseModel):
 
 
 # What no name of a file may have in it, on any system.
-NOT_IN_FILE_NAMES = re.compile(r'[/\\:\x00-\x1f\x7f]')
+NOT_IN_FILE_NAMES = re.compile(r"[/\\:\x00-\x1f\x7f]")
 LONGEST_FILE_NAME = 200  # bytes: some file systems allow 255, and we add endings
 
 
@@ -48,8 +48,8 @@ def file_name(name: str) -> str:
     too_long = len(name.encode(errors="replace")) > LONGEST_FILE_NAME
     if not name.strip() or is_path or too_long:
         raise ValueError(
-            f"{name[:LONGEST_FILE_NAME]!r} is not the name of a file: give one without '/', '\\' and "
-            f"':', that does not begin with '.', of at most {LONGEST_FILE_NAME} bytes"
+            f"{name[:LONGEST_FILE_NAME]!r} is not the name of a file: give one without '/', '\\' "
+            f"and ':', that does not begin with '.', of at most {LONGEST_FILE_NAME} bytes"
         )
     return name
 

@@ -73,7 +73,9 @@ class Archive(Strict):
     @classmethod
     def _not_one_of_ours(cls, name: str) -> str:
         if name.lower().endswith(OURS):
-            raise ValueError(f"{name!r} ends as files of incomplete downloads do; name it otherwise")
+            raise ValueError(
+                f"{name!r} ends as files of incomplete downloads do; name it otherwise"
+            )
         return name
 
 

@@ -17,7 +17,7 @@ RUNS_OF_BUDGET = {"quick": 2, "standard": 4, "thorough": 9}
 
 
 def data_set_name(name: str) -> str:
-    """The name of a data set. Raises ValueError for what cannot be a folder and a word of a command."""
+    """The name of a data set. Raises ValueError for what is no folder's and no word of commands."""
     if re.search(r"[^\w.-]", name) or name.startswith("-"):
         raise ValueError(
             f"{name!r} is not the name of a data set: give letters, digits, '_' and '-' "

@@ -1,6 +1,9 @@
 """MLflow's store, written to by the writer alone. Everything here may be done twice: it gives the same store."""
 
+import os
 from pathlib import Path
+
+from mlrepro.addresses import without_secrets
 
 ARTIFACTS = Path("mlartifacts")
 KEY = "mlrepro.key"
@@ -43,7 +46,7 @@ class Store:
         from mlflow import MlflowClient
 
         if address not in self.clients:
-            self.clients[address] = MlflowClient(address)
+            self.clients[address] = MlflowClient(_with_secrets(address))
         return self.clients[address]
 
     def _run_id(self, described: dict, session: str | None) -> str:
@@ -89,3 +92,9 @@ class Store:
         return client.create_experiment(
             name, artifact_location=(ARTIFACTS / name).absolute().as_uri()
         )
+
+
+def _with_secrets(address: str) -> str:
+    """The address with user, password and token, where the environment tells them."""
+    own = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return own if without_secrets(own) == address else address

@@ -7,6 +7,7 @@ import uuid
 import warnings
 from pathlib import Path
 
+from mlrepro.addresses import without_secrets
 from mlrepro.layout import Layout
 from mlrepro.provenance import git_state
 from mlrepro.records import Record
@@ -104,10 +105,12 @@ class Tracker:
 
     def _described(self) -> dict:
         """The first line of a spool file: all that the writer must know to find or make the MLflow run."""
+        # Without its password, for the spool is a file: the writer knows the rest (store.py).
+        address = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{STORE.absolute()}")
         settings = _flat(self.run.model_dump(mode="json") | {"seed": self.seed})
         return {
             "event": "run",
-            "store": os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{STORE.absolute()}"),
+            "store": without_secrets(address),
             "experiment": self.experiment,
             "name": self.name,
             "key": self.key,

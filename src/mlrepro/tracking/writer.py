@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from mlrepro.addresses import without_secrets
 from mlrepro.files import write_bytes
 from mlrepro.tracking import spool
 from mlrepro.tracking.store import Store
@@ -49,7 +50,7 @@ def _write_until_idle(idle: float, folder: Path) -> bool:
             Exception
         ) as error:  # locked, corrupt, away, of another version: the spool stays for a later writer
             failures += 1
-            text = f"{type(error).__name__}: {error}"
+            text = without_secrets(f"{type(error).__name__}: {error}")
             write_bytes(folder / spool.PROBLEM, text.encode())
             if failures == ATTEMPTS:
                 return False

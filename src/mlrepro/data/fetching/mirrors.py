@@ -136,7 +136,8 @@ def _copy(url: str, part: PartialFile) -> dict:
     if path.is_dir():
         path = path / part.name
     if not (path.is_file() and os.access(path, os.R_OK)):
-        raise MirrorError(f"no readable file {path}")
+        shown = without_secrets(f"//{path}").removeprefix("//")
+        raise MirrorError(f"no readable file {shown}")
 
     with path.open("rb") as source:
         return part.receive(source, 0, {"size": size_of(path)})

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mlrepro.data.disk import check_space, disk_error, is_something_else, locked, size_of
 from mlrepro.addresses import without_secrets
+from mlrepro.data.disk import check_space, disk_error, is_something_else, locked, size_of
 from mlrepro.data.fetching import web
 from mlrepro.settings.data import Limits
 
@@ -81,9 +81,7 @@ def _fetch_named(
     return reason if reason is None else without_secrets(reason)
 
 
-def _fetch_picture(
-    url: str, target: Path, problem_of: ProblemOf, limits: Limits
-) -> str | None:
+def _fetch_picture(url: str, target: Path, problem_of: ProblemOf, limits: Limits) -> str | None:
     """Put the picture at `target`, or say why not."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")

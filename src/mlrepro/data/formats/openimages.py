@@ -44,7 +44,7 @@ def read(settings: OpenImagesData, root: Path) -> Listing:
 
 
 def _check_ids(path: Path, ids: Iterable[str]) -> None:
-    """Raise InputError for an id that is no name of a file: it names one, and a part of addresses."""
+    """Raise InputError for an id that is no name of a file, which it is to be."""
     for key in ids:
         if not key.replace("-", "").isalnum():
             raise InputError(f"{path}: {key!r} is not the id of a picture; fetch the table again")
