@@ -424,7 +424,9 @@ def test_a_long_wait_is_left_for_the_next_mirror(server, tmp_path, waits, capsys
     _, mirror = get(tmp_path / "t.csv", f"{server.url}/t", f"{server.url}/2")
     assert mirror.endswith("/2")
     assert not waits
-    reason = "HTTP 503 Service Unavailable, and asks to wait 86400 s, more than `limits.wait_seconds`"
+    reason = (
+        "HTTP 503 Service Unavailable, and asks to wait 86400 s, more than `limits.wait_seconds`"
+    )
     assert reason in capsys.readouterr().err
 
 
@@ -503,7 +505,9 @@ def without_end(handler):
 @pytest.mark.parametrize("size", [None, 34])
 def test_a_file_without_end(server, tmp_path, size):
     server.answers["/t"] = without_end
-    reason = "more than the expected 34 bytes" if size else "more than 1000000 bytes; .* raise `limi"
+    reason = (
+        "more than the expected 34 bytes" if size else "more than 1000000 bytes; .* raise `limi"
+    )
     with pytest.raises(InputError, match=reason):
         get(
             tmp_path / "t.csv",

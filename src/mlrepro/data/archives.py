@@ -246,6 +246,8 @@ def _tar_members(opened: tarfile.TarFile) -> Iterator[Member]:
 
 def _check_sparse(info: tarfile.TarInfo) -> None:
     """Raises ReadError where the pieces of a file with holes are not one after the other in it."""
+    if info.pax_headers.get("GNU.sparse.map", ",").count(",") % 2 == 0:
+        raise tarfile.ReadError(f"{info.name!r} has a piece without an end")
     end = 0
     for offset, size in info.sparse:
         if offset < end or size < 0 or offset + size > info.size:

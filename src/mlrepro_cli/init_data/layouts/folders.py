@@ -27,6 +27,14 @@ def read(root: Path, pictures: list[str]) -> Iterator[LabelRow]:
             continue
 
         split = SPLITS[folders[0].lower()] if has_splits else ""
-        digest = file_sha256(picture_file(root, picture))
+        digest = _digest(picture_file(root, picture))
         image = first_with_bytes.setdefault((split, digest), picture)
         yield LabelRow(image, split, folders[label_depth])
+
+
+def _digest(file: Path) -> str:
+    """Of a file's bytes; one that cannot be read, as will be said of it, is like no other."""
+    try:
+        return file_sha256(file)
+    except OSError:
+        return str(file)
