@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from dvc.repo import Repo
 from conftest import LINEAR, ROOT, run_settings
 
 from mlrepro.addresses import has_secrets, with_variables, without_secrets
@@ -15,6 +16,9 @@ from mlrepro.settings.run import Run
 from mlrepro.tracking import spool
 from mlrepro.tracking.store import _with_secrets
 from mlrepro.tracking.tracker import Tracker
+from mlrepro_cli.launch.engines.attempts import Outcome
+from mlrepro_cli.launch.pipeline import Job, default_remote
+from mlrepro_cli.launch.schedule import Attempter, log_file
 
 SECRET = "s3cr3tW0rd"
 
@@ -72,6 +76,24 @@ def test_variables_of_the_environment(monkeypatch):
     assert with_variables("https://host/${WORD}") == f"https://host/{SECRET}"
     with pytest.raises(InputError, match=r"https://\$\{ANN\}@host/.* no variable ANN; set it"):
         with_variables("https://${ANN}@host/${WORD}")
+
+
+def test_logs_of_launched_jobs(tmp_path):
+    printed = f"fatal: unable to access 'https://ann:{SECRET}@host/x?token={SECRET}'"
+    attempter = Attempter(lambda job: Outcome(1, printed, "host"), 1, tmp_path)
+    outcome = attempter.run(Job("train@run-0"))
+    shown = "fatal: unable to access 'https://host/x?token=...'"
+    assert outcome.error == shown
+    assert log_file(tmp_path, "train@run-0").read_text() == shown
+
+
+def test_the_address_of_a_dvc_remote(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Repo.init(no_scm=True).close()
+    config = f"[core]\nremote = r\n['remote \"r\"']\nurl = https://ann:{SECRET}@host/x\n"
+    (tmp_path / ".dvc" / "config").write_text(config)
+    with pytest.raises(InputError, match="one is https://host/x; name a folder"):
+        default_remote()
 
 
 STAGE = """

@@ -234,7 +234,7 @@ def self_signed_certificate(path):
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     day = datetime.timedelta(days=1)
     certificate = (
         x509.CertificateBuilder()
@@ -396,7 +396,7 @@ def refuse_once(status, retry_after):
 
 
 def in_seconds(seconds):
-    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
     return format_datetime(moment, usegmt=True)
 
 
