@@ -7,8 +7,8 @@ import sys
 import time
 
 import pytest
-from dvc.repo import Repo
 from conftest import LINEAR, ROOT, run_settings
+from dvc.repo import Repo
 
 from mlrepro.addresses import has_secrets, with_variables, without_secrets
 from mlrepro.errors import InputError
@@ -90,7 +90,9 @@ def test_logs_of_launched_jobs(tmp_path):
 def test_the_address_of_a_dvc_remote(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Repo.init(no_scm=True).close()
-    config = f"[core]\nremote = r\n['remote \"r\"']\nurl = https://ann:{SECRET}@host/x\n"
+    config = (
+        f"[core]\nno_scm = true\nremote = r\n['remote \"r\"']\nurl = https://ann:{SECRET}@host/x\n"
+    )
     (tmp_path / ".dvc" / "config").write_text(config)
     with pytest.raises(InputError, match="one is https://host/x; name a folder"):
         default_remote()
@@ -124,10 +126,10 @@ def test_the_spool_holds_no_password(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setattr(spool, "start_writer", lambda: None)
     tracker = Tracker("experiment", Run(**run_settings(LINEAR)), 0, {})
-    tracker.start()
+    tracker.start(None)
     tracker.close()
 
-    [file] = spool.pending()
+    [file] = spool.unwritten()
     text = file.read_text()
     assert SECRET not in text
     store = json.loads(text.splitlines()[0])["store"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
+from mlrepro.extras import extra_of, install_command
 
 PACKAGE_SCHEME = "package://"
 
@@ -43,6 +44,8 @@ def address(url: str) -> str:
     try:
         return str(resources.files(module) / name)
     except ModuleNotFoundError as error:
+        extra = extra_of(module)
+        install = f"install it ({install_command(extra)})" if extra else "install it"
         raise InputError(
-            f"{without_secrets(url)}: {error}; install it, or mend the address"
+            f"{without_secrets(url)}: {error}; {install}, or mend the address"
         ) from None

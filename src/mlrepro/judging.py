@@ -1,6 +1,7 @@
-"""What records are worth: complete or not, told apart or not, and beside a printed number. Every judgement stands here once.
+"""What records are worth: complete or not, told apart or not, and beside a printed number.
 
-Numbers are mAP points or percent. A value that is absent stays absent: no average is taken over one.
+Every judgement stands here once. Numbers are mAP points or percent. A value that is absent stays
+absent: no average is taken over one.
 """
 
 import math
@@ -54,9 +55,9 @@ def mean_map(records: list[Record]) -> float | None:
     return mean(metric_values(records, "mAP"))
 
 
-def standard_error(records: list[Record]) -> float:
+def standard_error(records: list[Record]) -> float | None:
     """SE of mAP from resampled test pictures, in points, averaged over seeds."""
-    return statistics.fmean(record.selected.mAP_se for record in records)
+    return mean([record.selected.mAP_se for record in records])
 
 
 def class_ap(records: list[Record]) -> list[list[float | None]]:
@@ -107,21 +108,22 @@ def completeness(records: list[Record], seeds: list[int], failed: bool = False) 
 
 def tolerance(
     values: list[float],
-    standard_error: float,
+    standard_error: float | None,
     reported_std: float | None = None,
     minimum: float = MINIMUM_TOLERANCE,
 ) -> float:
     """max(minimum, 2 sqrt(s^2/n + SE^2), reported std) in mAP points.
 
-    s: over seeds; SE: from resampled test pictures.
+    s: over seeds; SE: from resampled test pictures, none counts 0.
     """
     _, std = mean_and_std(values)
     variance_of_mean = (std or 0.0) ** 2 / len(values)
-    spread = 2 * math.sqrt(variance_of_mean + standard_error**2)
+    spread = 2 * math.sqrt(variance_of_mean + (standard_error or 0.0) ** 2)
     return max(minimum, spread, reported_std or 0.0)
 
 
-def judge(
+# A judgement depends on all of these, and each caller names those that its numbers have.
+def judge(  # noqa: PLR0913
     records: list[Record],
     reported: float | None,
     *,
@@ -132,7 +134,7 @@ def judge(
     reported_std: float | None = None,
     minimum: float = MINIMUM_TOLERANCE,
 ) -> Status:
-    """The status of one reported number (in percent) given our records of the run that should give it.
+    """The status of one reported number, in percent, beside our records of its run.
 
     seeds: how many there should be. comparable: false where our records cannot hold that number.
     """
@@ -157,7 +159,10 @@ def judge(
 
 
 def noise(first: list[Record], second: list[Record]) -> float:
-    """mAP points by which two runs must differ to be told apart (formula: docs/reading-reports.md)."""
+    """mAP points by which two runs must differ to be told apart.
+
+    The formula is explained in docs/reading-reports.md.
+    """
     spreads = []
     for records in (first, second):
         values = metric_values(records, "mAP")

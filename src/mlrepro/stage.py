@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
+from mlrepro.settings.seed import seed_argument
 
 SEVERAL = "..."
 
@@ -21,7 +22,7 @@ class Arguments(argparse.ArgumentParser):
         super().__init__(usage=f"python {sys.argv[0]} {places}", allow_abbrev=False)
         for name in names:
             several = "*" if name.endswith(SEVERAL) else None
-            kind = int if name == "seed" else str
+            kind = seed_argument if name == "seed" else str
             self.add_argument(name, nargs=several, type=kind)
 
     def error(self, message: str) -> None:

@@ -3,12 +3,21 @@
 import difflib
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    model_validator,
+)
 
 from mlrepro.errors import InputError
+from mlrepro.settings.seed import check_seed
+from mlrepro.settings.yaml_size import YamlSizeError, check_size
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -16,10 +25,26 @@ Model = TypeVar("Model", bound=BaseModel)
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Strict(BaseModel):
-    """A frozen model that refuses keys it does not know and names the nearest one that it does."""
+Seed = Annotated[int, BeforeValidator(check_seed)]
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+def _check_not_empty(values: list) -> list:
+    if not values:
+        raise ValueError("the list is empty; write at least one")
+    return values
+
+
+# Of a list: at least one.
+NOT_EMPTY = AfterValidator(_check_not_empty)
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses keys it does not know and names the nearest one that it does.
+
+    Its numbers are finite: JSON, which records are, has no others.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -65,10 +90,15 @@ def nearest(name: str, valid: list[str]) -> str:
 def read_yaml(path: Path) -> dict:
     """The mapping that a YAML file holds. Raises InputError for every other content."""
     try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), YAML_LOADER)
+        text = Path(path).read_text(encoding="utf-8")
+        check_size(text, YAML_LOADER)
+        values = yaml.load(text, YAML_LOADER)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except YamlSizeError as error:
+        raise InputError(f"{path}: {error}") from None
+    # ValueError: of text that is no UTF-8, a 32nd day, a number of thousands of digits.
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: not readable as YAML: {error}") from None
 
     if not isinstance(values, dict):

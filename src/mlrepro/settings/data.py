@@ -1,12 +1,12 @@
 """What a params.yaml may say of data sets, observed labels, features and captions."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Union
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mlrepro.addresses import has_secrets
-from mlrepro.settings.base import Strict, file_name
+from mlrepro.settings.base import Seed, Strict, file_name
 
 Split = Literal["train", "val", "test"]
 DifficultRule = Literal["negative", "positive", "ignore"]
@@ -106,14 +106,15 @@ class HoldOut(Strict):
     """
 
     fraction: float = Field(0.2, gt=0, lt=1)
-    seed: int = 1200
+    seed: Seed = 1200
     train: int | None = Field(None, ge=2)
     split: Literal["val", "test"] = "val"
 
 
 class Shards(Strict):
-    """WebDataset tar files that prepare writes into data/<set>/shards, and that pictures are then
-    read from (data/shards.py).
+    """WebDataset tar files that prepare writes into data/<set>/shards.
+
+    Pictures are then read from these (data/shards.py).
 
     pictures: a shard.
     address:  http(s):// prefix, or folder (below data/<set>), that they were copied to; none: not
@@ -137,8 +138,10 @@ class Shards(Strict):
         return address
 
 
-class _Data(Strict):
+class FormatSettings(Strict):
     """What every format has: `archives` to download, or a `folder` that is used in place.
+
+    Whatever derives from it may be named by a params.yaml.
 
     rejected_limit: share of unreadable pictures above which prepare stops.
     shards: none: pictures are read from their files.
@@ -162,7 +165,7 @@ class _Data(Strict):
         return archives
 
     @model_validator(mode="after")
-    def _one_source(self) -> "_Data":
+    def _one_source(self) -> "FormatSettings":
         if bool(self.archives) == bool(self.folder):
             raise ValueError(
                 "give either `archives` (to download) or `folder` (already unpacked), not both or "
@@ -171,7 +174,7 @@ class _Data(Strict):
         return self
 
 
-class VocData(_Data):
+class VocData(FormatSettings):
     """Pascal VOC's layout.
 
     root:   the folder below the archives' one, such as VOCdevkit/VOC2012.
@@ -188,8 +191,8 @@ class VocData(_Data):
 class CocoPart(Strict):
     """One split of COCO.
 
-    images: folder of the pictures, such as train2014; instances and captions: annotation files, such
-    as annotations/instances_train2014.json.
+    images:                 folder of the pictures, such as train2014.
+    instances and captions: annotation files, such as annotations/instances_train2014.json.
     """
 
     images: str
@@ -197,7 +200,7 @@ class CocoPart(Strict):
     captions: str | None = None
 
 
-class CocoData(_Data):
+class CocoData(FormatSettings):
     """COCO's layout.
 
     unannotated: pictures without any annotated object are all-zero rows, or left out.
@@ -213,7 +216,7 @@ class CocoData(_Data):
     row_order: Literal["id_text", "id_number"] = "id_text"
 
 
-class CsvData(_Data):
+class CsvData(FormatSettings):
     """A table with one row a picture.
 
     pictures:      the folder that names in the table are relative to; none: there are no pictures,
@@ -235,14 +238,14 @@ class CsvData(_Data):
     separator: str = " "
     classes: list[str] | None = None
     test_fraction: float | None = Field(None, gt=0, lt=1)
-    test_seed: int = 1200
+    test_seed: Seed = 1200
 
     @property
     def without_pictures(self) -> bool:
         return self.pictures is None
 
 
-class DigitsData(_Data):
+class DigitsData(FormatSettings):
     """Pictures composed from scikit-learn's handwritten digits (data/formats/digits.py).
 
     pictures: how many of each split.
@@ -250,10 +253,10 @@ class DigitsData(_Data):
 
     format: Literal["digits"]
     pictures: dict[Split, int]
-    seed: int = 0
+    seed: Seed = 0
 
 
-class FormattedData(_Data):
+class FormattedData(FormatSettings):
     """The .npy files of Cole et al. 2021, formatted_<part>_images.npy and the like.
 
     splits:      our split -> part; their "val" is the test set.
@@ -267,14 +270,14 @@ class FormattedData(_Data):
     class_names: str | None = None
 
 
-class CubData(_Data):
+class CubData(FormatSettings):
     """CUB-200-2011. `root`: the folder below the archive's one."""
 
     format: Literal["cub"]
     root: str = "CUB_200_2011"
 
 
-class ListsData(_Data):
+class ListsData(FormatSettings):
     """deep-object-reid's JSON lists.
 
     {"classes": [...], "images": [[path, [a label, or one an object]], ...]}
@@ -288,7 +291,7 @@ class ListsData(_Data):
     pictures: str = "."
 
 
-class MirflickrData(_Data):
+class MirflickrData(FormatSettings):
     """MIRFLICKR-25K with its 14 labels of what is clearly there.
 
     The MIRFLICKR study does not say which 20,000 pictures it used.
@@ -303,16 +306,16 @@ class MirflickrData(_Data):
     classes: list[str] = MIRFLICKR_CLASSES
     pictures: int = Field(20_000, ge=2, le=25_000)
     test_fraction: float = Field(0.2, gt=0, lt=1)
-    seed: int = 0
+    seed: Seed = 0
 
 
-class OpenImagesData(_Data):
+class OpenImagesData(FormatSettings):
     """Open Images: verified image-level labels, and pictures that are fetched one by one.
 
     class_names: archive with id and name of each class, in class order.
     splits:      our split -> their parts, each with its archive.
-    unverified:  a class that nobody verified: negative, as in training, or ignored, as in validation
-                 and test. Counted as negative there, a model of 86.8 mAP scores 28 to 33
+    unverified:  a class that nobody verified: negative, as in training, or ignored, as in
+                 validation and test. Counted as negative there, a model of 86.8 mAP scores 28 to 33
                  (ML-Decoder's issue 41).
     picture_url: of <part>/<id>.jpg.
     """
@@ -324,18 +327,9 @@ class OpenImagesData(_Data):
     picture_url: str
 
 
-DataSettings = Annotated[
-    VocData
-    | CocoData
-    | CsvData
-    | DigitsData
-    | FormattedData
-    | CubData
-    | ListsData
-    | MirflickrData
-    | OpenImagesData,
-    Field(discriminator="format"),
-]
+FORMATS = tuple(FormatSettings.__subclasses__())
+
+DataSettings = Annotated[Union[FORMATS], Field(discriminator="format")]  # noqa: UP007 (made at run time)
 
 
 class Corruption(Strict):
@@ -346,7 +340,7 @@ class Corruption(Strict):
 
     positives: int = Field(1, ge=-1)
     negatives: int = Field(0, ge=-1)
-    seed: int = 1200
+    seed: Seed = 1200
 
 
 class Published(Strict):
@@ -379,8 +373,8 @@ class Features(Strict):
     def _one_source(self) -> "Features":
         if bool(self.weights) == bool(self.published):
             raise ValueError(
-                "give either `weights` (to extract with) or `published` (files of features), not both "
-                "or neither"
+                "give either `weights` (to extract with) or `published` (files of features), "
+                "not both or neither"
             )
         if self.maps and self.published:
             raise ValueError("`maps` needs `weights`: published features are pooled")
@@ -388,7 +382,9 @@ class Features(Strict):
 
 
 class Captions(Strict):
-    """A frozen text model; the vectors of the pictures' captions are computed once (stages/embed.py).
+    """A frozen text model.
+
+    The vectors of the pictures' captions are computed once (stages/embed.py).
 
     name:    of the file of vectors, and in run ids.
     model:   package://module/folder, a folder, or a name on Hugging Face's hub.

@@ -1,4 +1,4 @@
-"""A params.yaml: which data sets there are, and which runs and seeds a pipeline trains on one of them."""
+"""A params.yaml: which data sets there are, and which runs and seeds a pipeline trains on one."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from mlrepro.errors import InputError
-from mlrepro.settings.base import Strict, file_name, load, nearest
+from mlrepro.settings.base import NOT_EMPTY, Seed, Strict, file_name, load, nearest
 from mlrepro.settings.data import Captions, Corruption, DataSettings, Features
 from mlrepro.settings.losses import FULL_LABEL_LOSSES, LossSettings
 from mlrepro.settings.run import Run
@@ -33,11 +33,11 @@ Name = Annotated[str, AfterValidator(data_set_name)]
 class Search(Strict):
     """The grid of the linear mode on the pipeline's features, trained together (training/grid)."""
 
-    losses: list[LossSettings] = Field(min_length=1)
-    learning_rates: list[PositiveFloat] = [1e-2, 1e-3, 1e-4, 1e-5]
-    batch_sizes: list[Annotated[int, Field(ge=2)]] = [8, 16]
+    losses: Annotated[list[LossSettings], NOT_EMPTY]
+    learning_rates: Annotated[list[PositiveFloat], NOT_EMPTY] = [1e-2, 1e-3, 1e-4, 1e-5]
+    batch_sizes: Annotated[list[Annotated[int, Field(ge=2)]], NOT_EMPTY] = [8, 16]
     epochs: int = Field(25, ge=1)
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: Annotated[list[Seed], NOT_EMPTY] = [0]
 
 
 class Ordering(Strict):
@@ -67,7 +67,7 @@ class Pipeline(Strict):
     captions: Captions | None = None
 
     runs: list[str] = []
-    seeds: list[int] = [0]
+    seeds: Annotated[list[Seed], NOT_EMPTY] = [0]
     search: Search | None = None
 
     orderings: list[Ordering] = []
