@@ -9,6 +9,8 @@ from mlflow.entities import Experiment, Metric, Param
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
+from mlrepro.addresses import without_secrets
+
 ARTIFACTS = Path("mlartifacts")
 SQLITE = "sqlite:///"
 # Tags of an MLflow run: of which run, seed and settings it is, and of which session (none: empty).
@@ -75,7 +77,7 @@ class Stores:
     def _client(self, address: str) -> MlflowClient:
         if address not in self.clients:
             _create_if_absent(address)
-            self.clients[address] = _open(address)
+            self.clients[address] = _open(_with_secrets(address))
             self.files[address] = _file_identity(address)
         return self.clients[address]
 
@@ -103,6 +105,12 @@ def _create_if_absent(address: str) -> None:
         left_over.unlink()
     _open(f"{SQLITE}{unfinished}")
     unfinished.rename(path)
+
+
+def _with_secrets(address: str) -> str:
+    """The address with user, password and token, where the environment tells them."""
+    own = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return own if without_secrets(own) == address else address
 
 
 def _file_identity(address: str) -> tuple[int, int] | None:
