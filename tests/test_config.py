@@ -95,6 +95,76 @@ def test_wrong_pipelines(tmp_path, values, message):
     assert message in str(error.value)
 
 
+def archive_called(name):
+    return {"data": {"digits": DIGITS | {"archives": [{"name": name}]}}}
+
+
+PATHS = [
+    "../../outside/x",
+    "/outside",
+    "..",
+    ".",
+    "",
+    "a/b",
+    "a\\b",
+    "C:x",
+    ".hidden",
+    "x\0y",
+    "x\ny",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("key", ["data", "name", "archives"])
+def test_names_are_no_paths(tmp_path, key, name):
+    """So that nothing is written outside data/ and the pipeline's folders."""
+    values = {
+        "data": {"data": {name: DIGITS}},
+        "name": {"data": {"digits": DIGITS}, "name": name},
+        "archives": archive_called(name),
+    }[key]
+    write_yaml(tmp_path / "params.yaml", values)
+    with pytest.raises(InputError) as error:
+        load_pipeline(tmp_path / "params.yaml")
+    message = str(error.value)
+    assert str(tmp_path / "params.yaml") in message
+    assert f"{key}." in message or f"{key}:" in message
+    assert "is not the name of a" in message and "give" in message
+
+
+@pytest.mark.parametrize("name", ["VOCtrainval_11-May-2012.tar", "my pictures (2).zip", "写真.csv"])
+def test_names_of_archives(tmp_path, name):
+    write_yaml(tmp_path / "params.yaml", archive_called(name))
+    [archive] = load_pipeline(tmp_path / "params.yaml").data["digits"].archives
+    assert archive.name == name
+
+
+@pytest.mark.parametrize(
+    ("archives", "message"),
+    [
+        (["a.tar", "a.tar"], "two archives are called 'a.tar'"),
+        (["a.tar", "a.tar.part"], "ends as files of incomplete downloads do"),
+        (["a.tar", "a.tar.lock"], "ends as files of incomplete downloads do"),
+    ],
+)
+def test_archives_that_would_overwrite_each_other(tmp_path, archives, message):
+    described = DIGITS | {"archives": [{"name": name} for name in archives]}
+    write_yaml(tmp_path / "params.yaml", {"data": {"digits": described}})
+    with pytest.raises(InputError, match=message):
+        load_pipeline(tmp_path / "params.yaml")
+
+
+def test_shards_are_not_at_an_address_with_a_password(tmp_path):
+    described = DIGITS | {"shards": {"address": "https://ann:s3cr3t@host/shards"}}
+    write_yaml(tmp_path / "params.yaml", {"data": {"digits": described}})
+    with pytest.raises(
+        InputError, match=r"shards.address: .*write \$\{NAME\} in its place"
+    ) as error:
+        load_pipeline(tmp_path / "params.yaml")
+    assert "s3cr3t" not in str(error.value)
+
+
 # Where a params.yaml may say a seed, and how the message names the place.
 SEEDS = {
     "seeds.0": lambda seed: {"seeds": [seed]},

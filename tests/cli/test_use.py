@@ -18,7 +18,7 @@ import timm
 import torch
 import yaml
 from conftest import LINEAR, PICTURES, free_port, run_settings, skip_without, write_yaml
-from picture_files import write_odd_pictures
+from picture_files import write_no_pictures, write_odd_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from use_runs import CSRA, RUNS, run_here, write_runs
@@ -316,6 +316,33 @@ def test_the_command_labels_all_that_can_be_read(trained, tmp_path):
         assert readable or name in done.stderr
     assert "Traceback" not in done.stderr
     assert "warning" not in done.stderr
+
+
+def test_what_is_no_regular_file_is_told_and_the_rest_goes_on(
+    trained, monkeypatch, tmp_path, capfd
+):
+    pictures = tmp_path / "pictures"
+    irregular = {str(path) for path in write_no_pictures(pictures)}
+    Image.new("RGB", (5, 5)).save(pictures / "good.jpg")
+    Image.new("RGB", (5, 5)).save(pictures / "folder.jpg" / "good.jpg")
+    (pictures / "link.png").symlink_to("good.jpg")
+
+    model = model_folder(trained, CSRA)
+    assert run_here(monkeypatch, "predict", model, pictures) == 1
+    captured = capfd.readouterr()
+    answers = {entry["image"]: entry for entry in map(json.loads, captured.out.splitlines())}
+    bad = {name for name, entry in answers.items() if entry.get("error") == "no regular file"}
+    assert bad == irregular
+    good = ("good.jpg", "folder.jpg/good.jpg", "link.png")
+    assert answers.keys() - bad == {str(pictures / name) for name in good}
+    assert "6 of 9 pictures could not be read" in captured.err
+
+    # Named, and by a pattern.
+    pipe, circle = str(pictures / "pipe.jpg"), str(pictures / "circle.jpg")
+    assert run_here(monkeypatch, "predict", model, pipe, pictures / "c*.jpg") == 1
+    answers = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [entry["image"] for entry in answers] == [pipe, circle]
+    assert {entry["error"] for entry in answers} == {"no regular file"}
 
 
 def test_csv_to_the_terminal(trained, monkeypatch, tmp_path, capfd):

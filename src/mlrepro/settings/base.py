@@ -59,6 +59,26 @@ class Strict(BaseModel):
         return values
 
 
+# What no name of a file may have in it, on any system.
+NOT_IN_FILE_NAMES = re.compile(r"[/\\:\x00-\x1f\x7f]")
+LONGEST_FILE_NAME = 200  # bytes: some file systems allow 255, and we add endings
+
+
+def file_name(name: str) -> str:
+    """The name, which is to be of a file or a folder of ours. Raises ValueError where it is a path.
+
+    So that nothing is ever written outside the folder that it belongs to.
+    """
+    is_path = NOT_IN_FILE_NAMES.search(name) or name.startswith(".")
+    too_long = len(name.encode(errors="replace")) > LONGEST_FILE_NAME
+    if not name.strip() or is_path or too_long:
+        raise ValueError(
+            f"{name[:LONGEST_FILE_NAME]!r} is not the name of a file: give one without '/', '\\' "
+            f"and ':', that does not begin with '.', of at most {LONGEST_FILE_NAME} bytes"
+        )
+    return name
+
+
 def nearest(name: str, valid: list[str]) -> str:
     """A sentence that offers the closest valid name, or lists them all."""
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)

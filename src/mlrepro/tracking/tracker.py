@@ -7,6 +7,7 @@ import uuid
 import warnings
 from pathlib import Path
 
+from mlrepro.addresses import without_secrets
 from mlrepro.layout import Layout
 from mlrepro.provenance import git_state
 from mlrepro.records import Record
@@ -132,7 +133,9 @@ class Tracker:
         """The first line of a spool file: how the writer finds or makes the MLflow run."""
         settings = _flat(self.run.model_dump(mode="json") | {"seed": self.seed})
         return {
-            "store": os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{STORE.absolute()}"),
+            # Without its password, for the spool is a file; the writer's environment has the rest.
+            "store": without_secrets(os.environ.get("MLFLOW_TRACKING_URI", ""))
+            or f"sqlite:///{STORE.absolute()}",
             "experiment": self.experiment,
             "name": self.name,
             "key": self.key,

@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+from mlrepro.addresses import without_secrets
 from mlrepro.tracking import spool
 
 POLL_SECONDS = 0.3
@@ -150,7 +151,7 @@ def _write_file(stores, file: spool.Spooled, described: dict) -> bool:
 
 
 def _report(folder: Path, error: Exception) -> None:
-    first_line = str(error).strip().partition("\n")[0]
+    first_line = without_secrets(str(error).strip().partition("\n")[0])
     text = f"{type(error).__name__}: {first_line[:PROBLEM_LENGTH]}"
     print(text, flush=True)  # into writer.log
     try:
