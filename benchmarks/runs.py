@@ -109,7 +109,8 @@ else:
     print(json.dumps({key: 100 * value for key, value in scores.items()}))
 """
 
-BUSY_PROGRAM = "while True: pass"
+# Ends with the process that started it, also where that was killed.
+BUSY_PROGRAM = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 BUSY = 2
 
 # Goals: of a stage's CPU seconds against the peer's, of a busy machine against an idle one, and
@@ -148,7 +149,7 @@ def _cpu_of_children() -> float:
 @contextmanager
 def busy(programs: int) -> Iterator[None]:
     """Beside as many programs that never wait."""
-    command = [sys.executable, "-c", BUSY_PROGRAM]
+    command = [sys.executable, "-c", BUSY_PROGRAM, str(os.getpid())]
     started = [subprocess.Popen(command) for _ in range(programs)]
     try:
         yield
