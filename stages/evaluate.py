@@ -1,12 +1,14 @@
 """Scores one trained run, or with `epochs: 0` its checkpoint as it is, on the test split.
 
-Keeps the logits, and writes the record.
+Keeps the logits, writes the record, and beside the logits what varies by nature.
 """
 
+from mlrepro.environments import write_environment
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_checkpoint, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import read_layout
 from mlrepro.records import write_record
+from mlrepro.report.markdown import number
 from mlrepro.stage import main
 from mlrepro.studies.runs import read_run, reported_map
 from mlrepro.tracking import open_tracker
@@ -27,13 +29,15 @@ def stage(settings: str, run_id: str, seed: int) -> None:
 
     write_logits(logits, out / "logits.safetensors")
     write_record(record, path)
+    write_environment(record.environment, layout.environment(run_id, seed), path)
     tracker = open_tracker(layout, run, seed, "evaluate")
     tracker.record(record, path, reported_map(layout, run_id))
 
     metrics = record.selected.metrics
     print(
-        f"evaluate {run_id}, seed {seed}: test mAP {metrics['mAP']:.2f} (SE "
-        f"{record.selected.mAP_se:.2f}), CF1 {metrics['CF1']:.2f}, {record.cost.gmacs:.3f} GMACs "
+        f"evaluate {run_id}, seed {seed}: test mAP {number(metrics['mAP'])} (SE "
+        f"{number(record.selected.mAP_se)}), CF1 {number(metrics['CF1'])}, "
+        f"{record.cost.gmacs:.3f} GMACs "
         f"-> {path}"
     )
 

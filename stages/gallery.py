@@ -3,6 +3,7 @@
 from safetensors.numpy import load_file
 
 from mlrepro.data.manifest import read_manifest
+from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
 from mlrepro.records import read_record
@@ -33,7 +34,7 @@ def stage(settings: str, run_id: str, seed: str, class_name: str) -> None:
     logits = load_file(path)[f"test_{record.run.selection}"]
     rows = manifest.rows("test")[: len(logits)]  # the released protocol leaves the last ones out
     predictions = Predictions(
-        pictures=[manifest.root / name for name in manifest.frame["image"].iloc[rows]],
+        pictures=[picture_file(manifest.root, name) for name in manifest.frame["image"].iloc[rows]],
         classes=manifest.classes,
         logits=logits,
         truth=manifest.label_matrix(rows),

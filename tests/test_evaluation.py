@@ -5,21 +5,21 @@ import json
 
 import numpy as np
 import pytest
-from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
+from conftest import LINEAR, PICTURES, SIX_DIGITS, run_settings, stage, write_yaml
 from safetensors.numpy import load_file
 from sklearn.metrics import average_precision_score, f1_score
 
-from mlrepro.data.manifest import read_manifest
+from mlrepro.data.manifest import read_manifest, write_manifest
+from mlrepro.environments import read_environment
+from mlrepro.errors import InputError
 from mlrepro.judging import record_shortfalls
 from mlrepro.records import TrainingFacts, read_record
-from mlrepro.training.read import read_facts
-
-UNTRACKED = {"MLREPRO_TRACKING": "none"}
+from mlrepro.training.read import read_facts, read_history
 
 
 def train_and_evaluate(repository, run_id: str) -> None:
     for name in ("train", "evaluate"):
-        stage(repository, name, "params.yaml", run_id, "0", **UNTRACKED)
+        stage(repository, name, "params.yaml", run_id, "0")
 
 
 @pytest.mark.parametrize("run_id", [LINEAR, PICTURES])
@@ -27,6 +27,7 @@ def test_record_agrees_with_its_logits(repository, run_id):
     train_and_evaluate(repository, run_id)
     out = repository / "outputs" / "demo" / "digits" / f"{run_id}-s0"
     record = read_record(repository / "results" / "digits" / f"{run_id}-s0.json")
+    used = read_environment(out / "environment.json")
     manifest = read_manifest(repository / "data" / "digits")
     labels = manifest.label_matrix(manifest.rows("test"))
     logits = load_file(out / "logits.safetensors")
@@ -39,14 +40,14 @@ def test_record_agrees_with_its_logits(repository, run_id):
         with_positives = np.flatnonzero(labels.any(0))
         aps = [average_precision_score(labels[:, k], scores[:, k]) for k in with_positives]
         metrics = measured.metrics
-        assert metrics["mAP"] == pytest.approx(100 * sum(aps) / labels.shape[1], abs=1e-9)
-        assert metrics["mAP_nonempty"] == pytest.approx(100 * np.mean(aps), abs=1e-9)
+        assert metrics["mAP"] == pytest.approx(100 * sum(aps) / labels.shape[1], rel=SIX_DIGITS)
+        assert metrics["mAP_nonempty"] == pytest.approx(100 * np.mean(aps), rel=SIX_DIGITS)
         micro = f1_score(labels, scores >= 0, average="micro", zero_division=0)
-        assert metrics["micro_F1"] == pytest.approx(100 * micro, abs=1e-9)
+        assert metrics["micro_F1"] == pytest.approx(100 * micro, rel=SIX_DIGITS)
 
         weights = (out / "training" / f"{selection}.safetensors").read_bytes()
         digest = hashlib.sha256(weights).hexdigest()
-        assert record.provenance.weights_sha256[selection] == digest
+        assert used.weights_sha256[selection] == digest
 
     best = max(record.history, key=lambda epoch: epoch.val_mAP)
     assert record.measurements["best"].epoch == best.epoch
@@ -58,11 +59,68 @@ def test_record_agrees_with_its_logits(repository, run_id):
     assert record.cost.gflops == 2 * record.cost.gmacs > 0
 
 
+# ---- Classes without positives -----------------------------------------------------------------
+
+
+def keep_one_test_positive(repository) -> str:
+    """Of all test pictures one keeps one label; returns the only class that is left in test."""
+    folder = repository / "data" / "digits"
+    manifest = read_manifest(folder)
+    frame = manifest.frame
+    test = manifest.rows("test")
+    labels = [list(of_picture) for of_picture in frame["labels"]]
+    kept = next(row for row in test if labels[row])
+    for row in test:
+        labels[row] = labels[row][:1] if row == kept else []
+    write_manifest(folder, frame.assign(labels=labels), manifest.classes, manifest.summary)
+    return manifest.classes[labels[kept][0]]
+
+
+def test_record_of_a_test_set_with_one_positive(repository):
+    """Four of ten resamples of the test pictures have none, and so no mAP under `skip`."""
+    left = keep_one_test_positive(repository)
+    settings = run_settings(LINEAR, empty_classes="skip")
+    write_yaml(repository / "runs" / f"{LINEAR}.yaml", settings)
+    for name in ("corrupt", "extract"):
+        stage(repository, name, "params.yaml")
+    train_and_evaluate(repository, LINEAR)
+
+    path = repository / "results" / "digits" / f"{LINEAR}-s0.json"
+    assert "NaN" not in path.read_text()
+    measured = read_record(path).selected
+    [ap] = [result.AP for result in measured.per_class if result.AP is not None]
+    assert [result.name for result in measured.per_class if result.test] == [left]
+    assert measured.metrics["mAP"] == pytest.approx(100 * ap)
+    assert measured.mAP_se > 0
+
+
+def test_an_map_that_no_weights_could_have(repository):
+    """Under `nan`, that is: known before the first epoch."""
+    keep_one_test_positive(repository)
+    settings = run_settings(LINEAR, empty_classes="nan")
+    write_yaml(repository / "runs" / f"{LINEAR}.yaml", settings)
+
+    done = stage(repository, "train", "params.yaml", LINEAR, "0", check=False)
+    assert done.returncode == 1
+    assert "data/digits/manifest.parquet: test has no positive picture of" in done.stderr
+    assert f"`empty_classes: nan` no mAP of {LINEAR} is a number" in done.stderr
+    assert "epoch" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_history_without_numbers_is_named(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("epoch,lr,train_loss,val_mAP,val_loss\n0,0.1,0.5,40.0,inf\n")
+    assert read_history(path)[0].metrics == {}
+    path.write_text("epoch,lr,train_loss,val_mAP\n0,0.1,0.5,nan\n")
+    with pytest.raises(InputError, match="history.csv: not the history of a training; run its"):
+        read_history(path)
+
+
 def test_weights_of_other_settings_are_refused(repository):
-    stage(repository, "train", "params.yaml", LINEAR, "0", **UNTRACKED)
+    stage(repository, "train", "params.yaml", LINEAR, "0")
     write_yaml(repository / "runs" / f"{LINEAR}.yaml", run_settings(LINEAR, epochs=4))
 
-    done = stage(repository, "evaluate", "params.yaml", LINEAR, "0", check=False, **UNTRACKED)
+    done = stage(repository, "evaluate", "params.yaml", LINEAR, "0", check=False)
     assert done.returncode == 1
     assert "settings_sha256" in done.stderr
     assert "run its train stage again" in done.stderr

@@ -64,13 +64,15 @@ def test_runs_depend_on_their_code_and_write_where_the_layout_says(folder, monke
     assert (layout.code / "evaluate.json").as_posix() in evaluate["deps"]
     assert listed(evaluate["outs"], layout) == [
         (output / "logits.safetensors").as_posix(),
+        (output / "environment.json").as_posix(),
         layout.record(*item).as_posix(),
     ]
 
     if "train" in stages:
         train = stages["train"]
         assert own_code in train["deps"]
-        assert listed(train["outs"], layout) == [trained]
+        environment = (output / "training-environment.json").as_posix()
+        assert listed(train["outs"], layout) == [trained, environment]
         assert trained in listed(evaluate["deps"], layout)
     else:
         assert own_code in evaluate["deps"]
@@ -78,6 +80,8 @@ def test_runs_depend_on_their_code_and_write_where_the_layout_says(folder, monke
     if "search" in stages:
         needed = {"stages/search.py", (layout.code / "search.json").as_posix()}
         assert needed <= set(stages["search"]["deps"])
+        written = listed(stages["search"]["outs"], layout)
+        assert layout.search_environments.as_posix() in written
 
 
 def listed(entries: list, layout) -> list[str]:

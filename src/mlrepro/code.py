@@ -34,13 +34,19 @@ EVALUATION_ROOT = "mlrepro.evaluation.record"
 EXTRACTION_ROOT = "mlrepro.training.extract"
 RECIPES = "mlrepro.data.augment.recipes"
 
-# These name, check, store or show; no weight and no score depends on them. What settings do is in
-# the run's resolved settings, and what a catalogue does is in the entries that the run asks for.
+# These name, check, fetch, store or show; no weight and no score depends on them. What settings do
+# is in the run's resolved settings, and what a catalogue does is in the entries that the run asks
+# for.
 WITHOUT_EFFECT = (
+    "mlrepro.addresses",
     "mlrepro.code",
+    "mlrepro.data.disk",
+    "mlrepro.data.fetching",
+    "mlrepro.environments",
     "mlrepro.errors",
     "mlrepro.extras",
     "mlrepro.files",
+    "mlrepro.json_text",
     "mlrepro.judging",
     "mlrepro.layout",
     "mlrepro.provenance",

@@ -6,6 +6,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
+from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 from mlrepro.extras import extra_of, install_command
 
@@ -45,4 +46,6 @@ def address(url: str) -> str:
     except ModuleNotFoundError as error:
         extra = extra_of(module)
         install = f"install it ({install_command(extra)})" if extra else "install it"
-        raise InputError(f"{url}: {error}; {install}, or mend the address") from None
+        raise InputError(
+            f"{without_secrets(url)}: {error}; {install}, or mend the address"
+        ) from None

@@ -55,9 +55,9 @@ def mean_map(records: list[Record]) -> float | None:
     return mean(metric_values(records, "mAP"))
 
 
-def standard_error(records: list[Record]) -> float:
+def standard_error(records: list[Record]) -> float | None:
     """SE of mAP from resampled test pictures, in points, averaged over seeds."""
-    return statistics.fmean(record.selected.mAP_se for record in records)
+    return mean([record.selected.mAP_se for record in records])
 
 
 def class_ap(records: list[Record]) -> list[list[float | None]]:
@@ -108,17 +108,17 @@ def completeness(records: list[Record], seeds: list[int], failed: bool = False) 
 
 def tolerance(
     values: list[float],
-    standard_error: float,
+    standard_error: float | None,
     reported_std: float | None = None,
     minimum: float = MINIMUM_TOLERANCE,
 ) -> float:
     """max(minimum, 2 sqrt(s^2/n + SE^2), reported std) in mAP points.
 
-    s: over seeds; SE: from resampled test pictures.
+    s: over seeds; SE: from resampled test pictures, none counts 0.
     """
     _, std = mean_and_std(values)
     variance_of_mean = (std or 0.0) ** 2 / len(values)
-    spread = 2 * math.sqrt(variance_of_mean + standard_error**2)
+    spread = 2 * math.sqrt(variance_of_mean + (standard_error or 0.0) ** 2)
     return max(minimum, spread, reported_std or 0.0)
 
 

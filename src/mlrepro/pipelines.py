@@ -40,7 +40,12 @@ PREPARE_CODE = [
 CORRUPT_CODE = ["src/mlrepro/data/corruption.py", "src/mlrepro/data/manifest.py"]
 CHECKPOINT_CODE = ["src/mlrepro/models/checkpoints.py", "src/mlrepro/models/weight_files.py"]
 TEXT_CODE = ["src/mlrepro/models/text.py", "src/mlrepro/models/weight_files.py"]
-PAGE_CODE = ["src/mlrepro/report", "src/mlrepro/records.py", "src/mlrepro/judging.py"]
+PAGE_CODE = [
+    "src/mlrepro/report",
+    "src/mlrepro/records.py",
+    "src/mlrepro/environments.py",
+    "src/mlrepro/judging.py",
+]
 STUDY_CODE = ["src/mlrepro/report", "src/mlrepro/studies", "src/mlrepro/judging.py"]
 HEADER = """\
 # Written by `python studies/pipelines.py` from params.yaml and runs/ beside it: change those.
@@ -322,7 +327,7 @@ def _run_stages(plan: Plan) -> Stages:
             f"stages/search.py {plan.settings}",
             deps=[f"{plan.code}/search.json", f"{plan.code}/evaluate.json", *inputs],
             params=["search", "features"],
-            outs=[plan.search],
+            outs=[plan.search, f"{plan.search}-environments"],
         )
 
     checkpoint = [plan.output("checkpoint.json")] if plan.placed_checkpoints else []
@@ -332,7 +337,7 @@ def _run_stages(plan: Plan) -> Stages:
             "weights and history of one run and seed",
             "stages/train.py",
             deps=[f"{plan.code}/${{item.run}}.json", *inputs, *plan.pretraining, *checkpoint],
-            outs=[plan.output("training")],
+            outs=[plan.output("training"), plan.output("training-environment.json")],
             reads_run_file=True,
         )
 
@@ -344,7 +349,11 @@ def _run_stages(plan: Plan) -> Stages:
         "logits and the result record of one run and seed",
         "stages/evaluate.py",
         deps=[f"{plan.code}/evaluate.json", *scored],
-        outs=[plan.output("logits.safetensors"), _in_git(plan.record)],
+        outs=[
+            plan.output("logits.safetensors"),
+            plan.output("environment.json"),
+            _in_git(plan.record),
+        ],
         reads_run_file=not plan.trains,
     )
     return stages

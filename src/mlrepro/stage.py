@@ -7,7 +7,9 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
+from mlrepro.settings.seed import seed_argument
 
 SEVERAL = "..."
 
@@ -20,7 +22,7 @@ class Arguments(argparse.ArgumentParser):
         super().__init__(usage=f"python {sys.argv[0]} {places}", allow_abbrev=False)
         for name in names:
             several = "*" if name.endswith(SEVERAL) else None
-            kind = int if name == "seed" else str
+            kind = seed_argument if name == "seed" else str
             self.add_argument(name, nargs=several, type=kind)
 
     def error(self, message: str) -> None:
@@ -37,10 +39,11 @@ def main(stage: Callable[..., None], *names: str) -> None:
     for value in vars(Arguments(names).parse_args()).values():
         arguments += value if isinstance(value, list) else [value]
 
-    sys.stdout.reconfigure(line_buffering=True)  # DVC's and the stage's lines in their true order
+    # DVC's and the stage's lines in their true order; file names may be no text.
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
         stage(*arguments)
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {without_secrets(str(error))}")
     except KeyboardInterrupt:
         sys.exit("interrupted; run the same command again to go on")

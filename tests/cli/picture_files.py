@@ -1,6 +1,8 @@
 """Files of pictures for tests: small ones, odd ones, and some that nobody can read."""
 
 import csv
+import os
+import socket
 import zlib
 from pathlib import Path
 
@@ -38,6 +40,27 @@ def bomb() -> bytes:
         length = len(chunk) - len(b"IHDR")
         content += length.to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
     return content
+
+
+def write_no_pictures(folder: Path, suffix: str = ".jpg") -> set[Path]:
+    """Writes what is called as pictures are, and is no regular file.
+
+    To read some of it would take for ever.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(folder / f"pipe{suffix}")
+    (folder / f"device{suffix}").symlink_to("/dev/zero")
+    (folder / f"circle{suffix}").symlink_to(f"circle{suffix}")
+    (folder / f"folder{suffix}").mkdir()
+    (folder / f"link{suffix}").symlink_to(folder, target_is_directory=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        present = os.open(".", os.O_RDONLY)
+        os.chdir(folder)  # an address of a socket is short
+        listener.bind(f"socket{suffix}")
+        os.fchdir(present)
+        os.close(present)
+    names = ("pipe", "device", "circle", "folder", "link", "socket")
+    return {folder / f"{name}{suffix}" for name in names}
 
 
 def write_odd_pictures(folder: Path) -> dict[str, bool]:

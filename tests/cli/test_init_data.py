@@ -1,6 +1,7 @@
 """What `mlrepro init-data` makes of folders, tables and annotation files, good and bad."""
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -11,19 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import yaml
-from picture_files import bomb, write_picture, write_table
+from picture_files import bomb, write_no_pictures, write_picture, write_table
 from PIL import Image
 
 from mlrepro.data import formats
+from mlrepro.data.images import Pictures
+from mlrepro.data.manifest import read_manifest
+from mlrepro.data.picture_check import check_pictures
+from mlrepro.data.picture_names import picture_file
 from mlrepro.data.prepare import prepare
+from mlrepro.data.shards import ShardReader
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
 from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.settings.run import load_run
 from mlrepro_cli.export.export import export
 from mlrepro_cli.init_data.init_data import init_data
+from mlrepro_cli.main import main
 from mlrepro_cli.predict.answer import predict
 from mlrepro_cli.predict.model import load_model
 
@@ -292,6 +300,99 @@ def test_what_is_in_the_way_is_named(own, capsys):
     assert "Imbalance 1.1:1: Cat (16), " in out
 
 
+def test_what_is_no_regular_file_is_listed(own, capsys):
+    for i in range(20):
+        write_picture(own / "ab"[i % 2] / f"{i}.png")
+    write_picture(own / "a" / "folder.jpg" / "inside.png")
+    irregular = write_no_pictures(own / "b")
+    (own / "a" / "gone.jpg").symlink_to("nowhere")
+    os.mkfifo(own / "labels.csv")
+    (own / "instances.json").mkdir()
+    init_data(own, TO)
+
+    written = read_written()
+    assert len(written.labels) == 21
+    assert "a/folder.jpg/inside.png" in written.labels
+    out = capsys.readouterr().out
+    for path in irregular:
+        assert f"b/{path.name} (no regular file)" in out
+    assert "a/folder.jpg (no regular file)" in out
+    assert "a/gone.jpg (missing)" in out
+    assert "labels.csv: no regular file, left out" in out
+    assert "instances.json: no regular file, left out" in out
+
+
+def test_a_table_that_lists_what_is_no_regular_file(own, capsys):
+    rows = [(write_picture(own / f"{i}.png").name, "cat" if i % 2 else "dog") for i in range(12)]
+    irregular = write_no_pictures(own)
+    rows += [(path.name, "cat") for path in irregular]
+    table = write_table(own / "t.csv", [("image", "labels"), *rows])
+    init_data(table, TO)
+    assert len(read_written().labels) == 12
+    out = capsys.readouterr().out
+    for path in irregular:
+        assert out.count(f"{path.name} (no regular file)") == 1
+
+    # The prepare stage is told the same of a data set.
+    table, rejected = check_pictures(
+        pandas.DataFrame({"image": [name for name, _ in rows], "split": "train"}), own
+    )
+    assert len(table) == 12
+    assert {entry["reason"] for entry in rejected} == {"no regular file"}
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.json", "x"])
+def test_a_named_pipe_instead_of_a_table(own, name):
+    own.mkdir()
+    os.mkfifo(own / name)
+    with pytest.raises(InputError, match=f"{name}: no regular file; give a folder"):
+        init_data(own / name, TO)
+
+
+def test_names_that_are_not_utf8_work_to_the_end(own, monkeypatch, capsys):
+    """From the user's folder to the page, whose tables are UTF-8."""
+    names = [os.fsdecode(name) for name in (b"caf\xe9", b"\xff")]
+    for i in range(40):
+        write_picture(own / names[i % 2] / os.fsdecode(b"\xe9%d.png" % i), seed=i)
+    write_picture(own / names[0] / "\\xe9.png", seed=100)  # a name that looks like ours
+    (own / os.fsdecode(b"\xfe.png")).write_bytes(b"no picture")
+    budgets = yaml.safe_load((TO / "budgets.yaml").read_text())
+    budgets["search"] |= {"epochs": 1, "seeds": [0], "learning_rates": [0.01]}
+    budgets["losses"] = budgets["losses"][:1]
+    budgets["partial_losses"] = []
+    (TO / "budgets.yaml").write_text(yaml.safe_dump(budgets))
+    monkeypatch.setattr(sys, "argv", ["mlrepro", "init-data", str(own), "--resolution", "32"])
+    assert main() == 0
+    assert "\\xfe.png" in capsys.readouterr().out
+    written = read_written()
+    assert len(written.labels) == 41
+    assert {name for labels in written.labels.values() for name in labels} == {"caf\\xe9", "\\xff"}
+
+    settings = yaml.safe_load((TO / "params.yaml").read_text())
+    settings["data"]["my-own"]["shards"] = {"pictures": 10}
+    (TO / "params.yaml").write_text(yaml.safe_dump(settings))
+    run_stages(
+        monkeypatch, "download", "prepare", "corrupt", "extract", "search", "review", "report"
+    )
+    assert Path("reports/own-data-my-own.md").is_file()
+
+    manifest = read_manifest(Path("data/my-own"))
+    files = [picture_file(manifest.root, name) for name in manifest.frame["image"]]
+    assert len({file.read_bytes() for file in files}) == 41
+    rows = np.arange(len(files))
+    from_shards = Pictures(manifest, rows, 8, "bilinear", shards=ShardReader(manifest))
+    from_files = Pictures(manifest, rows, 8, "bilinear")
+    for row in rows:
+        assert (from_shards[row][0] == from_files[row][0]).all()
+
+
+def test_a_folder_whose_name_is_not_utf8(tmp_path):
+    own = tmp_path / os.fsdecode(b"\xff")
+    write_picture(own / "a" / "1.png", seed=0)
+    with pytest.raises(InputError, match=r"\\xff: the name of this folder is not UTF-8; rename it"):
+        init_data(own, TO)
+
+
 def nothing(own: Path) -> None:
     own.mkdir()
 
@@ -410,6 +511,16 @@ def test_init_data_and_plan_do_not_wait_for_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def run_stages(monkeypatch, *stages: str) -> None:
+    """The stages of the pipeline, in this process."""
+    for stage in stages:
+        arguments = [stage, str(TO / "params.yaml")]
+        if stage in ("download", "prepare"):
+            arguments.append("my-own")
+        monkeypatch.setattr(sys, "argv", arguments)
+        runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
+
+
 def test_from_pictures_to_the_page(own, monkeypatch):
     """The stages of the pipeline in this process, with a backbone on tiny pictures."""
     for i in range(40):
@@ -419,16 +530,13 @@ def test_from_pictures_to_the_page(own, monkeypatch):
     (TO / "budgets.yaml").write_text(yaml.safe_dump(budgets))
     init_data(own, TO, resolution=32)
 
-    for stage in ("download", "prepare", "corrupt", "extract", "search", "review", "report"):
-        arguments = [stage, str(TO / "params.yaml")]
-        if stage in ("download", "prepare"):
-            arguments.append("my-own")
-        monkeypatch.setattr(sys, "argv", arguments)
-        runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
+    run_stages(
+        monkeypatch, "download", "prepare", "corrupt", "extract", "search", "review", "report"
+    )
 
     page = Path("reports/own-data-my-own.md").read_text()
     assert page.count("| complete |") == 9
-    assert page.count("| not run ") == 2
+    assert page.count("| not-run ") == 2
     assert "-scores.png" in page
     review = Path("outputs/own-data/my-own/review")
     assert (review / "missing.html").is_file()

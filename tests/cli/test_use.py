@@ -6,7 +6,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -18,8 +17,8 @@ import pytest
 import timm
 import torch
 import yaml
-from conftest import LINEAR, PICTURES, run_settings, skip_without, write_yaml
-from picture_files import write_odd_pictures
+from conftest import LINEAR, PICTURES, free_port, run_settings, skip_without, write_yaml
+from picture_files import write_no_pictures, write_odd_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from use_runs import CSRA, RUNS, run_here, write_runs
@@ -319,6 +318,33 @@ def test_the_command_labels_all_that_can_be_read(trained, tmp_path):
     assert "warning" not in done.stderr
 
 
+def test_what_is_no_regular_file_is_told_and_the_rest_goes_on(
+    trained, monkeypatch, tmp_path, capfd
+):
+    pictures = tmp_path / "pictures"
+    irregular = {str(path) for path in write_no_pictures(pictures)}
+    Image.new("RGB", (5, 5)).save(pictures / "good.jpg")
+    Image.new("RGB", (5, 5)).save(pictures / "folder.jpg" / "good.jpg")
+    (pictures / "link.png").symlink_to("good.jpg")
+
+    model = model_folder(trained, CSRA)
+    assert run_here(monkeypatch, "predict", model, pictures) == 1
+    captured = capfd.readouterr()
+    answers = {entry["image"]: entry for entry in map(json.loads, captured.out.splitlines())}
+    bad = {name for name, entry in answers.items() if entry.get("error") == "no regular file"}
+    assert bad == irregular
+    good = ("good.jpg", "folder.jpg/good.jpg", "link.png")
+    assert answers.keys() - bad == {str(pictures / name) for name in good}
+    assert "6 of 9 pictures could not be read" in captured.err
+
+    # Named, and by a pattern.
+    pipe, circle = str(pictures / "pipe.jpg"), str(pictures / "circle.jpg")
+    assert run_here(monkeypatch, "predict", model, pipe, pictures / "c*.jpg") == 1
+    answers = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [entry["image"] for entry in answers] == [pipe, circle]
+    assert {entry["error"] for entry in answers} == {"no regular file"}
+
+
 def test_csv_to_the_terminal(trained, monkeypatch, tmp_path, capfd):
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (5, 5)).save("a, b.png")
@@ -430,9 +456,7 @@ def test_interrupted(trained, monkeypatch, tmp_path, capsys):
 @contextmanager
 def serving(folder: Path):
     """A real server, `mlflow models serve`; gives its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder)]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(

@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler
@@ -21,7 +22,13 @@ from mlrepro.data.fetching import web
 from mlrepro.data.fetching.mirrors import fetch
 from mlrepro.errors import InputError
 
-BODY = random.Random(0).randbytes(3_000_001)
+
+def tar_like(seed: int) -> bytes:
+    """Bytes that begin as a tar does, so that they may be called images.tar."""
+    return tarfile.TarInfo("picture.jpg").tobuf() + random.Random(seed).randbytes(2_999_489)
+
+
+BODY = tar_like(0)
 HALF = len(BODY) // 2
 SHA256 = hashlib.sha256(BODY).hexdigest()
 MD5 = hashlib.md5(BODY).hexdigest()
@@ -190,7 +197,7 @@ def test_part_that_does_not_fit_is_not_continued(server, tmp_path, case):
     elif case == "no-range":
         server.script = ["no-range"]
     elif case == "changed":
-        server.body = BODY[::-1]
+        server.body = tar_like(1)
         server.etag = '"two"'
     elif case == "shorter":
         server.body = BODY[:1000]  # under the same ETag: the server answers 416

@@ -199,8 +199,10 @@ def em_apl_entry(f, z, soft):
 
 def gr_entry(f, z, soft):
     p = 1 / (1 + np.exp(-f))
-    if z:
-        return -np.log((p if z == 1 else 1 - p) + 1e-7)
+    if z == 1:
+        return -np.log(p + 1e-7)
+    if z == -1:
+        return -np.log(1 - p)
 
     # k and v are constants in the gradient: functions of the real part.
     score = GR["w"] * p.real + GR["b"]
@@ -210,8 +212,8 @@ def gr_entry(f, z, soft):
 
     q2 = GR["q2"]
     q3 = GR["q3"]
-    as_positive = (1 - (p + 1e-7) ** q2) / q2
-    as_negative = (1 - (1 - p + 1e-7) ** q3) / q3
+    as_positive = (1 - p**q2) / q2
+    as_negative = (1 - (1 - p) ** q3) / q3
     return v * (k * as_positive + (1 - k) * as_negative)
 
 
@@ -270,23 +272,85 @@ def test_float64_agrees_with_the_formulas(golden, name):
     np.testing.assert_allclose(gradient, entries.imag / STEP / divisor, rtol=1e-10, atol=1e-12)
 
 
+# ---- Where an epsilon and a threshold stand -----------------------------------------------------
+
+# Of one logit: value and gradient, with w 0, b -2, mu 0.5, s 2, and q 0.01 and 1.
+GR_AT_FIRST = dict(w=0.0, b=-2.0, mu=0.5, s=2.0, q2=0.01, q3=1.0)
+
+
+def gr_of_one(logit, z, dtype=torch.float32):
+    loss = partial(gr, observed=torch.tensor([[z]]), **GR_AT_FIRST)
+    value, gradient = value_and_gradient(loss, [[logit]], dtype)
+    return value, gradient.item()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gr_has_no_epsilon_in_unobserved_entries(dtype):
+    """The probability of logit -16 is 1.1e-7, that of -20 is 2.1e-9: 1e-7 beside them shows."""
+    assert gr_of_one(-16.0, 0, dtype) == pytest.approx((1.70826, -0.09845), abs=1e-5)
+    assert gr_of_one(-20.0, 0, dtype) == pytest.approx((2.09430, -0.09459), abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gr_has_an_epsilon_in_observed_positives_alone(dtype):
+    """-log(p + 1e-7), whose gradient is -p (1 - p) / (p + 1e-7); a known negative's is p."""
+    p = 1 / (1 + math.exp(16))
+    positive = (-math.log(p + 1e-7), -p * (1 - p) / (p + 1e-7))
+    assert gr_of_one(-16.0, 1, dtype) == pytest.approx(positive, rel=1e-5)
+    assert gr_of_one(-100.0, 1, dtype) == pytest.approx((-math.log(1e-7), 0.0), rel=1e-5)
+    assert gr_of_one(16.0, -1, dtype) == pytest.approx((-math.log(p), 1 - p), rel=1e-5)
+
+
+@pytest.mark.parametrize("logit", [-1000.0, -104.0, -100.0, -90.0, 90.0, 100.0, 1000.0])
+@pytest.mark.parametrize("z", [-1, 0, 1])
+def test_gr_stays_finite_in_float32(logit, z):
+    """p is 0, or its power has no finite derivative; float64 knows the true value and gradient."""
+    value, gradient = gr_of_one(logit, z)
+    assert math.isfinite(value) and math.isfinite(gradient)
+    assert (value, gradient) == pytest.approx(
+        gr_of_one(logit, z, torch.float64), rel=1e-5, abs=1e-6
+    )
+
+
+def test_splc_relabels_above_a_probability_of_six_tenths():
+    """Just below it an entry is a negative, whose gradient is positive; just above a positive."""
+    unobserved = torch.zeros(1, 2)
+    logits = [[math.log(p / (1 - p)) for p in (0.599, 0.601)]]
+    _, gradient = value_and_gradient(partial(splc, observed=unobserved, correct=True), logits)
+    assert gradient[0, 0] > 0 > gradient[0, 1]
+
+
 # ---- What changes from epoch to epoch ----------------------------------------------------------
 
 
-def test_schedule_of_gr(golden):
+# w, b, mu and s by epoch, ours counting from 0. The authors' count from 1, so that mu and s have
+# moved in the first epoch.
+GR_DEFAULTS_OF_8 = {
+    0: (0, -2, 0.5375, 1.8125),
+    1: (0.25, -2, 0.575, 1.625),
+    7: (1.75, -2, 0.8, 0.5),
+}
+GR_OTHERS_OF_4 = {
+    0: (0, -2, 0.575, 1.625),
+    1: (2.5, -3.5, 0.65, 1.25),
+    3: (7.5, -6.5, 0.8, 0.5),
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs", "expected"),
+    [({}, 8, GR_DEFAULTS_OF_8), ({"beta": [0, 10, -2, -8]}, 4, GR_OTHERS_OF_4)],
+)
+def test_schedule_of_gr(golden, options, epochs, expected):
     observed = torch.tensor(golden["obs"])
     logits = torch.tensor(golden["logits"])
-    loss = create(observed, name="gr", beta=[0, 10, -2, -8], alpha=[0.5, 2, 0.8, 0.5], q=[0.01, 1])
-
-    w_b_mu_s = {
-        0: (0, -2, 0.5, 2.0),
-        1: (0, -2, 0.575, 1.625),
-        3: (5, -5, 0.725, 0.875),
-    }
-    for epoch, values in w_b_mu_s.items():
-        loss.start_epoch(epoch, 4)
-        expected = gr(logits, observed, *values, 0.01, 1)
-        torch.testing.assert_close(loss(logits, observed, ROWS), expected)
+    loss = create(observed, name="gr", **options)
+    for epoch, values in expected.items():
+        loss.start_epoch(epoch, epochs)
+        assert loss.values == pytest.approx(values)
+        torch.testing.assert_close(
+            loss(logits, observed, ROWS), gr(logits, observed, *values, 0.01, 1)
+        )
 
 
 def test_pseudo_labels_of_em_apl():

@@ -228,6 +228,20 @@ def test_bootstrap_equals_scoring_each_resample(empty):
     assert bootstrap_se(scores, labels, 20, 7, empty) == pytest.approx(expected, rel=1e-10)
 
 
+def test_standard_error_where_resamples_lack_positives():
+    """One positive among ten pictures: a third of the resamples do not draw it."""
+    scores = np.arange(20.0).reshape(10, 2)
+    labels = np.zeros((10, 2), np.int8)
+    labels[4, 0] = 1
+    assert bootstrap_se(scores, labels, empty="skip") > 0
+    assert np.isnan(bootstrap_se(scores, labels, empty="nan"))  # as the mAP is
+
+    labels[6, 1] = 1
+    skipped = bootstrap_se(scores, labels, empty="skip")
+    assert bootstrap_se(scores, labels, empty="nan") == skipped > 0
+    assert np.isnan(bootstrap_se(scores, np.zeros_like(labels), empty="skip"))
+
+
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
     [

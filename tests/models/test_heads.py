@@ -242,6 +242,31 @@ def test_ml_decoder_cuts_the_surplus_of_the_last_group():
     torch.testing.assert_close(head(features), torch.stack(expected, 1), **CLOSE)
 
 
+@pytest.mark.parametrize("embedding", [8, 32])
+def test_ml_decoder_adds_each_query_to_itself_before_it_is_normalised(embedding):
+    """A norm hides a factor, except for its epsilon: it shows with queries near zero.
+
+    The authors' removed self-attention leaves q + q, of which the norm is taken.
+    """
+    head = create_head("ml_decoder", 6, 4, None, embedding=embedding, ffn=16).eval()
+    queries = head.query_embed.weight
+    queries.data *= 3e-3
+
+    seen = []
+
+    def keep_query(module, arguments):
+        seen.append(arguments[0][0])
+
+    head.layers[0].multihead_attn.register_forward_pre_hook(keep_query)
+    head(torch.randn(1, 6, 2, 2))
+
+    doubled = 2 * queries
+    centred = doubled - doubled.mean(1, keepdim=True)
+    variance = centred.square().mean(1, keepdim=True)
+    expected = centred / (variance + 1e-5).sqrt()
+    torch.testing.assert_close(seen[0], expected, **CLOSE)
+
+
 # --- CSRA -----------------------------------------------------------------------------------------
 
 CSRA = tensors("csra/csra.npz")

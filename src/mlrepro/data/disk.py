@@ -11,6 +11,9 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 
+# More than any note of ours has.
+NOTE_BYTES = 1 << 16
+
 
 def size_of(path: Path) -> int:
     """Bytes of a file; 0 where there is none."""
@@ -20,9 +23,31 @@ def size_of(path: Path) -> int:
 def read_note(path: Path) -> dict:
     """What an earlier run noted in a JSON file; nothing where the file is missing or damaged."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        if not path.is_file() or path.stat().st_size > NOTE_BYTES:
+            return {}
+        note = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
         return {}
+    return note if isinstance(note, dict) else {}
+
+
+def is_something_else(path: Path) -> bool:
+    """Whether there is something that is no regular file, nor a link to one.
+
+    A folder, a named pipe, a device, a link in a circle: reading such may wait, or go on, for ever.
+    """
+    return os.path.lexists(path) and not os.path.isfile(path) and not _is_broken_link(path)
+
+
+def _is_broken_link(path: Path) -> bool:
+    """Whether it is a link to what is not there."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def check_space(path: Path, needed: int) -> None:

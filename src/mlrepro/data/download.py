@@ -1,7 +1,9 @@
 """The stage `download`: from the addresses in the settings to verified files."""
 
+import sys
 from pathlib import Path
 
+from mlrepro.addresses import has_secrets
 from mlrepro.data import formats
 from mlrepro.data.fetching.mirrors import fetch
 from mlrepro.data.fetching.pictures import fetch_pictures
@@ -9,7 +11,7 @@ from mlrepro.data.formats import Format, format_of
 from mlrepro.data.picture_check import problem_of, report_rejected
 from mlrepro.errors import InputError
 from mlrepro.files import address, write_json
-from mlrepro.settings.data import Archive, DataSettings
+from mlrepro.settings.data import Archive, DataSettings, Limits
 
 
 def download(settings: DataSettings, folder: Path) -> None:
@@ -32,14 +34,33 @@ def download(settings: DataSettings, folder: Path) -> None:
         return
 
     # archives.json is written last: where it is, everything has arrived.
-    listed = [_fetch_archive(archive, folder / "archives") for archive in settings.archives]
+    _warn_of_secrets(settings)
+    listed = []
+    for archive in settings.archives:
+        listed.append(_fetch_archive(archive, folder / "archives", settings.limits))
     layout = format_of(settings)
     if layout.picture_urls is not None:
         listed.append(_download_pictures(settings, layout, folder))
     write_json(folder / "archives.json", listed)
 
 
-def _fetch_archive(archive: Archive, folder: Path) -> dict:
+def _warn_of_secrets(settings: DataSettings) -> None:
+    """Say which addresses of the settings, which are kept in git, should be kept from it."""
+    addresses = {}
+    for archive in settings.archives:
+        addresses |= dict.fromkeys(archive.urls, f"the archive {archive.name}")
+    addresses[getattr(settings, "picture_url", "")] = "`picture_url`"
+    for url, what in addresses.items():
+        if has_secrets(url):
+            print(
+                f"warning: an address of {what} has a user, a password or a token in it, which git "
+                "keeps with the settings; write ${NAME} in its place, and set the variable NAME of "
+                "the environment",
+                file=sys.stderr,
+            )
+
+
+def _fetch_archive(archive: Archive, folder: Path, limits: Limits) -> dict:
     facts, _ = fetch(
         archive.name,
         [address(url) for url in archive.urls],
@@ -47,6 +68,7 @@ def _fetch_archive(archive: Archive, folder: Path) -> dict:
         sha256=archive.sha256,
         md5=archive.md5,
         size=archive.size,
+        limits=limits,
     )
     return facts
 
@@ -57,7 +79,7 @@ def _download_pictures(settings: DataSettings, layout: Format, folder: Path) -> 
     listed, _ = formats.read(settings, pictures)
     urls = layout.picture_urls(settings, listed["image"].tolist())
 
-    failed = fetch_pictures(urls, pictures, problem_of)
+    failed = fetch_pictures(urls, pictures, problem_of, settings.limits)
     # Written before the share is judged, so that a user can look at all of them.
     write_json(folder / "failed.json", failed)
     report_rejected(

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from mlrepro.data.augment import find_recipe
 from mlrepro.data.fast import fast_kernels
 from mlrepro.data.manifest import Manifest
+from mlrepro.data.picture_names import picture_file
 from mlrepro.data.shards import ShardReader
 from mlrepro.errors import InputError
 
@@ -140,7 +141,10 @@ class Pictures(Dataset):
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
         row = int(self.rows[i])
-        source = self.shards.read(row) if self.shards else self.root / self.images[row]
+        if self.shards:
+            source = self.shards.read(row)
+        else:
+            source = picture_file(self.root, self.images[row])
 
         kernels = fast_kernels(self.resolution)
         pixels = decode(source, self.resolution, self.interpolation, kernels)

@@ -11,6 +11,8 @@ import pandas
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from mlrepro.data.disk import is_something_else
+from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 
 CHUNK = 64  # pictures a task
@@ -54,7 +56,7 @@ def check_pictures(table: pandas.DataFrame, root: Path) -> tuple[pandas.DataFram
 
 def _check_all(images: list[str], root: Path) -> list[Checked]:
     def check_chunk(chunk: list[str]) -> list[Checked]:
-        return [check_picture(root / image) for image in chunk]
+        return [check_picture(picture_file(root, image)) for image in chunk]
 
     # Threads suffice, as the decoders let go of Python's lock; in chunks, a task costs less.
     chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
@@ -71,7 +73,9 @@ def _check_all(images: list[str], root: Path) -> list[Checked]:
 
 def check_picture(path: Path) -> Checked:
     """Decode one file, to its end."""
-    if not path.is_file():
+    if is_something_else(path):
+        return Checked(problem="no regular file")
+    if not os.path.isfile(path):
         return Checked(problem="missing")
     # What an interrupted copy leaves behind.
     size = path.stat().st_size

@@ -73,7 +73,7 @@ def _unpack(settings: DataSettings, layout: Format, folder: Path, root: Path) ->
         if path.name.endswith(PLAIN):
             shutil.copyfile(path, root / path.name)
         else:
-            extract(path, root)
+            extract(path, root, settings.limits)
 
 
 def _held_out(table: pandas.DataFrame, settings: HoldOut) -> pandas.DataFrame:

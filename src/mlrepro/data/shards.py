@@ -21,8 +21,10 @@ import numpy as np
 import pandas
 from tqdm import tqdm
 
+from mlrepro.addresses import without_secrets
 from mlrepro.data.fetching.mirrors import fetch
 from mlrepro.data.manifest import Manifest
+from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256, write_bytes
 from mlrepro.settings.data import Shards
@@ -86,7 +88,7 @@ def _write_shard(
         ):
             columns = (frame["image"].iloc[rows], frame["labels"].iloc[rows])
             for row, image, labels in zip(rows.tolist(), *columns, strict=True):
-                content = (root / image).read_bytes()
+                content = picture_file(root, image).read_bytes()
                 suffix = Path(image).suffix[1:].lower() or "picture"
 
                 offset = file.tell() + tarfile.BLOCKSIZE  # it begins behind its header
@@ -188,7 +190,7 @@ class ShardReader:
     def _fetch(self, name: str, sha256: str) -> None:
         """Gets a file from where it was copied to; InputError where it is missing or another."""
         urls = [f"{self.address}/{name}"] if self.remote else []
-        described = f"{name} (of `shards.address`, {self.address})"
+        described = f"{name} (of `shards.address`, {without_secrets(self.address)})"
         fetch(described, urls, self.folder / name, sha256=sha256)
         if self.kept and self.remote:
             self._remove_oldest(name)

@@ -73,7 +73,7 @@ def measure(run: Run, truth: Truth, logits: dict[str, np.ndarray], epoch: int) -
     return Measurement(
         epoch=epoch,
         metrics={key: none_if_nan(value) for key, value in metrics.items()},
-        mAP_se=bootstrap_se(scores, labels, empty=run.empty_classes),
+        mAP_se=none_if_nan(bootstrap_se(scores, labels, empty=run.empty_classes)),
         predicted_positives=expected_labels(scores * logit_scale(run)),
         per_class=list(class_results(truth, scores, aps["exact"])),
     )

@@ -7,11 +7,12 @@ not have: it is a negative whose term is the cross-entropy). The sum over entrie
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mlrepro.losses.base import Loss, LossContext, Settings
 from mlrepro.losses.numerics import at_least_float32
 
-GR_EPSILON = 1e-7
+GR_EPSILON = 1e-7  # in the logarithm of observed positives, and nowhere else
 
 
 # One argument for each parameter of the paper, under its name there.
@@ -20,33 +21,42 @@ def gr(  # noqa: PLR0913
 ) -> Tensor:
     """Generalised robust loss. (B, C), (B, C) -> scalar.
 
-    An unobserved entry is a positive with k = sigmoid(w p + b), counts with
-    v = exp(-(p - mu)^2 / (2 s^2)), both constants in the gradient, and adds
-    v (k (1 - p^q2) / q2 + (1 - k) (1 - (1 - p)^q3) / q3). Source: Chen et al. 2024. Where their
-    1e-7 stands is not known to us: it is added to every probability that a logarithm or power is
-    taken of.
+    A positive adds -log(p + 1e-7). An unobserved entry is a positive with k = sigmoid(w p + b),
+    counts with v = exp(-(p - mu)^2 / (2 s^2)), both constants in the gradient, and adds
+    v (k (1 - p^q2) / q2 + (1 - k) (1 - (1 - p)^q3) / q3). Source: Chen et al. 2024 and their code.
     """
-    p = torch.sigmoid(at_least_float32(logits))
+    logits = at_least_float32(logits)
+    p = torch.sigmoid(logits)
     with torch.no_grad():
         k = torch.sigmoid(w * p + b)
         v = torch.exp(-((p - mu) ** 2) / (2 * s**2))
 
-    # The robust losses of a positive and of a negative, with Box-Cox powers q2 and q3.
-    right = p + GR_EPSILON
-    wrong = 1 - p + GR_EPSILON
-    as_positive = k * (1 - right**q2) / q2
-    as_negative = (1 - k) * (1 - wrong**q3) / q3
+    log_p = F.logsigmoid(logits)
+    log_not_p = F.logsigmoid(-logits)
+    as_positive = k * _box_cox(log_p, q2)
+    as_negative = (1 - k) * _box_cox(log_not_p, q3)
     unobserved = v * (as_positive + as_negative)
-    known = -torch.log(torch.where(observed == 1, right, wrong))
+
+    known = torch.where(observed == 1, -torch.log(p + GR_EPSILON), -log_not_p)
     return torch.where(observed == 0, unobserved, known).mean()
+
+
+def _box_cox(log_p: Tensor, q: float) -> Tensor:
+    """(1 - p^q) / q of a probability's logarithm.
+
+    Of a p near 0 the derivative q p^(q - 1) is infinite in float32, and times sigmoid's 0 it is
+    NaN.
+    Through the logarithm the gradient is finite for every logit.
+    """
+    return -torch.expm1(q * log_p) / q
 
 
 class GrLoss(Loss):
     """`gr` whose w, b, mu and s move linearly over the epochs, w and b one epoch later.
 
-    beta: w first and last, b first and last; alpha: mu and s first, mu and s last; q: q2 and q3.
-    Epochs count from 0, so that the first one has the first values; the source's numbering is not
-    known to us.
+    beta: w at the start and at the end, b likewise; alpha: mu and s at the start, mu and s at the
+    end; q: q2 and q3. The authors' epochs count from 1: mu and s have left their start in the first
+    one and are at their end in the last, w and b are at their start in the first.
     """
 
     def __init__(self, beta: tuple, alpha: tuple, q: tuple):
@@ -56,16 +66,17 @@ class GrLoss(Loss):
         self.q = q
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
-        w_first, w_last, b_first, b_last = self.beta
-        mu_first, s_first, mu_last, s_last = self.alpha
+        w_start, w_end, b_start, b_end = self.beta
+        mu_start, s_start, mu_end, s_end = self.alpha
 
-        late = max(epoch - 1, 0) / epochs
-        now = epoch / epochs
+        # Ours count from 0.
+        late = epoch / epochs
+        now = (epoch + 1) / epochs
         self.values = (
-            w_first + (w_last - w_first) * late,
-            b_first + (b_last - b_first) * late,
-            mu_first + (mu_last - mu_first) * now,
-            s_first + (s_last - s_first) * now,
+            w_start + (w_end - w_start) * late,
+            b_start + (b_end - b_start) * late,
+            mu_start + (mu_end - mu_start) * now,
+            s_start + (s_end - s_start) * now,
         )
 
     def forward(self, logits: Tensor, observed_rows: Tensor, rows: Tensor) -> Tensor:

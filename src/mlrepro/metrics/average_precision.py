@@ -124,9 +124,14 @@ def bootstrap_se(
     """Standard error of the exact mAP, in points.
 
     It is the mAP's deviation over resamples of the pictures with replacement. Only the test
-    pictures vary: neither the training nor its seed does. empty: see `mean_average_precision`.
+    pictures vary: neither the training nor its seed does. empty: see `mean_average_precision`;
+    under nan, a class that a resample alone lacks is skipped there. NaN where the mAP is NaN.
     """
     scores, labels = check(scores, labels)
+    if empty == "nan":
+        if not (labels == 1).any(0).all():
+            return float("nan")
+        empty = "skip"
     pictures, classes = scores.shape
     random = np.random.default_rng(seed)
 
@@ -145,8 +150,10 @@ def bootstrap_se(
         positive = labels[rows, c] == 1
         ap[:, c] = _weighted_exact(scores[rows, c], positive, weights.take(rows, axis=1))
 
-    means = [mean_average_precision(row, empty) for row in ap]
-    return float(np.std(means, ddof=1))
+    # A resample without any positive has no mAP.
+    means = np.array([mean_average_precision(row, empty) for row in ap])
+    means = means[~np.isnan(means)]
+    return float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
 
 
 def _weighted_exact(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:

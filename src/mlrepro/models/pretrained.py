@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 from mlrepro.files import address, file_sha256
 from mlrepro.models.layouts import official_to_timm
@@ -59,7 +60,7 @@ def _read_file(name: str, weights: str) -> tuple[dict[str, Tensor], str, str]:
     path = Path(address(weights))
     if not path.is_file():
         raise InputError(
-            f"weights {weights!r}: no such file; "
+            f"weights {without_secrets(weights)!r}: no such file; "
             "valid: timm, torchvision, package, none, or a file's path"
         )
     # The name of a person's file, and not where it lies on this machine: records are kept in git.

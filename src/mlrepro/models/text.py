@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
+from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 from mlrepro.extras import require
 from mlrepro.files import address
@@ -32,7 +33,7 @@ def load_text_model(name: str) -> tuple[nn.Module, object, str]:
         model = AutoModel.from_pretrained(path, use_safetensors=True)
     except Exception as error:  # hub, network and file errors have no common type
         raise InputError(
-            f"text model {name!r}: not a folder with a model "
+            f"text model {without_secrets(name)!r}: not a folder with a model "
             "(config.json, model.safetensors, tokenizer.json) and "
             f"not to be fetched from Hugging Face's hub ({type(error).__name__}); "
             "download the model's files where there is a network and give their folder, "

@@ -4,12 +4,13 @@ A section is a list of markdown parts, which a page sets apart by blank lines; i
 records have nothing to show.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlrepro.records import Failures, Records
 from mlrepro.report import figures, tables
 from mlrepro.report.render import ANY_PAGE, render_section
+from mlrepro.studies.reference import Compared, sentence
 
 
 def figure_link(
@@ -29,6 +30,20 @@ def failed_section(failures: Failures, page: Path = ANY_PAGE) -> list[str]:
     if not failures:
         return []
     return [render_section("failed.md.j2", page, failures=failures)]
+
+
+def reference_section(compared: Sequence[Compared], page: Path = ANY_PAGE) -> list[str]:
+    """Whether runs give what they gave when their reference was made."""
+    if not compared:
+        return []
+    section = render_section(
+        "reference.md.j2",
+        page,
+        sentence=sentence(compared),
+        rows=tables.reference_table(compared),
+        sources=list(dict.fromkeys(row.reference.source for row in compared)),
+    )
+    return [section]
 
 
 def attention_section(path: Path) -> list[str]:

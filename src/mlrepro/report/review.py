@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 
 from mlrepro.data.manifest import Manifest
+from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 from mlrepro.judging import within_noise
 from mlrepro.layout import Layout
@@ -111,7 +112,9 @@ def _review_table(decisions: Decisions) -> pandas.DataFrame:
     frame = manifest.frame.iloc[decisions.rows[positions]]
     return pandas.DataFrame(
         {
-            "picture": [(manifest.root / image).resolve().as_uri() for image in frame["image"]],
+            "picture": [
+                picture_file(manifest.root, image).resolve().as_uri() for image in frame["image"]
+            ],
             "label": names[classes],
             "score": decisions.scores[positions, classes].round(4),
             "given": [", ".join(names[labels]) for labels in frame["labels"]],

@@ -49,7 +49,7 @@ def _point(result: Result, gmacs: float, series: str | None) -> Point:
         gmacs=gmacs,
         reported=cell.number,
         reproduced=mean(metric_values(result.records, metric)),
-        error=standard_error(result.records) if result.records else 0.0,
+        error=standard_error(result.records) or 0.0,
     )
 
 

@@ -100,9 +100,11 @@ def _figure(sweep: Sweep, series: Series, page: Path) -> str | None:
     """Test mAP against the setting, of series with two values or more that are numbers."""
     curves = {}
     for name, points in series.items():
-        if len(points) > 1 and not isinstance(points[0][0], str):
+        measured = [point for point in points if mean_map(point[1]) is not None]
+        if len(measured) > 1 and not isinstance(measured[0][0], str):
             curves[name] = [
-                (value, mean_map(records), standard_error(records)) for value, records in points
+                (value, mean_map(records), standard_error(records) or 0.0)
+                for value, records in measured
             ]
     if not curves:
         return None

@@ -3,12 +3,21 @@
 import difflib
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    model_validator,
+)
 
 from mlrepro.errors import InputError
+from mlrepro.settings.seed import check_seed
+from mlrepro.settings.yaml_size import YamlSizeError, check_size
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -16,10 +25,26 @@ Model = TypeVar("Model", bound=BaseModel)
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Strict(BaseModel):
-    """A frozen model that refuses keys it does not know and names the nearest one that it does."""
+Seed = Annotated[int, BeforeValidator(check_seed)]
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+def _check_not_empty(values: list) -> list:
+    if not values:
+        raise ValueError("the list is empty; write at least one")
+    return values
+
+
+# Of a list: at least one.
+NOT_EMPTY = AfterValidator(_check_not_empty)
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses keys it does not know and names the nearest one that it does.
+
+    Its numbers are finite: JSON, which records are, has no others.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -34,6 +59,26 @@ class Strict(BaseModel):
         return values
 
 
+# What no name of a file may have in it, on any system.
+NOT_IN_FILE_NAMES = re.compile(r"[/\\:\x00-\x1f\x7f]")
+LONGEST_FILE_NAME = 200  # bytes: some file systems allow 255, and we add endings
+
+
+def file_name(name: str) -> str:
+    """The name, which is to be of a file or a folder of ours. Raises ValueError where it is a path.
+
+    So that nothing is ever written outside the folder that it belongs to.
+    """
+    is_path = NOT_IN_FILE_NAMES.search(name) or name.startswith(".")
+    too_long = len(name.encode(errors="replace")) > LONGEST_FILE_NAME
+    if not name.strip() or is_path or too_long:
+        raise ValueError(
+            f"{name[:LONGEST_FILE_NAME]!r} is not the name of a file: give one without '/', '\\' "
+            f"and ':', that does not begin with '.', of at most {LONGEST_FILE_NAME} bytes"
+        )
+    return name
+
+
 def nearest(name: str, valid: list[str]) -> str:
     """A sentence that offers the closest valid name, or lists them all."""
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
@@ -45,10 +90,15 @@ def nearest(name: str, valid: list[str]) -> str:
 def read_yaml(path: Path) -> dict:
     """The mapping that a YAML file holds. Raises InputError for every other content."""
     try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), YAML_LOADER)
+        text = Path(path).read_text(encoding="utf-8")
+        check_size(text, YAML_LOADER)
+        values = yaml.load(text, YAML_LOADER)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except YamlSizeError as error:
+        raise InputError(f"{path}: {error}") from None
+    # ValueError: of text that is no UTF-8, a 32nd day, a number of thousands of digits.
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: not readable as YAML: {error}") from None
 
     if not isinstance(values, dict):

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal, Union
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from mlrepro.settings.base import Strict
+from mlrepro.addresses import has_secrets
+from mlrepro.settings.base import Seed, Strict, file_name
 
 Split = Literal["train", "val", "test"]
 DifficultRule = Literal["negative", "positive", "ignore"]
@@ -52,17 +53,49 @@ MIRFLICKR_CLASSES = [
 ]
 
 
+# What we add to the names of archives, for a download that is not complete.
+OURS = (".part", ".part.json", ".lock")
+
+
 class Archive(Strict):
     """One file to fetch.
 
     `urls`: mirrors in order; http(s)://, package://module/file, a file or a folder that holds it.
     """
 
-    name: str
+    name: Annotated[str, AfterValidator(file_name)]
     urls: list[str] = []
     sha256: str | None = None
     md5: str | None = None
-    size: int | None = None
+    size: int | None = Field(None, ge=0)
+
+    @field_validator("name")
+    @classmethod
+    def _not_one_of_ours(cls, name: str) -> str:
+        if name.lower().endswith(OURS):
+            raise ValueError(
+                f"{name!r} ends as files of incomplete downloads do; name it otherwise"
+            )
+        return name
+
+
+class Limits(Strict):
+    """What servers and archives may ask of a machine. A data set that needs more says so.
+
+    bytes_a_minute: a server that sends less is left for the next mirror.
+    wait_seconds:   so long a server may tell us to wait (Retry-After).
+    file_bytes:     of an archive whose size the settings do not state.
+    picture_bytes:  of a picture that is fetched by itself.
+    unpacked_bytes: of all files in an archive.
+    unpacked_ratio: so many times an archive's own bytes; below 1 GB, it only warns.
+    """
+
+    bytes_a_minute: int = Field(60_000, ge=0)
+    wait_seconds: float = Field(120, ge=0)
+    file_bytes: int = Field(10**12, ge=1)
+    picture_bytes: int = Field(100_000_000, ge=1)
+    unpacked_bytes: int = Field(10**12, ge=1)
+    unpacked_ratio: float = Field(100, ge=1)
 
 
 class HoldOut(Strict):
@@ -73,7 +106,7 @@ class HoldOut(Strict):
     """
 
     fraction: float = Field(0.2, gt=0, lt=1)
-    seed: int = 1200
+    seed: Seed = 1200
     train: int | None = Field(None, ge=2)
     split: Literal["val", "test"] = "val"
 
@@ -93,6 +126,17 @@ class Shards(Strict):
     address: str | None = None
     kept: int | None = Field(None, ge=32)
 
+    @field_validator("address")
+    @classmethod
+    def _without_secrets(cls, address: str | None) -> str | None:
+        if address and has_secrets(address):
+            raise ValueError(
+                "an address with a user, a password or a token, and it would be kept in "
+                "summary.json; write ${NAME} in its place, and set the variable NAME of the "
+                "environment"
+            )
+        return address
+
 
 class FormatSettings(Strict):
     """What every format has: `archives` to download, or a `folder` that is used in place.
@@ -101,6 +145,7 @@ class FormatSettings(Strict):
 
     rejected_limit: share of unreadable pictures above which prepare stops.
     shards: none: pictures are read from their files.
+    limits: what servers and archives may ask of a machine.
     """
 
     archives: list[Archive] = []
@@ -108,6 +153,16 @@ class FormatSettings(Strict):
     hold_out: HoldOut | None = None
     rejected_limit: float = Field(0.001, ge=0, le=1)
     shards: Shards | None = None
+    limits: Limits = Limits()
+
+    @field_validator("archives")
+    @classmethod
+    def _different_names(cls, archives: list[Archive]) -> list[Archive]:
+        names = [archive.name for archive in archives]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two archives are called {name!r}; name them differently")
+        return archives
 
     @model_validator(mode="after")
     def _one_source(self) -> "FormatSettings":
@@ -183,7 +238,7 @@ class CsvData(FormatSettings):
     separator: str = " "
     classes: list[str] | None = None
     test_fraction: float | None = Field(None, gt=0, lt=1)
-    test_seed: int = 1200
+    test_seed: Seed = 1200
 
     @property
     def without_pictures(self) -> bool:
@@ -198,7 +253,7 @@ class DigitsData(FormatSettings):
 
     format: Literal["digits"]
     pictures: dict[Split, int]
-    seed: int = 0
+    seed: Seed = 0
 
 
 class FormattedData(FormatSettings):
@@ -251,7 +306,7 @@ class MirflickrData(FormatSettings):
     classes: list[str] = MIRFLICKR_CLASSES
     pictures: int = Field(20_000, ge=2, le=25_000)
     test_fraction: float = Field(0.2, gt=0, lt=1)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class OpenImagesData(FormatSettings):
@@ -285,7 +340,7 @@ class Corruption(Strict):
 
     positives: int = Field(1, ge=-1)
     negatives: int = Field(0, ge=-1)
-    seed: int = 1200
+    seed: Seed = 1200
 
 
 class Published(Strict):

@@ -75,8 +75,8 @@ class LargeLoss(LossOptions):
 class Gr(LossOptions):
     """Generalised robust loss.
 
-    beta:  w at the first epoch and after the last, b at the first and after the last
-    alpha: mu and s at the first epoch, mu and s after the last
+    beta:  w in the first epoch and after the last, b in the first and after the last
+    alpha: mu and s before the first epoch, mu and s in the last
     q:     q2 and q3
     """
 

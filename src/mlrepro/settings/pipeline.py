@@ -1,12 +1,13 @@
 """A params.yaml: which data sets there are, and which runs and seeds a pipeline trains on one."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from mlrepro.errors import InputError
-from mlrepro.settings.base import Strict, load, nearest
+from mlrepro.settings.base import NOT_EMPTY, Seed, Strict, file_name, load, nearest
 from mlrepro.settings.data import Captions, Corruption, DataSettings, Features
 from mlrepro.settings.losses import FULL_LABEL_LOSSES, LossSettings
 from mlrepro.settings.run import Run
@@ -15,14 +16,28 @@ from mlrepro.settings.run import Run
 RUNS_OF_BUDGET = {"quick": 2, "standard": 4, "thorough": 9}
 
 
+def data_set_name(name: str) -> str:
+    """The name of a data set. Raises ValueError for what is no folder's and no word of commands."""
+    if re.search(r"[^\w.-]", name) or name.startswith("-"):
+        raise ValueError(
+            f"{name!r} is not the name of a data set: give letters, digits, '_' and '-' "
+            "(it names a folder below data/)"
+        )
+    return file_name(name)
+
+
+# Of a data set: names its folder, its records and its page, and is a word of commands.
+Name = Annotated[str, AfterValidator(data_set_name)]
+
+
 class Search(Strict):
     """The grid of the linear mode on the pipeline's features, trained together (training/grid)."""
 
-    losses: list[LossSettings] = Field(min_length=1)
-    learning_rates: list[PositiveFloat] = [1e-2, 1e-3, 1e-4, 1e-5]
-    batch_sizes: list[Annotated[int, Field(ge=2)]] = [8, 16]
+    losses: Annotated[list[LossSettings], NOT_EMPTY]
+    learning_rates: Annotated[list[PositiveFloat], NOT_EMPTY] = [1e-2, 1e-3, 1e-4, 1e-5]
+    batch_sizes: Annotated[list[Annotated[int, Field(ge=2)]], NOT_EMPTY] = [8, 16]
     epochs: int = Field(25, ge=1)
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: Annotated[list[Seed], NOT_EMPTY] = [0]
 
 
 class Ordering(Strict):
@@ -39,20 +54,20 @@ class Ordering(Strict):
 class Pipeline(Strict):
     """A params.yaml. A pipeline of data sets alone, or of a study's page alone, has no runs."""
 
-    name: str = "demo"
+    name: Name = "demo"
     """Of the data set that the pipeline's runs use; names report and records in own-data."""
     title: str | None = None
     """Of the report."""
     intro: str | None = None
     """The report's first paragraph."""
 
-    data: dict[str, DataSettings]
+    data: dict[Name, DataSettings]
     corruption: Corruption = Corruption()
     features: Features | None = None
     captions: Captions | None = None
 
     runs: list[str] = []
-    seeds: list[int] = [0]
+    seeds: Annotated[list[Seed], NOT_EMPTY] = [0]
     search: Search | None = None
 
     orderings: list[Ordering] = []

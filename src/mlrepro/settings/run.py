@@ -160,7 +160,7 @@ class Run(Strict):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on a GPU, float32 elsewhere."""
     threads: int | None = Field(None, ge=1)
-    """Of the CPU; none: one on features and captions, one a core on maps and images (threads.py)."""
+    """None: one on features and captions, one a core on maps and images (threads.py)."""
 
     # What happens to a picture (data/augment/recipes).
     augment: Literal[

@@ -1,11 +1,14 @@
 """What a training left behind (write.py), read again."""
 
 import csv
+import math
 from pathlib import Path
 
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mlrepro.errors import InputError
 from mlrepro.records import Epoch, TrainingFacts
 from mlrepro.training.write import ON_TEST
 
@@ -18,9 +21,18 @@ def read_facts(out: Path) -> TrainingFacts:
 
 
 def read_history(path: Path) -> list[Epoch]:
-    """An epoch a row; a column that is no field of Epoch is one of its metrics."""
+    """An epoch a row; a column that is no field of Epoch is one of its metrics.
+
+    Raises InputError for a row whose loss or mAP is no number.
+    """
     with path.open(newline="", encoding="utf-8") as file:
-        return [_epoch(row) for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    try:
+        return [_epoch(row) for row in rows]
+    except ValidationError as error:
+        raise InputError(
+            f"{path}: not the history of a training; run its train stage again: {error}"
+        ) from None
 
 
 def _epoch(row: dict[str, str]) -> Epoch:
@@ -31,7 +43,7 @@ def _epoch(row: dict[str, str]) -> Epoch:
             continue
         if name in Epoch.model_fields:
             fields[name] = value
-        else:
+        elif math.isfinite(float(value)):  # a validation loss may be infinite: absent
             metrics[name] = value
     return Epoch.model_validate({"metrics": metrics, **fields})
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mlrepro.data.manifest import Labels, Manifest, read_manifest
+from mlrepro.data.manifest import Labels, Manifest, pairs, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.settings.run import Run
+
+SHOWN = 5  # names of classes in a message
 
 
 @dataclass
@@ -52,3 +54,35 @@ def scored_rows(run: Run, rows: np.ndarray) -> np.ndarray:
             f"({run.batch_size}) or use `protocol: corrected`"
         )
     return scored
+
+
+def check_mean_ap(run: Run, data: LabelledData) -> None:
+    """Raises InputError where no weights could have an mAP on validation or test.
+
+    That is known from the labels, before a training that it would be the end of. Under
+    `empty_classes: nan` it is so where any class has no positive, under `skip` where none has one.
+    """
+    if run.empty_classes == "zero":
+        return
+
+    classes = data.manifest.classes
+    for split in dict.fromkeys([run.validation, "test"]):
+        rows = scored_rows(run, data.manifest.rows(split))
+        _, positives = pairs(data.manifest.frame["labels"].iloc[rows])
+        counts = np.bincount(positives, minlength=len(classes))
+        empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+
+        undefined = empty if run.empty_classes == "nan" else len(empty) == len(classes)
+        if len(rows) and undefined:
+            raise InputError(
+                f"{data.folder}/manifest.parquet: {split} has no positive picture of "
+                f"{_listed(empty)}, so that under `empty_classes: {run.empty_classes}` no mAP of "
+                f"{run.run_id} is a number; set another `empty_classes`, or mend the split or the "
+                "classes"
+            )
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    more = len(names) - SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -2,6 +2,8 @@
 
 import argparse
 
+from mlrepro.settings.seed import seed_argument
+
 SUMMARY = "Make a trained run a folder of its own"
 DESCRIPTION = f"""{SUMMARY}: model.safetensors and config.json (the network, its classes and
 thresholds), model.onnx, and mlflow/, which answers to
@@ -20,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN", help="one of its runs, trained and evaluated")
     parser.add_argument(
         "--seed",
-        type=int,
+        type=seed_argument,
         metavar="N",
         help="which of its trainings (default: the first of the run's seeds)",
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mlrepro.data.images import decode
+from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.backbones import create_backbone
@@ -121,6 +122,7 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
         "run": run.model_dump(mode="json"),
         "seed": trained.seed,
         "trained": trained.facts,
+        "environment": trained.environment.model_dump(mode="json", exclude_defaults=True),
         "input": INPUT,
         "versions": VERSIONS,
     }
@@ -143,5 +145,5 @@ def _picture(trained: TrainedRun, inputs: PictureInputs, row: int) -> np.ndarray
     if inputs.shards:
         file = inputs.shards.read(row)
     else:
-        file = manifest.root / manifest.frame["image"][row]
+        file = picture_file(manifest.root, manifest.frame["image"][row])
     return decode(file, trained.run.resolution, inputs.interpolation)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from mlrepro.data.disk import is_something_else
 from mlrepro.data.formats.csv_table import SPLITS
+from mlrepro.data.picture_names import picture_name
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, FOLDER_LAYOUTS
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
@@ -24,11 +26,13 @@ class FoundLabels:
 
     root:     the folder that pictures are named from.
     pictures: all below it, listed with a label or not.
+    irregular: what is called as pictures are, and is no regular file.
     rows:     with the pictures' paths below root, or names that no picture there has.
     """
 
     root: Path
     pictures: list[str]
+    irregular: list[str]
     rows: list[LabelRow]
 
 
@@ -57,10 +61,13 @@ def find_labels(path: Path) -> FoundLabels:
 
     Raises InputError where there are no labels, or labels in two layouts.
     """
+    if is_something_else(path) and not path.is_dir():
+        raise InputError(f"{path}: no regular file; give a folder of pictures, or a table")
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give one that holds pictures")
     root = _root(path)
-    pictures = find_pictures(root)
+    _refuse_other_letters(root)
+    pictures, irregular = find_pictures(root)
 
     # Label files say more than folders do, which may be there for order alone.
     found = _read_files(_label_files(path, root), PictureNames(pictures))
@@ -78,13 +85,26 @@ def find_labels(path: Path) -> FoundLabels:
     # Two layouts may contradict each other; here is one.
     [(layout, rows)] = found.items()
     print(f"{path}: {len(pictures)} pictures, {layout}")
-    return FoundLabels(root, pictures, rows)
+    return FoundLabels(root, pictures, irregular, rows)
 
 
-def find_pictures(root: Path) -> list[str]:
-    """Paths below root, sorted, without hidden files."""
-    files = (file for file in root.rglob(VISIBLE) if is_picture(file.name))
-    return sorted(file.relative_to(root).as_posix() for file in files)
+def find_pictures(root: Path) -> tuple[list[str], list[str]]:
+    """Paths below root, sorted, without hidden files; and those of what is no regular file."""
+    pictures = []
+    irregular = []
+    for file in root.rglob(VISIBLE):
+        if is_picture(file.name):
+            name = picture_name(file.relative_to(root).as_posix())
+            (irregular if is_something_else(file) else pictures).append(name)
+    return sorted(pictures), sorted(irregular)
+
+
+def _refuse_other_letters(root: Path) -> None:
+    """Raises InputError for a folder whose name the settings, which are UTF-8, cannot hold."""
+    if picture_name(str(root)) != str(root):
+        raise InputError(
+            f"{picture_name(str(root))}: the name of this folder is not UTF-8; rename it"
+        )
 
 
 def _root(path: Path) -> Path:
@@ -94,7 +114,7 @@ def _root(path: Path) -> Path:
 
     folder = path.resolve().parent
     # COCO's annotations lie in a folder beside those of the pictures.
-    if path.suffix == ".json" and not find_pictures(folder):
+    if path.suffix == ".json" and not any(find_pictures(folder)):
         return folder.parent
     return folder
 
@@ -125,6 +145,9 @@ def _read_files(files: Iterator[LabelFile], names: PictureNames) -> dict[str, li
     for file in files:
         for layout in FILE_LAYOUTS:
             if not layout.matches(file):
+                continue
+            if is_something_else(file.path):
+                print(f"{file.path}: no regular file, left out")
                 continue
             rows = _read_file(layout, file, names)
             if rows:

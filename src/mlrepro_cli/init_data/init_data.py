@@ -43,6 +43,7 @@ def init_data(
     # What is there: one row a picture that can be read.
     found = find_labels(path)
     own, rejected = gather(found)
+    rejected += _irregular(found, rejected)
     _refuse_too_little(path, own, rejected)
 
     # What is wrong with it. Copies of a picture must not lie in two splits.
@@ -68,6 +69,16 @@ def _refuse_too_little(path: Path, own: OwnData, rejected: list[dict]) -> None:
             f"labels {own.classes}; to compare takes {LEAST_PICTURES} pictures, and a label that "
             "some have and others have not: add pictures"
         )
+
+
+def _irregular(found: FoundLabels, rejected: list[dict]) -> list[dict]:
+    """What is called as pictures are, is no regular file, and stands in no label file."""
+    named = {entry["image"] for entry in rejected}
+    return [
+        {"image": name, "reason": "no regular file"}
+        for name in found.irregular
+        if name not in named
+    ]
 
 
 def _unused(found: FoundLabels) -> list[str]:

@@ -1,13 +1,14 @@
 """A user's pictures with their labels: a row a picture, of those that can be read."""
 
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas
 
+from mlrepro.data.picture_names import picture_file
 from mlrepro.data.prepare import check_pictures
+from mlrepro.files import file_sha256
 from mlrepro_cli.init_data.find_labels import FoundLabels
 from mlrepro_cli.init_data.layouts.rows import LabelRow
 
@@ -30,8 +31,7 @@ class OwnData:
 
     def digests(self) -> list[str]:
         """SHA-256 of every picture's file: copies have the same. Reads all files."""
-        files = [self.root / image for image in self.frame["image"]]
-        return [sha256(file.read_bytes()).hexdigest() for file in files]
+        return [file_sha256(picture_file(self.root, image)) for image in self.frame["image"]]
 
 
 def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 
 # What stages write into git. Jobs do not read the head's.
@@ -59,7 +60,8 @@ def _is_pushed() -> bool:
 def _git(*words: str) -> str:
     done = subprocess.run(["git", *words], capture_output=True, text=True)
     if done.returncode:
+        problem = without_secrets(done.stderr.strip())
         raise InputError(
-            f"git {' '.join(words)}: {done.stderr.strip()}; launch from the root of a git checkout"
+            f"git {' '.join(words)}: {problem}; launch from the root of a git checkout"
         )
     return done.stdout

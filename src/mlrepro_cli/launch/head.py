@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dvc.exceptions import DvcException
 
+from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 from mlrepro.layout import Layout, read_layouts
 from mlrepro.records import Failure, write_failure
@@ -16,7 +17,7 @@ from mlrepro.training.checkpoint import exclusive
 from mlrepro_cli.launch import engines
 from mlrepro_cli.launch.checkout import committed, dvc
 from mlrepro_cli.launch.claim import claimed
-from mlrepro_cli.launch.engines.attempts import Outcome, without_password
+from mlrepro_cli.launch.engines.attempts import Outcome
 from mlrepro_cli.launch.engines.interface import EngineContext
 from mlrepro_cli.launch.engines.source import Source
 from mlrepro_cli.launch.pipeline import Job, default_remote, stale_jobs, upstream
@@ -79,7 +80,7 @@ def launch(request: Request) -> int:
                 return Launch(layouts, log, request.attempts, remote=False).run(engine)
             return _launch_on_cluster(request, layouts, log)
     except DvcException as error:  # no repository, a dvc.yaml that is none, another dvc at work
-        raise InputError(f"dvc: {error}") from None
+        raise InputError(without_secrets(f"dvc: {error}")) from None
 
 
 def _launch_on_cluster(request: Request, layouts: list[Layout], log: Path) -> int:
@@ -96,7 +97,7 @@ def _launch_on_cluster(request: Request, layouts: list[Layout], log: Path) -> in
 
     _, remote_address = source.remote
     where = f"jobs check out {commit[:12]} of {repository}; the DVC remote is {remote_address}"
-    print(without_password(where), flush=True)
+    print(without_secrets(where), flush=True)
     with claimed(layouts[0].study, request.take_over):
         return Launch(layouts, log, request.attempts, remote=True).run(engine)
 
@@ -163,7 +164,8 @@ class Launch:
             if not self.remote:
                 raise
             raise InputError(
-                f"the DVC remote's run cache cannot be read ({error}); see `dvc remote list`"
+                "the DVC remote's run cache cannot be read "
+                f"({without_secrets(str(error))}); see `dvc remote list`"
             ) from None
         if restored:
             print(f"{len(restored)} stages are restored from the run cache", flush=True)

@@ -13,6 +13,7 @@ from dvc.repo.reproduce import plan_repro
 from dvc.stage import Stage
 from dvc.stage.cache import RunCacheNotFoundError
 
+from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 
 # How the names of stages begin that become jobs. All else that these need, jobs share.
@@ -54,8 +55,8 @@ def default_remote() -> tuple[str, str]:
     if not url or url.startswith("http"):
         raise InputError(
             ".dvc/config: jobs on a cluster share a DVC remote, and the default "
-            f"one is {url or 'not set'}; name a folder, s3://..., ssh://... (over http DVC keeps "
-            "no run cache): dvc remote add -d storage ADDRESS"
+            f"one is {without_secrets(url) or 'not set'}; name a folder, s3://..., ssh://... (over "
+            "http DVC keeps no run cache): dvc remote add -d storage ADDRESS"
         )
     return name, url
 

@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlrepro.addresses import without_secrets
 from mlrepro_cli.launch.engines.attempts import AGAIN, Outcome
 from mlrepro_cli.launch.engines.interface import Engine
 from mlrepro_cli.launch.pipeline import Job
@@ -95,7 +96,8 @@ class Attempter:
             start = time.monotonic()
             outcome = self.engine(job)
             seconds = time.monotonic() - start
-            log_file(self.log, job.stage).write_text(outcome.output, encoding="utf-8")
+            printed = without_secrets(outcome.output)
+            log_file(self.log, job.stage).write_text(printed, encoding="utf-8")
 
             again = (
                 outcome.status == AGAIN and number < self.attempts and not self.interrupted.is_set()

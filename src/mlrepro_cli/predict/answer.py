@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from mlrepro.data.disk import is_something_else
 from mlrepro.data.images import decode
 from mlrepro_cli.predict.model import logits
 
@@ -38,7 +39,11 @@ def predict(
 
     def picture(name) -> np.ndarray | Unreadable:
         try:
-            return decode(read(name), config["resolution"], config["resize"])
+            source = read(name)
+            # A named pipe, a device, a link in a circle: reading it might never end.
+            if isinstance(source, Path) and is_something_else(source):
+                return Unreadable("no regular file")
+            return decode(source, config["resolution"], config["resize"])
         except Exception as error:
             # Decoders raise whatever their damaged input led them to; decode() wraps some of it.
             return Unreadable(f"not readable: {error.__context__ or error}")

@@ -11,7 +11,8 @@ from mlrepro_cli.pictures import is_picture
 def find_pictures(paths: Sequence[str]) -> list[str]:
     """Files as they are given, pictures in and below folders by suffix, and what patterns match.
 
-    Each once, in this order. Raises InputError where a path gives none, or cannot be read.
+    Also what is no regular file, in a folder by its suffix: a user should hear of it. Each once, in
+    this order. Raises InputError where a path gives none, or cannot be read.
     """
     pictures: dict[str, None] = {}
     for path in paths:
@@ -40,6 +41,6 @@ def _files(path: str) -> tuple[list[str], list[OSError]]:
 
 def _pictures_below(folder: str, problems: list[OSError]) -> list[str]:
     pictures = []
-    for parent, _, names in os.walk(folder, onerror=problems.append):
-        pictures += [os.path.join(parent, name) for name in names if is_picture(name)]
+    for parent, folders, names in os.walk(folder, onerror=problems.append):
+        pictures += [os.path.join(parent, name) for name in names + folders if is_picture(name)]
     return pictures

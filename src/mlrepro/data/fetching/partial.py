@@ -12,11 +12,17 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from mlrepro.data.disk import check_space, disk_error, read_note, size_of
-from mlrepro.data.fetching.web import BrokenError, MirrorError, chunks
-
-# How a page begins that is sent instead of a file, whatever its server says of the type.
-HTML_STARTS = (b"<!doctype html", b"<html")
+from mlrepro.data.disk import (
+    check_space,
+    disk_error,
+    is_something_else,
+    read_note,
+    size_of,
+)
+from mlrepro.data.fetching.content import page_in, problem_of_content
+from mlrepro.data.fetching.web import LIMITS, BrokenError, MirrorError, chunks
+from mlrepro.errors import InputError
+from mlrepro.settings.data import Limits
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,24 @@ class Expected:
     def has_checksum(self) -> bool:
         return bool(self.sha256 or self.md5)
 
-    def measure(self, path: Path) -> tuple[dict, str]:
-        """Size, sha256 and what else is expected of a file; and in words what of it is wrong."""
-        stated = {name: value for name, value in asdict(self).items() if value}
+    def measure(self, path: Path, name: str) -> tuple[dict, str]:
+        """Size, sha256 and what else is expected of a file; and in words what of it is wrong.
+
+        Without a checksum, what the file holds has to be what `name` says.
+        """
+        stated = {key: value for key, value in asdict(self).items() if value}
         measured = {"size": size_of(path)}
         for kind in {"sha256", *stated} - {"size"}:
             measured[kind] = _digest(path, kind)
 
         wrong = [
-            f"{name} {measured[name]}, expected {value}"
-            for name, value in stated.items()
-            if measured[name] != value
+            f"{key} {measured[key]}, expected {value}"
+            for key, value in stated.items()
+            if measured[key] != value
         ]
+        if not self.has_checksum and not wrong:
+            problem = problem_of_content(path, name)
+            wrong = [problem] if problem else []
         return measured, "; ".join(wrong)
 
 
@@ -58,12 +70,16 @@ class PartialFile:
     Both stay after a break or a kill, so that the next attempt goes on where this one ended.
     """
 
-    def __init__(self, name: str, target: Path, expected: Expected):
+    def __init__(self, name: str, target: Path, expected: Expected, limits: Limits = LIMITS):
         self.name = name
         self.target = target
         self.expected = expected
+        self.limits = limits
         self.path = target.with_name(target.name + ".part")
         self.note = target.with_name(target.name + ".part.json")
+        for path in (self.path, self.note):
+            if is_something_else(path):
+                raise InputError(f"{path}: no regular file; remove it and run again")
 
     @property
     def size(self) -> int:
@@ -71,7 +87,13 @@ class PartialFile:
 
     def origin(self) -> dict:
         """The identity (see `web.identity`) of the file that the part is of; nothing if unknown."""
-        return read_note(self.note)
+        note = read_note(self.note)
+        size = note.get("size")
+        # A note that was damaged says nothing. To Python, true is a whole number, too.
+        is_size = size is None or (type(size) is int and size >= 0)
+        validators = (note.get("etag"), note.get("last_modified"))
+        are_texts = all(text is None or isinstance(text, str) for text in validators)
+        return note if is_size and are_texts else {}
 
     def resume_at(self) -> int:
         """The byte to ask a server for next; 0 where the part cannot be trusted."""
@@ -95,13 +117,16 @@ class PartialFile:
         """
         arriving = chunks(source)
         head = next(arriving, b"")  # looked at before a partial file is given up for it
-        if offset == 0 and head.lstrip()[:14].lower().startswith(HTML_STARTS):
-            raise MirrorError("an HTML page instead of the file")
+        page = page_in(head, self.target.name)
+        if offset == 0 and page:
+            raise MirrorError(f"{page} instead of the file")
 
         # Known before the first byte is written: that it is another file, or does not fit.
         total = identity["size"] or self.expected.size
         if self.expected.size and total != self.expected.size:
             raise MirrorError(f"size {total}, expected {self.expected.size}")
+        if (total or 0) > self._most:
+            raise MirrorError(f"size {total}, {self._too_large}")
         check_space(self.path, self._missing(total))
 
         try:
@@ -115,6 +140,20 @@ class PartialFile:
                 f"the connection closed after {self.size} of {total or 'unknown'} bytes"
             )
         return self._verify(resumed=offset > 0)
+
+    @property
+    def _most(self) -> int:
+        """Bytes that may arrive: a server that does not say how many might never end."""
+        return self.expected.size or self.limits.file_bytes
+
+    @property
+    def _too_large(self) -> str:
+        if self.expected.size:
+            return f"more than the expected {self.expected.size} bytes"
+        return (
+            f"more than {self.limits.file_bytes} bytes; if that is right, raise "
+            "`limits.file_bytes` of the data set, or state the size of the archive"
+        )
 
     def _missing(self, total: int | None) -> int:
         return (total or 0) - self.size
@@ -133,7 +172,12 @@ class PartialFile:
             # What lies beyond the offset is not trusted: a complete part gives up its last byte.
             file.seek(offset)
             file.truncate()
+            arrived = offset
             for chunk in content:
+                arrived += len(chunk)
+                if arrived > self._most:
+                    self._remove()
+                    raise MirrorError(self._too_large)
                 file.write(chunk)
                 file.flush()  # a kill loses nothing that has arrived
                 progress.update(len(chunk))
@@ -141,14 +185,17 @@ class PartialFile:
             os.fsync(file.fileno())
 
     def _verify(self, resumed: bool) -> dict:
-        measured, wrong = self.expected.measure(self.path)
+        measured, wrong = self.expected.measure(self.path, self.target.name)
         if not wrong:
             return measured
 
-        self.path.unlink()
-        self.note.unlink()
+        self._remove()
         # The earlier part may be the bad one: the same mirror gets another try, from the start.
         raise BrokenError(wrong) if resumed else MirrorError(wrong)
+
+    def _remove(self) -> None:
+        self.path.unlink()
+        self.note.unlink(missing_ok=True)
 
     def publish(self) -> None:
         """Give the verified file its name."""

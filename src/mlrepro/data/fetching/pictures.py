@@ -3,12 +3,16 @@
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 
 from tqdm import tqdm
 
-from mlrepro.data.disk import check_space, disk_error, locked, size_of
+from mlrepro.addresses import without_secrets
+from mlrepro.data.disk import check_space, disk_error, is_something_else, locked, size_of
 from mlrepro.data.fetching import web
+from mlrepro.settings.data import Limits
 
 PARALLEL = 32  # pictures fetched at a time
 SLICE = 2048  # pictures queued at a time, which an interruption waits for
@@ -16,7 +20,9 @@ SLICE = 2048  # pictures queued at a time, which an interruption waits for
 ProblemOf = Callable[[Path], str | None]  # what is wrong with a picture's file, if anything
 
 
-def fetch_pictures(urls: Mapping[str, str], folder: Path, problem_of: ProblemOf) -> list[dict]:
+def fetch_pictures(
+    urls: Mapping[str, str], folder: Path, problem_of: ProblemOf, limits: Limits = web.LIMITS
+) -> list[dict]:
     """Fetch pictures (path below `folder` -> address); return {image, reason} of those that failed.
 
     A picture gets its name when it is whole and `problem_of` its file is None. It is kept from then
@@ -31,7 +37,10 @@ def fetch_pictures(urls: Mapping[str, str], folder: Path, problem_of: ProblemOf)
     pool = ThreadPoolExecutor(PARALLEL)
     try:
         with locked(folder), progress:
-            return _fetch_missing(missing, urls, folder, problem_of, pool, progress)
+            fetch_one = partial(
+                _fetch_named, urls=urls, folder=folder, problem_of=problem_of, limits=limits
+            )
+            return _fetch_missing(missing, folder, fetch_one, pool, progress)
     except OSError as error:
         raise disk_error(folder / "pictures", 0, error) from error
     finally:
@@ -40,15 +49,11 @@ def fetch_pictures(urls: Mapping[str, str], folder: Path, problem_of: ProblemOf)
 
 def _fetch_missing(
     missing: list[str],
-    urls: Mapping[str, str],
     folder: Path,
-    problem_of: ProblemOf,
+    fetch_one: Callable[[str], str | None],
     pool: ThreadPoolExecutor,
     progress: tqdm,
 ) -> list[dict]:
-    def fetch_one(name: str) -> str | None:
-        return _fetch_picture(urls[name], folder / name, problem_of)
-
     failed = []
     received = 0  # bytes
     # In slices, since an interruption waits for everything that is queued.
@@ -68,27 +73,65 @@ def _fetch_missing(
     return failed
 
 
-def _fetch_picture(url: str, target: Path, problem_of: ProblemOf) -> str | None:
+def _fetch_named(
+    name: str, urls: Mapping[str, str], folder: Path, problem_of: ProblemOf, limits: Limits
+) -> str | None:
+    reason = _fetch_picture(urls[name], folder / name, problem_of, limits)
+    # It is kept in failed.json.
+    return reason if reason is None else without_secrets(reason)
+
+
+def _fetch_picture(url: str, target: Path, problem_of: ProblemOf, limits: Limits) -> str | None:
     """Put the picture at `target`, or say why not."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
+    for path in (target, part):
+        if is_something_else(path):
+            return f"{path.name} is no regular file; remove it"
+
     for attempt in range(web.ATTEMPTS):
         try:
-            with web.request(url) as response:
-                content = response.read()
-        except web.PASSING as error:
+            _receive(url, part, target.name, limits)
+        except web.BrokenError as error:
             reason = f"{error} ({web.ATTEMPTS} attempts)"
-            web.pause(attempt)
+            web.pause(attempt, error.wait)
             continue
         except web.MirrorError as error:
+            part.unlink(missing_ok=True)
             return str(error)
 
         # Decoded before it gets its name: a server may send anything, with any status.
-        part.write_bytes(content)
         reason = problem_of(part)
         if reason is None:
             os.replace(part, target)
             return None
         # It may have been cut short: where the length is not said, nobody notices. Ask again.
         part.unlink()
+    part.unlink(missing_ok=True)
     return reason
+
+
+def _receive(url: str, part: Path, name: str, limits: Limits) -> None:
+    """Write what a server sends, up to the limit of a picture, to `part`."""
+    try:
+        response = web.request(url, 0, limits)
+    except (OSError, HTTPException) as error:  # of the network
+        raise web.BrokenError(str(error)) from error
+
+    received = 0  # bytes
+    with response, part.open("wb") as file:
+        web.check_encoding(response, name)
+        for chunk in web.chunks(response):
+            received += len(chunk)
+            if received > limits.picture_bytes:
+                raise web.MirrorError(
+                    f"more than {limits.picture_bytes} bytes; "
+                    "if that is right, raise `limits.picture_bytes` of the data set"
+                )
+            file.write(chunk)
+
+        # What the server said would come, and did not.
+        if response.length:
+            raise web.BrokenError(
+                f"IncompleteRead({received} bytes read, {response.length} more expected)"
+            )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pycocotools.coco import COCO
 
+from mlrepro.data.disk import is_something_else
 from mlrepro.data.formats.catalogue import Format, names_a_training_split
 from mlrepro.data.formats.listing import ListedPicture, Listing
 from mlrepro.errors import InputError
@@ -130,6 +131,8 @@ def _annotations(file: COCO, path: Path, field: str, known: Container[int]) -> I
 
 
 def _load(path: Path) -> COCO:
+    if is_something_else(path):
+        raise InputError(f"{path}: no regular file; put the file itself there")
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its timings
             file = COCO(str(path))

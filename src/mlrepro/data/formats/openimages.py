@@ -1,10 +1,11 @@
 """Open Images V6 (Kuznetsova et al. 2020): labels that people verified as present or absent."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas
 
+from mlrepro.data.disk import is_something_else
 from mlrepro.data.formats.catalogue import Format, names_a_training_split
 from mlrepro.data.formats.listing import ListedPicture, Listing
 from mlrepro.data.formats.reading import fetched_folder, picture_path, read_text
@@ -28,6 +29,7 @@ def read(settings: OpenImagesData, root: Path) -> Listing:
     for split, parts in settings.splits.items():
         for part, name in parts.items():
             present, absent = _verified(tables / name, list(classes))
+            _check_ids(tables / name, present)
             for key, positives in present.items():
                 pictures.append(
                     ListedPicture(
@@ -39,6 +41,13 @@ def read(settings: OpenImagesData, root: Path) -> Listing:
                     )
                 )
     return Listing(pictures, list(classes.values()))
+
+
+def _check_ids(path: Path, ids: Iterable[str]) -> None:
+    """Raise InputError for an id that is no name of a file, which it is to be."""
+    for key in ids:
+        if not key.replace("-", "").isalnum():
+            raise InputError(f"{path}: {key!r} is not the id of a picture; fetch the table again")
 
 
 def picture_urls(settings: OpenImagesData, images: Sequence[str]) -> dict[str, str]:
@@ -97,6 +106,8 @@ def _verified(path: Path, classes: list[str]) -> tuple[dict[str, list[int]], dic
 
 def _read_table(path: Path, classes: list[str]) -> pandas.DataFrame:
     """The rows of a table that are of our classes."""
+    if is_something_else(path):
+        raise InputError(f"{path}: no regular file; put the file itself there")
     try:
         # In chunks, of which only the rows of our classes are kept: a table has gigabytes.
         chunks = pandas.read_csv(path, usecols=list(KINDS), dtype=KINDS, chunksize=CHUNK)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mlrepro.data.disk import is_something_else
 from mlrepro.errors import InputError
 
 
@@ -35,6 +36,8 @@ def sort_names(names: Iterable[str]) -> list[str]:
 
 def read_text(path: Path, remedy: str) -> str:
     """A UTF-8 file, with or without a byte order mark; InputError names file, line and remedy."""
+    if is_something_else(path):
+        raise InputError(f"{path}: no regular file; put the file itself there")
     try:
         content = path.read_bytes()
         return content.decode("utf-8-sig")
@@ -55,6 +58,8 @@ def load_array(path: Path, kind: str, dimensions: int, absent: str) -> np.ndarra
     absent: what a user can do where there is no such file.
     Nothing that would run code (pickle) is loaded. Raises InputError for any other file or shape.
     """
+    if is_something_else(path):
+        raise InputError(f"{path}: no regular file; put the file itself there")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:

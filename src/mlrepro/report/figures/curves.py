@@ -173,6 +173,9 @@ def _plot_metrics(axes: "Axes", records: list[Record], metrics: Sequence[str]) -
 
 
 def _epoch_metric(epoch: Epoch, key: str) -> float:
-    """A metric of an epoch, or its training loss, which has a column of its own."""
+    """A metric of an epoch, or its training loss, which has a column of its own.
+
+    NaN, a gap in the line, where it had none.
+    """
     values = {"train_loss": epoch.train_loss} | epoch.metrics
-    return values[key]
+    return values.get(key, math.nan)

@@ -1,10 +1,11 @@
 """A folder a label, `cat/1.jpg`, also below folders of splits, `train/cat/1.jpg`."""
 
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
 from mlrepro.data.formats.csv_table import SPLITS
+from mlrepro.data.picture_names import picture_file
+from mlrepro.files import file_sha256
 from mlrepro_cli.init_data.layouts.rows import LabelRow
 
 NAME = "a folder a label"
@@ -19,13 +20,21 @@ def read(root: Path, pictures: list[str]) -> Iterator[LabelRow]:
     has_splits = top_folders <= set(SPLITS)
     label_depth = 1 if has_splits else 0
 
-    first_with_bytes: dict[tuple[str, bytes], str] = {}
+    first_with_bytes: dict[tuple[str, str], str] = {}
     for picture in pictures:
         *folders, _ = picture.split("/")
         if len(folders) <= label_depth:
             continue
 
         split = SPLITS[folders[0].lower()] if has_splits else ""
-        digest = sha256((root / picture).read_bytes()).digest()
+        digest = _digest(picture_file(root, picture))
         image = first_with_bytes.setdefault((split, digest), picture)
         yield LabelRow(image, split, folders[label_depth])
+
+
+def _digest(file: Path) -> str:
+    """Of a file's bytes; one that cannot be read, as will be said of it, is like no other."""
+    try:
+        return file_sha256(file)
+    except OSError:
+        return str(file)

@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlrepro.addresses import without_secrets
+
 SCRIPT = Path(__file__).parents[1].joinpath("job.sh").read_text(encoding="utf-8")
 # job.sh's exit status where another attempt may end better.
 AGAIN = 75
@@ -49,17 +51,12 @@ class Outcome:
             line = errors[-1]  # job.sh's own, after what led to it
         else:
             line = errors[0]  # the stage's own, before DVC's
-        return without_password(line)[:LONGEST_ERROR]
+        return without_secrets(line)[:LONGEST_ERROR]
 
     @property
     def ran(self) -> list[str]:
         """The stages that were run, so not restored from the run cache."""
         return RUNNING.findall(self.output)
-
-
-def without_password(text: str) -> str:
-    """The text with addresses that show no user and password."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def attempt(

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 from mlrepro.extras import install_command, require
 from mlrepro_cli.launch.engines import attempts
@@ -66,7 +67,8 @@ def _connect(options: dict[str, str]) -> float:
         ray.init(address=address, log_to_driver=False)
     except (ImportError, ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"--engine ray: {error}; {install_command('ray')} here and on the nodes, start the "
-            "cluster with `ray start --head`, name it with --set address=HOST:6379"
+            f"--engine ray: {without_secrets(str(error))}; {install_command('ray')} here and on "
+            "the nodes, start the cluster with `ray start --head`, name it with --set "
+            "address=HOST:6379"
         ) from None
     return cpus
