@@ -15,6 +15,7 @@ from mlrepro.layout import Layout
 from mlrepro.settings.run import Run
 from mlrepro.training.read import load_selection
 from mlrepro.training.splits import scored_rows
+from mlrepro.training.write import environment_file
 
 
 @dataclass(frozen=True)
@@ -65,5 +66,8 @@ def read_trained(layout: Layout, run: Run, seed: int, manifest: Manifest) -> Tra
         raise InputError(
             f"{output}: not trained and evaluated ({error}); run dvc repro {layout.dvc_file}"
         ) from None
-    environment = read_environment(layout.environment(run.run_id, seed))
+    # A search keeps it in a folder of its own.
+    beside = environment_file(folder)
+    of_record = layout.environment(run.run_id, seed)
+    environment = read_environment(beside if beside.is_file() else of_record)
     return TrainedRun(layout, run, seed, manifest, facts, environment, output, rows, logits, state)
