@@ -1,4 +1,4 @@
-"""Settings: unknown keys and mistyped names are errors that name the file, the key and the nearest valid name."""
+"""Settings: what is wrong in them is an error that names the file, the key and the remedy."""
 
 import math
 import time
@@ -120,7 +120,7 @@ def test_what_is_no_seed(tmp_path, place, seed):
 @pytest.mark.parametrize("seed", [0, 2**32 - 1])
 def test_the_least_and_the_largest_seed(tmp_path, seed):
     path = tmp_path / "params.yaml"
-    for place, changes in SEEDS.items():
+    for changes in SEEDS.values():
         write_yaml(path, {"data": {"digits": DIGITS}} | changes(seed))
         load_pipeline(path)
     assert np.random.RandomState(seed).randint(2) in (0, 1)  # numpy takes them, too
