@@ -127,6 +127,8 @@ def compare(
         "peer_s": statistics.median(peer_wall),
         "ratio": statistics.median(wall_ratios),
         "ratios": wall_ratios,
+        "ours_cpu_s": statistics.median(our_cpu),
+        "peer_cpu_s": statistics.median(peer_cpu),
         "cpu_ratio": statistics.median(ratios(peer_cpu, our_cpu)),
     }
     peer = facts.get("peer", "peer")

@@ -29,7 +29,6 @@ from common import parser, write
 
 from mlrepro.layout import Layout, read_layout
 from mlrepro.settings.run import Run
-from mlrepro.tracking import Tracker
 from mlrepro_cli.plan.throughput import measure, predict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -177,7 +176,6 @@ def prepare(folder: Path, runs: list[Run], pictures: dict[str, int]) -> Layout:
     stage("corrupt", "params.yaml")
     stage("extract", "params.yaml")
     stage("extract", "maps.yaml")
-    Tracker("estimates", runs[0], 0, {})  # makes its store, once for all
     return read_layout("params.yaml")
 
 

@@ -26,7 +26,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from mlrepro.losses import create_loss
 from mlrepro.models.classifier import create_classifier
-from mlrepro.models.complexity import measure_cost
+from mlrepro.models.complexity.cost import measure_cost
 from mlrepro.settings.run import Run
 from mlrepro.training.optimizers.create import create_optimizer
 from mlrepro.training.precision import autocast

@@ -182,7 +182,8 @@ def create_study(folder: Path, runs: int) -> None:
         output = folder / "outputs" / "demo" / name / f"{run_id}-s0"
         for file in ("best.safetensors", "last.safetensors", "history.csv", "training.json"):
             put(output / "training" / file, f"{run_id} {file}")
-        put(output / "logits.safetensors", run_id)
+        for file in ("training-environment.json", "logits.safetensors", "environment.json"):
+            put(output / file, f"{run_id} {file}")
         put(folder / "results" / name / f"{run_id}-s0.json", run_id)
     for code in ("evaluate", "extract", *run_ids):
         put(folder / "outputs" / "code" / "demo" / f"{code}.json", code)

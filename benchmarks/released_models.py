@@ -20,7 +20,8 @@ from torch import Tensor
 from mlrepro.models.backbones import Backbone, map_size
 from mlrepro.models.checkpoints import load_network, query2label_options
 from mlrepro.models.classifier import Classifier
-from mlrepro.models.complexity import PRODUCTS, build, count, parameters_of
+from mlrepro.models.complexity.networks import build, parameters_of
+from mlrepro.models.complexity.operations import PRODUCTS, count
 from mlrepro.models.heads import create_head
 from mlrepro.models.weight_files import read_state
 

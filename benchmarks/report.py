@@ -44,6 +44,7 @@ BENCHMARKS = [
     Benchmark("heads", "cpu", "Heads and losses"),
     Benchmark("heads", "cuda", "Heads and losses, GPU", " --device cuda"),
     Benchmark("pipeline", "cpu", "The pipeline itself"),
+    Benchmark("runs", "cpu", "Runs on features"),
     Benchmark("large", "cpu", "Large data"),
     Benchmark("gpu", "cuda", "Training on a GPU"),
     Benchmark("estimates", "cpu", "Estimates of wall time"),
@@ -101,6 +102,9 @@ def goal(row: dict) -> tuple[str, str]:
     """What was to be reached, and whether it was."""
     if "goal" in row:
         return f"at least {row['goal']:g} times", yes_or_no(row["ratio"] >= row["goal"])
+    if "limit_cpu_s" in row:
+        reached = row["ours_cpu_s"] <= row["limit_cpu_s"]
+        return f"at most {row['limit_cpu_s']:.3g} CPU s", yes_or_no(reached)
     if "limit_mib" in row:
         reached = row["peak_mib"] <= row["limit_mib"]
         return f"within {row['limit_mib']:,.0f} MiB", yes_or_no(reached)
@@ -176,8 +180,10 @@ def compared(result: dict) -> Measured:
 
 
 def note_of(row: dict) -> str:
-    """What a row says beside its cells: a remark, and memory against the peer's."""
+    """What a row says beside its cells: a remark, CPU seconds and memory against the peer's."""
     parts = [row["note"]] if row.get("note") else []
+    if "limit_cpu_s" in row:
+        parts.append(f"CPU seconds {row['ours_cpu_s']:.3g}, the peer's {row['peer_cpu_s']:.3g}")
     for key, label in MEMORY.items():
         if key in row:
             parts.append(f"{label} {row[key]:.1f} against {row['peer_' + key]:.1f} MiB")

@@ -1,4 +1,4 @@
-"""Writes what code stands behind each run of a pipeline, as digests in which comments do not count."""
+"""Writes what code stands behind each run of a pipeline: digests in which comments do not count."""
 
 from mlrepro.code import write_codes
 from mlrepro.layout import read_layout

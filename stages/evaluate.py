@@ -1,8 +1,9 @@
 """Scores one trained run, or with `epochs: 0` its checkpoint as it is, on the test split.
 
-Keeps the logits, and writes the record.
+Keeps the logits, writes the record, and beside the logits what varies by nature.
 """
 
+from mlrepro.environments import write_environment
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_checkpoint, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import read_layout
@@ -28,6 +29,7 @@ def stage(settings: str, run_id: str, seed: int) -> None:
 
     write_logits(logits, out / "logits.safetensors")
     write_record(record, path)
+    write_environment(record.environment, layout.environment(run_id, seed), path)
     tracker = open_tracker(layout, run, seed, "evaluate")
     tracker.record(record, path, reported_map(layout, run_id))
 

@@ -1,4 +1,7 @@
-"""Looks at the file that a run names as `checkpoint`, which a person must fetch; keeps its size, sha256 and head options."""
+"""Looks at the file that a run names as `checkpoint`, which a person must fetch.
+
+Keeps its size, sha256 and head options.
+"""
 
 from pathlib import Path
 
@@ -13,11 +16,13 @@ from mlrepro.studies.runs import read_run
 
 def stage(settings: str, run_id: str, seed: str) -> None:
     layout = read_layout(settings)
-    path, out = Path(read_run(layout, run_id).checkpoint or ""), layout.output(run_id, int(seed))
+    path = Path(read_run(layout, run_id).checkpoint or "")
+    out = layout.output(run_id, int(seed))
     if not path.is_file():
         pages = "\n  ".join(layout.pipeline.checkpoint_pages)
+        wanted = "/".join(path.parts[-2:])
         raise InputError(
-            f"{path}: no such file. Get {'/'.join(path.parts[-2:])} in a browser from one of\n  {pages}\n"
+            f"{path}: no such file. Get {wanted} in a browser from one of\n  {pages}\n"
             f"put it at {path}, and run the same command again"
         )
     facts = {

@@ -1,13 +1,15 @@
 """Renders the page of a pipeline under reports/ and the index of all pages, from records alone.
 
 Several params.yaml at once: their pages side by side, and the index once. A figure is drawn anew
-where its data or the code have changed.
+where its data or the code have changed. Environments that are at hand go into a table beside the
+records.
 """
 
 from mlrepro.errors import InputError
-from mlrepro.layout import read_layout
+from mlrepro.layout import Layout, read_layout
 from mlrepro.report.build import write_pages
 from mlrepro.stage import main
+from mlrepro.studies.reference import read_compared, sentence
 
 
 def stage(*settings: str) -> None:
@@ -17,6 +19,19 @@ def stage(*settings: str) -> None:
     print("report:", *(layout.page for layout in layouts), "and reports/README.md")
     if errors:
         raise InputError("; ".join(errors))
+    for layout in layouts:
+        print_reference(layout)
+
+
+def print_reference(layout: Layout) -> None:
+    """Whether the runs gave the reference's numbers, and where to look further."""
+    compared = read_compared(layout)
+    if not compared:
+        return
+    print()
+    print(sentence(compared).replace("`", ""))
+    print(f"the page:        {layout.page}")
+    print(f"the MLflow runs: mlflow ui, experiment {layout.experiment}")
 
 
 main(stage, "params.yaml", "params.yaml ...")

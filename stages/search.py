@@ -5,6 +5,7 @@ One grid point for each loss and seed has a record; the others are in grid.csv a
 
 from pathlib import Path
 
+from mlrepro.environments import write_environment
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import read_layout
@@ -13,7 +14,7 @@ from mlrepro.stage import main
 from mlrepro.training.grid.data import read_grid
 from mlrepro.training.grid.outcome import select
 from mlrepro.training.grid.search import search
-from mlrepro.training.grid.write import write_grid, write_outcome
+from mlrepro.training.grid.write import outcome_environment, write_grid, write_outcome
 
 
 def stage(settings: str) -> None:
@@ -35,9 +36,13 @@ def stage(settings: str) -> None:
         trained = out / "training"
         write_outcome(chosen, grid, trained)
         plan = EvaluationPlan.of(layout)
-        record, logits = evaluate_run(chosen.run, seed, layout.data, trained, plan)
+        trained_with = outcome_environment(chosen, grid)
+        record, logits = evaluate_run(chosen.run, seed, layout.data, trained, plan, trained_with)
         write_logits(logits, out / "logits.safetensors")
-        write_record(record, layout.record(run_id, seed))
+
+        path = layout.record(run_id, seed)
+        write_record(record, path)
+        write_environment(record.environment, layout.search_environment(run_id, seed), path)
         print(
             f"{run_id}, seed {seed}: test mAP {record.selected.metrics['mAP']:.2f} with lr "
             f"{chosen.run.optimizer.lr:g}, batch size {chosen.run.batch_size}, epoch "

@@ -1,6 +1,7 @@
 """Trains one run with one seed.
 
-Writes weights (best on validation, and last), history.csv and training.json.
+Writes weights (best on validation, and last), history.csv and training.json; beside their folder
+what varies by nature.
 """
 
 from mlrepro.errors import InputError

@@ -1,4 +1,6 @@
-"""Writes the run files of AAM's sweeps: each is its data set's run at 224 pixels with one setting changed.
+"""Writes the run files of AAM's sweeps.
+
+Each is its data set's run at 224 pixels with one setting changed.
 
 python studies/sweeps.py            # from the repository's root
 python studies/sweeps.py --check    # exit status 1 where one is not what this would write

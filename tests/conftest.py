@@ -3,27 +3,37 @@
 The stages and settings are the real ones; pictures and epochs are few.
 """
 
+import io
 import os
 import runpy
 import shutil
+import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+import traceback
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mlrepro import extras
 from mlrepro.data.fetching import web
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Of every stage that a test runs: MLflow is for tests/test_tracking.py, which turns it on.
+os.environ.setdefault("MLREPRO_TRACKING", "none")
 
 # The runs of the small repository.
 LINEAR = "linear-bce-efficientnet_lite0-digits-32"
 ROLE = "linear-role-efficientnet_lite0-digits-single-32"
 PICTURES = "gap-bce-test_resnet-digits-32"
+
+# Half a unit of the last of the six digits that a record keeps of a measured number.
+SIX_DIGITS = 5e-6
 
 
 def run_settings(run_id: str, **changes) -> dict:
@@ -55,7 +65,7 @@ def write_yaml(path: Path, values: dict) -> None:
     path.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
-def stage(
+def stage_process(
     repository: Path, name: str, *arguments: str, check: bool = True, **environment: str
 ) -> subprocess.CompletedProcess:
     """Runs one stage script in `repository` as DVC does. check: it must succeed."""
@@ -63,8 +73,43 @@ def stage(
     done = subprocess.run(
         command, cwd=repository, capture_output=True, text=True, env={**os.environ, **environment}
     )
-    if check and done.returncode:
-        raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+    return _checked(done) if check else done
+
+
+def stage(
+    repository: Path, name: str, *arguments: str, check: bool = True
+) -> subprocess.CompletedProcess:
+    """The same in this process, which has imported torch already."""
+    command = [f"stages/{name}.py", *arguments]
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    errors = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    status = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+        patch.chdir(repository)
+        patch.setattr(sys, "argv", command)
+        patch.syspath_prepend(repository / "stages")  # Python itself puts it there
+        try:
+            runpy.run_path(command[0], run_name="__main__")
+        except SystemExit as exit:
+            # A text is an error message, which Python prints.
+            status = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
+            if isinstance(exit.code, str):
+                print(exit.code, file=sys.stderr)
+        except Exception:
+            status = 1
+            traceback.print_exc()
+
+    texts = []
+    for stream in (output, errors):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())
+    done = subprocess.CompletedProcess(command, status, *texts)
+    return _checked(done) if check else done
+
+
+def _checked(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
+    if done.returncode:
+        raise AssertionError(f"{' '.join(done.args)} failed:\n{done.stdout}\n{done.stderr}")
     return done
 
 
@@ -108,6 +153,21 @@ def prepared(tmp_path_factory) -> Path:
 def repository(prepared, tmp_path) -> Path:
     shutil.copytree(prepared, tmp_path / "repository")
     return tmp_path / "repository"
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def skip_without(extra: str) -> None:
+    """Skips the test where an extra is not installed, and says how it can be."""
+    absent = extras.missing(extra)
+    if absent:
+        command = extras.install_command(extra)
+        pytest.skip(f"{', '.join(absent)} not installed: {command}")
 
 
 @contextmanager

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import PICTURES
+from conftest import LINEAR, PICTURES
 
 from mlrepro.layout import read_layout
-from mlrepro.models.complexity import measure_cost
+from mlrepro.models.complexity.cost import measure_cost
 from mlrepro.settings.run import Run
 from mlrepro.studies.runs import read_run
 
@@ -187,6 +187,60 @@ def test_a_stage_with_torch_is_seen(benchmark):
 def test_report_stages_are_found(benchmark):
     settings = benchmark("pipeline").report_stages(ROOT)
     assert {"params.yaml", "studies/aam/params.yaml"} <= set(settings)
+
+
+# --- runs ----------------------------------------------------------------------------------------
+
+
+def test_the_peer_takes_the_steps_of_the_run(benchmark, repository):
+    """It trains as often, and learns as much: 3 epochs of 6 batches of 16 of the 96 pictures."""
+    runs = benchmark("runs")
+    layout = runs.in_folder(repository)
+    run = read_run(read_layout(repository / "params.yaml"), LINEAR)
+    runs.write_peers_data(repository, layout)
+
+    trained = json.loads(runs.execute(runs.peers_command("train", layout, run), repository))
+    assert trained["steps"] == 3 * 6
+    printed = runs.execute(runs.peers_command("evaluate", layout, run), repository)
+    scores = json.loads(printed)
+    assert set(scores) == {"val_best", "val_last", "test_best", "test_last"}
+    assert scores["val_best"] == pytest.approx(trained["val_mAP"])
+    assert all(10 < score < 100 for score in scores.values())
+
+
+def test_runs_that_differ_in_their_learning_rates(benchmark, repository):
+    run_ids = benchmark("runs").create_runs(repository, LINEAR, 3)
+    layout = read_layout(repository / "params.yaml")
+    assert layout.pipeline.runs == run_ids
+    rates = {read_run(layout, run_id).optimizer.lr for run_id in run_ids}
+    assert len(rates) == 3
+
+
+def test_cpu_seconds_are_those_of_the_processes(benchmark):
+    runs = benchmark("runs")
+    program = [sys.executable, "-c", "sum(range(10**7))"]
+    wall, cpu = runs.timed_children(lambda: subprocess.run(program, check=True))
+    assert 0.01 < cpu < wall + 0.5
+    with runs.busy(1):
+        pass  # ends although the program never would
+
+
+def test_page_says_which_stage_took_too_many_cpu_seconds(benchmark, tmp_path):
+    def row(cpu_seconds: float) -> dict:
+        times = {"ours_s": 1.0, "peer_s": 1.0, "ratio": 1.0, "ratios": [1.0]}
+        return {
+            "name": "n",
+            "ours_cpu_s": cpu_seconds,
+            "peer_cpu_s": 3.0,
+            "limit_cpu_s": 6.0,
+            **times,
+        }
+
+    benchmark("common").write("runs", [row(5.9), row(6.1)], "How.", tmp_path)
+    page = benchmark("report").render(tmp_path)
+    reached = [row[-2] for row in cells_of(page) if row[-3:-2] == ["at most 6 CPU s"]]
+    assert reached == ["yes", "**no**"]
+    assert "CPU seconds 5.9, the peer's 3" in page
 
 
 def test_trainings_of_the_estimates_differ(benchmark):

@@ -1,4 +1,4 @@
-"""Which code a run depends on: what acts otherwise counts, a comment does not, nor does another run's loss."""
+"""Which code a run depends on: what acts otherwise counts, a comment or another run's loss not."""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""Settings: what is wrong in them is an error that names the file, the key and the remedy."""
+"""Settings: unknown keys and mistyped names are errors.
+
+They name the file, the key and the nearest valid name.
+"""
 
 import math
 import time
@@ -32,29 +35,29 @@ def test_every_shipped_run_file_loads(settings, monkeypatch):
         assert read_run(layout, run_id).run_id == run_id
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"epoch": 3}, "unknown key 'epoch'; did you mean 'epochs'?"),
-        ({"loss": {"name": "bcee"}}, "loss: 'bcee' is not a valid name; did you mean 'bce'?"),
-        (
-            {"loss": {"name": "asl", "gama_neg": 1}},
-            "loss.asl: unknown key 'gama_neg'; did you mean 'gamma_neg'?",
-        ),
-        (
-            {"optimizer": {"name": "adm", "lr": 1}},
-            "optimizer.name: 'adm' is not a valid name; did you mean 'adam'?",
-        ),
-        (
-            {"optimizer": {"name": "adam", "lr": "fast"}},
-            "optimizer.lr: Input should be a valid number",
-        ),
-        ({"head": "gap"}, "`head: linear` and `inputs: features` belong together"),
-        ({"loss": {"name": "an"}}, "loss 'an' reads observed labels; set `labels: single`"),
-        ({"resolution": 64}, "rename the file to linear-bce-efficientnet_lite0-digits-64.yaml"),
-        ({"augment": "flip"}, "`augment` needs `inputs: images`"),
-    ],
-)
+WRONG_RUN_FILES = [
+    ({"epoch": 3}, "unknown key 'epoch'; did you mean 'epochs'?"),
+    ({"loss": {"name": "bcee"}}, "loss: 'bcee' is not a valid name; did you mean 'bce'?"),
+    (
+        {"loss": {"name": "asl", "gama_neg": 1}},
+        "loss.asl: unknown key 'gama_neg'; did you mean 'gamma_neg'?",
+    ),
+    (
+        {"optimizer": {"name": "adm", "lr": 1}},
+        "optimizer.name: 'adm' is not a valid name; did you mean 'adam'?",
+    ),
+    (
+        {"optimizer": {"name": "adam", "lr": "fast"}},
+        "optimizer.lr: Input should be a valid number",
+    ),
+    ({"head": "gap"}, "`head: linear` and `inputs: features` belong together"),
+    ({"loss": {"name": "an"}}, "loss 'an' reads observed labels; set `labels: single`"),
+    ({"resolution": 64}, "rename the file to linear-bce-efficientnet_lite0-digits-64.yaml"),
+    ({"augment": "flip"}, "`augment` needs `inputs: images`"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG_RUN_FILES)
 def test_wrong_run_files(tmp_path, changes, message):
     path = tmp_path / f"{LINEAR}.yaml"
     write_yaml(path, run_settings(LINEAR, **changes))
@@ -70,21 +73,21 @@ def test_a_learning_rate_that_yaml_reads_as_text(tmp_path):
     assert "lr: 1e-4" in path.read_text() and load_run(path).optimizer.lr == 1e-4
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"data": {"digits": DIGITS | {"sed": 1}}}, "unknown key 'sed'; did you mean 'seed'?"),
-        (
-            {"data": {"digits": DIGITS | {"format": "digit"}}},
-            "'digit' is not a valid name; did you mean 'digits'?",
-        ),
-        (
-            {"data": {"digits": DIGITS | {"archives": []}}},
-            "give either `archives` (to download) or `folder`",
-        ),
-        ({"dta": {}}, "unknown key 'dta'; did you mean 'data'?"),
-    ],
-)
+WRONG_PIPELINES = [
+    ({"data": {"digits": DIGITS | {"sed": 1}}}, "unknown key 'sed'; did you mean 'seed'?"),
+    (
+        {"data": {"digits": DIGITS | {"format": "digit"}}},
+        "'digit' is not a valid name; did you mean 'digits'?",
+    ),
+    (
+        {"data": {"digits": DIGITS | {"archives": []}}},
+        "give either `archives` (to download) or `folder`",
+    ),
+    ({"dta": {}}, "unknown key 'dta'; did you mean 'data'?"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), WRONG_PIPELINES)
 def test_wrong_pipelines(tmp_path, values, message):
     write_yaml(tmp_path / "params.yaml", values)
     with pytest.raises(InputError) as error:

@@ -1,4 +1,4 @@
-"""The pages in docs/: numbers are those of the records that they name, links and commands lead somewhere."""
+"""The pages in docs/: numbers are those of the records, links and commands lead somewhere."""
 
 import re
 from pathlib import Path

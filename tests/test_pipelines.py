@@ -1,4 +1,4 @@
-"""The pipelines below studies/ are what their params.yaml say, and the sweeps' run files what sweeps.yaml says."""
+"""Pipelines below studies/ are as their params.yaml say, sweeps' run files as sweeps.yaml says."""
 
 import subprocess
 import sys
@@ -64,13 +64,15 @@ def test_runs_depend_on_their_code_and_write_where_the_layout_says(folder, monke
     assert (layout.code / "evaluate.json").as_posix() in evaluate["deps"]
     assert listed(evaluate["outs"], layout) == [
         (output / "logits.safetensors").as_posix(),
+        (output / "environment.json").as_posix(),
         layout.record(*item).as_posix(),
     ]
 
     if "train" in stages:
         train = stages["train"]
         assert own_code in train["deps"]
-        assert listed(train["outs"], layout) == [trained]
+        environment = (output / "training-environment.json").as_posix()
+        assert listed(train["outs"], layout) == [trained, environment]
         assert trained in listed(evaluate["deps"], layout)
     else:
         assert own_code in evaluate["deps"]
@@ -78,6 +80,8 @@ def test_runs_depend_on_their_code_and_write_where_the_layout_says(folder, monke
     if "search" in stages:
         needed = {"stages/search.py", (layout.code / "search.json").as_posix()}
         assert needed <= set(stages["search"]["deps"])
+        written = listed(stages["search"]["outs"], layout)
+        assert layout.search_environments.as_posix() in written
 
 
 def listed(entries: list, layout) -> list[str]:
@@ -87,7 +91,7 @@ def listed(entries: list, layout) -> list[str]:
 
 
 def test_the_roots_pipeline_is_as_those_of_studies(monkeypatch):
-    """It is written by hand, with comments for a newcomer; its stages are what its params.yaml says."""
+    """It is written by hand, with comments for a newcomer; its stages follow its params.yaml."""
     monkeypatch.chdir(ROOT)
     by_hand = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     assert list(by_hand) == list(stages_of(read_layout("params.yaml")))

@@ -2,11 +2,16 @@
 
 import json
 import math
+import re
+import shutil
+from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from mlrepro.errors import InputError
 from mlrepro.records import Record, read_record, read_records, write_record
+from mlrepro.settings.run import Run
 
 RUN_ID = "linear-bce-efficientnet_lite0-toy-224"
 
@@ -47,16 +52,14 @@ def record(
         for epoch in range(1, trained + 1)
     ]
     provenance = {
-        "commit": "c",
-        "dirty": False,
         "settings_sha256": "a",
         "manifest_sha256": "b",
         "pretrained": "none",
         "pretrained_sha256": None,
-        "weights_sha256": {},
-        "mlflow_run_id": None,
     }
     environment = {
+        "commit": "c",
+        "dirty": False,
         "python": "3.12",
         "versions": {},
         "device": "cpu",
@@ -83,12 +86,113 @@ def record(
     )
 
 
+def measured(record: Record) -> Record:
+    """What its file holds."""
+    return record.model_copy(update={"environment": None})
+
+
 def test_records_return_by_run_and_seed(tmp_path):
     results = tmp_path / "results"
     for seed in (10, 2):
         write_record(record(seed=seed), results / f"{RUN_ID}-s{seed}.json")
-    assert read_records(results) == {RUN_ID: [record(seed=2), record(seed=10)]}
+    assert read_records(results) == {RUN_ID: [measured(record(seed=2)), measured(record(seed=10))]}
     assert read_records(tmp_path / "absent") == {}
+
+
+# ---- As a file ---------------------------------------------------------------------------------
+
+
+def written(record: Record, folder: Path) -> str:
+    path = folder / f"{record.name}.json"
+    write_record(record, path)
+    return path.read_text(encoding="utf-8")
+
+
+def test_a_record_holds_nothing_that_varies_by_nature(tmp_path):
+    elsewhere = {"device": "another", "train_seconds": 99.0, "commit": "d", "threads": 64}
+    here = record()
+    there = here.model_copy(update={"environment": here.environment.model_copy(update=elsewhere)})
+    assert written(here, tmp_path) == written(there, tmp_path)
+    assert not {"environment", "commit"} & set(re.findall(r'"(\w+)":', written(here, tmp_path)))
+
+
+def test_measured_numbers_have_six_digits_and_settings_all(tmp_path):
+    precise = record(mAP=70.123456789, se=0.00012345678)
+    run = precise.run.model_dump(mode="json")
+    run["optimizer"]["lr"] = 0.00123456789
+    cost = precise.cost.model_copy(update={"parameters": 123456789, "gmacs": 1.23456789})
+    changes = {"run": Run.model_validate(run), "cost": cost}
+    kept = json.loads(written(precise.model_copy(update=changes), tmp_path))
+
+    best = kept["measurements"]["best"]
+    assert best["metrics"]["mAP"] == 70.1235
+    assert best["mAP_se"] == 0.000123457
+    assert kept["cost"]["gmacs"] == 1.23457
+    assert kept["cost"]["parameters"] == 123456789
+    assert kept["run"]["optimizer"]["lr"] == 0.00123456789
+
+
+def test_rounding_noise_of_another_processor_changes_no_file(tmp_path):
+    noisy = record(mAP=70.0 * (1 + 1e-9), se=0.1 * (1 - 1e-9))
+    assert written(noisy, tmp_path) == written(record(), tmp_path)
+
+
+def test_what_is_not_a_number_is_none(tmp_path):
+    kept = json.loads(written(record(mAP=float("nan")), tmp_path))
+    assert kept["measurements"]["best"]["metrics"]["mAP"] is None
+
+
+def test_a_line_an_epoch_and_a_class(tmp_path):
+    lines = [line.strip().rstrip(",") for line in written(long_record(), tmp_path).splitlines()]
+    epochs = [line for line in lines if line.startswith('{"epoch"')]
+    assert [json.loads(line)["epoch"] for line in epochs] == list(range(1, 31))
+    assert epochs[0] == '{"epoch": 1, "lr": 0.001, "train_loss": 0.1, "val_mAP": 60.0}'
+
+    classes = [line for line in lines if line.startswith('{"name"')]
+    assert len(classes) == 2 * 9
+
+    # Metrics share lines, so that one that changes is easy to see.
+    metrics = [line for line in lines if line.startswith('"metric_')]
+    assert all(line.count(":") >= 4 for line in metrics[:-1])
+    assert max(map(len, metrics)) <= 100
+
+
+def long_record() -> Record:
+    values = record(trained=30).model_dump(mode="json")
+    for measurement in values["measurements"].values():
+        measurement["metrics"] |= {f"metric_{number}": 12.3456 for number in range(10, 40)}
+        measurement["per_class"] *= 9
+    return Record.model_validate(values)
+
+
+def test_every_value_is_read_again(tmp_path):
+    path = tmp_path / "record.json"
+    write_record(long_record(), path)
+    assert read_record(path) == long_record()
+
+
+# ---- Old, damaged, misplaced -------------------------------------------------------------------
+
+
+OLD = sorted(ROOT.glob("studies/*/results/*/*.json"))
+
+
+def test_a_record_of_version_1_has_its_environment_in_it(tmp_path):
+    path = next(path for path in OLD if '"version": 1,' in path.read_text(encoding="utf-8"))
+    shutil.copy(path, tmp_path)
+    [[record]] = read_records(tmp_path).values()
+
+    old = json.loads(path.read_text(encoding="utf-8"))
+    assert record.environment.device == old["environment"]["device"]
+    assert record.environment.train_seconds == old["environment"]["train_seconds"]
+    assert record.environment.commit == old["provenance"]["commit"]
+    assert record.environment.weights_sha256 == old["provenance"]["weights_sha256"]
+    assert record.provenance.manifest_sha256 == old["provenance"]["manifest_sha256"]
+    assert len(record.history) == len(old["history"])
+
+    # Written again, it is one of today's.
+    write_record(record, tmp_path / path.name)
+    assert read_record(tmp_path / path.name).environment is None
 
 
 def test_a_record_without_an_map_is_readable(tmp_path):
@@ -121,7 +225,7 @@ def with_a_key_renamed(text: str) -> str:
 
 
 def of_another_version(text: str) -> str:
-    return json.dumps(json.loads(text) | {"version": 2})
+    return json.dumps(json.loads(text) | {"version": 3})
 
 
 @pytest.mark.parametrize("damage", [cut_off, emptied, with_a_key_renamed, of_another_version])

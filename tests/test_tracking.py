@@ -1,135 +1,567 @@
 """MLflow with a real SQLite store: what a user sees, and that none of its failures stops a run."""
 
 import os
+import random
+import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import LINEAR, ROOT, run_settings, stage, write_yaml
+from conftest import LINEAR, ROOT, SIX_DIGITS, free_port, run_settings, stage_process, write_yaml
 from mlflow import MlflowClient
 
 from mlrepro.records import read_record
 from mlrepro.settings.run import Run
-from mlrepro.tracking import Tracker
+from mlrepro.tracking import Tracker, spool, tracker, writer
 
 RUN = Run.model_validate(run_settings(LINEAR))
+OTHER_SETTINGS = Run.model_validate(run_settings(LINEAR, epochs=4))
 EXPERIMENT = "demo/digits"
 ENTRY = {"epoch": 0, "lr": 1e-3, "train_loss": 0.5, "val_mAP": 50.0}
+BEHIND = "MLflow is behind: .*; what it misses waits in .checkpoints/tracking"
+
+
+def entry(epoch: int) -> dict:
+    return ENTRY | {"epoch": epoch, "val_mAP": 50.0 + epoch}
+
+
+def wait_for(state: Callable, seconds: float = 60) -> None:
+    """Generous: other processes may be at work on the machine."""
+    deadline = time.monotonic() + seconds
+    while not state():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.05)
+
+
+# ---- Stores and writers ------------------------------------------------------------------------
+
+
+def writers(folder: Path) -> list[int]:
+    """Process numbers of the writers that run in `folder`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+            # Of a folder that is gone, /proc says so behind its name.
+            at_work_in = os.readlink(process / "cwd").removesuffix(" (deleted)")
+        except OSError:
+            continue
+        if b"mlrepro.tracking.writer" in command and at_work_in == str(folder):
+            found.append(int(process.name))
+    return found
+
+
+def end_writers(folder: Path) -> None:
+    for process in writers(folder):
+        os.kill(process, signal.SIGKILL)
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """An empty folder, which is the present one."""
-    monkeypatch.chdir(tmp_path)
+def folder(tmp_path, monkeypatch):
+    """An empty folder, which is the present one. No writer outlives the test."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLREPRO_TRACKING")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
+    yield folder
+    end_writers(folder)
 
 
-def store_of(folder: Path) -> MlflowClient:
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """MLflow takes seconds to make one."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def by_hand(folder, empty_store, monkeypatch):
+    """No writer is started: the test writes with `write`."""
+    shutil.copy(empty_store, folder)
+    monkeypatch.setattr(spool, "start_writer", lambda *_: None)
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 0)
+    return folder
+
+
+@pytest.fixture
+def tracked(repository, monkeypatch):
+    """A repository whose stages track."""
+    monkeypatch.delenv("MLREPRO_TRACKING")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield repository
+    end_writers(repository)
+
+
+def write() -> bool:
+    """What a writer does that was started now, in this process."""
+    return writer.write_until_idle(spool.SPOOL, idle=0)
+
+
+def client_of(folder: Path) -> MlflowClient:
     return MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
 
 
-def test_a_run_from_training_to_evaluation(repository):
-    stage(repository, "train", "params.yaml", LINEAR, "0")
-    stage(repository, "evaluate", "params.yaml", LINEAR, "0")
-    record = read_record(repository / "results" / "digits" / f"{LINEAR}-s0.json")
-
-    client = store_of(repository)
+def runs_of(client: MlflowClient) -> list:
+    """The oldest first."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    runs = client.search_runs([experiment.experiment_id], order_by=["metrics.`test.mAP` DESC"])
-    assert [run.info.run_id for run in runs] == [record.provenance.mlflow_run_id]
+    return client.search_runs([experiment.experiment_id], order_by=["start_time ASC"])
 
-    run = runs[0]
+
+def metrics_in(folder: Path) -> list[tuple[str, int, float]]:
+    """As the database has them: a metric that was written twice would be here twice."""
+    with sqlite3.connect(folder / "mlflow.db") as connection:
+        return sorted(connection.execute("SELECT key, step, value FROM metrics"))
+
+
+def metrics_of(entries: list[dict]) -> list[tuple[str, int, float]]:
+    rows = []
+    for values in entries:
+        keys = [key for key in values if key != "epoch"]
+        rows += [(key, values["epoch"], values[key]) for key in keys]
+    return sorted(rows)
+
+
+def train(epochs: range, run: Run = RUN, session: str | None = None) -> str:
+    """Tells of a training that ends well; returns its session."""
+    training = Tracker(EXPERIMENT, run, 0, {})
+    session = training.start(session)
+    for epoch in epochs:
+        training.epoch(entry(epoch))
+    training.finish()
+    return session
+
+
+def made_up_record(name: str = "record.json"):
+    """As much of a record as tracking reads, and its file."""
+    Path(name).write_text("{}")
+    selected = type("Measurement", (), {"metrics": {"mAP": 60.0, "CF1": None}})
+    cost = type("Cost", (), {"gmacs": 1.5})
+    return type("Record", (), {"selected": selected, "cost": cost}), Path(name)
+
+
+def evaluate(run: Run = RUN, reported: float | None = None) -> None:
+    Tracker(EXPERIMENT, run, 0, {}).record(*made_up_record(), reported)
+
+
+# ---- What a user sees --------------------------------------------------------------------------
+
+
+def test_a_run_from_training_to_evaluation(tracked, monkeypatch):
+    stage_process(tracked, "train", "params.yaml", LINEAR, "0")
+    stage_process(tracked, "evaluate", "params.yaml", LINEAR, "0")
+    monkeypatch.chdir(tracked)
+    assert spool.drain() == []
+    record_path = tracked / "results" / "digits" / f"{LINEAR}-s0.json"
+    record = read_record(record_path)
+
+    client = client_of(tracked)
+    [run] = runs_of(client)
     assert run.info.run_name == f"{LINEAR}-s0"
     assert run.info.status == "FINISHED"
     assert run.data.params["loss.name"] == "bce"
     assert run.data.params["optimizer.lr"] == "0.001"
     assert run.data.tags["stage"] == f"dvc.yaml:train@{LINEAR}-0"
     assert run.data.tags["labels"] == "full"
-    assert run.data.metrics["test.mAP"] == record.selected.metrics["mAP"]
+    mAP = record.selected.metrics["mAP"]
+    assert run.data.metrics["test.mAP"] == pytest.approx(mAP, rel=SIX_DIGITS)
 
     points = client.get_metric_history(run.info.run_id, "val_mAP")
-    recorded = [(epoch.epoch, epoch.val_mAP) for epoch in record.history]
-    assert [(point.step, point.value) for point in points] == recorded
+    assert [point.step for point in points] == [epoch.epoch for epoch in record.history]
+    recorded = [epoch.val_mAP for epoch in record.history]
+    assert [point.value for point in points] == pytest.approx(recorded, rel=SIX_DIGITS)
+
     artifacts = client.list_artifacts(run.info.run_id)
     assert [artifact.path for artifact in artifacts] == [f"{LINEAR}-s0.json"]
+    kept = (
+        tracked / "mlartifacts" / EXPERIMENT / run.info.run_id / "artifacts" / f"{LINEAR}-s0.json"
+    )
+    assert kept.read_bytes() == record_path.read_bytes()
+
+    # A training that is run again gives the same files: MLflow's ids are in neither.
+    training = tracked / "outputs" / "demo" / "digits" / f"{LINEAR}-s0" / "training"
+    for path in (record_path, training / "training.json"):
+        text = path.read_text()
+        assert "mlflow" not in text
+        assert run.info.run_id not in text
 
 
-def test_a_resumed_training_goes_on_in_its_run(folder):
-    first = Tracker(EXPERIMENT, RUN, 0, {})
-    run_id = first.start(None)
-    first.epoch(ENTRY)
+def test_a_killed_training_is_running_and_goes_on_in_its_run(by_hand):
+    killed = Tracker(EXPERIMENT, RUN, 0, {})
+    session = killed.start(None)
+    killed.epoch(entry(0))
+    killed.spool.close()  # as the system closes what a killed process had open
+    assert write()
+    client = client_of(by_hand)
+    [run] = runs_of(client)
+    assert run.info.status == "RUNNING"
 
-    again = Tracker(EXPERIMENT, RUN, 0, {})
-    assert again.start(run_id) == run_id
-    again.epoch(ENTRY | {"epoch": 1})
-    again.finish()
-    assert len(store_of(folder).get_metric_history(run_id, "val_mAP")) == 2
-
-
-def test_a_broken_store_becomes_one_warning_and_training_finishes(repository):
-    (repository / "mlflow.db").write_bytes(b"this is no database" * 100)
-    write_yaml(repository / "runs" / f"{LINEAR}.yaml", run_settings(LINEAR, epochs=2))
-
-    done = stage(repository, "train", "params.yaml", LINEAR, "0")
-    assert done.stderr.count("MLflow tracking stopped") == 1
-    assert "best validation mAP" in done.stdout
-
-    stage(repository, "evaluate", "params.yaml", LINEAR, "0")
-    record = read_record(repository / "results" / "digits" / f"{LINEAR}-s0.json")
-    assert record.provenance.mlflow_run_id is None
+    assert train(range(1, 3), session=session) == session
+    assert write()
+    [finished] = runs_of(client)
+    assert finished.info.run_id == run.info.run_id
+    assert finished.info.status == "FINISHED"
+    points = client.get_metric_history(run.info.run_id, "val_mAP")
+    assert [point.step for point in points] == [0, 1, 2]
 
 
-def test_a_locked_store_becomes_one_warning(folder):
-    tracker = Tracker(EXPERIMENT, RUN, 0, {})
-    tracker.start(None)
-    with sqlite3.connect("mlflow.db", isolation_level=None) as connection:
-        connection.execute("BEGIN EXCLUSIVE")
-        with pytest.warns(UserWarning, match="MLflow tracking stopped .* locked"):
-            tracker.epoch(ENTRY)  # waits for MLflow's own 20 s
+def test_another_training_of_the_same_settings_is_another_run_and_the_latest_is_evaluated(by_hand):
+    train(range(1))
+    train(range(1))
+    train(range(1), run=OTHER_SETTINGS)
+    assert write()
+    ended = [run.info.end_time for run in runs_of(client_of(by_hand))]
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            tracker.epoch(ENTRY)
-        connection.execute("ROLLBACK")
+    evaluate(reported=58.0)
+    assert write()
+    first, second, other = runs_of(client_of(by_hand))
+    assert "test.mAP" not in first.data.metrics
+    assert "test.mAP" not in other.data.metrics
+    evaluated = {
+        key: second.data.metrics[key] for key in ("test.mAP", "GMACs", "reported.mAP", "delta.mAP")
+    }
+    assert evaluated == {"test.mAP": 60, "GMACs": 1.5, "reported.mAP": 58, "delta.mAP": 2}
+    assert "test.CF1" not in second.data.metrics  # is undefined
 
-
-OPEN_AND_START = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from test_tracking import EXPERIMENT, RUN, Tracker
-
-tracker = Tracker(EXPERIMENT, RUN, 0, {})
-print(tracker.start(None))
-tracker.finish()
-"""
+    # What a training took does not change by its evaluation.
+    assert [run.info.end_time for run in (first, second, other)] == ended
 
 
-def test_several_processes_open_a_fresh_store_at_once(folder):
-    code_and_tests = os.pathsep.join([str(ROOT / "tests"), str(ROOT / "src")])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", OPEN_AND_START, str(ROOT / "tests")],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": code_and_tests},
-        )
-        for _ in range(4)
-    ]
-    ids = {process.communicate()[0].strip() for process in processes}
-    assert len(ids) == 4
+def test_an_evaluation_makes_the_run_that_no_training_made(by_hand):
+    evaluate()
+    evaluate()
+    assert write()
+    [run] = runs_of(client_of(by_hand))
+    assert run.info.status == "FINISHED"
+    assert run.data.params["loss.name"] == "bce"
 
-    client = store_of(folder)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    runs = client.search_runs([experiment.experiment_id])
-    assert {run.info.run_id for run in runs} == ids
+
+def test_a_training_that_fails(by_hand):
+    before_its_start = Tracker(EXPERIMENT, RUN, 0, {})
+    before_its_start.finish("FAILED")
+    assert spool.spooled() == []
+
+    failing = Tracker(EXPERIMENT, RUN, 0, {})
+    failing.start(None)
+    failing.finish("FAILED")
+    assert write()
+    assert [run.info.status for run in runs_of(client_of(by_hand))] == ["FAILED"]
+
+
+def test_times_are_those_of_the_events(by_hand, monkeypatch):
+    clock = iter([1000, 1060, 1120])
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker.time, "time", lambda: next(clock))
+        train(range(1))
+    assert write()
+    [run] = runs_of(client_of(by_hand))
+    assert (run.info.start_time, run.info.end_time) == (1_000_000, 1_120_000)
 
 
 def test_switched_off(folder, monkeypatch):
     monkeypatch.setenv("MLREPRO_TRACKING", "none")
-    tracker = Tracker(EXPERIMENT, RUN, 0, {})
-    assert tracker.start(None) is None
-    assert not (folder / "mlflow.db").exists()
+    off = Tracker(EXPERIMENT, RUN, 0, {})
+    assert off.start(None) is None
+    assert off.start("of an earlier process") == "of an earlier process"
+    off.epoch(ENTRY)
+    off.finish()
+    assert list(folder.iterdir()) == []
+
+
+# ---- The writer's process ----------------------------------------------------------------------
+
+
+def test_a_training_is_visible_while_it_trains_whatever_happens_to_the_store(folder):
+    running = Tracker(EXPERIMENT, RUN, 0, {})
+    running.start(None)
+    running.epoch(entry(0))
+    assert spool.drain() == []
+    [process] = writers(folder)
+    assert metrics_in(folder) == metrics_of([entry(0)])
+
+    # A locked store: the training does not wait, the writer does.
+    with sqlite3.connect("mlflow.db", isolation_level=None) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        start = time.perf_counter()
+        running.epoch(entry(1))
+        assert time.perf_counter() - start < 0.5
+        time.sleep(2 * writer.POLL_SECONDS)
+        connection.execute("ROLLBACK")
+    wait_for(lambda: metrics_in(folder) == metrics_of([entry(0), entry(1)]))
+    assert writers(folder) == [process]
+
+    # A store that is thrown away: a new one begins with what comes, in a new writer.
+    Path("mlflow.db").unlink()
+    running.finish()
+    train(range(2), run=OTHER_SETTINGS)
+    assert spool.drain() == []
+    assert len(runs_of(client_of(folder))) == 2
+    assert metrics_in(folder) == metrics_of([entry(0), entry(1)])
+
+    # A repository that is thrown away: its writer goes, too.
+    shutil.rmtree(folder)
+    wait_for(lambda: not writers(folder))
+
+
+def test_it_ends_when_nothing_comes(by_hand):
+    train(range(1))
+    start = time.monotonic()
+    assert writer.write_until_idle(spool.SPOOL, idle=0.5)
+    assert time.monotonic() - start >= 0.5
+    assert spool.spooled() == []
+
+
+TRAIN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_tracking import train
+
+sys.stdin.readline()  # all begin at once
+print(train(range(3)))
+"""
+
+
+def test_several_processes_and_a_fresh_store_at_once(folder):
+    code_and_tests = os.pathsep.join([str(ROOT / "tests"), str(ROOT / "src")])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", TRAIN, str(ROOT / "tests")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": code_and_tests, "MLREPRO_TRACKING": ""},
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        process.stdin.write("begin\n")
+        process.stdin.flush()
+    sessions = {process.communicate()[0].strip() for process in processes}
+    assert len(sessions) == 4
+    assert len(writers(folder)) == 1
+
+    assert spool.drain() == []
+    runs = runs_of(client_of(folder))
+    assert {run.data.tags["mlrepro.session"] for run in runs} == sessions
+    assert metrics_in(folder) == metrics_of(4 * [entry(epoch) for epoch in range(3)])
+
+
+def test_a_killed_writer_loses_nothing(by_hand):
+    """At random moments of its work: the next one writes what is left, and nothing twice."""
+    draw = random.Random(0)
+    trainings = 12
+    for number in range(trainings):
+        train(range(20), run=RUN.model_copy(update={"epochs": 20 + number}))
+        process = os.fork()
+        if process == 0:
+            writer.write_until_idle(spool.SPOOL, idle=60)
+            os._exit(0)
+        time.sleep(draw.uniform(0, 0.4))
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+
+    assert write()
+    assert spool.spooled() == []
+    runs = runs_of(client_of(by_hand))
+    assert len(runs) == trainings
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.data.params["loss.name"] for run in runs} == {"bce"}
+    entries = [entry(epoch) for epoch in range(20)]
+    assert metrics_in(by_hand) == metrics_of(trainings * entries)
+
+
+def test_a_server(folder, monkeypatch):
+    """A real `mlflow server`, which is away first: nothing waits for it, and it gets all."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    start = time.perf_counter()
+    train(range(3))
+    assert time.perf_counter() - start < 0.5
+    wait_for(lambda: spool.problem())
+    end_writers(folder)
+    with pytest.warns(UserWarning, match=BEHIND):
+        evaluate()
+
+    arguments = ["--port", str(port), "--workers", "1", "--backend-store-uri", "sqlite:///s.db"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        client = MlflowClient(address)
+        wait_for(lambda: answers(port))
+        assert spool.drain() == []
+        assert spool.problem() is None
+        [run] = runs_of(client)
+        assert run.data.metrics["test.mAP"] == 60
+        assert len(client.get_metric_history(run.info.run_id, "val_mAP")) == 3
+        assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["record.json"]
+        # Its files are where the server keeps them.
+        assert run.info.artifact_uri.startswith("mlflow-artifacts:")
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def answers(port: int) -> bool:
+    import requests
+
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+# ---- What fails --------------------------------------------------------------------------------
+
+
+def test_a_broken_store_becomes_one_warning_and_the_run_finishes(tracked, monkeypatch):
+    monkeypatch.chdir(tracked)
+    Path("mlflow.db").write_bytes(b"this is no database" * 100)
+    write_yaml(tracked / "runs" / f"{LINEAR}.yaml", run_settings(LINEAR, epochs=2))
+
+    done = stage_process(tracked, "train", "params.yaml", LINEAR, "0")
+    assert "best validation mAP" in done.stdout
+    wait_for(lambda: spool.problem())
+    assert "file is not a database" in spool.problem()
+    end_writers(tracked)
+
+    # The next stage says it, once, and does not try again so soon.
+    done = stage_process(tracked, "evaluate", "params.yaml", LINEAR, "0")
+    assert done.stderr.count("MLflow is behind: ") == 1
+    assert "test mAP" in done.stdout
+    assert writers(tracked) == []
+
+    # Who has mended the store writes what has waited.
+    Path("mlflow.db").unlink()
+    drain = [sys.executable, "-m", "mlrepro.tracking.writer", "--drain"]
+    done = subprocess.run(drain, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    [run] = runs_of(client_of(tracked))
+    record = read_record(tracked / "results" / "digits" / f"{LINEAR}-s0.json")
+    mAP = record.selected.metrics["mAP"]
+    assert run.data.metrics["test.mAP"] == pytest.approx(mAP, rel=SIX_DIGITS)
+    assert len(MlflowClient.get_metric_history(client_of(tracked), run.info.run_id, "lr")) == 2
+
+
+def test_without_mlflow_all_waits_until_it_is_there(by_hand, monkeypatch, capsys):
+    train(range(2))
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "mlflow", None)
+        patch.delitem(sys.modules, "mlrepro.tracking.store", raising=False)
+        assert not write()
+    assert spool.problem().startswith("ModuleNotFoundError: ")
+
+    monkeypatch.setattr(sys, "argv", ["writer", "--drain"])
+    monkeypatch.setattr(spool, "drain", lambda _: spool.unwritten())
+    with pytest.raises(SystemExit, match=r"^MLflow is behind: ModuleNotFoundError: .*mlflow"):
+        writer.main()
+
+    assert write()
+    assert spool.problem() is None
+    assert metrics_in(by_hand) == metrics_of([entry(0), entry(1)])
+
+
+def test_no_second_writer_within_a_minute_of_a_failure(folder, monkeypatch):
+    started = []
+    monkeypatch.setattr(spool, "_start", lambda *_: started.append(1))
+    train(range(0))
+    assert started  # at every event, since none of them holds the lock
+
+    started.clear()
+    problem = spool.SPOOL / spool.PROBLEM
+    problem.write_text("OSError: away")
+    with pytest.warns(UserWarning, match=BEHIND):
+        train(range(0))
+    assert not started
+
+    a_minute_ago = time.time() - spool.PAUSE_SECONDS
+    os.utime(problem, (a_minute_ago, a_minute_ago))
+    with pytest.warns(UserWarning, match=BEHIND):
+        train(range(0))
+    assert started
+
+
+def test_a_stage_warns_once_of_a_store_that_is_behind(by_hand):
+    spool.SPOOL.mkdir(parents=True)
+    (spool.SPOOL / spool.PROBLEM).write_text("OSError: away")
+    with pytest.warns(UserWarning, match=BEHIND) as caught:
+        training = Tracker(EXPERIMENT, RUN, 0, {})
+        training.start(None)
+        training.epoch(ENTRY)
+        training.finish()
+        training.record(*made_up_record())
+    assert len(caught) == 1
+
+
+def full_disk(descriptor: int, line: bytes) -> int:
+    """os.write on a disk that takes the half of it."""
+    return len(line) // 2
+
+
+@pytest.mark.parametrize("failure", ["the disk is full", "the folder cannot be written to"])
+def test_a_spool_that_cannot_be_written_to_becomes_one_warning(by_hand, failure, monkeypatch):
+    if failure == "the disk is full":
+        monkeypatch.setattr(spool.os, "write", full_disk)
+    else:
+        Path(".checkpoints").write_text("in the folder's place")
+
+    training = Tracker(EXPERIMENT, RUN, 0, {})
+    with pytest.warns(UserWarning, match="MLflow tracking stopped for .* seed 0: .* The run goes"):
+        assert training.start(None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        training.epoch(ENTRY)
+        training.finish()
+    assert spool.spooled() == []
+
+
+def test_a_disk_that_fills_up_keeps_what_it_has(by_hand, monkeypatch):
+    training = Tracker(EXPERIMENT, RUN, 0, {})
+    training.start(None)
+    training.epoch(entry(0))
+    real_write = os.write
+
+    def fills_up(descriptor: int, line: bytes) -> int:
+        return real_write(descriptor, line[: len(line) // 2])
+
+    monkeypatch.setattr(spool.os, "write", fills_up)
+    with pytest.warns(UserWarning, match="tracking stopped .* No space left on device"):
+        training.epoch(entry(1))
+    monkeypatch.setattr(spool.os, "write", real_write)
+    training.epoch(entry(2))
+    training.finish()
+    assert write()
+    assert metrics_in(by_hand) == metrics_of([entry(0)])
+
+
+def test_what_the_store_refuses_is_put_aside_and_holds_up_nothing(by_hand):
+    refused = Tracker(EXPERIMENT, RUN, 0, {})
+    refused.start(None)
+    refused._metrics({"a name with *": 1.0})
+    refused.close()
+    damaged = spool.SpoolFile("damaged", {})
+    damaged.close()
+    damaged.path.write_text('{"store": \n')
+    train(range(1))
+
+    assert write()
+    assert metrics_in(by_hand) == metrics_of([entry(0)])
+    assert len(list(spool.SPOOL.glob("*.refused"))) == 2
+    assert spool.unwritten() == []
+    assert spool.problem()
+
+    # A later writer, perhaps of another version, tries again.
+    spool.retry_refused()
+    assert len(spool.unwritten()) == 2

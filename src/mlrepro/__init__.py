@@ -1,16 +1,28 @@
-"""mlrepro: reproduces multi-label image classification papers. Start reading at layout.py and training/run.py."""
+"""mlrepro: reproduces multi-label image classification papers.
+
+Start reading at layout.py and training/train.py.
+"""
 
 import os
 import sys
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault(
-    "THP_MEM_ALLOC_ENABLE", "1"
-)  # torch: large pages for CPU tensors, or a batch of pictures is page faults
-os.environ.setdefault(
-    "PILLOW_BLOCKS_MAX", "8"
-)  # Pillow: keeps a few pictures' memory for the next ones, for the same reason
+# What libraries read when they are loaded; what the user has set stays.
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # torch: large pages for CPU tensors, or a batch of pictures is page faults.
+    "THP_MEM_ALLOC_ENABLE": "1",
+    # Pillow: keeps a few pictures' memory for the next ones, for the same reason.
+    "PILLOW_BLOCKS_MAX": "8",
+    # torch's threads, under GNU's and under Intel's and LLVM's OpenMP: those that wait give their
+    # core away. Spinning beside two busy programs, a training took 5 times its CPU seconds.
+    "OMP_WAIT_POLICY": "passive",
+    "KMP_BLOCKTIME": "0",
+    # numpy: metrics divide their work themselves, and must not round as the number of cores has it.
+    "OPENBLAS_NUM_THREADS": "1",
+}
+for name, value in ENVIRONMENT.items():
+    os.environ.setdefault(name, value)
+
 if not (sys.stderr and sys.stderr.isatty()):
-    os.environ.setdefault(
-        "TQDM_MININTERVAL", "10"
-    )  # a log file wants a line now and then, not a moving bar
+    # A log file wants a line now and then, not a moving bar.
+    os.environ.setdefault("TQDM_MININTERVAL", "10")

@@ -1,8 +1,9 @@
-"""Which code a run depends on, and digests of it: what acts otherwise runs again, and nothing else does.
+"""Which code a run depends on, and digests of it.
 
-A digest is of a module's syntax tree without docstrings, so that a comment trains nothing. The code of a run
-is what its loss, its head, its task and the training loop import, found by reading their import statements; a
-loss or a head that another run uses is no part of it.
+What acts otherwise runs again, and nothing else does. A digest is of a module's syntax tree without
+docstrings, so that a comment trains nothing. The code of a run is what its loss, its head, its task
+and the training loop import, found by reading their import statements; a loss or a head that
+another run uses is no part of it.
 """
 
 import ast
@@ -17,6 +18,7 @@ from mlrepro.errors import InputError
 from mlrepro.files import write_json
 from mlrepro.layout import Layout
 from mlrepro.losses.catalogue import LOSSES
+from mlrepro.metrics.catalogue import metric_functions
 from mlrepro.models.catalogue import backbone_module
 from mlrepro.models.heads.catalogue import HEADS
 from mlrepro.settings.run import Optimizer, Run, load_run
@@ -32,19 +34,24 @@ EVALUATION_ROOT = "mlrepro.evaluation.record"
 EXTRACTION_ROOT = "mlrepro.training.extract"
 RECIPES = "mlrepro.data.augment.recipes"
 
-# These name, check, store or show; no weight and no score depends on them. What settings do is in the run's
-# resolved settings, and what a catalogue does is in the entries that the run asks for.
+# These name, check, store or show; no weight and no score depends on them. What settings do is in
+# the run's resolved settings, and what a catalogue does is in the entries that the run asks for.
 WITHOUT_EFFECT = (
     "mlrepro.code",
+    "mlrepro.environments",
     "mlrepro.errors",
+    "mlrepro.extras",
     "mlrepro.files",
+    "mlrepro.json_text",
     "mlrepro.judging",
     "mlrepro.layout",
     "mlrepro.provenance",
     "mlrepro.records",
     "mlrepro.settings",
     "mlrepro.stage",
+    "mlrepro.studies",
     "mlrepro.tracking",
+    "mlrepro.training.memory",
 )
 
 
@@ -61,10 +68,10 @@ def code_digest(path: Path) -> str:
 
 
 def training_code(run: Run) -> dict[str, str]:
-    """Digests of all code that the weights of `run` depend on, by module, and of its resolved settings.
+    """Digests of all code that the weights of `run` depend on, by module, and of its settings.
 
-    Resolved: a default that changes counts, though no run file says it. What is off does not count, so that a
-    new setting, which is off by default, makes no run stale.
+    The settings are resolved: a default that changes counts, though no run file says it. What is
+    off does not count, so that a new setting, which is off by default, makes no run stale.
     """
     roots = [TRAINING_ROOT, *_modules_by_name(run)]
     if run.linear_init:
@@ -76,7 +83,7 @@ def training_code(run: Run) -> dict[str, str]:
 
 
 def _modules_by_name(run: Run) -> list[str]:
-    """The modules that a run's settings choose, and that are imported by these names when it needs them."""
+    """The modules that a run's settings choose, and that are imported by these names."""
     modules = [
         TASKS[run.inputs].partition(":")[0],
         HEADS[run.head].module,
@@ -99,8 +106,9 @@ def _optimizer_modules(optimizer: Optimizer) -> list[str]:
 
 
 def evaluation_code() -> dict[str, str]:
-    """Digests of the code that scores any run. What scores depend on beside it is the training's code."""
-    return module_digests([EVALUATION_ROOT])
+    """Digests of the code that scores any run. Beside it scores depend on the training's code."""
+    metrics = {function.partition(":")[0] for function in metric_functions().values()}
+    return module_digests([EVALUATION_ROOT, *metrics])
 
 
 def extraction_code(backbones: Iterable[str]) -> dict[str, str]:
@@ -119,9 +127,10 @@ def search_code(runs: Iterable[Run]) -> dict[str, str]:
 
 
 def write_codes(layout: Layout) -> list[str]:
-    """Writes a file of digests a run into the pipeline's folder of codes, and one a stage of all runs.
+    """Writes a file of digests a run into the pipeline's folder of codes.
 
-    A stage's script is part of what it runs. Returns the files' names.
+    And one for each stage that works for all runs. A stage's script is part of what it runs.
+    Returns the files' names.
     """
     features = layout.pipeline.features
     backbones = [features.backbone] if features else []
@@ -151,7 +160,7 @@ def _script(stage: str) -> dict[str, str]:
 
 
 def module_digests(roots: Iterable[str]) -> dict[str, str]:
-    """Digest of each module that `roots` import, directly or not, themselves included; sorted by name."""
+    """Digest of each module that `roots` import, directly or not, and of themselves; sorted."""
     return {module: _digest_of(module) for module in sorted(import_closure(roots))}
 
 

@@ -2,4 +2,7 @@
 
 
 class InputError(ValueError):
-    """Bad settings, data or weights. The message names the file, the key and the remedy; stages print it without a traceback."""
+    """Bad settings, data or weights.
+
+    The message names the file, the key and the remedy; stages print it without a traceback.
+    """

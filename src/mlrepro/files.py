@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from mlrepro.errors import InputError
+from mlrepro.extras import extra_of, install_command
 
 PACKAGE_SCHEME = "package://"
 
@@ -42,4 +43,6 @@ def address(url: str) -> str:
     try:
         return str(resources.files(module) / name)
     except ModuleNotFoundError as error:
-        raise InputError(f"{url}: {error}; install it, or mend the address") from None
+        extra = extra_of(module)
+        install = f"install it ({install_command(extra)})" if extra else "install it"
+        raise InputError(f"{url}: {error}; {install}, or mend the address") from None

@@ -1,6 +1,7 @@
-"""What records are worth: complete or not, told apart or not, and beside a printed number. Every judgement stands here once.
+"""What records are worth: complete or not, told apart or not, and beside a printed number.
 
-Numbers are mAP points or percent. A value that is absent stays absent: no average is taken over one.
+Every judgement stands here once. Numbers are mAP points or percent. A value that is absent stays
+absent: no average is taken over one.
 """
 
 import math
@@ -121,7 +122,8 @@ def tolerance(
     return max(minimum, spread, reported_std or 0.0)
 
 
-def judge(
+# A judgement depends on all of these, and each caller names those that its numbers have.
+def judge(  # noqa: PLR0913
     records: list[Record],
     reported: float | None,
     *,
@@ -132,7 +134,7 @@ def judge(
     reported_std: float | None = None,
     minimum: float = MINIMUM_TOLERANCE,
 ) -> Status:
-    """The status of one reported number (in percent) given our records of the run that should give it.
+    """The status of one reported number, in percent, beside our records of its run.
 
     seeds: how many there should be. comparable: false where our records cannot hold that number.
     """
@@ -157,7 +159,10 @@ def judge(
 
 
 def noise(first: list[Record], second: list[Record]) -> float:
-    """mAP points by which two runs must differ to be told apart (formula: docs/reading-reports.md)."""
+    """mAP points by which two runs must differ to be told apart.
+
+    The formula is explained in docs/reading-reports.md.
+    """
     spreads = []
     for records in (first, second):
         values = metric_values(records, "mAP")

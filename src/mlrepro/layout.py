@@ -13,6 +13,7 @@ from mlrepro.settings.pipeline import Pipeline, load_pipeline
 
 OUTPUTS = Path("outputs")
 OWN_DATA = "own-data"
+ENVIRONMENT = "environment.json"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Layout:
     def name(self) -> str:
         """Of the data set: names its folder, its records and in own-data its report."""
         return self.pipeline.name
+
+    @property
+    def experiment(self) -> str:
+        """Of its runs in MLflow."""
+        return f"{self.study}/{self.name}"
 
     @property
     def dvc_file(self) -> str:
@@ -118,6 +124,36 @@ class Layout:
 
     def record(self, run_id: str, seed: int) -> Path:
         return self.results / f"{run_id}-s{seed}.json"
+
+    # ---- Environments ------------------------------------------------------------------------
+
+    @property
+    def search_environments(self) -> Path:
+        """Beside the search's own folder, which DVC takes as a whole."""
+        return self._outputs / "search-environments"
+
+    def search_environment(self, run_id: str, seed: int) -> Path:
+        return self.search_environments / f"{run_id}-s{seed}.json"
+
+    def environment(self, run_id: str, seed: int) -> Path:
+        """What varies by nature between two makings of the record (environments.py)."""
+        if run_id in self.searched:
+            return self.search_environment(run_id, seed)
+        return self.output(run_id, seed) / ENVIRONMENT
+
+    @property
+    def environments(self) -> dict[str, Path]:
+        """Those at hand, by the record's name."""
+        of_runs = {path.parent.name: path for path in self._outputs.glob(f"*/{ENVIRONMENT}")}
+        searched = {path.stem: path for path in self.search_environments.glob("*.json")}
+        return of_runs | searched
+
+    # ---- What the runs are compared with -----------------------------------------------------
+
+    @property
+    def reported(self) -> Path:
+        """Printed numbers, or those of a reference training."""
+        return self.folder / "reported.csv"
 
 
 def read_layout(settings: str | os.PathLike) -> Layout:

@@ -1,7 +1,8 @@
-"""The DVC pipeline that follows from a params.yaml: which stages it has, and what each reads and writes.
+"""The DVC pipeline that follows from a params.yaml: its stages, and what each reads and writes.
 
-DVC cannot include one file in another, and one file with all runs would be slow, so that there is a dvc.yaml a
-pipeline. People read and run them; `studies/pipelines.py` writes them, from what is here.
+DVC cannot include one file in another, and one file with all runs would be slow, so that there is a
+dvc.yaml a pipeline. People read and run them; `studies/pipelines.py` writes them, from what is
+here.
 """
 
 import os
@@ -39,7 +40,12 @@ PREPARE_CODE = [
 CORRUPT_CODE = ["src/mlrepro/data/corruption.py", "src/mlrepro/data/manifest.py"]
 CHECKPOINT_CODE = ["src/mlrepro/models/checkpoints.py", "src/mlrepro/models/weight_files.py"]
 TEXT_CODE = ["src/mlrepro/models/text.py", "src/mlrepro/models/weight_files.py"]
-PAGE_CODE = ["src/mlrepro/report", "src/mlrepro/records.py", "src/mlrepro/judging.py"]
+PAGE_CODE = [
+    "src/mlrepro/report",
+    "src/mlrepro/records.py",
+    "src/mlrepro/environments.py",
+    "src/mlrepro/judging.py",
+]
 STUDY_CODE = ["src/mlrepro/report", "src/mlrepro/studies", "src/mlrepro/judging.py"]
 HEADER = """\
 # Written by `python studies/pipelines.py` from params.yaml and runs/ beside it: change those.
@@ -65,7 +71,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """The data set. Own data and the demo look it up, since `init-data` and people change it."""
+        """The data set. Own data look it up, since `init-data` and people change it."""
         return "${name}" if self.is_own_data else self.layout.name
 
     @property
@@ -130,7 +136,10 @@ class Plan:
 
     @property
     def trains(self) -> bool:
-        """False where checkpoints are scored as they are. Own data has runs once it is described."""
+        """False where checkpoints are scored as they are.
+
+        Own data has runs once it is described.
+        """
         return self.is_own_data or any(run.epochs for run in self.runs)
 
     @property
@@ -318,7 +327,7 @@ def _run_stages(plan: Plan) -> Stages:
             f"stages/search.py {plan.settings}",
             deps=[f"{plan.code}/search.json", f"{plan.code}/evaluate.json", *inputs],
             params=["search", "features"],
-            outs=[plan.search],
+            outs=[plan.search, f"{plan.search}-environments"],
         )
 
     checkpoint = [plan.output("checkpoint.json")] if plan.placed_checkpoints else []
@@ -328,7 +337,7 @@ def _run_stages(plan: Plan) -> Stages:
             "weights and history of one run and seed",
             "stages/train.py",
             deps=[f"{plan.code}/${{item.run}}.json", *inputs, *plan.pretraining, *checkpoint],
-            outs=[plan.output("training")],
+            outs=[plan.output("training"), plan.output("training-environment.json")],
             reads_run_file=True,
         )
 
@@ -340,7 +349,11 @@ def _run_stages(plan: Plan) -> Stages:
         "logits and the result record of one run and seed",
         "stages/evaluate.py",
         deps=[f"{plan.code}/evaluate.json", *scored],
-        outs=[plan.output("logits.safetensors"), _in_git(plan.record)],
+        outs=[
+            plan.output("logits.safetensors"),
+            plan.output("environment.json"),
+            _in_git(plan.record),
+        ],
         reads_run_file=not plan.trains,
     )
     return stages
@@ -372,7 +385,8 @@ def _page_stages(plan: Plan) -> Stages:
     if plan.is_own_data:
         stages["review"] = _stage(
             plan,
-            "pages of the recommended run's mistakes, and of labels that training pictures may lack",
+            "pages of the recommended run's mistakes, "
+            "and of labels that training pictures may lack",
             f"stages/review.py {plan.settings}",
             deps=["src/mlrepro/report", *searched, results],
             params=["search", "runs", "seeds"],
@@ -392,7 +406,7 @@ def _page_stages(plan: Plan) -> Stages:
 
 
 def _study_stages(plan: Plan) -> Stages:
-    """The page of a whole study: what it prints, beside the records of all pipelines below its folder."""
+    """The page of a whole study: what it prints, beside the records of all its pipelines."""
     study = plan.layout.folder.as_posix()
     texts = [f"{study}/reported.csv", f"{study}/study.yaml"]
     report = _stage(
@@ -437,7 +451,10 @@ def _purpose(layout: Layout) -> str:
     if not layout.pipeline.runs and not layout.pipeline.search:
         return f"makes {layout.page.as_posix()}, without any data set at hand"
     if layout.pipeline.title:
-        return "trains and scores these runs after what they need, and makes the page that compares them"
+        return (
+            "trains and scores these runs after what they need, "
+            "and makes the page that compares them"
+        )
     return "trains and scores these runs, after what they need"
 
 
@@ -448,7 +465,7 @@ def pipeline_text(layout: Layout) -> str:
 
 
 def tables_text(study: Path) -> str:
-    """The dvc.yaml below `tables/` of a study with a pipeline a data set: all of them, and then the page."""
+    """The dvc.yaml below `tables/` of a study: the pipelines of all data sets, then the page."""
     searches = []
     for settings in sorted(study.glob("*/params.yaml")):
         layout = read_layout(settings)

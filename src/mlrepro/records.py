@@ -1,15 +1,21 @@
-"""What a run leaves behind: the facts of its training, and the result record (one JSON a run and seed, kept in git).
+"""What a run leaves behind: the facts of its training, and the result record.
 
-The schema, reading and writing; what a record is worth beside a printed number is judging.py's.
+A record is one JSON a run and seed, kept in git. Here are the schema, reading and writing; what a
+record is worth beside a printed number is judging.py's.
+
+It holds what was measured. What varies by nature (machine, seconds, commit) is its environment,
+which is kept beside it (environments.py): the same results are the same file on every machine.
 """
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
+from mlrepro.environments import Environment, read_environments
 from mlrepro.errors import InputError
+from mlrepro.json_text import json_text, significant
 from mlrepro.settings.base import Strict
 from mlrepro.settings.run import Run
 
@@ -92,42 +98,24 @@ class Counts(Strict):
 
 
 class Provenance(Strict):
-    """Where a record comes from.
+    """Which inputs a record follows from.
 
-    pretrained:    where the first weights came from.
-    weights_sha256: of the produced files, by selection.
+    pretrained:      where the first weights came from.
     captions_sha256: of the text model's weights.
-    torch_seed:    what torch was seeded with; the released protocol draws it.
+    torch_seed:      what torch was seeded with; the released protocol draws it.
     """
 
-    commit: str
-    dirty: bool
     settings_sha256: str
     manifest_sha256: str
     pretrained: str
     pretrained_sha256: str | None
-    weights_sha256: dict[str, str]
     captions_sha256: str | None = None
-    mlflow_run_id: str | None
     torch_seed: int | None = None
 
 
-class Environment(Strict):
-    """What a run was trained with.
-
-    images_per_second:  of training, all epochs; of a run with `epochs: 0`, of scoring the test split.
-    forward_per_second: of own data: pictures, of the whole network's forward pass, decoded before.
-    """
-
-    python: str
-    versions: dict[str, str]
-    device: str
-    precision: str
-    threads: int
-    train_seconds: float
-    images_per_second: float
-    forward_per_second: float | None = None
-    peak_memory_mib: float
+# What stood in other places before it became a part of the environment; and what was dropped.
+ONCE_IN_PROVENANCE = ("commit", "dirty", "weights_sha256")
+ONCE_IN_FACTS = ("commit", "dirty", "mlflow_run_id", "environment")
 
 
 class Cost(Strict):
@@ -152,6 +140,8 @@ class LinearInit(Strict):
 class TrainingFacts(Strict):
     """training.json: what a training says of itself beside its weights and its history.
 
+    Nothing in it varies by nature: the same bits trained again are the same folder.
+
     epochs, weights: of each selection that was kept; a grid search has plain weights only.
     code_sha256:     evaluate stages read this file, and so run again after other code, even if it
                      trains the same weights.
@@ -159,18 +149,22 @@ class TrainingFacts(Strict):
 
     epochs: dict[Selection, int]
     weights: dict[Selection, Weights] = {}
-    commit: str
-    dirty: bool
     settings_sha256: str
     manifest_sha256: str
     pretrained: str
     pretrained_sha256: str | None
-    mlflow_run_id: str | None
     torch_seed: int | None
     captions_sha256: str | None = None
     code_sha256: str | None = None
-    environment: Environment
     linear_init: LinearInit | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_environment(cls, values: Any) -> Any:
+        """Older trainings have it in the same file."""
+        if not isinstance(values, dict):
+            return values
+        return {key: value for key, value in values.items() if key not in ONCE_IN_FACTS}
 
 
 class Record(Strict):
@@ -179,9 +173,10 @@ class Record(Strict):
     data_set:     as the reader knows it; `run.data` is its name in the run id.
     measurements: both the best epoch on validation and the last one, and with `select_on_test` the
                   best on test (on_test), which is never `selected`.
+    environment:  no part of its file; none where nothing is known of it.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     study: str
     data_set: str
     run: Run
@@ -190,8 +185,21 @@ class Record(Strict):
     measurements: dict[Selection, Measurement]
     history: list[Epoch]
     provenance: Provenance
-    environment: Environment
     cost: Cost
+    environment: Environment | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_1(cls, values: Any) -> Any:
+        """A record of version 1 has its environment in it."""
+        if not isinstance(values, dict) or values.get("version") != 1:
+            return values
+
+        provenance = dict(values.get("provenance", {}))
+        provenance.pop("mlflow_run_id", None)
+        moved = {key: provenance.pop(key) for key in ONCE_IN_PROVENANCE if key in provenance}
+        environment = values.get("environment", {}) | moved
+        return values | {"version": 2, "provenance": provenance, "environment": environment}
 
     @property
     def selected(self) -> Measurement:
@@ -219,12 +227,25 @@ Records = dict[str, list[Record]]  # by run id, each run's sorted by seed
 Failures = dict[str, dict[int, Failure]]  # by run id and seed
 
 
+# Keys of a record that hold measured numbers; settings stay as exact as they are given.
+MEASURED = ("splits", "measurements", "history", "cost")
+
+
 def write_record(record: Record, path: Path) -> None:
     """Writes a record, and removes what the last launch said of its failure.
 
-    Raises InputError for one that `read_record` would refuse: JSON has no NaN and no infinity.
+    Measured numbers have six significant digits, of which another processor's rounding rarely
+    changes one. Raises InputError for one that `read_record` would refuse: JSON has no NaN and no
+    infinity.
     """
-    text = record.model_dump_json(indent=1)
+    values = record.model_dump(mode="json")
+    values["history"] = [_without_defaults(epoch) for epoch in record.history]
+    for selection, measurement in record.measurements.items():
+        classes = [_without_defaults(c) for c in measurement.per_class]
+        values["measurements"][selection]["per_class"] = classes
+    rounded = {key: significant(values[key]) for key in MEASURED}
+
+    text = json_text(values | rounded)
     try:
         Record.model_validate_json(text)
     except ValidationError as error:
@@ -234,12 +255,20 @@ def write_record(record: Record, path: Path) -> None:
         ) from None
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     path.with_suffix(".failed").unlink(missing_ok=True)
 
 
+def _without_defaults(part: Strict) -> dict:
+    """Of what there are many, what does not apply is left out."""
+    return part.model_dump(mode="json", exclude_defaults=True)
+
+
 def read_record(path: Path) -> Record:
-    """Raises InputError for a file that is absent, and for one that is no record."""
+    """What the file says alone, without the environment that is kept beside it.
+
+    Raises InputError for a file that is absent, and for one that is no record.
+    """
     try:
         return Record.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -253,13 +282,20 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(folder: Path) -> Records:
-    """All records of a folder. Unreadable files are errors, an absent folder is not."""
+    """All records of a folder, with their environments as far as its table has them.
+
+    Unreadable files are errors, an absent folder is not.
+    """
+    environments = read_environments(folder)
     records: Records = {}
     for path in sorted(folder.glob("*.json")):
         record = read_record(path)
+        if record.environment is None and path.stem in environments:
+            record = record.model_copy(update={"environment": environments[path.stem]})
         if path.stem != record.name:
             raise InputError(
-                f"{path}: holds {record.run.run_id} seed {record.seed}; rename it or run evaluate again"
+                f"{path}: holds {record.run.run_id} seed {record.seed}; "
+                "rename it or run evaluate again"
             )
         records.setdefault(record.run.run_id, []).append(record)
 

@@ -139,15 +139,15 @@ def test_a_part_a_folder_and_one_label_a_picture(own, capsys):
 # ------------------------------------------------------------------------------------------- tables
 
 
-@pytest.mark.parametrize(
-    "fields, expected",
-    [
-        (["dog person", "dog", "person", ""], {"dog", "person"}),
-        (["polar bear", "grizzly", "polar bear", ""], {"polar bear", "grizzly"}),
-        (["dog, red|cat", "cat", "dog, red", ""], {"dog, red", "cat"}),
-        (["a; ../b", "../b ", "a", ""], {"a", "../b"}),
-    ],
-)
+SEPARATORS = [
+    (["dog person", "dog", "person", ""], {"dog", "person"}),
+    (["polar bear", "grizzly", "polar bear", ""], {"polar bear", "grizzly"}),
+    (["dog, red|cat", "cat", "dog, red", ""], {"dog, red", "cat"}),
+    (["a; ../b", "../b ", "a", ""], {"a", "../b"}),
+]
+
+
+@pytest.mark.parametrize("fields, expected", SEPARATORS)
 def test_the_separator_is_guessed_and_said(own, capsys, fields, expected):
     names = [write_picture(own / "images" / f"{i}.jpg").name for i in range(16)]
     rows = [(name, fields[i % 4], "a, b") for i, name in enumerate(names)]

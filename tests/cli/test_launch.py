@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import LINEAR, PICTURES, ROLE, ROOT, run_settings, write_yaml
+from conftest import LINEAR, PICTURES, ROLE, ROOT, run_settings, skip_without, write_yaml
 
 from mlrepro.errors import InputError
 from mlrepro.records import Failure, read_failures, write_failure
@@ -218,6 +218,7 @@ def launch_with(engine: str, **changes) -> int:
 @pytest.fixture
 def submitit_local(monkeypatch):
     """Called, it puts submitit's own executor in Slurm's place."""
+    skip_without("slurm")
     slurm = engines.slurm
 
     def locally(*arguments):
@@ -768,7 +769,7 @@ def test_local_jobs_have_the_gpus_that_the_user_left(monkeypatch, visible, expec
 
 def test_a_lost_node_of_a_ray_cluster(repository, monkeypatch, capsys):
     """Two nodes; the one at work is killed; its job is done on the other."""
-    pytest.importorskip("ray")
+    skip_without("ray")
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")

@@ -11,7 +11,7 @@ from conftest import LINEAR, PICTURES, ROOT
 from use_runs import RUNS, run_here, write_runs
 
 from mlrepro.layout import read_layout
-from mlrepro.models.complexity import measure_cost
+from mlrepro.models.complexity.cost import measure_cost
 from mlrepro.settings.losses import PseudoLabels
 from mlrepro.settings.run import load_run
 from mlrepro.studies.runs import read_run

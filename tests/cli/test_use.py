@@ -6,7 +6,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -18,7 +17,7 @@ import pytest
 import timm
 import torch
 import yaml
-from conftest import LINEAR, PICTURES, run_settings, write_yaml
+from conftest import LINEAR, PICTURES, free_port, run_settings, skip_without, write_yaml
 from picture_files import write_odd_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -46,6 +45,7 @@ CLASSES = 10
 @pytest.fixture(scope="session")
 def trained(prepared, tmp_path_factory) -> Path:
     """A repository with three runs trained, evaluated and exported to models/."""
+    skip_without("export")
     folder = tmp_path_factory.mktemp("use") / "repository"
     shutil.copytree(prepared, folder)
     write_runs(folder)
@@ -368,19 +368,19 @@ def test_a_full_disk_is_told(trained, monkeypatch, tmp_path, capsys):
     assert "No space left on device" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "arguments, status, text",
-    [
-        ([], 2, "VERB"),
-        (["predit"], 2, "invalid choice"),
-        (["--help"], 0, "mlflow models serve"),
-        (["init-data", "--help"], 0, "a folder a label"),
-        (["plan", "--help"], 0, "default: studies/own-data/params.yaml"),
-        (["launch", "--help"], 0, "ray (a running cluster), slurm (sbatch)"),
-        (["export", "--help"], 0, "Example: mlrepro export"),
-        (["predict", "--help"], 0, "EXIF rotation is ignored"),
-    ],
-)
+HELP_AND_UNKNOWN_VERBS = [
+    ([], 2, "VERB"),
+    (["predit"], 2, "invalid choice"),
+    (["--help"], 0, "mlflow models serve"),
+    (["init-data", "--help"], 0, "a folder a label"),
+    (["plan", "--help"], 0, "default: studies/own-data/params.yaml"),
+    (["launch", "--help"], 0, "ray (a running cluster), slurm (sbatch)"),
+    (["export", "--help"], 0, "Example: mlrepro export"),
+    (["predict", "--help"], 0, "EXIF rotation is ignored"),
+]
+
+
+@pytest.mark.parametrize("arguments, status, text", HELP_AND_UNKNOWN_VERBS)
 def test_help_and_unknown_verbs(monkeypatch, capsys, arguments, status, text):
     with pytest.raises(SystemExit) as stopped:
         run_here(monkeypatch, *arguments)
@@ -429,9 +429,7 @@ def test_interrupted(trained, monkeypatch, tmp_path, capsys):
 @contextmanager
 def serving(folder: Path):
     """A real server, `mlflow models serve`; gives its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder)]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(

@@ -65,7 +65,7 @@ def test_hold_out_is_the_authors(name):
 def _manifest(parts, splits, labels, ignored=None):
     ignored = ignored or [[] for _ in labels]
     frame = pandas.DataFrame({"part": parts, "split": splits, "labels": labels, "ignored": ignored})
-    return Manifest(frame, ["a", "b", "c"], Path(), {}, "")
+    return Manifest.of_frame(frame, ["a", "b", "c"], Path(), {}, "")
 
 
 def test_corruption_comes_before_the_hold_out_with_a_generator_a_part(tmp_path, capsys):

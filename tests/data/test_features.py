@@ -35,7 +35,7 @@ def manifest_of(rejected: list[dict] = REJECTED) -> Manifest:
     gone = [entry["row"] for entry in rejected]
     splits = [split for row, split in enumerate(SPLITS) if row not in gone]
     frame = pandas.DataFrame({"split": splits})
-    return Manifest(frame, ["a"], Path(), {"rejected": rejected}, "digest")
+    return Manifest.of_frame(frame, ["a"], Path(), {"rejected": rejected}, "digest")
 
 
 # --- the file ------------------------------------------------------------------------------------
@@ -59,19 +59,19 @@ def test_the_file_is_what_safetensors_itself_writes(tmp_path):
     assert np.array_equal(read, features)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            {"manifest": dataclasses.replace(manifest_of(), digest="other")},
-            "manifest 'digest', this run needs 'other'",
-        ),
-        ({"backbone": "resnet50"}, "backbone 'test_resnet', this run needs 'resnet50'"),
-        ({"resolution": 96}, r"resize \[64, 64\], this run needs \[96, 96\]"),
-        ({"maps": False}, "dimensions 4, this run needs 2"),
-        ({"manifest": manifest_of(rejected=[])}, "rows 8, this run needs 10"),
-    ],
-)
+OF_SOMETHING_ELSE = [
+    (
+        {"manifest": dataclasses.replace(manifest_of(), digest="other")},
+        "manifest 'digest', this run needs 'other'",
+    ),
+    ({"backbone": "resnet50"}, "backbone 'test_resnet', this run needs 'resnet50'"),
+    ({"resolution": 96}, r"resize \[64, 64\], this run needs \[96, 96\]"),
+    ({"maps": False}, "dimensions 4, this run needs 2"),
+    ({"manifest": manifest_of(rejected=[])}, "rows 8, this run needs 10"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), OF_SOMETHING_ELSE)
 def test_features_of_something_else(tmp_path, arguments, message):
     path = tmp_path / "x.safetensors"
     open_features(path, HEADER, (8, 3, 2, 2))
@@ -138,27 +138,27 @@ def with_last_row(value: float) -> np.ndarray:
     return rows
 
 
-@pytest.mark.parametrize(
-    ("split", "content", "message"),
-    [
-        (
-            "train",
-            np.zeros((5, 4)),
-            "train_features.*: 5 rows of features, but the data set lists 6 pictures",
-        ),
-        (
-            "test",
-            np.zeros((6, 4)),
-            "val_features.*: 6 rows of features, but the data set lists 4 pictures",
-        ),
-        ("test", np.zeros((4, 5)), "val_features.*: 5 channels, but train_features.* has 4"),
-        ("test", with_last_row(np.nan), "val_features.*: row 3 holds values"),
-        ("test", with_last_row(1e39), "val_features.*: row 3 holds values"),  # above float32
-        ("train", np.zeros(6), r"expected 2 dimension\(s\) of numbers"),
-        ("train", np.full((6, 4), None), "not a plain .npy array"),
-        ("train", None, "no such file; place it there"),
-    ],
-)
+PUBLISHED_THAT_DO_NOT_FIT = [
+    (
+        "train",
+        np.zeros((5, 4)),
+        "train_features.*: 5 rows of features, but the data set lists 6 pictures",
+    ),
+    (
+        "test",
+        np.zeros((6, 4)),
+        "val_features.*: 6 rows of features, but the data set lists 4 pictures",
+    ),
+    ("test", np.zeros((4, 5)), "val_features.*: 5 channels, but train_features.* has 4"),
+    ("test", with_last_row(np.nan), "val_features.*: row 3 holds values"),
+    ("test", with_last_row(1e39), "val_features.*: row 3 holds values"),  # above float32
+    ("train", np.zeros(6), r"expected 2 dimension\(s\) of numbers"),
+    ("train", np.full((6, 4), None), "not a plain .npy array"),
+    ("train", None, "no such file; place it there"),
+]
+
+
+@pytest.mark.parametrize(("split", "content", "message"), PUBLISHED_THAT_DO_NOT_FIT)
 def test_published_features_that_do_not_fit(archives, tmp_path, split, content, message):
     (archives / FILES[split]).unlink()
     if content is not None:

@@ -203,24 +203,27 @@ def _exchange_for_captions(content):
     content["annotations"] = [{"id": 1, "image_id": 7, "caption": "a dog"}]
 
 
+WRONG_COCO_CONTENT = [
+    (
+        lambda content: content["annotations"][0].update(image_id=8),
+        "is of picture 8, which `images` does not list",
+    ),
+    (
+        lambda content: content["annotations"][0].update(category_id=7),
+        "has category 7, which `categories` does not",
+    ),
+    (_exchange_for_captions, "exchanged?"),
+    (lambda content: content["images"][0].pop("file_name"), "KeyError('file_name')"),
+    (
+        lambda content: content.update(annotations=[]),
+        "no picture is left for the split 'train'",
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
-    [
-        (
-            lambda content: content["annotations"][0].update(image_id=8),
-            "is of picture 8, which `images` does not list",
-        ),
-        (
-            lambda content: content["annotations"][0].update(category_id=7),
-            "has category 7, which `categories` does not",
-        ),
-        (_exchange_for_captions, "exchanged?"),
-        (lambda content: content["images"][0].pop("file_name"), "KeyError('file_name')"),
-        (
-            lambda content: content.update(annotations=[]),
-            "no picture is left for the split 'train'",
-        ),
-    ],
+    WRONG_COCO_CONTENT,
     ids=["other picture", "other category", "captions", "no file name", "no annotations"],
 )
 def test_coco_content_that_is_wrong(coco, spoil, message):

@@ -109,41 +109,41 @@ def test_formatted_observed_labels_are_checked_against_the_draw(tmp_path, capsys
         formats.read(_settings(), folder)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        (
-            "train_labels",
-            LABELS["train"][:4],
-            "train_labels.npy: 4 rows, but the pictures beside it are 5",
-        ),
-        (
-            "train_labels",
-            LABELS["train"] * 2,
-            "train_labels.npy: row 0, class 1 is 2.0, but a label is one of",
-        ),
-        ("train_labels", np.where(LABELS["train"] == 1, 1, np.nan), "row 0, class 0 is nan"),
-        ("val_labels", LABELS["val"][:, :2], "differ in their number of classes"),
-        ("val_labels", LABELS["val"][0], "expected 2 dimension.s. of numbers"),
-        (
-            "val_images",
-            np.array(["val/9.jpg", "../8.jpg", "val/7.jpg"]),
-            "'../8.jpg' is not the name of a picture below",
-        ),
-        (
-            "val_images",
-            np.array(["val/9.jpg", "train/9.jpg", "val/7.jpg"]),
-            "in more than one split, e.g. train/9.jpg",
-        ),
-        ("val_images", np.arange(3), "expected 1 dimension.s. of text"),
-        (
-            "val_images",
-            np.array(["val/9.jpg", None, 1], object),
-            "val_images.npy: not a plain .npy array",
-        ),
-        ("val_images", None, "val_images.npy: no such file; place it there by hand"),
-    ],
-)
+MALFORMED_FORMATTED_FILES = [
+    (
+        "train_labels",
+        LABELS["train"][:4],
+        "train_labels.npy: 4 rows, but the pictures beside it are 5",
+    ),
+    (
+        "train_labels",
+        LABELS["train"] * 2,
+        "train_labels.npy: row 0, class 1 is 2.0, but a label is one of",
+    ),
+    ("train_labels", np.where(LABELS["train"] == 1, 1, np.nan), "row 0, class 0 is nan"),
+    ("val_labels", LABELS["val"][:, :2], "differ in their number of classes"),
+    ("val_labels", LABELS["val"][0], "expected 2 dimension.s. of numbers"),
+    (
+        "val_images",
+        np.array(["val/9.jpg", "../8.jpg", "val/7.jpg"]),
+        "'../8.jpg' is not the name of a picture below",
+    ),
+    (
+        "val_images",
+        np.array(["val/9.jpg", "train/9.jpg", "val/7.jpg"]),
+        "in more than one split, e.g. train/9.jpg",
+    ),
+    ("val_images", np.arange(3), "expected 1 dimension.s. of text"),
+    (
+        "val_images",
+        np.array(["val/9.jpg", None, 1], object),
+        "val_images.npy: not a plain .npy array",
+    ),
+    ("val_images", None, "val_images.npy: no such file; place it there by hand"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), MALFORMED_FORMATTED_FILES)
 def test_malformed_formatted_files(tmp_path, name, content, message):
     path = _formatted(tmp_path) / f"formatted_{name}.npy"
     path.unlink()
@@ -210,38 +210,38 @@ def test_cub_has_312_attributes_in_the_order_of_its_lists(cub):
     assert frame["labels"].tolist() == [np.flatnonzero(row).tolist() for row in present]
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new", "message"),
-    [
-        (
-            "attributes/image_attribute_labels.txt",
-            "\n2 1 ",
-            "\n2 2 ",
-            r"line 313: found \[2, 2, .*expected picture 2, attribute 1",
-        ),
-        (
-            "attributes/image_attribute_labels.txt",
-            "\n4 312 0",
-            "\n4 312 3",
-            r"line 1248: found \[4, 312, 3\]",
-        ),
-        (
-            "attributes/image_attribute_labels.txt",
-            "\n4 312 0 4 2.5\n",
-            "\n",
-            "1247 lines, expected 312 for each of 4 pictures",
-        ),
-        (
-            "attributes/image_attribute_labels.txt",
-            "\n4 312 0 4 2.5\n",
-            "\n4 312\n",
-            "expected `<picture> <attribute> <is_present>",
-        ),
-        ("train_test_split.txt", "\n4 0", "\n5 0", "lists other pictures than images.txt, e.g. 4"),
-        ("train_test_split.txt", "\n4 0", "\n4 2", "picture 4 has '2'"),
-        ("images.txt", "\n2 a/y.jpg", "\n1 a/y.jpg", "images.txt, line 2: expected a new number"),
-    ],
-)
+MALFORMED_CUB_FILES = [
+    (
+        "attributes/image_attribute_labels.txt",
+        "\n2 1 ",
+        "\n2 2 ",
+        r"line 313: found \[2, 2, .*expected picture 2, attribute 1",
+    ),
+    (
+        "attributes/image_attribute_labels.txt",
+        "\n4 312 0",
+        "\n4 312 3",
+        r"line 1248: found \[4, 312, 3\]",
+    ),
+    (
+        "attributes/image_attribute_labels.txt",
+        "\n4 312 0 4 2.5\n",
+        "\n",
+        "1247 lines, expected 312 for each of 4 pictures",
+    ),
+    (
+        "attributes/image_attribute_labels.txt",
+        "\n4 312 0 4 2.5\n",
+        "\n4 312\n",
+        "expected `<picture> <attribute> <is_present>",
+    ),
+    ("train_test_split.txt", "\n4 0", "\n5 0", "lists other pictures than images.txt, e.g. 4"),
+    ("train_test_split.txt", "\n4 0", "\n4 2", "picture 4 has '2'"),
+    ("images.txt", "\n2 a/y.jpg", "\n1 a/y.jpg", "images.txt, line 2: expected a new number"),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new", "message"), MALFORMED_CUB_FILES)
 def test_malformed_cub_files(cub, name, old, new, message):
     root, _ = cub
     path = root / "CUB_200_2011" / name

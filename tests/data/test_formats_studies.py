@@ -85,28 +85,28 @@ def test_lists_with_numbers_for_labels_are_in_numerical_order(tmp_path):
     assert frame["instances"].tolist() == [[10, 9, 10], [2]]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (
-            {"classes": ["bird", "cat", "dog"], "images": [["1.jpg", ["cat"]], ["2.jpg", ["dgo"]]]},
-            r"train.json, picture 2 \(2.jpg\): 'dgo' is not in `classes`; did you mean 'dog'",
-        ),
-        (
-            {"classes": ["cat"], "images": [["1.jpg", ["cat"]]]},
-            "train.json: other classes than in the other lists",
-        ),
-        (
-            {"classes": ["bird", "cat", "dog"], "images": [["../1.jpg", []]]},
-            "'../1.jpg' is not the name of a picture below '.'",
-        ),
-        (
-            {"classes": ["bird", "cat", "dog"], "images": [[3, []]]},
-            "train.json: expected .*fetch the list again",
-        ),
-        ({"images": []}, r"train.json: expected .*KeyError\('classes'\)"),
-    ],
-)
+WRONG_LISTS = [
+    (
+        {"classes": ["bird", "cat", "dog"], "images": [["1.jpg", ["cat"]], ["2.jpg", ["dgo"]]]},
+        r"train.json, picture 2 \(2.jpg\): 'dgo' is not in `classes`; did you mean 'dog'",
+    ),
+    (
+        {"classes": ["cat"], "images": [["1.jpg", ["cat"]]]},
+        "train.json: other classes than in the other lists",
+    ),
+    (
+        {"classes": ["bird", "cat", "dog"], "images": [["../1.jpg", []]]},
+        "'../1.jpg' is not the name of a picture below '.'",
+    ),
+    (
+        {"classes": ["bird", "cat", "dog"], "images": [[3, []]]},
+        "train.json: expected .*fetch the list again",
+    ),
+    ({"images": []}, r"train.json: expected .*KeyError\('classes'\)"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG_LISTS)
 def test_lists_that_are_wrong(tmp_path, content, message):
     described = lists(tmp_path, []).model_copy(update={"pictures": "."})
     (tmp_path / "train.json").write_text(json.dumps(content))

@@ -67,7 +67,7 @@ def manifest(tmp_path_factory) -> Manifest:
         noise = rng.integers(0, 256, (48, 80, 3), dtype=np.uint8)
         Image.fromarray(noise).save(folder / f"{i}.png")
     frame = pandas.DataFrame({"image": [f"{i}.png" for i in ROWS], "split": "train"})
-    return Manifest(frame, ["a", "b"], folder, {}, "")
+    return Manifest.of_frame(frame, ["a", "b"], folder, {}, "")
 
 
 def run(**changes) -> Run:
@@ -144,14 +144,14 @@ def test_a_row_drawn_again_is_augmented_anew(manifest):
     assert not torch.equal(second[0], first[2])
 
 
-@pytest.mark.parametrize(
-    ("name", "mean", "std"),
-    [
-        ("half", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-        ("backbone", PLAIN.mean, PLAIN.std),
-        ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    ],
-)
+NORMALISATIONS = [
+    ("half", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    ("backbone", PLAIN.mean, PLAIN.std),
+    ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+]
+
+
+@pytest.mark.parametrize(("name", "mean", "std"), NORMALISATIONS)
 def test_normalise_settings(manifest, name, mean, std):
     unit = by_row(inputs(manifest, normalise="unit").sequential(ROWS))
     assert 0 <= unit.min() < 0.3

@@ -57,18 +57,17 @@ def test_label_states_are_numbered():
     assert numbers.tolist() == list(range(18))
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        Plain(name="bce"),
-        LabelSmoothing(name="bce_ls", smoothing=0.2),
-        Plain(name="an"),
-        LabelSmoothing(name="an_ls", smoothing=0.2),
-        Wan(name="wan"),
-        Wan(name="wan", negative_weight=0.3),
-    ],
-    ids=str,
-)
+WITH_GRID_TERMS = [
+    Plain(name="bce"),
+    LabelSmoothing(name="bce_ls", smoothing=0.2),
+    Plain(name="an"),
+    LabelSmoothing(name="an_ls", smoothing=0.2),
+    Wan(name="wan"),
+    Wan(name="wan", negative_weight=0.3),
+]
+
+
+@pytest.mark.parametrize("settings", WITH_GRID_TERMS, ids=str)
 def test_grid_terms_are_the_losss_own(settings):
     """The loss of a batch is the sum that its terms describe, in float64 by hand."""
     classes = 6

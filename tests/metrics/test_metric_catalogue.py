@@ -1,8 +1,13 @@
 """The catalogue of metrics against what is computed, and its look-up of printed names."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
+from mlrepro import code
+from mlrepro.evaluation.measure import metrics_with_a_function
 from mlrepro.metrics import catalogue
 from mlrepro.metrics.average_precision import KINDS
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
@@ -21,6 +26,23 @@ def test_every_family_of_keys_is_computed():
     assert sorted(shown) == sorted(at_half)
 
     assert set(catalogue.MEAN_AVERAGE_PRECISIONS.values()) == set(KINDS)
+
+
+def test_a_metric_with_a_function_is_measured_and_its_module_counts_as_code(monkeypatch):
+    toy = catalogue.Metric("toy", "toy", function="toy:toy")
+    monkeypatch.setattr(catalogue, "FURTHER", ())
+    monkeypatch.setattr(catalogue, "WITHOUT_TABLE", (toy,))
+    assert catalogue.metric_functions() == {"toy": "mlrepro.metrics.toy:toy"}
+
+    module = types.ModuleType("mlrepro.metrics.toy")
+    module.toy = lambda scores, labels: 100.0 * float((scores.argmax(1) == labels.argmax(1)).mean())
+    monkeypatch.setitem(sys.modules, "mlrepro.metrics.toy", module)
+    assert metrics_with_a_function(SCORES, LABELS) == {"toy": 0.0}
+
+    roots = []
+    monkeypatch.setattr(code, "module_digests", roots.extend)
+    code.evaluation_code()
+    assert roots == [code.EVALUATION_ROOT, "mlrepro.metrics.toy"]
 
 
 def test_no_key_stands_in_two_tables():

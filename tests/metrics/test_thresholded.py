@@ -46,10 +46,11 @@ def sigmoid(logits):
     return 1 / (1 + np.exp(-logits))
 
 
-@given(
-    arrays(np.float64, (12, 4), elements=st.integers(-2, 2)),
-    arrays(np.int8, (12, 4), elements=st.integers(0, 1)),
-)
+SCORES = arrays(np.float64, (12, 4), elements=st.integers(-2, 2))
+LABELS = arrays(np.int8, (12, 4), elements=st.integers(0, 1))
+
+
+@given(SCORES, LABELS)
 @settings(max_examples=50, deadline=None)
 def test_means_are_scikit_learns(scores, labels):
     predicted = (scores >= 0).astype(int)

@@ -12,22 +12,22 @@ HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
-@pytest.mark.parametrize(
-    "name, resolution, channels, size, normalisation",
-    [
-        ("cvt_w24", 384, 1024, 24, IMAGENET),
-        ("small_cnn", 80, 256, 5, IMAGENET),
-        ("alexnet", 256, 4096, 1, IMAGENET),
-        ("googlenet", 256, 1024, 8, IMAGENET),
-        ("tresnet_l", 448, 2432, 14, PLAIN),
-        ("tf_efficientnetv2_s_in21k", 448, 1280, 14, HALF),
-        ("swin_large_patch4_window12_384", 384, 1536, 12, IMAGENET),
-        # Its position table is made for the run's resolution.
-        ("deit_small_patch16_224", 448, 384, 28, IMAGENET),
-        ("densenet161", 224, 2208, 7, IMAGENET),
-        ("test_vit", 224, 64, 14, HALF),
-    ],
-)
+MAPS_AND_NORMALISATION = [
+    ("cvt_w24", 384, 1024, 24, IMAGENET),
+    ("small_cnn", 80, 256, 5, IMAGENET),
+    ("alexnet", 256, 4096, 1, IMAGENET),
+    ("googlenet", 256, 1024, 8, IMAGENET),
+    ("tresnet_l", 448, 2432, 14, PLAIN),
+    ("tf_efficientnetv2_s_in21k", 448, 1280, 14, HALF),
+    ("swin_large_patch4_window12_384", 384, 1536, 12, IMAGENET),
+    # Its position table is made for the run's resolution.
+    ("deit_small_patch16_224", 448, 384, 28, IMAGENET),
+    ("densenet161", 224, 2208, 7, IMAGENET),
+    ("test_vit", 224, 64, 14, HALF),
+]
+
+
+@pytest.mark.parametrize("name, resolution, channels, size, normalisation", MAPS_AND_NORMALISATION)
 def test_maps_and_normalisation(name, resolution, channels, size, normalisation):
     assert map_size(name, resolution) == (size, size)
     with torch.device("meta"):

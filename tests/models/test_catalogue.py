@@ -21,7 +21,7 @@ MODULES = (
     "mlrepro.models.backbones",
     "mlrepro.models.checkpoints",
     "mlrepro.models.classifier",
-    "mlrepro.models.complexity",
+    "mlrepro.models.complexity.cost",
     "mlrepro.models.complexity.study",
     "mlrepro.models.heads",
     "mlrepro.models.layouts",

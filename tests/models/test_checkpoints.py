@@ -19,7 +19,8 @@ from mlrepro.errors import InputError
 from mlrepro.models.backbones import Backbone, create_backbone
 from mlrepro.models.checkpoints import head_options, load_network, query2label_options
 from mlrepro.models.classifier import Classifier, create_classifier
-from mlrepro.models.complexity import build, measure_cost
+from mlrepro.models.complexity.cost import measure_cost
+from mlrepro.models.complexity.networks import build
 from mlrepro.models.heads import create_head
 from mlrepro.models.heads.query2label import sine_positions
 from mlrepro.models.weight_files import read_state

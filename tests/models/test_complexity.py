@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from mlrepro.errors import InputError
-from mlrepro.models.complexity import PRODUCTS, Operations
+from mlrepro.models.complexity.operations import PRODUCTS, Operations
 from mlrepro.models.complexity.study import costs_by_convention
 from mlrepro.models.complexity.tools import count_as_ptflops
 
@@ -143,20 +143,23 @@ class PublishedCost:
     options: dict = field(default_factory=dict)
 
 
+COSTS_OF_THE_PAPERS_BEHIND = [
+    PublishedCost("gap", "tresnet_m", 224, 29.5, 5.73),
+    PublishedCost("gap", "tresnet_xl", 640, 76.0, 123.8),
+    PublishedCost("gap", "tresnet_l", 448, 76.9, 43.52, classes=9605),
+    PublishedCost("ml_decoder", "tresnet_m", 224, 36.6, 6.22),
+    PublishedCost("ml_decoder", "tresnet_v2_l", 640, 51.3, 73.42),
+    PublishedCost("gap", "resnet101", 448, 42.7, 31.2),
+    PublishedCost("mlgcn", "resnet101", 448, 45.1, 31.4),
+    PublishedCost("mlgcn", "resnext101_32x16d", 448, 194.6, 144.9),
+    PublishedCost("csra", "resnet101", 448, 43.2, 31.3, options={"heads": 4}),
+    PublishedCost("csra", "resnet101", 448, 43.5, 31.4, options={"heads": 6}),
+]
+
+
 @pytest.mark.parametrize(
     "published",
-    [
-        PublishedCost("gap", "tresnet_m", 224, 29.5, 5.73),
-        PublishedCost("gap", "tresnet_xl", 640, 76.0, 123.8),
-        PublishedCost("gap", "tresnet_l", 448, 76.9, 43.52, classes=9605),
-        PublishedCost("ml_decoder", "tresnet_m", 224, 36.6, 6.22),
-        PublishedCost("ml_decoder", "tresnet_v2_l", 640, 51.3, 73.42),
-        PublishedCost("gap", "resnet101", 448, 42.7, 31.2),
-        PublishedCost("mlgcn", "resnet101", 448, 45.1, 31.4),
-        PublishedCost("mlgcn", "resnext101_32x16d", 448, 194.6, 144.9),
-        PublishedCost("csra", "resnet101", 448, 43.2, 31.3, options={"heads": 4}),
-        PublishedCost("csra", "resnet101", 448, 43.5, 31.4, options={"heads": 6}),
-    ],
+    COSTS_OF_THE_PAPERS_BEHIND,
     ids=lambda published: f"{published.head}-{published.backbone}-{published.size}",
 )
 def test_costs_of_the_papers_behind(published):
@@ -178,14 +181,16 @@ def test_costs_of_the_papers_behind(published):
     assert gmacs == pytest.approx(published.gmacs, abs=0.05)
 
 
+PLAIN_NETWORKS_OF_THE_CAPTIONS_STUDY = [
+    ("resnet50", 25_557_032, 24.37, 98, 2**20),
+    ("vit_base_patch16_224", 86_567_656, 82.56, 346, 10**6),
+    ("deit_small_patch16_224", 22_050_664, 21.03, 88, 10**6),
+    ("swin_base_patch4_window7_224", 87_768_224, 83.70, 353, 10**6),
+]
+
+
 @pytest.mark.parametrize(
-    "backbone, parameters, printed_m, printed_mb, mb",
-    [
-        ("resnet50", 25_557_032, 24.37, 98, 2**20),
-        ("vit_base_patch16_224", 86_567_656, 82.56, 346, 10**6),
-        ("deit_small_patch16_224", 22_050_664, 21.03, 88, 10**6),
-        ("swin_base_patch4_window7_224", 87_768_224, 83.70, 353, 10**6),
-    ],
+    "backbone, parameters, printed_m, printed_mb, mb", PLAIN_NETWORKS_OF_THE_CAPTIONS_STUDY
 )
 def test_the_captions_study_counts_plain_networks(backbone, parameters, printed_m, printed_mb, mb):
     """Table 1 of the captions + images study.

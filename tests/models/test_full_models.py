@@ -102,30 +102,30 @@ def test_query2label(name, network):
     check(arrays, state, backbone, head, config["img_size"], double=network == "tresnet_v2_l")
 
 
-@pytest.mark.parametrize(
-    "name, network, head, options, double",
-    [
-        ("MLDecoder-TResNet-M-224", "tresnet_m", "ml_decoder", {}, True),
-        (
-            "MLDecoder-TResNet-M-224-OpenImages9605",
-            "tresnet_m",
-            "ml_decoder",
-            {"groups": 200},
-            False,
-        ),
-        ("ASL-TResNet-M-224", "tresnet_m", "gap", {}, True),
-        ("CSRA-R101-448-H4-lam0.5-K80", "resnet101", "csra", {"heads": 4, "lam": 0.5}, False),
-        (
-            "CSRA-ViT-B16-224-H1-lam0.3-K14",
-            "vit_base_patch16_224",
-            "csra",
-            {"heads": 1, "lam": 0.3},
-            True,
-        ),
-        ("MLGCN-R101-448-VOC", "resnet101", "mlgcn", {}, True),
-        ("SPML-R50-448-K20", "resnet50", "gap", {}, True),
-    ],
-)
+OTHER_MODELS = [
+    ("MLDecoder-TResNet-M-224", "tresnet_m", "ml_decoder", {}, True),
+    (
+        "MLDecoder-TResNet-M-224-OpenImages9605",
+        "tresnet_m",
+        "ml_decoder",
+        {"groups": 200},
+        False,
+    ),
+    ("ASL-TResNet-M-224", "tresnet_m", "gap", {}, True),
+    ("CSRA-R101-448-H4-lam0.5-K80", "resnet101", "csra", {"heads": 4, "lam": 0.5}, False),
+    (
+        "CSRA-ViT-B16-224-H1-lam0.3-K14",
+        "vit_base_patch16_224",
+        "csra",
+        {"heads": 1, "lam": 0.3},
+        True,
+    ),
+    ("MLGCN-R101-448-VOC", "resnet101", "mlgcn", {}, True),
+    ("SPML-R50-448-K20", "resnet50", "gap", {}, True),
+]
+
+
+@pytest.mark.parametrize("name, network, head, options, double", OTHER_MODELS)
 def test_other_models(name, network, head, options, double):
     arrays, meta, state = load_golden(name)
     if head == "mlgcn":

@@ -5,6 +5,7 @@ Batches against one caption at a time, awkward captions, a model that is not the
 
 import pytest
 import torch
+from conftest import skip_without
 
 from mlrepro.errors import InputError
 from mlrepro.models import text
@@ -27,6 +28,7 @@ CAPTIONS = [
 
 @pytest.fixture(scope="module")
 def minilm():
+    skip_without("captions")
     return text.load_text_model(MINILM)
 
 
@@ -88,6 +90,7 @@ def test_digest_is_that_of_the_weights(minilm):
     ],
 )
 def test_a_text_model_that_is_not_there(tmp_path, monkeypatch, name, message):
+    skip_without("captions")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))

@@ -3,7 +3,7 @@ import shutil
 import matplotlib.style
 import numpy as np
 import pytest
-from conftest import ROOT, stage
+from conftest import ROOT, stage_process
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -82,16 +82,16 @@ def test_figures_of_several_processes_are_those_of_one(tmp_path):
         shutil.copy(ROOT / "params.yaml", tmp_path / path)
 
     for path in settings:
-        stage(tmp_path, "report", path)
+        stage_process(tmp_path, "report", path)
     alone = {path.name: path.read_bytes() for path in drawn.glob("*.*")}
     assert len(alone) > 20
 
     shutil.rmtree(drawn)
-    stage(tmp_path, "report", *settings)
+    stage_process(tmp_path, "report", *settings)
     assert {path.name: path.read_bytes() for path in drawn.glob("*.*")} == alone
 
     shutil.rmtree(drawn)
     (drawn / "second-curves.svg").mkdir(parents=True)
-    done = stage(tmp_path, "report", *settings, check=False)
+    done = stage_process(tmp_path, "report", *settings, check=False)
     assert done.returncode == 1
     assert "IsADirectoryError" in done.stderr and "second-curves.svg" in done.stderr

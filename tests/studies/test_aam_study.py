@@ -10,7 +10,7 @@ import yaml
 
 from mlrepro.data.class_counts import CLASS_COUNTS
 from mlrepro.layout import Layout, read_layout
-from mlrepro.models.complexity import build
+from mlrepro.models.complexity.networks import build
 from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.settings.run import Run, load_run
 from mlrepro.studies.description import Sweep

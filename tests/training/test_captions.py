@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT, run_settings, write_yaml
+from conftest import ROOT, run_settings, skip_without, write_yaml
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
 
@@ -26,7 +26,7 @@ from mlrepro.evaluation.measure import Truth, measure
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.metrics.thresholds import tune_global_threshold
-from mlrepro.models.complexity import measure_cost
+from mlrepro.models.complexity.cost import measure_cost
 from mlrepro.models.text import encode_captions, load_text_model
 from mlrepro.records import write_record
 from mlrepro.settings.data import Captions, CocoData
@@ -97,6 +97,7 @@ def write_captioned(data: Path) -> Manifest:
 @pytest.fixture(scope="module")
 def embedded(prepared, tmp_path_factory) -> Path:
     """A repository of captioned digits, embedded, with features of three random numbers."""
+    skip_without("captions")
     folder = tmp_path_factory.mktemp("captions") / "repository"
     shutil.copytree(prepared, folder)
     pipeline = yaml.safe_load((folder / "params.yaml").read_text())

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,10 +21,10 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import LINEAR, PICTURES, ROLE, run_settings, write_yaml
+from conftest import LINEAR, PICTURES, ROLE, free_port, run_settings, write_yaml
 from safetensors.torch import load_file
 from test_modes import train
-from test_resume import OFF, results, trained, wait_for_checkpoint
+from test_resume import results, trained, wait_for_checkpoint
 from torch import nn
 from toys import CPU, Interruption, Memory, toy_job
 
@@ -110,7 +109,7 @@ def torchrun(
 ) -> subprocess.Popen:
     """torchrun in a folder, whose processes find the folders of the tests too."""
     command = [sys.executable, "-m", "torch.distributed.run", *options, *arguments]
-    environment = os.environ | OFF | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -271,11 +270,6 @@ def worker(parents: Sequence[int], rank: int) -> int:
     raise AssertionError(f"torchrun has no worker of rank {rank}")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_lost_its_worker(
     repository, monkeypatch
 ):
@@ -291,8 +285,8 @@ def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_
     finished(torchrun(repository, *arguments))
     folder = trained(repository, FROZEN)
     wanted = results(repository, FROZEN)
-    facts = json.loads((folder / "training.json").read_text())
-    assert facts["environment"]["device"].startswith("2 x CPU")
+    used = json.loads(folder.with_name("training-environment.json").read_text())
+    assert used["device"].startswith("2 x CPU")
     of_two = load_file(folder / "last.safetensors")
     for path in folder.iterdir():
         path.unlink()

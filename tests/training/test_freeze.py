@@ -14,7 +14,7 @@ from mlrepro.losses.base import BatchLoss
 from mlrepro.losses.binary import bce
 from mlrepro.models.backbones import Backbone
 from mlrepro.models.classifier import Classifier, create_classifier
-from mlrepro.models.complexity import measure_cost
+from mlrepro.models.complexity.cost import measure_cost
 from mlrepro.settings.run import Run
 from mlrepro.training.fit import fit
 from mlrepro.training.inputs.features import FeatureInputs

@@ -12,6 +12,7 @@ import torch
 import yaml
 from conftest import stage, write_yaml
 
+from mlrepro.environments import read_environment
 from mlrepro.errors import InputError
 from mlrepro.judging import record_shortfalls
 from mlrepro.losses import create_loss
@@ -236,7 +237,7 @@ def test_stage_selects_on_validation_and_writes_records(repository):
         "seeds": [0, 1],
     }
     write_yaml(repository / "params.yaml", settings)
-    stage(repository, "search", "params.yaml", OMP_NUM_THREADS="1")
+    stage(repository, "search", "params.yaml")
 
     folder = repository / "outputs" / "demo" / "digits" / "search"
     with (folder / "grid.csv").open(encoding="utf-8") as file:
@@ -269,4 +270,7 @@ def assert_is_best_of(record, tried: list[dict]) -> None:
 
 def assert_weights_are_there(record, folder) -> None:
     weights = (folder / "best.safetensors").read_bytes()
-    assert record.provenance.weights_sha256["best"] == hashlib.sha256(weights).hexdigest()
+    search = folder.parents[1]
+    used = read_environment(search.with_name("search-environments") / f"{record.name}.json")
+    assert used.weights_sha256["best"] == hashlib.sha256(weights).hexdigest()
+    assert used.device

@@ -3,6 +3,8 @@
 The same network as on pictures, and nothing of another graph.
 """
 
+import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +20,8 @@ from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.models.classifier import create_classifier
-from mlrepro.models.complexity import measure_cost
+from mlrepro.models.complexity.cost import measure_cost
+from mlrepro.models.complexity.parts import add_head, backbone_cost
 from mlrepro.settings.data import Features
 from mlrepro.settings.run import Run
 from mlrepro.training.extract import extract
@@ -213,3 +216,55 @@ LINEAR_STAGE = {"loss": {"name": "bce"}, "optimizer": {"lr": 1}, "epochs": 1, "b
 def test_wrong_runs(changes, message):
     with pytest.raises(ValueError, match=message):
         settings(**changes)
+
+
+# ---- Cost from two parts -----------------------------------------------------------------------
+
+WORDS = np.random.default_rng(0).standard_normal((10, 6))
+GRAPH_OF_TEN = {"words": WORDS, "A": np.eye(10)}
+HEADS_ON_MAPS = {
+    "gap": {},
+    "angular": {"head_options": {"angular": True}, "loss": {"name": "aam"}},
+    "gmp": {"head": "gmp"},
+    "gapgmp": {"head": "gapgmp"},
+    "query2label": QUERIES,
+    "ml_decoder": {"head": "ml_decoder", "head_options": {"heads": 4, "embedding": 32, "ffn": 64}},
+    "csra": {"head": "csra", "head_options": {"heads": 4}},
+    "mlgcn": MLGCN,
+    "graph": GRAPH,
+    "boostlu": {"head": "boostlu"},
+    "mlp": {"head": "mlp"},
+}
+
+
+@pytest.mark.parametrize("name", HEADS_ON_MAPS)
+def test_cost_from_parts_is_that_of_the_whole_network(name):
+    run = settings(**HEADS_ON_MAPS[name])
+    graph = GRAPH_OF_TEN if run.graph else {}
+    backbone = backbone_cost(run.backbone, run.resolution)
+    assert add_head(run, 10, backbone, **graph) == measure_cost(run, 10, **graph)
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "alexnet", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("text_dim", [0, 384])
+def test_cost_from_parts_of_a_linear_layer_on_features(backbone, text_dim):
+    run_id = f"linear-bce-{backbone}-digits-224"
+    run = Run.model_validate(run_settings(run_id, resolution=224, backbone=backbone))
+    of_backbone = backbone_cost(backbone, 224)
+    assert add_head(run, 10, of_backbone, text_dim) == measure_cost(run, 10, text_dim)
+
+
+def test_a_record_has_the_same_cost_whether_the_features_tell_it_or_not(weights, monkeypatch):
+    run = settings(weights=weights)
+    train_run(run, 0, DATA, OUT, "cost")
+    record, _ = evaluate_run(run, 0, DATA, OUT, EvaluationPlan("demo", "digits"))
+
+    def without_cost(*arguments, **named):
+        task = create_task(*arguments, **named)
+        header = json.loads(task.features_header)
+        del header["cost"]
+        return dataclasses.replace(task, features_header=json.dumps(header))
+
+    monkeypatch.setattr("mlrepro.evaluation.record.create_task", without_cost)
+    measured, _ = evaluate_run(run, 0, DATA, OUT, EvaluationPlan("demo", "digits"))
+    assert measured.cost == record.cost

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
 from pydantic import TypeAdapter
-from test_resume import OFF, results, start, wait_for_checkpoint
+from test_resume import results, start, wait_for_checkpoint
 from toys import CPU, Interruption, Memory, Recorder, toy_job
 
 from mlrepro.data.manifest import load_observed, read_manifest
@@ -117,7 +117,7 @@ def test_linear_init_starts_from_the_best_linear_layer_and_its_estimates(reposit
 
 def test_killed_linear_init_equals_uninterrupted(repository):
     write_run(repository, LINEAR_INIT, linear_init())
-    stage(repository, "train", "params.yaml", LINEAR_INIT, "0", **OFF)
+    stage(repository, "train", "params.yaml", LINEAR_INIT, "0")
     wanted = results(repository, LINEAR_INIT)
 
     # Killed in the first stage.
@@ -134,7 +134,7 @@ def test_killed_linear_init_equals_uninterrupted(repository):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
 
-    again = stage(repository, "train", "params.yaml", LINEAR_INIT, "0", **OFF)
+    again = stage(repository, "train", "params.yaml", LINEAR_INIT, "0")
     assert (again.stdout + again.stderr).count("resumed after epoch") == 2
     assert results(repository, LINEAR_INIT) == wanted
     assert not list((repository / ".checkpoints").glob("*/state.pt"))
@@ -146,7 +146,7 @@ def test_killed_linear_init_equals_uninterrupted(repository):
 def test_released_protocol_scores_whole_batches_and_draws_its_seed(repository):
     write_run(repository, LINEAR, run_settings(LINEAR, protocol="released", batch_size=20))
     for name in ("train", "evaluate"):
-        stage(repository, name, "params.yaml", LINEAR, "0", **OFF)
+        stage(repository, name, "params.yaml", LINEAR, "0")
     record = read_record(repository / "results" / "digits" / f"{LINEAR}-s0.json")
 
     test = record.splits["test"]

@@ -14,9 +14,10 @@ import yaml
 from conftest import LINEAR, PICTURES, ROLE, run_settings, stage, write_yaml
 
 from mlrepro.code import training_code
+from mlrepro.environments import read_environment
 from mlrepro.settings.run import load_run
+from mlrepro.training.write import environment_file
 
-OFF = {"MLREPRO_TRACKING": "none"}
 COMPARED = ("best.safetensors", "last.safetensors", "history.csv")
 
 
@@ -25,7 +26,6 @@ def start(repository: Path, run_id: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "stages/train.py", "params.yaml", run_id, "0"],
         cwd=repository,
-        env={**os.environ, **OFF},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -65,7 +65,7 @@ AUGMENTED = {
 @pytest.mark.parametrize(("run_id", "changes"), [(ROLE, LONG_ROLE), (PICTURES, AUGMENTED)])
 def test_killed_and_resumed_equals_uninterrupted(repository, run_id, changes):
     write_yaml(repository / "runs" / f"{run_id}.yaml", run_settings(run_id, **changes))
-    stage(repository, "train", "params.yaml", run_id, "0", **OFF)
+    stage(repository, "train", "params.yaml", run_id, "0")
     wanted = results(repository, run_id)
     for name in COMPARED:
         (trained(repository, run_id) / name).unlink()
@@ -77,7 +77,7 @@ def test_killed_and_resumed_equals_uninterrupted(repository, run_id, changes):
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
 
-    again = stage(repository, "train", "params.yaml", run_id, "0", **OFF)
+    again = stage(repository, "train", "params.yaml", run_id, "0")
     assert "resumed after epoch" in again.stdout + again.stderr
     assert results(repository, run_id) == wanted
     assert not list((repository / ".checkpoints").glob("*/state.pt"))
@@ -91,7 +91,7 @@ def test_changed_settings_start_afresh_and_say_so(repository):
     process.wait()
 
     write_yaml(repository / "runs" / f"{ROLE}.yaml", run_settings(ROLE, epochs=2))
-    done = stage(repository, "train", "params.yaml", ROLE, "0", **OFF)
+    done = stage(repository, "train", "params.yaml", ROLE, "0")
     assert "not resumed, since settings changed; starting afresh" in done.stdout + done.stderr
     history = (trained(repository, ROLE) / "history.csv").read_text().splitlines()
     assert len(history) == 3  # its header, and two epochs
@@ -100,7 +100,7 @@ def test_changed_settings_start_afresh_and_say_so(repository):
 def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(repository):
     broken = run_settings(PICTURES, epochs=400, optimizer={"name": "sgd", "lr": 1e30})
     write_yaml(repository / "runs" / f"{PICTURES}.yaml", broken)
-    done = stage(repository, "train", "params.yaml", PICTURES, "0", check=False, **OFF)
+    done = stage(repository, "train", "params.yaml", PICTURES, "0", check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     for part in ("the loss is nan at epoch", "step", "optimizer.lr"):
@@ -112,7 +112,7 @@ def test_second_process_on_the_same_run_is_refused(repository):
     process = start(repository, ROLE)
     wait_for_checkpoint(repository, process)
 
-    done = stage(repository, "train", "params.yaml", ROLE, "0", check=False, **OFF)
+    done = stage(repository, "train", "params.yaml", ROLE, "0", check=False)
     assert done.returncode == 1
     assert "another process is at work on it" in done.stderr
     process.kill()
@@ -126,18 +126,19 @@ def test_features_of_other_pictures_are_refused(repository):
     write_yaml(repository / "params.yaml", settings)
     stage(repository, "prepare", "params.yaml", "digits")
 
-    done = stage(repository, "train", "params.yaml", LINEAR, "0", check=False, **OFF)
+    done = stage(repository, "train", "params.yaml", LINEAR, "0", check=False)
     assert done.returncode == 1
     assert "was extracted with manifest" in done.stderr
     assert "extract stage" in done.stderr
 
 
 def test_training_facts(repository):
-    stage(repository, "train", "params.yaml", LINEAR, "0", **OFF)
+    stage(repository, "train", "params.yaml", LINEAR, "0")
     facts = json.loads((trained(repository, LINEAR) / "training.json").read_text())
     assert facts["pretrained"].startswith("package://")
     assert len(facts["pretrained_sha256"]) == 64
-    assert facts["environment"]["images_per_second"] > 0
+    used = read_environment(environment_file(trained(repository, LINEAR)))
+    assert used.images_per_second > 0
     assert facts["epochs"]["last"] == 2
 
     # Evaluate stages run again after a change of code because this file then differs.

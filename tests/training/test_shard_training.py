@@ -19,7 +19,7 @@ from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
 from safetensors.torch import load_file
 from test_distributed import FROZEN, ONE_MACHINE, SGD, finished, torchrun, worker
 from test_modes import train
-from test_resume import OFF, results, wait_for_checkpoint
+from test_resume import results, wait_for_checkpoint
 from torch.utils.data import DataLoader
 
 from mlrepro.data.images import Pictures
@@ -61,7 +61,7 @@ def use_files_again(repository: Path) -> None:
 def trained(repository: Path) -> tuple:
     """What training and evaluation leave behind."""
     for name in ("train", "evaluate"):
-        stage(repository, name, "params.yaml", PICTURES, "0", **OFF)
+        stage(repository, name, "params.yaml", PICTURES, "0")
     out = repository / "outputs" / "demo" / "digits" / f"{PICTURES}-s0"
     return results(repository, PICTURES), (out / "logits.safetensors").read_bytes()
 

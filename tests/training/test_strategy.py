@@ -15,10 +15,11 @@ import torch
 from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
 from safetensors.torch import load_file
 from test_modes import facts, write_run
-from test_resume import OFF, results, start, trained, wait_for_checkpoint
+from test_resume import results, start, trained, wait_for_checkpoint
 from torch import nn
 from toys import CPU, NEVER, Memory, Recorder, toy_job
 
+from mlrepro.environments import read_environment
 from mlrepro.errors import InputError
 from mlrepro.judging import record_shortfalls
 from mlrepro.losses.base import BatchLoss
@@ -509,7 +510,7 @@ def test_killed_with_everything_equals_uninterrupted_and_its_record_is_complete(
     early = {"rule": "aam", "patience": 1}
     changes = EVERYTHING | {"early_stop": early, "freeze": "query2label"}
     write_run(repository, PICTURES, run_settings(PICTURES, epochs=epochs, **changes))
-    stage(repository, "train", "params.yaml", PICTURES, "0", **OFF)
+    stage(repository, "train", "params.yaml", PICTURES, "0")
     wanted = results(repository, PICTURES)
 
     written = 0
@@ -518,11 +519,11 @@ def test_killed_with_everything_equals_uninterrupted_and_its_record_is_complete(
         written = wait_for_checkpoint(repository, process, written)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    again = stage(repository, "train", "params.yaml", PICTURES, "0", **OFF)
+    again = stage(repository, "train", "params.yaml", PICTURES, "0")
     assert "resumed after epoch" in again.stdout + again.stderr
     assert results(repository, PICTURES) == wanted
 
-    stage(repository, "evaluate", "params.yaml", PICTURES, "0", **OFF)
+    stage(repository, "evaluate", "params.yaml", PICTURES, "0")
     record = read_record(repository / "results" / "digits" / f"{PICTURES}-s0.json")
     assert len(record.history) < epochs
     assert not record_shortfalls(record)
@@ -558,12 +559,14 @@ def check_selections(record: Record, out: Path) -> None:
 def test_precision_is_recorded(repository):
     write_run(repository, LINEAR, run_settings(LINEAR, precision="bfloat16"))
     for name in ("train", "evaluate"):
-        stage(repository, name, "params.yaml", LINEAR, "0", **OFF)
+        stage(repository, name, "params.yaml", LINEAR, "0")
 
     record = read_record(repository / "results" / "digits" / f"{LINEAR}-s0.json")
-    assert record.environment.precision == "bfloat16"
+    out = trained(repository, LINEAR)
+    used = read_environment(out.with_name("environment.json"))
+    assert used.precision == "bfloat16"
     assert record.selected.metrics["mAP"] > 0
-    kinds = facts(trained(repository, LINEAR))["weights"]
+    kinds = facts(out)["weights"]
     assert kinds == {"best": "plain", "last": "plain"}
 
     path = repository / f"outputs/demo/digits/{LINEAR}-s0/logits.safetensors"
@@ -573,7 +576,7 @@ def test_precision_is_recorded(repository):
 
 def test_checkpoint_is_where_a_training_starts(repository):
     write_run(repository, PICTURES, run_settings(PICTURES, epochs=1))
-    stage(repository, "train", "params.yaml", PICTURES, "0", **OFF)
+    stage(repository, "train", "params.yaml", PICTURES, "0")
     out = trained(repository, PICTURES)
     first = load_file(out / "last.safetensors")
     (repository / "network.safetensors").write_bytes((out / "last.safetensors").read_bytes())
@@ -581,7 +584,7 @@ def test_checkpoint_is_where_a_training_starts(repository):
     settings = run_settings(PICTURES, epochs=1, optimizer=STILL)
     settings |= {"checkpoint": "network.safetensors", "checkpoint_drop": ["fc"]}
     write_run(repository, PICTURES, settings)
-    stage(repository, "train", "params.yaml", PICTURES, "0", **OFF)
+    stage(repository, "train", "params.yaml", PICTURES, "0")
 
     again = load_file(out / "last.safetensors")
     for key in first:
@@ -597,7 +600,7 @@ def test_checkpoint_is_where_a_training_starts(repository):
 
 def test_lr_search(repository):
     write_run(repository, LINEAR, run_settings(LINEAR, batch_size=2))
-    done = stage(repository, "lr_search", "params.yaml", LINEAR, "0", **OFF)
+    done = stage(repository, "lr_search", "params.yaml", LINEAR, "0")
     path = repository / f"outputs/demo/digits/{LINEAR}-s0/lr_search.csv"
     assert path.read_text().startswith("lr,loss,smoothed\n")
 
@@ -609,7 +612,7 @@ def test_lr_search(repository):
 
 
 def test_lr_search_needs_enough_batches(repository):
-    done = stage(repository, "lr_search", "params.yaml", LINEAR, "0", check=False, **OFF)
+    done = stage(repository, "lr_search", "params.yaml", LINEAR, "0", check=False)
     assert done.returncode == 1
     assert "a pass has 6 batches" in done.stderr
     assert "lower batch_size" in done.stderr

@@ -13,7 +13,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mlrepro.data.formats import load_array
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256
@@ -83,7 +82,7 @@ def read_features(
     _require(path, "backbone", header.get("backbone"), backbone)
     _require(path, "resize", resize, size)
     _require(path, "dimensions", features.ndim, 4 if maps else 2)
-    _require(path, "rows", len(features), len(manifest.frame))
+    _require(path, "rows", len(features), manifest.pictures)
     return features, header
 
 
@@ -160,7 +159,7 @@ def import_published(settings: Features, manifest: Manifest, archives: Path, pat
             "give the two files of one backbone"
         )
 
-    features = np.empty((len(manifest.frame), channels), np.float32)
+    features = np.empty((manifest.pictures, channels), np.float32)
     features[~test[used]] = _finite_rows(train_file, train_rows, used[~test])
     features[test[used]] = _finite_rows(test_file, test_rows, used[test])
 
@@ -177,7 +176,7 @@ def import_published(settings: Features, manifest: Manifest, archives: Path, pat
 def _listed_pictures(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
     """Of the pictures as they were listed: which the manifest holds, and which are of test."""
     rejected = manifest.summary["rejected"]
-    listed = len(manifest.frame) + len(rejected)
+    listed = manifest.pictures + len(rejected)
 
     # The rows of the files are those of the listing, before unreadable pictures were left out.
     used = np.ones(listed, bool)
@@ -190,6 +189,8 @@ def _listed_pictures(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _load_published(file: Path, pictures: int) -> np.ndarray:
+    from mlrepro.data.formats import load_array  # here: the formats import pandas
+
     remedy = "place it there, mend `features.published`, or extract with `features.weights`"
     rows = load_array(file, "f", 2, remedy)
     if len(rows) != pictures:

@@ -20,6 +20,9 @@ from mlrepro.settings.run import Graph
 # VOC writes two words as one; these are the words whose vectors ML-GCN's file of VOC holds.
 VOC_WORDS = {"diningtable": "table", "pottedplant": "plant", "tvmonitor": "tv"}
 
+# Entries of a label matrix that are counted as they are, without those that are 0 left out.
+FEW_LABELS = 2_000_000
+
 TEXT_MODEL = "bert:"  # prefix of `graph.words` where a text model makes the vectors
 
 
@@ -93,10 +96,15 @@ def cooccurrence(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     The diagonal of the former is 0.
     """
-    from scipy.sparse import csr_array  # here, for trainings without a graph do not count
+    present = labels > 0
+    if labels.size <= FEW_LABELS:
+        counted = present.astype(np.float64)  # BLAS has no integers; these are exact to 2^53
+        together = (counted.T @ counted).astype(np.int64)
+    else:
+        from scipy.sparse import csr_array  # here: it takes longer than the few are counted
 
-    present = csr_array(labels > 0, dtype=np.int64)
-    together = (present.T @ present).toarray()
+        sparse = csr_array(present, dtype=np.int64)
+        together = (sparse.T @ sparse).toarray()
     images = together.diagonal().copy()
     np.fill_diagonal(together, 0)
     return together, images

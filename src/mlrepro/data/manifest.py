@@ -3,17 +3,21 @@
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas
 import pyarrow
 from pyarrow import compute, parquet
 
 from mlrepro.errors import InputError
 from mlrepro.files import write_bytes, write_json
+
+if TYPE_CHECKING:
+    # Half a second to import, and a training on features needs no frame.
+    import pandas
 
 MANIFEST = "manifest.parquet"
 CLASSES = "classes.json"
@@ -38,13 +42,15 @@ SCHEMA = pyarrow.schema(
     }
 )
 
+# What a label matrix is made of.
+LABEL_COLUMNS = ("labels", "ignored", "negatives")
+
 
 @dataclass(frozen=True)
 class Manifest:
     """One data set, ready to train on.
 
-    frame: one row a picture. Its lists stay in Arrow: as Python objects, millions of them fill the
-    memory. The columns are
+    table: one row a picture. The columns are
         image      posix path below `root`
         part       the data set's own name of its split, e.g. trainval; a hold-out leaves it
         split      train, val or test
@@ -62,30 +68,64 @@ class Manifest:
     folder: that it was read from.
     """
 
-    frame: pandas.DataFrame
+    table: pyarrow.Table
     classes: list[str]
     root: Path
     summary: dict
     digest: str
     folder: Path | None = None
 
+    @classmethod
+    def of_frame(cls, frame: "pandas.DataFrame", *others, **named) -> "Manifest":
+        """One of a frame, which need not have all columns. others, named: the other fields."""
+        return cls(_table_of(frame), *others, **named)
+
+    def with_frame(self, frame: "pandas.DataFrame", **changes) -> "Manifest":
+        """The same data set with other pictures."""
+        return replace(self, table=_table_of(frame), **changes)
+
+    @property
+    def pictures(self) -> int:
+        return self.table.num_rows
+
+    @cached_property
+    def frame(self) -> "pandas.DataFrame":
+        """The table for pandas.
+
+        Its lists stay in Arrow: as Python objects, millions of them fill the memory.
+        """
+        import pandas
+
+        def lists_in_arrow(kind: pyarrow.DataType) -> pandas.ArrowDtype | None:
+            return pandas.ArrowDtype(kind) if pyarrow.types.is_list(kind) else None
+
+        return self.table.to_pandas(types_mapper=lists_in_arrow)
+
     def rows(self, split: str) -> np.ndarray:
         """Row numbers of a split, int64, ascending."""
-        return np.flatnonzero(self.frame["split"] == split).astype(np.int64)
+        column = self.table["split"]
+        # Compared with Arrow's own value: given one of Python's, pyarrow imports pandas.
+        for name in compute.unique(column):
+            if name.as_py() == split:
+                return _numbers(compute.indices_nonzero(compute.equal(column, name)))
+        return np.empty(0, np.int64)
 
     def label_matrix(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """(pictures, classes) int8 of all rows or of those asked for.
 
         1 is positive, 0 negative, -1 ignored.
         """
-        columns = self.frame.filter(["labels", "ignored", "negatives"]).iloc[rows]
-        matrix = np.zeros((len(columns), len(self.classes)), np.int8)
+        names = [name for name in LABEL_COLUMNS if name in self.table.column_names]
+        columns = self.table.select(names)
+        columns = columns.take(_indices(rows, columns.num_rows))
+        matrix = np.zeros((columns.num_rows, len(self.classes)), np.int8)
 
         # From the weakest to the strongest: a class that is both positive and ignored is positive.
-        if "negatives" in columns:
-            matrix[columns["negatives"].notna()] = -1
+        if "negatives" in names:
+            known = compute.indices_nonzero(columns["negatives"].is_valid())
+            matrix[_numbers(known)] = -1
             matrix[pairs(columns["negatives"])] = 0
-        if "ignored" in columns:
+        if "ignored" in names:
             matrix[pairs(columns["ignored"])] = -1
         matrix[pairs(columns["labels"])] = 1
         return matrix
@@ -104,19 +144,19 @@ class Labels:
         return self.manifest.label_matrix(rows)
 
 
-def pairs(lists: pandas.Series) -> tuple[np.ndarray, np.ndarray]:
+def pairs(lists: "pyarrow.ChunkedArray | pandas.Series") -> tuple[np.ndarray, np.ndarray]:
     """Row number and class index of every entry of a column of lists, or of none.
 
-    Returns an int64 and an int32 array of equal length.
+    Returns two int64 arrays of equal length.
     """
-    column = pyarrow.array(lists, INDICES)
-    counts = compute.list_value_length(column).fill_null(0).to_numpy()
-    row_numbers = np.repeat(np.arange(len(counts)), counts)
-    return row_numbers, compute.list_flatten(column).to_numpy()
+    column = lists
+    if not isinstance(lists, pyarrow.ChunkedArray):
+        column = pyarrow.array(lists, INDICES)
+    return _numbers(compute.list_parent_indices(column)), _numbers(compute.list_flatten(column))
 
 
 def write_manifest(
-    folder: Path, frame: pandas.DataFrame, classes: list[str], summary: dict
+    folder: Path, frame: "pandas.DataFrame", classes: list[str], summary: dict
 ) -> Manifest:
     """Write manifest.parquet, classes.json and summary.json. The same input gives the same bytes.
 
@@ -148,8 +188,7 @@ def read_manifest(folder: Path) -> Manifest:
     digest = hashlib.sha256(manifest + classes).hexdigest()
 
     try:
-        table = parquet.read_table(pyarrow.BufferReader(manifest))
-        frame = table.to_pandas(types_mapper=_lists_in_arrow)
+        table = parquet.ParquetFile(pyarrow.BufferReader(manifest)).read()
         classes = json.loads(classes)
         summary = json.loads(summary)
     except (ValueError, OSError) as error:
@@ -160,11 +199,28 @@ def read_manifest(folder: Path) -> Manifest:
 
     # An absolute root replaces the folder. normpath only tidies up: links are not followed.
     root = Path(os.path.normpath(folder / summary["pictures"]))
-    return Manifest(frame, classes, root, summary, digest, folder)
+    return Manifest(table, classes, root, summary, digest, folder)
 
 
-def _lists_in_arrow(kind: pyarrow.DataType) -> pandas.ArrowDtype | None:
-    return pandas.ArrowDtype(kind) if pyarrow.types.is_list(kind) else None
+def _numbers(column: pyarrow.Array | pyarrow.ChunkedArray) -> np.ndarray:
+    """Integers without gaps as int64; pyarrow's `to_numpy` would import pandas."""
+    chunks = column.chunks if isinstance(column, pyarrow.ChunkedArray) else [column]
+    parts = [np.from_dlpack(chunk).astype(np.int64) for chunk in chunks]
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def _indices(rows: np.ndarray | slice, length: int) -> pyarrow.Array:
+    """Row numbers for Arrow; `pyarrow.array` would import pandas."""
+    if isinstance(rows, slice):
+        rows = np.arange(length)[rows]
+    rows = np.ascontiguousarray(rows, np.int64)
+    return pyarrow.Array.from_buffers(pyarrow.int64(), len(rows), [None, pyarrow.py_buffer(rows)])
+
+
+def _table_of(frame: "pandas.DataFrame") -> pyarrow.Table:
+    known = dict(zip(SCHEMA.names, SCHEMA.types, strict=True)) | {"negatives": INDICES}
+    columns = {name: pyarrow.array(frame[name], known.get(name)) for name in frame}
+    return pyarrow.table(columns)
 
 
 def load_observed(

@@ -19,6 +19,7 @@ from mlrepro.metrics.catalogue import (
     OVERALL_AND_PER_CLASS,
     PROBABILITIES,
     TUNED,
+    metric_functions,
 )
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import (
@@ -29,6 +30,7 @@ from mlrepro.metrics.thresholds import (
 from mlrepro.records import ClassResult, Measurement
 from mlrepro.settings.run import Run
 from mlrepro.training.predict import expected_labels, logit_scale
+from mlrepro.training.references import resolve
 
 # Classes of a picture that its top metrics predict.
 TOP = 3
@@ -66,6 +68,7 @@ def measure(run: Run, truth: Truth, logits: dict[str, np.ndarray], epoch: int) -
     if "val" in logits:
         metrics |= tuned_metrics(scores, labels, logits["val"], truth.scored["val"])
     metrics |= annotated_metrics(scores, labels, run.empty_classes)
+    metrics |= metrics_with_a_function(scores, labels)
 
     return Measurement(
         epoch=epoch,
@@ -143,6 +146,12 @@ def annotated_metrics(scores: np.ndarray, labels: np.ndarray, empty: str) -> dic
         "mAP_annotated": mean_average_precision(aps["exact"], empty),
         "mAP_interpolated_annotated": mean_average_precision(aps["interpolated"], empty),
     }
+
+
+def metrics_with_a_function(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Metrics that are no member of a family: each as its function in the catalogue computes it."""
+    functions = metric_functions()
+    return {key: resolve(function)(scores, labels) for key, function in functions.items()}
 
 
 def class_results(truth: Truth, scores: np.ndarray, aps: np.ndarray) -> Iterator[ClassResult]:

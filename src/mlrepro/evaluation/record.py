@@ -1,4 +1,4 @@
-"""Scores trained weights, or a checkpoint as it is, and makes the result record."""
+"""Scores trained weights, or a checkpoint as it is: the result record and its environment."""
 
 import json
 import time
@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from mlrepro.data.manifest import Manifest, read_manifest
+from mlrepro.environments import Environment, read_environment
 from mlrepro.errors import InputError
 from mlrepro.evaluation.measure import Truth, measure, read_truth
 from mlrepro.evaluation.score import score
 from mlrepro.files import file_sha256
 from mlrepro.layout import Layout
-from mlrepro.models.complexity import forward_speed, measure_cost
+from mlrepro.models.complexity.parts import add_head, linear_cost
 from mlrepro.provenance import git_state
 from mlrepro.records import (
+    Cost,
     Counts,
-    Environment,
     Epoch,
     Measurement,
     Provenance,
@@ -25,11 +26,13 @@ from mlrepro.records import (
     TrainingFacts,
 )
 from mlrepro.settings.run import Run
+from mlrepro.threads import use_threads
 from mlrepro.training.device import device, environment
 from mlrepro.training.read import load_selection, read_facts, read_history
 from mlrepro.training.splits import scored_rows
 from mlrepro.training.targets import read_targets
 from mlrepro.training.task import Task, create_task
+from mlrepro.training.write import environment_file
 
 # By `<split>_<selection>`, float32.
 Logits = dict[str, np.ndarray]
@@ -63,14 +66,21 @@ class EvaluationPlan:
 
 
 def evaluate_run(
-    run: Run, seed: int, data_folder: Path, out: Path, plan: EvaluationPlan
+    run: Run,
+    seed: int,
+    data_folder: Path,
+    out: Path,
+    plan: EvaluationPlan,
+    trained_with: Environment | None = None,
 ) -> tuple[Record, Logits]:
     """The record of a trained run, and the logits of each selection.
 
     Pictures without labels (`unlabelled`), if any, are scored with the run's own selection alone,
-    and so are those of train. out: what the training wrote. Raises InputError if it was trained on
+    and so are those of train. out: what the training wrote. trained_with: none: as the training
+    wrote it beside `out`. Raises InputError if it was trained on
     another manifest, other captions' vectors or with other settings.
     """
+    use_threads(run)
     manifest = read_manifest(data_folder)
     facts = read_facts(out)
     _check_facts(facts, run, manifest, out)
@@ -107,6 +117,8 @@ def evaluate_run(
 
     kept = [selection for selection in OWN_FILES if selection in measurements]
     weights = {selection: file_sha256(out / f"{selection}.safetensors") for selection in kept}
+    trained_with = trained_with or read_environment(environment_file(out))
+    used = trained_with.model_copy(update={"weights_sha256": weights})
     record = Record(
         study=plan.study,
         data_set=plan.data_set,
@@ -115,9 +127,9 @@ def evaluate_run(
         splits=split_counts(manifest, rows),
         measurements=measurements,
         history=history,
-        provenance=_provenance(facts, weights),
-        environment=_with_speed(facts.environment, run, manifest, plan),
-        cost=measure_cost(run, len(manifest.classes), task.captions.get("width", 0), **task.graph),
+        provenance=_provenance(facts),
+        environment=_with_speed(used, run, manifest, plan),
+        cost=_cost(run, manifest, task),
     )
     return record, logits
 
@@ -171,31 +183,29 @@ def _measure_selection(
     )
 
 
-def _provenance(facts: TrainingFacts, weights_sha256: dict[str, str]) -> Provenance:
+def _provenance(facts: TrainingFacts) -> Provenance:
     return Provenance(
-        commit=facts.commit,
-        dirty=facts.dirty,
         settings_sha256=facts.settings_sha256,
         manifest_sha256=facts.manifest_sha256,
         pretrained=facts.pretrained,
         pretrained_sha256=facts.pretrained_sha256,
-        weights_sha256=weights_sha256,
         captions_sha256=facts.captions_sha256,
-        mlflow_run_id=facts.mlflow_run_id,
         torch_seed=facts.torch_seed,
     )
 
 
 def _with_speed(
-    trained_with: Environment, run: Run, manifest: Manifest, plan: EvaluationPlan
+    used: Environment, run: Run, manifest: Manifest, plan: EvaluationPlan
 ) -> Environment:
     """Where the plan asks for it, with the speed of the forward pass of a run that has pictures."""
     if not plan.measures_speed or not run.resolution:
-        return trained_with
+        return used
+    from mlrepro.models.complexity.speed import forward_speed  # here: it builds the backbone
+
     options = tuple(run.head_options.items())
     classes = len(manifest.classes)
     speed = forward_speed(run.head, run.backbone, classes, run.resolution, options, device())
-    return trained_with.model_copy(update={"forward_per_second": speed})
+    return used.model_copy(update={"forward_per_second": speed})
 
 
 # ---- Checkpoints as they are -------------------------------------------------------------------
@@ -209,6 +219,7 @@ def evaluate_checkpoint(
     out: what the fetch stage wrote. Raises InputError for another network's checkpoint, and for
     another file than the fetch stage saw.
     """
+    use_threads(run)
     manifest = read_manifest(data_folder)
     rows = {"test": scored_rows(run, manifest.rows("test"))}
     without_pretrained = run.model_copy(update={"weights": "none"})  # the checkpoint has them all
@@ -237,32 +248,45 @@ def evaluate_checkpoint(
         history=[],
         provenance=_checkpoint_provenance(run, manifest, task),
         environment=_scored_with(run, seconds, len(logits)),
-        cost=measure_cost(run, len(manifest.classes)),
+        cost=_cost(run, manifest, task),
     )
     return record, {"test_last": logits}
 
 
 def _checkpoint_provenance(run: Run, manifest: Manifest, task: Task) -> Provenance:
-    commit, dirty = git_state()
     return Provenance(
-        commit=commit,
-        dirty=dirty,
         settings_sha256=run.digest,
         manifest_sha256=manifest.digest,
         pretrained=task.origin[0],
         pretrained_sha256=task.origin[1],
-        weights_sha256={},
-        mlflow_run_id=None,
     )
 
 
 def _scored_with(run: Run, seconds: float, pictures: int) -> Environment:
+    commit, dirty = git_state()
     precision = "float32" if run.precision == "auto" else run.precision  # as predict takes it
     used = environment(seconds, pictures, precision)
-    return used.model_copy(update={"train_seconds": 0.0})
+    return used.model_copy(update={"commit": commit, "dirty": dirty, "train_seconds": 0.0})
 
 
 # ---- Both --------------------------------------------------------------------------------------
+
+
+def _cost(run: Run, manifest: Manifest, task: Task) -> Cost:
+    """Of the whole network, from the cost of the backbone where the features' file tells it."""
+    classes = len(manifest.classes)
+    text_dim = task.captions.get("width", 0)
+    if run.inputs == "captions":
+        return linear_cost(text_dim, classes)
+
+    header = json.loads(task.features_header or "{}")
+    if "cost" in header:
+        return add_head(run, classes, header["cost"], text_dim, **task.graph)
+
+    # Published features, those of earlier versions, and pictures: the network is built.
+    from mlrepro.models.complexity.cost import measure_cost
+
+    return measure_cost(run, classes, text_dim, **task.graph)
 
 
 def split_counts(manifest: Manifest, scored: dict[str, np.ndarray]) -> dict[str, Counts]:

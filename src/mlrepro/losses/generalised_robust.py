@@ -44,7 +44,8 @@ def gr(  # noqa: PLR0913
 def _box_cox(log_p: Tensor, q: float) -> Tensor:
     """(1 - p^q) / q of a probability's logarithm.
 
-    Of a p near 0 the derivative q p^(q - 1) is infinite in float32, and NaN times sigmoid's 0.
+    Of a p near 0 the derivative q p^(q - 1) is infinite in float32, and times sigmoid's 0 it is
+    NaN.
     Through the logarithm the gradient is finite for every logit.
     """
     return -torch.expm1(q * log_p) / q

@@ -1,8 +1,8 @@
 """Every metric of a record: its key, the heading it is shown under, and the names papers give it.
 
 This is data alone, without numpy: the evaluation takes the keys from here, the demo's pages the
-tables, and the studies' pages the printed names. A metric that is new to the record gets its line
-here; nothing else lists metrics.
+tables, and the studies' pages the printed names. To add a metric: a module in this folder, a line
+below that names its function, a test; nothing else lists metrics.
 
 Keys are those of `Measurement.metrics`, whose values are in percent. A prefix says how decisions
 are made: none is probability 0.5, `top3_` the three best classes of a picture, `tuned_` thresholds
@@ -13,6 +13,8 @@ that have a label; the prefix `train_` is for the training pictures.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+PACKAGE = "mlrepro.metrics"
 
 PERCENT = 1.0
 FRACTION = 0.01
@@ -37,11 +39,15 @@ class Metric:
     """A metric of a record.
 
     key: in the record. header: of its column in a table. printed: the names papers give it, if any.
+    function: `module:name` in this package, of (scores (N, K), labels (N, K)), which returns
+    percent; see `mlrepro.metrics` for both. None: one of a family, below, whose members share their
+    counting.
     """
 
     key: str
     header: str
     printed: tuple[Printed, ...] = ()
+    function: str | None = None
 
 
 @dataclass(frozen=True)
@@ -170,8 +176,13 @@ WHOLE_SETS = MetricTable(
     ),
 )
 
+# Metrics with a function of their own, of the scores or of decisions at threshold 0.5.
+FURTHER: tuple[Metric, ...] = (
+    # Metric("key", "heading", (Printed("a paper's name"),), function="module:name"),
+)
+
 # In the order of a page.
-DECISION_TABLES = (
+DECISION_TABLES: tuple[MetricTable, ...] = (
     AT_HALF,
     TOP_3,
     BY_CLASS,
@@ -181,6 +192,8 @@ DECISION_TABLES = (
     F1_KINDS,
     WHOLE_SETS,
 )
+if FURTHER:
+    DECISION_TABLES += (MetricTable("Further metrics", FURTHER),)
 
 # What papers print and no table of ours shows.
 WITHOUT_TABLE = (
@@ -204,6 +217,13 @@ def all_metrics() -> Iterator[Metric]:
     for metric_table in (AVERAGE_PRECISIONS, *DECISION_TABLES):
         yield from metric_table.metrics
     yield from WITHOUT_TABLE
+
+
+def metric_functions() -> dict[str, str]:
+    """Key -> `module:name` with the module's full name, of metrics with their own function."""
+    return {
+        metric.key: f"{PACKAGE}.{metric.function}" for metric in all_metrics() if metric.function
+    }
 
 
 def _printed_names() -> dict[tuple[str, str | None], tuple[str, float]]:

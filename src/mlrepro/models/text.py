@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from mlrepro.errors import InputError
+from mlrepro.extras import require
 from mlrepro.files import address
 from mlrepro.models.weight_files import tensors_sha256
 
@@ -22,9 +23,10 @@ def load_text_model(name: str) -> tuple[nn.Module, object, str]:
     name: package://module/folder, a folder, or a name on Hugging Face's hub. Raises InputError
     where it cannot be had.
     """
+    path = address(name)
+    require("captions", f"text model {name!r}:", ("transformers",))
     from transformers import AutoModel, AutoTokenizer
 
-    path = address(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModel.from_pretrained(path, use_safetensors=True)

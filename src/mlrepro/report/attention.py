@@ -27,13 +27,14 @@ class AttendedLabel:
 
 def first_test_pictures(manifest: Manifest, count: int = PICTURES) -> Manifest:
     """The first pictures of the test split."""
-    return dataclasses.replace(manifest, frame=manifest.frame.iloc[manifest.rows("test")[:count]])
+    rows = manifest.rows("test")[:count]
+    return dataclasses.replace(manifest, table=manifest.table.take(rows))
 
 
 def given_pictures(manifest: Manifest, paths: Sequence[str]) -> Manifest:
     """A person's own pictures, which have no labels, with the classes of a data set."""
     frame = manifest.frame.iloc[:0].reindex(range(len(paths))).assign(image=paths)
-    return dataclasses.replace(manifest, frame=frame, root=Path())
+    return manifest.with_frame(frame, root=Path())
 
 
 def likeliest_labels(

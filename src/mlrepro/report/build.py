@@ -6,12 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlrepro.environments import gather_environments
 from mlrepro.errors import InputError
-from mlrepro.layout import Layout
+from mlrepro.layout import Layout, read_layouts
 from mlrepro.records import read_failures
 from mlrepro.report.comparison import Comparison, write_comparison
 from mlrepro.report.overview import write_index
 from mlrepro.report.study_page import write_study
+from mlrepro.studies.reference import read_reference
 from mlrepro.studies.results import read_study
 from mlrepro.studies.runs import current_records
 
@@ -26,6 +28,9 @@ def write_pages(layouts: Sequence[Layout]) -> list[str]:
     Several pages are made in as many processes as there are processors, and what is wrong with one
     of them does not hold up the others. For a single page it is raised, as InputError.
     """
+    for layout in layouts:
+        _gather(layout)
+
     # Else a tenth of the time goes into looking for garbage among records and figures.
     gc.set_threshold(20_000, 20, 100)
 
@@ -43,6 +48,12 @@ def write_pages(layouts: Sequence[Layout]) -> list[str]:
         processes.apply(write_index, (REPORTS, STUDIES))
 
     return [error for error in errors if error is not None]
+
+
+def _gather(layout: Layout) -> None:
+    """Environments at hand into their tables, of a study's page those of all its data sets."""
+    for each in read_layouts(layout.settings):
+        gather_environments(each.results, each.environments)
 
 
 def write_page(layout: Layout) -> None:
@@ -65,6 +76,7 @@ def _comparison(layout: Layout) -> Comparison:
         orderings=pipeline.orderings,
         failures=read_failures(layout.results),
         own_data=layout if layout.study == OWN_DATA else None,
+        reference=read_reference(layout),
     )
 
 

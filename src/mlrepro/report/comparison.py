@@ -30,10 +30,13 @@ from mlrepro.report.pages import (
     failed_section,
     figure_link,
     label_sections,
+    reference_section,
 )
 from mlrepro.report.recommend import recommendation_section
 from mlrepro.report.render import write_page
 from mlrepro.settings.pipeline import Ordering
+from mlrepro.studies.reference import compare
+from mlrepro.studies.reported import ReportedRow
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Comparison:
     orderings: claims to look at.
     failures:  of runs without a record, as `records.read_failures` gives them.
     own_data:  where a user's own data are: one of the runs is recommended.
+    reference: what runs gave when someone made a reference of them.
     """
 
     title: str
@@ -59,6 +63,7 @@ class Comparison:
     orderings: Sequence[Ordering] = ()
     failures: Failures = field(default_factory=dict)
     own_data: Layout | None = None
+    reference: Sequence[ReportedRow] = ()
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:
@@ -72,7 +77,8 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 
     ties = within_noise(runs)
     failures = {run: comparison.failures[run] for run in expected if run in comparison.failures}
-    provenances = [record.provenance for records in runs.values() for record in records]
+    records = [record for group in runs.values() for record in group]
+    manifests = {record.provenance.manifest_sha256 for record in records}
     if comparison.own_data:
         recommendation = recommendation_section(runs, ties, path, comparison.own_data)
     else:
@@ -83,8 +89,8 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
         path,
         comparison=comparison,
         summary=summarise(runs, expected, failures),
-        several_versions=len({provenance.manifest_sha256 for provenance in provenances}) > 1,
-        uncommitted=any(provenance.dirty for provenance in provenances),
+        several_versions=len(manifests) > 1,
+        reference=reference_section(compare(comparison.reference, runs, expected, failures), path),
         recommendation=recommendation,
         ranking=tables.ranking_table(runs, expected, ties, failures),
         orderings=ordering_section(runs, comparison.orderings, path),
@@ -275,6 +281,7 @@ class Results:
 
     regimes:     none where all labels are full. classes: none where no run has an mAP.
     decisions:   heading -> table.
+    uncommitted: whether code differed from its commit when a record was made.
     cost_figure: none where no run has an mAP, or all cost the same.
     """
 
@@ -291,6 +298,7 @@ class Results:
     cost_figure: str | None
     same_cost: bool
     environment: str
+    uncommitted: bool
     attention: list[str]
     labels_by_epoch: list[str]
 
@@ -332,6 +340,7 @@ def _results(runs: Records, path: Path) -> Results:
         cost_figure=_cost_figure(points, path) if costs_differ else None,
         same_cost=bool(points) and not costs_differ,
         environment=tables.environment_table(records),
+        uncommitted=any(tables.environment(record).dirty for record in records),
         attention=attention_section(path),
         labels_by_epoch=label_sections(runs, partial(figure_link, path), path),
     )

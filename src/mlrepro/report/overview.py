@@ -15,6 +15,9 @@ from mlrepro.studies.results import StudyResults, read_study
 
 INDEX = "README.md"
 
+# Of templates/reference.md.j2.
+REFERENCE_HEADING = "## Against the reference"
+
 # A sentence ends before white space that no small letter follows: "e.g. nobody" is inside one.
 FIRST_SENTENCE = re.compile(r".*?[.!?](?=\s+[^a-z]|$)|.*")
 
@@ -125,11 +128,16 @@ def _coco_panels(studies: list[StudyResults]) -> dict[str, list[figures.Point]]:
 
 @dataclass(frozen=True)
 class OtherPage:
-    """A page that is no study's. `sentence`: the first one below its title."""
+    """A page that is no study's.
+
+    sentence:  the first one below its title.
+    reference: what it says of its runs beside their reference, none where they have none.
+    """
 
     file: str
     title: str
     sentence: str
+    reference: str | None
 
 
 def _other_pages(reports: Path, studies: set[str]) -> list[OtherPage]:
@@ -147,8 +155,13 @@ def _read_page(path: Path) -> OtherPage:
             f"{path}: does not begin with a '# title' line; make the page again or move it away"
         )
     first_paragraph = " ".join(paragraphs[0].split()) if paragraphs else ""
+    reference = None
+    if REFERENCE_HEADING in paragraphs:
+        reference = paragraphs[paragraphs.index(REFERENCE_HEADING) + 1]
+
     return OtherPage(
         file=path.name,
         title=title.removeprefix("# ").strip(),
         sentence=FIRST_SENTENCE.match(first_paragraph).group(),
+        reference=reference,
     )

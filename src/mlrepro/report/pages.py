@@ -4,12 +4,13 @@ A section is a list of markdown parts, which a page sets apart by blank lines; i
 records have nothing to show.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlrepro.records import Failures, Records
 from mlrepro.report import figures, tables
 from mlrepro.report.render import ANY_PAGE, render_section
+from mlrepro.studies.reference import Compared, sentence
 
 
 def figure_link(
@@ -29,6 +30,20 @@ def failed_section(failures: Failures, page: Path = ANY_PAGE) -> list[str]:
     if not failures:
         return []
     return [render_section("failed.md.j2", page, failures=failures)]
+
+
+def reference_section(compared: Sequence[Compared], page: Path = ANY_PAGE) -> list[str]:
+    """Whether runs give what they gave when their reference was made."""
+    if not compared:
+        return []
+    section = render_section(
+        "reference.md.j2",
+        page,
+        sentence=sentence(compared),
+        rows=tables.reference_table(compared),
+        sources=list(dict.fromkeys(row.reference.source for row in compared)),
+    )
+    return [section]
 
 
 def attention_section(path: Path) -> list[str]:
@@ -92,6 +107,7 @@ def label_sections(runs: Records, link: Callable[..., str], page: Path = ANY_PAG
 
 
 def _epochs_section(runs: Records, link: Callable[..., str], page: Path) -> list[str]:
+    # Only runs with `epoch_metrics` keep metrics of their epochs.
     curves = [
         link(f"epochs-{run}", f"Metrics of {run} by epoch", figures.epoch_curves, records)
         for run, records in runs.items()
@@ -106,6 +122,7 @@ def _balancing_section(runs: Records, link: Callable[..., str], page: Path) -> l
     if not runs:
         return []
 
+    # One run is shown: balancing is of the data, and so the same for all.
     record = next(iter(runs.values()))[0]
     classes = record.selected.per_class
     if not classes[0].confusion:

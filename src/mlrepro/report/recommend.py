@@ -14,7 +14,7 @@ from mlrepro.report.figures.scores import CALIBRATION_BINS, scores_on_test
 from mlrepro.report.markdown import code, escape, number, spread, table
 from mlrepro.report.pages import figure_link
 from mlrepro.report.render import render_section
-from mlrepro.report.tables import FEW_POSITIVES
+from mlrepro.report.tables import FEW_POSITIVES, environment
 
 if TYPE_CHECKING:
     from mlrepro.data.manifest import Manifest
@@ -99,6 +99,7 @@ def recommendation_section(runs: Records, ties: set[str], path: Path, layout: La
         path,
         recommendation=recommendation,
         record=recommendation.record,
+        environment=environment(recommendation.record),
         few_positives=FEW_POSITIVES,
         layout=layout,
         candidates=candidates_table(runs),
@@ -111,7 +112,7 @@ def candidates_table(runs: Records) -> str:
     """What there is to choose from: quality, cost and measured speed."""
     rows = []
     for run, records in runs.items():
-        speeds = [record.environment.forward_per_second for record in records]
+        speeds = [environment(record).forward_per_second for record in records]
         rows.append(
             [
                 code(run),

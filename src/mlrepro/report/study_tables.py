@@ -9,6 +9,7 @@ from tabulate import tabulate
 from mlrepro.judging import mean, metric_values
 from mlrepro.metrics.catalogue import PERCENT, is_recorded
 from mlrepro.report.markdown import ABSENT, escape, number, spread
+from mlrepro.report.tables import environment
 from mlrepro.studies.description import Table
 from mlrepro.studies.reported import ReportedRow
 from mlrepro.studies.results import Result, StudyResults, record_metric
@@ -384,6 +385,6 @@ def _measured_cost(results: StudyResults, result: Result, key: str, unit: float)
 def _scoring_speed(result: Result) -> str:
     """Pictures a second of runs that score a checkpoint as it is."""
     speeds = [
-        record.environment.images_per_second for record in result.records if not record.run.epochs
+        environment(record).images_per_second for record in result.records if not record.run.epochs
     ]
     return spread(speeds, 1)

@@ -1,9 +1,9 @@
 """Markdown tables of result records, one a function. Runs come in rank order."""
 
-import statistics
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
+from mlrepro.environments import Environment
 from mlrepro.judging import (
     REGIMES,
     class_ap,
@@ -17,6 +17,7 @@ from mlrepro.metrics.catalogue import AVERAGE_PRECISIONS
 from mlrepro.records import ClassResult, Epoch, Record, Records
 from mlrepro.report.markdown import ABSENT, code, escape, number, spread, table
 from mlrepro.settings.run import Run
+from mlrepro.studies.reference import Compared
 
 FEW_POSITIVES = 10  # test positives below which one picture moves a class's AP by several points
 FEW_MARK = "†"
@@ -52,7 +53,6 @@ def ranking_table(
         "best epoch",
         "GMACs",
         "M params",
-        "train s",
         "status",
     ]
     best = next((mean_map(records) for records in runs.values()), None)
@@ -68,7 +68,7 @@ def ranking_table(
             nothing = [ABSENT] * (len(headers) - 3)
             rows.append([ABSENT, code(run), *nothing, completeness([], seeds, run in failed)])
 
-    return table("rlllrrrrrrrl", headers, rows)
+    return table("rlllrrrrrrl", headers, rows)
 
 
 def _ranking_cells(
@@ -91,7 +91,6 @@ def _ranking_cells(
         for record in records
         if "best" in record.measurements
     ]
-    seconds = statistics.fmean(record.environment.train_seconds for record in records)
     return [
         place,
         code(run.run_id),
@@ -103,8 +102,22 @@ def _ranking_cells(
         ", ".join(best_epochs) or ABSENT,
         number(cost.gmacs),
         number(cost.parameters / MILLION),
-        number(seconds, 1),
     ]
+
+
+def reference_table(compared: Sequence[Compared]) -> str:
+    """Runs beside what they gave when the reference was made."""
+    headers = ["run", "reference", "reproduced on this machine", "delta", "tolerance", "status"]
+    rows = []
+    for row in compared:
+        printed = row.reference.printed
+        if row.reference.std is not None:
+            printed += f" ± {row.reference.std:.2f}"
+        delta = ABSENT if row.delta is None else f"{row.delta:+.2f}"
+        rows.append(
+            [code(row.run), printed, spread(row.mAPs), delta, number(row.tolerance), row.status]
+        )
+    return table("lrrrrl", headers, rows)
 
 
 def metric_table(runs: Records, columns: dict[str, str]) -> str:
@@ -361,18 +374,23 @@ def cost_table(runs: Records) -> str:
     rows = []
     for run, records in runs.items():
         cost = records[0].cost
-        environments = [record.environment for record in records]
+        used = [environment(record) for record in records]
         rows.append(
             [
                 code(run),
                 number(cost.trainable_parameters / MILLION),
                 number(cost.gflops),
-                spread([environment.train_seconds for environment in environments], 1),
-                spread([environment.images_per_second for environment in environments], 1),
-                spread([environment.peak_memory_mib for environment in environments], 0),
+                spread([each.train_seconds for each in used], 1),
+                spread([each.images_per_second for each in used], 1),
+                spread([each.peak_memory_mib for each in used], 0),
             ]
         )
     return table("lrrrrr", headers, rows)
+
+
+def environment(record: Record) -> Environment:
+    """An empty one of a record of which nothing is known."""
+    return record.environment or Environment()
 
 
 def environment_table(records: list[Record]) -> str:
@@ -396,18 +414,22 @@ def environment_table(records: list[Record]) -> str:
 
 
 def _environment_facts(record: Record) -> dict[str, str]:
-    environment, provenance = record.environment, record.provenance
-    commit = provenance.commit[:DIGEST_LENGTH]
-    if provenance.dirty:
+    used = environment(record)
+    commit = (used.commit or ABSENT)[:DIGEST_LENGTH]
+    if used.dirty:
         commit += " with uncommitted changes"
 
+    machine = [used.device, used.precision]
+    if used.threads:
+        machine.append(f"{used.threads} threads")
+    versions = [f"{name} {version}" for name, version in sorted(used.versions.items())]
+    if used.python:
+        versions.insert(0, f"python {used.python}")
+
     return {
+        "manifest sha256": record.provenance.manifest_sha256[:DIGEST_LENGTH],
+        "pretrained weights": record.provenance.pretrained,
         "commit": commit,
-        "manifest sha256": provenance.manifest_sha256[:DIGEST_LENGTH],
-        "pretrained weights": provenance.pretrained,
-        "device": environment.device,
-        "precision": environment.precision,
-        "threads": str(environment.threads),
-        "python": environment.python,
-        **dict(sorted(environment.versions.items())),
+        "machine": ", ".join(filter(None, machine)) or ABSENT,
+        "versions": ", ".join(versions) or ABSENT,
     }

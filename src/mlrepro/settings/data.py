@@ -1,7 +1,7 @@
 """What a params.yaml may say of data sets, observed labels, features and captions."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
@@ -79,8 +79,9 @@ class HoldOut(Strict):
 
 
 class Shards(Strict):
-    """WebDataset tar files that prepare writes into data/<set>/shards, and that pictures are then
-    read from (data/shards.py).
+    """WebDataset tar files that prepare writes into data/<set>/shards.
+
+    Pictures are then read from these (data/shards.py).
 
     pictures: a shard.
     address:  http(s):// prefix, or folder (below data/<set>), that they were copied to; none: not
@@ -93,8 +94,10 @@ class Shards(Strict):
     kept: int | None = Field(None, ge=32)
 
 
-class _Data(Strict):
+class FormatSettings(Strict):
     """What every format has: `archives` to download, or a `folder` that is used in place.
+
+    Whatever derives from it may be named by a params.yaml.
 
     rejected_limit: share of unreadable pictures above which prepare stops.
     shards: none: pictures are read from their files.
@@ -107,7 +110,7 @@ class _Data(Strict):
     shards: Shards | None = None
 
     @model_validator(mode="after")
-    def _one_source(self) -> "_Data":
+    def _one_source(self) -> "FormatSettings":
         if bool(self.archives) == bool(self.folder):
             raise ValueError(
                 "give either `archives` (to download) or `folder` (already unpacked), not both or "
@@ -116,7 +119,7 @@ class _Data(Strict):
         return self
 
 
-class VocData(_Data):
+class VocData(FormatSettings):
     """Pascal VOC's layout.
 
     root:   the folder below the archives' one, such as VOCdevkit/VOC2012.
@@ -133,8 +136,8 @@ class VocData(_Data):
 class CocoPart(Strict):
     """One split of COCO.
 
-    images: folder of the pictures, such as train2014; instances and captions: annotation files, such
-    as annotations/instances_train2014.json.
+    images:                 folder of the pictures, such as train2014.
+    instances and captions: annotation files, such as annotations/instances_train2014.json.
     """
 
     images: str
@@ -142,7 +145,7 @@ class CocoPart(Strict):
     captions: str | None = None
 
 
-class CocoData(_Data):
+class CocoData(FormatSettings):
     """COCO's layout.
 
     unannotated: pictures without any annotated object are all-zero rows, or left out.
@@ -158,7 +161,7 @@ class CocoData(_Data):
     row_order: Literal["id_text", "id_number"] = "id_text"
 
 
-class CsvData(_Data):
+class CsvData(FormatSettings):
     """A table with one row a picture.
 
     pictures:      the folder that names in the table are relative to; none: there are no pictures,
@@ -187,7 +190,7 @@ class CsvData(_Data):
         return self.pictures is None
 
 
-class DigitsData(_Data):
+class DigitsData(FormatSettings):
     """Pictures composed from scikit-learn's handwritten digits (data/formats/digits.py).
 
     pictures: how many of each split.
@@ -198,7 +201,7 @@ class DigitsData(_Data):
     seed: Seed = 0
 
 
-class FormattedData(_Data):
+class FormattedData(FormatSettings):
     """The .npy files of Cole et al. 2021, formatted_<part>_images.npy and the like.
 
     splits:      our split -> part; their "val" is the test set.
@@ -212,14 +215,14 @@ class FormattedData(_Data):
     class_names: str | None = None
 
 
-class CubData(_Data):
+class CubData(FormatSettings):
     """CUB-200-2011. `root`: the folder below the archive's one."""
 
     format: Literal["cub"]
     root: str = "CUB_200_2011"
 
 
-class ListsData(_Data):
+class ListsData(FormatSettings):
     """deep-object-reid's JSON lists.
 
     {"classes": [...], "images": [[path, [a label, or one an object]], ...]}
@@ -233,7 +236,7 @@ class ListsData(_Data):
     pictures: str = "."
 
 
-class MirflickrData(_Data):
+class MirflickrData(FormatSettings):
     """MIRFLICKR-25K with its 14 labels of what is clearly there.
 
     The MIRFLICKR study does not say which 20,000 pictures it used.
@@ -251,13 +254,13 @@ class MirflickrData(_Data):
     seed: Seed = 0
 
 
-class OpenImagesData(_Data):
+class OpenImagesData(FormatSettings):
     """Open Images: verified image-level labels, and pictures that are fetched one by one.
 
     class_names: archive with id and name of each class, in class order.
     splits:      our split -> their parts, each with its archive.
-    unverified:  a class that nobody verified: negative, as in training, or ignored, as in validation
-                 and test. Counted as negative there, a model of 86.8 mAP scores 28 to 33
+    unverified:  a class that nobody verified: negative, as in training, or ignored, as in
+                 validation and test. Counted as negative there, a model of 86.8 mAP scores 28 to 33
                  (ML-Decoder's issue 41).
     picture_url: of <part>/<id>.jpg.
     """
@@ -269,18 +272,9 @@ class OpenImagesData(_Data):
     picture_url: str
 
 
-DataSettings = Annotated[
-    VocData
-    | CocoData
-    | CsvData
-    | DigitsData
-    | FormattedData
-    | CubData
-    | ListsData
-    | MirflickrData
-    | OpenImagesData,
-    Field(discriminator="format"),
-]
+FORMATS = tuple(FormatSettings.__subclasses__())
+
+DataSettings = Annotated[Union[FORMATS], Field(discriminator="format")]  # noqa: UP007 (made at run time)
 
 
 class Corruption(Strict):
@@ -324,8 +318,8 @@ class Features(Strict):
     def _one_source(self) -> "Features":
         if bool(self.weights) == bool(self.published):
             raise ValueError(
-                "give either `weights` (to extract with) or `published` (files of features), not both "
-                "or neither"
+                "give either `weights` (to extract with) or `published` (files of features), "
+                "not both or neither"
             )
         if self.maps and self.published:
             raise ValueError("`maps` needs `weights`: published features are pooled")
@@ -333,7 +327,9 @@ class Features(Strict):
 
 
 class Captions(Strict):
-    """A frozen text model; the vectors of the pictures' captions are computed once (stages/embed.py).
+    """A frozen text model.
+
+    The vectors of the pictures' captions are computed once (stages/embed.py).
 
     name:    of the file of vectors, and in run ids.
     model:   package://module/folder, a folder, or a name on Hugging Face's hub.

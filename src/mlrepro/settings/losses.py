@@ -48,10 +48,10 @@ class EntropyMaximisation(LossOptions):
 
 
 class PseudoLabels(LossOptions):
-    """EM with asymmetric pseudo-labels: after epoch `warm_up` (the first is 1) and every later one,
-    some unobserved entries become negatives.
+    """EM with asymmetric pseudo-labels.
 
-    `beta`: weight of the pseudo-labelled entries.
+    After epoch `warm_up` (the first is 1) and every later one, some unobserved entries become
+    negatives. `beta`: weight of the pseudo-labelled entries.
     """
 
     name: Literal["em_apl"]
@@ -63,8 +63,8 @@ class PseudoLabels(LossOptions):
 class LargeLoss(LossOptions):
     """Large loss matters: rejection, and temporary or permanent correction.
 
-    `delta_rel`: percent of a batch's entries by which the rejected ones grow an epoch. `version`: of
-    the authors' code; `ll_cp` writes the threshold's own entry only in 2023's.
+    `delta_rel`: percent of a batch's entries by which the rejected ones grow an epoch.
+    `version`: of the authors' code; `ll_cp` writes the threshold's own entry only in 2023's.
     """
 
     name: Literal["ll_r", "ll_ct", "ll_cp"]
@@ -106,8 +106,8 @@ class Asl(LossOptions):
 class Aam(LossOptions):
     """Asymmetric angular margin loss of logits that are cosines.
 
-    `version`: `released` is deep-object-reid's, `otx` its later form. `label_smoothing`: targets are
-    1 - it and it.
+    `version`: `released` is deep-object-reid's, `otx` its later form.
+    `label_smoothing`: targets are 1 - it and it.
     """
 
     name: Literal["aam"]

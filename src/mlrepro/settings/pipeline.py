@@ -1,4 +1,4 @@
-"""A params.yaml: which data sets there are, and which runs and seeds a pipeline trains on one of them."""
+"""A params.yaml: which data sets there are, and which runs and seeds a pipeline trains on one."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -49,8 +49,8 @@ class Optimizer(Strict):
               weights not either; biases learn twice as fast (AAM).
     sam_rho:  sharpness-aware minimisation around the optimiser.
     clip_norm: of the gradient, before each step.
-    schedule: `linear`: from a third of lr to lr over 10 epochs; `cosine`: to 0 over all epochs (both
-              an epoch a step); `one_cycle`: a step a step.
+    schedule: `linear`: from a third of lr to lr over 10 epochs; `cosine`: to 0 over all epochs
+              (both change once an epoch); `one_cycle`: changes at each step.
     planned_epochs: what one_cycle and cosine are laid out for; none: the run's `epochs`.
     div_factor: one_cycle starts at lr / div_factor.
     final_div_factor: one_cycle ends at its start divided by it.
@@ -77,8 +77,8 @@ class EarlyStop(Strict):
     """When a training ends before its last epoch.
 
     aam: `patience` epochs not above the smoothed best, after the first fifth of the epochs.
-    query2label: the best of plain and EMA weights is more than `patience` epochs ago, and EMA is now
-    below its best.
+    query2label: the best of plain and EMA weights is more than `patience` epochs ago, and EMA is
+    now below its best.
     """
 
     rule: Literal["aam", "query2label"]
@@ -89,10 +89,11 @@ class Graph(Strict):
     """The label graph of the heads `graph` and `mlgcn`, made from the run's training split.
 
     words:  word vectors in GloVe's text format in a file, package://module/file or
-            <zip archive>#<member>; or a text model, bert:<folder, package://module/folder or hub name>.
+            <zip archive>#<member>; or a text model, bert:<folder, package://module/folder or hub
+            name>.
     counts: P(j | i) is divided by images, or by object instances as deep-object-reid ships it.
-    misaligned: word vectors in the data set's own class order under an adjacency in sorted order, as
-            deep-object-reid ships them for COCO and NUS-WIDE.
+    misaligned: word vectors in the data set's own class order under an adjacency in sorted order,
+            as deep-object-reid ships them for COCO and NUS-WIDE.
     """
 
     words: str
@@ -103,8 +104,9 @@ class Graph(Strict):
 
 
 class LinearStage(Strict):
-    """What comes before the end-to-end training of a `linear_init` run: the linear layer alone, on
-    extracted features.
+    """What comes before the end-to-end training of a `linear_init` run.
+
+    It trains the linear layer alone, on extracted features.
     """
 
     loss: LossSettings
@@ -136,8 +138,8 @@ class Run(Strict):
     checkpoint_drop: list[str] = []
     """Prefixes of our keys that start anew instead (query_embed, fc)."""
     freeze: Literal["none", "query2label", "backbone"] = "none"
-    """query2label: stem and first stage, and batch norms, never learn (of ResNets their statistics do
-    not change either). backbone: all of it."""
+    """query2label: stem and first stage, and batch norms, never learn (of ResNets their statistics
+    do not change either). backbone: all of it."""
     resolution: int | None = Field(None, ge=32)
     """Pixels a side; none with `inputs: captions`."""
 
@@ -157,6 +159,8 @@ class Run(Strict):
     """class_uniform: a class, then one of its pictures; shards: shard after shard."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on a GPU, float32 elsewhere."""
+    threads: int | None = Field(None, ge=1)
+    """None: one on features and captions, one a core on maps and images (threads.py)."""
 
     # What happens to a picture (data/augment/recipes).
     augment: Literal[
@@ -186,7 +190,8 @@ class Run(Strict):
     epoch_metrics: bool = False
     """Thresholded metrics of train and validation an epoch, and the validation loss."""
     stop_below: float | None = Field(None, ge=0)
-    """Ends after an epoch this many points of validation mAP below the best (0: or level with it)."""
+    """Ends after an epoch this many points of validation mAP below the best (0: or level with
+    it)."""
     linear_init: LinearStage | None = None
     """Trained first; its best weights on validation, and ROLE's labels, are the start."""
 
@@ -194,9 +199,10 @@ class Run(Strict):
     """`released` repeats what the authors' code does and their papers do not say.
 
     - Cole et al. 2021: the last incomplete batch of validation and test is never scored (that of
-      train is left out under both protocols: it is a different one each epoch); torch is not seeded,
-      so that every training draws a seed of its own, recorded as torch_seed; `iun` never finds its
-      negatives (it looks for -1 among labels of 0 and 1) and sees the observed positives alone.
+      train is left out under both protocols: it is a different one each epoch); torch is not
+      seeded, so that every training draws a seed of its own, recorded as torch_seed; `iun` never
+      finds its negatives (it looks for -1 among labels of 0 and 1) and sees the observed positives
+      alone.
     - LargeLoss 2022: `ll_cp` with version 2022 compares its name with `is`, in vain, and is ll_ct.
     """
     variant: str | None = None
@@ -223,8 +229,8 @@ class Run(Strict):
         given_vectors = self.inputs in ("features", "captions")
         if given_vectors != (find_head(self.head).reads == "vectors"):
             raise ValueError(
-                "`head: linear` and `inputs: features` belong together, or `captions`: the linear head "
-                "reads vectors, every other head reads pictures or maps"
+                "`head: linear` and `inputs: features` belong together, or `captions`: the linear "
+                "head reads vectors, every other head reads pictures or maps"
             )
 
         captions_alone = self.inputs == "captions"
@@ -246,8 +252,8 @@ class Run(Strict):
             described = self.captions and (self.captions.name, self.captions.model)
             if described != (self.backbone, self.weights):
                 raise ValueError(
-                    "`inputs: captions` needs `captions`, with its name as `backbone` and its model as "
-                    "`weights`"
+                    "`inputs: captions` needs `captions`, with its name as `backbone` and its "
+                    "model as `weights`"
                 )
 
         if not self.captions:
@@ -259,7 +265,8 @@ class Run(Strict):
             )
         if self.inputs != "captions" and self.captions.name not in (self.variant or ""):
             raise ValueError(
-                f"`variant` must hold the captions' name, {self.captions.name!r}: the run id shows it"
+                f"`variant` must hold the captions' name, {self.captions.name!r}: "
+                "the run id shows it"
             )
 
     def _check_graph(self) -> None:
@@ -279,8 +286,8 @@ class Run(Strict):
         observed = [stage.loss.name for stage in stages if stage.loss.name not in FULL_LABEL_LOSSES]
         if observed and self.labels == "full":
             raise ValueError(
-                f"loss {' and '.join(observed)!r} reads observed labels; set `labels: single`, or use "
-                "bce or bce_ls"
+                f"loss {' and '.join(observed)!r} reads observed labels; set `labels: single`, "
+                "or use bce or bce_ls"
             )
 
         if self.epoch_metrics and self.labels != "full":
@@ -290,7 +297,8 @@ class Run(Strict):
             )
         if self.loss.name == "em_apl" and self.loss.warm_up >= self.epochs:
             raise ValueError(
-                f"loss.warm_up must be below epochs ({self.epochs}), or no pseudo-label is ever made"
+                f"loss.warm_up must be below epochs ({self.epochs}), "
+                "or no pseudo-label is ever made"
             )
 
     def _check_epochs(self) -> None:
@@ -341,14 +349,14 @@ class Run(Strict):
 
         if self.linear_init and (self.head, self.inputs) != ("gap", "images"):
             raise ValueError(
-                "`linear_init` needs `head: gap` and `inputs: images`, whose linear layer it starts "
-                "from"
+                "`linear_init` needs `head: gap` and `inputs: images`, "
+                "whose linear layer it starts from"
             )
         named = (self.variant or "").startswith("linear_init")
         if bool(self.linear_init) != named:
             raise ValueError(
-                "`linear_init` and a `variant` that starts with linear_init belong together: the run "
-                "id shows it"
+                "`linear_init` and a `variant` that starts with linear_init belong together: "
+                "the run id shows it"
             )
 
     def _check_selection(self) -> None:
@@ -360,7 +368,8 @@ class Run(Strict):
         counts_labels = getattr(self.loss, "expected_positives", None) == "validation"
         if chooses or counts_labels:
             raise ValueError(
-                "`validation: test` needs `selection: last`, nothing else that reads it: it is the test"
+                "`validation: test` needs `selection: last`, nothing else that reads it: "
+                "it is the test"
             )
 
     def scored(self, pictures: int) -> int:
@@ -421,8 +430,8 @@ def load_run(path: Path) -> Run:
     run = load(Run, path)
     if Path(path).stem != run.run_id:
         raise InputError(
-            f"{path}: its settings say {run.run_id!r}; rename the file to {run.run_id}.yaml or mend a "
-            "setting"
+            f"{path}: its settings say {run.run_id!r}; "
+            f"rename the file to {run.run_id}.yaml or mend a setting"
         )
     if not VALID.fullmatch(run.run_id):
         raise InputError(

@@ -1,8 +1,9 @@
-"""The run id: one string for the run file, the DVC stage, the MLflow run, the record and the printed row.
+"""The run id: one string for the run file, the DVC stage, the MLflow run, the record and the row.
 
     <head>-<loss>-<backbone>-<data set>[-single][-<resolution>[-<variant>]]
 
-Its parts hold letters, digits and `_`. A dot would break DVC's parameters, a dash the id's own grammar.
+Its parts hold letters, digits and `_`. A dot would break DVC's parameters, a dash the id's own
+grammar.
 """
 
 import re
@@ -53,8 +54,9 @@ def parse_run_id(text: str) -> RunId:
     match = FORM.fullmatch(text)
     if match is None or (match["resolution"] is None and match["head"] != "linear"):
         raise ValueError(
-            f"run id {text!r} is not of the form <head>-<loss>-<backbone>-<data set>[-single]-<size>"
-            "[-<variant>], its parts of letters, digits and '_'"
+            f"run id {text!r} is not of the form "
+            "<head>-<loss>-<backbone>-<data set>[-single]-<size>[-<variant>], "
+            "its parts of letters, digits and '_'"
         )
 
     parts = match.groupdict()

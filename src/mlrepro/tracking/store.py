@@ -1,91 +1,163 @@
-"""MLflow's store, written to by the writer alone. Everything here may be done twice: it gives the same store."""
+"""MLflow's store, written to by the writer alone. To write something twice changes nothing."""
 
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Metric, Param
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+
 ARTIFACTS = Path("mlartifacts")
+SQLITE = "sqlite:///"
+# Tags of an MLflow run: of which run, seed and settings it is, and of which session (none: empty).
 KEY = "mlrepro.key"
 SESSION = "mlrepro.session"
+# Of one request, as MLflow limits them.
+METRICS = 1000
+PARAMS = 100
+
+# What comes of the events themselves: another attempt would end the same.
+REFUSED = ("INVALID_PARAMETER_VALUE", "INVALID_STATE")
 
 
-class Store:
-    """Clients by address, and the MLflow runs that were found or made."""
+def is_refusal(error: Exception) -> bool:
+    """Whether the store can be written to and will not have this; else it cannot be."""
+    if isinstance(error, MlflowException):
+        return error.error_code in REFUSED
+    return isinstance(error, ValueError | KeyError)  # a spool file that is damaged
 
-    def __init__(self):
-        self.clients: dict[str, object] = {}
-        self.runs: dict[str, str] = {}
 
-    def write(self, described: dict, events: list[dict]) -> None:
-        """Writes events of the run that a spool file's first line describes."""
-        for event in events:
-            if event["event"] != "run":
-                self._write(described, event)
+@dataclass
+class Stores:
+    """Clients by address, and the MLflow runs by spool file that were found or made.
 
-    def _write(self, described: dict, event: dict) -> None:
+    files: of SQLite stores, what tells a file from another in its place.
+    """
+
+    clients: dict[str, MlflowClient] = field(default_factory=dict)
+    files: dict[str, tuple[int, int] | None] = field(default_factory=dict)
+    runs: dict[str, str] = field(default_factory=dict)
+
+    def write(self, name: str, described: dict, events: list[dict]) -> None:
+        """Writes events of the spool file `name`, whose first line is `described`."""
         client = self._client(described["store"])
-        run_id = self._run_id(described, event["session"])
-        kind = event["event"]
-        if kind == "start":
+        if name not in self.runs:
+            self.runs[name] = _find_or_create(client, described, events[0])
+        run_id = self.runs[name]
+
+        kinds = {kind: [] for kind in ("start", "metrics", "file", "finish")}
+        for event in events:
+            kinds[event["event"]].append(event)
+
+        if kinds["start"]:
             client.update_run(run_id, status="RUNNING")
-        elif kind == "metrics":
-            from mlflow.entities import Metric
+        metrics = [metric for event in kinds["metrics"] for metric in _metrics(event)]
+        for first in range(0, len(metrics), METRICS):
+            client.log_batch(run_id, metrics=metrics[first : first + METRICS])
+        for event in kinds["file"]:
+            client.log_text(run_id, event["text"], event["name"])
+        for event in kinds["finish"]:
+            _finish(client, run_id, event)
 
-            metrics = [
-                Metric(key, value, event["time"], event["step"])
-                for key, value in event["values"].items()
-            ]
-            client.log_batch(run_id, metrics=metrics)
-        elif kind == "artifact":
-            client.log_artifact(run_id, event["path"])
-        elif kind == "finish":
-            client.set_terminated(run_id, event["status"])
+    def forget_runs(self) -> None:
+        """After an error: somebody may have deleted them."""
+        self.runs.clear()
 
-    def _client(self, address: str):
-        from mlflow import MlflowClient
+    def is_replaced(self) -> bool:
+        """Whether a SQLite file is no longer that which was opened.
 
+        What is written then goes nowhere, and this process cannot open the new one.
+        """
+        return any(_file_identity(address) != known for address, known in self.files.items())
+
+    def _client(self, address: str) -> MlflowClient:
         if address not in self.clients:
-            self.clients[address] = MlflowClient(address)
+            client = MlflowClient(address)
+            client.search_experiments(max_results=1)  # makes the tables of a fresh file
+            self.clients[address] = client
+            self.files[address] = _file_identity(address)
         return self.clients[address]
 
-    def _run_id(self, described: dict, session: str | None) -> str:
-        """The MLflow run of a session; without one the latest of the same run, seed and settings. Made where there is none."""
-        if session is None:
-            return self._find_or_create(described, None)
-        if session not in self.runs:
-            self.runs[session] = self._find_or_create(described, session)
-        return self.runs[session]
 
-    def _find_or_create(self, described: dict, session: str | None) -> str:
-        from mlflow.entities import Param
+def _file_identity(address: str) -> tuple[int, int] | None:
+    """None: of no file, or of one that is gone."""
+    try:
+        status = os.stat(address.removeprefix(SQLITE))
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
-        run_id = self._find(described, session) or self._create(described, session)
-        # Also where a killed writer had made the run and no more.
-        params = [Param(key, value) for key, value in described["params"].items()]
-        self._client(described["store"]).log_batch(run_id, params=params)
-        return run_id
 
-    def _find(self, described: dict, session: str | None) -> str | None:
-        tag, value = (SESSION, session) if session else (KEY, described["key"])
-        found = self._client(described["store"]).search_runs(
-            [self._experiment(described)],
-            f"tags.`{tag}` = '{value}'",
-            order_by=["attributes.start_time DESC"],
-            max_results=1,
-        )
-        return found[0].info.run_id if found else None
+def _metrics(event: dict) -> list[Metric]:
+    return [
+        Metric(key, value, event["time"], event["step"]) for key, value in event["values"].items()
+    ]
 
-    def _create(self, described: dict, session: str | None) -> str:
-        client = self._client(described["store"])
+
+def _finish(client: MlflowClient, run_id: str, event: dict) -> None:
+    if event["session"] is None:
+        # An evaluation ends the run that it made, and leaves the duration of a training alone.
+        run = client.get_run(run_id)
+        if run.data.tags.get(SESSION) or run.info.status != "RUNNING":
+            return
+    client.set_terminated(run_id, event["status"], end_time=event["time"])
+
+
+# ---- Runs and experiments ----------------------------------------------------------------------
+
+
+def _find_or_create(client: MlflowClient, described: dict, first: dict) -> str:
+    """The run of the session of the event `first`.
+
+    Without one, the latest of the same run, seed and settings.
+    """
+    session = first["session"]
+    experiment_id = _experiment_id(client, described)
+    run = _find(client, experiment_id, described["key"], session)
+    if run is None:
         tags = {**described["tags"], KEY: described["key"], SESSION: session or ""}
-        created = client.create_run(
-            self._experiment(described), run_name=described["name"], tags=tags
+        run = client.create_run(
+            experiment_id, start_time=first["time"], run_name=described["name"], tags=tags
         )
-        return created.info.run_id
 
-    def _experiment(self, described: dict) -> str:
-        client, name = self._client(described["store"]), described["experiment"]
-        experiment = client.get_experiment_by_name(name)
-        if experiment:
-            return experiment.experiment_id
-        return client.create_experiment(
-            name, artifact_location=(ARTIFACTS / name).absolute().as_uri()
-        )
+    # Also of a run that was found: a killed writer may have made it and no more.
+    params = [Param(key, value) for key, value in described["params"].items()]
+    for start in range(0, len(params), PARAMS):
+        client.log_batch(run.info.run_id, params=params[start : start + PARAMS])
+    return run.info.run_id
+
+
+def _find(
+    client: MlflowClient, experiment_id: str, key: str, session: str | None
+) -> MlflowRun | None:
+    tag, value = (SESSION, session) if session else (KEY, key)
+    runs = client.search_runs(
+        [experiment_id],
+        f"tags.`{tag}` = '{value}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return runs[0] if runs else None
+
+
+def _experiment_id(client: MlflowClient, described: dict) -> str:
+    name = described["experiment"]
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        experiment = _create_experiment(client, described["store"], name)
+    return experiment.experiment_id
+
+
+def _create_experiment(client: MlflowClient, address: str, name: str) -> Experiment:
+    # A server knows where its files are; those of a store in this folder are in this folder.
+    location = None
+    if address.startswith(SQLITE):
+        location = (ARTIFACTS / name).absolute().as_uri()
+    try:
+        client.create_experiment(name, artifact_location=location)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another machine was faster
+            raise
+    return client.get_experiment_by_name(name)

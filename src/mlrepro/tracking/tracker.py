@@ -17,7 +17,11 @@ STORE = Path("mlflow.db")  # at the repository's root, where plain `mlflow ui` l
 
 
 class Tracker:
-    """Events of one run id and seed, appended to the spool. After the first failure it says so once and does nothing more."""
+    """Events of one run id and seed, appended to the spool.
+
+    A training's events belong to its session, one MLflow run however often it is interrupted. What
+    fails here becomes one warning and stops no run.
+    """
 
     def __init__(self, experiment: str, run: Run, seed: int, tags: dict[str, str]):
         self.experiment = experiment
@@ -27,6 +31,7 @@ class Tracker:
         self.session: str | None = None
         self.spool: spool.SpoolFile | None = None
         self.off = os.environ.get("MLREPRO_TRACKING") == "none"
+        self.warned = False
 
     @property
     def name(self) -> str:
@@ -38,75 +43,95 @@ class Tracker:
         identity = f"{self.experiment}/{self.name}/{self.run.digest}"
         return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
-    def start(self, resumed: str | None = None) -> str | None:
-        """Begins a training, or goes on with the one that was given the session `resumed`; returns its session.
+    # ---- What a training tells (training/observer.py) ----------------------------------------
 
-        A resumed training goes on in its MLflow run. None where tracking is off.
+    def start(self, session: str | None) -> str | None:
+        """Begins a training, or goes on with that of `session`; returns its session.
+
+        None where tracking is off, but for a session that another process may go on with.
         """
         if self.off:
-            return None
-        self.session = resumed or uuid.uuid4().hex
+            return session
+        self.session = session or uuid.uuid4().hex
         self._send({"event": "start"})
         return self.session
 
     def epoch(self, entry: dict) -> None:
         values = {key: value for key, value in entry.items() if key != "epoch"}
-        self.metrics(values, step=entry["epoch"])
-
-    def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
-        known = {key: value for key, value in values.items() if value is not None}
-        self._send({"event": "metrics", "values": known, "step": step})
+        self._metrics(values, step=entry["epoch"])
 
     def finish(self, status: str = "FINISHED") -> None:
-        self._send({"event": "finish", "status": status})
-        self.close()
+        """Nothing for a training that has failed before it started."""
+        if self.session:
+            self._send({"event": "finish", "status": status})
+            self.close()
+
+    # ---- What an evaluation tells ------------------------------------------------------------
 
     def record(self, record: Record, path: Path, reported: float | None = None) -> None:
-        """Adds the record to the latest MLflow run of these settings: final metrics, cost, the gap to the reported mAP, the file.
+        """Adds final metrics, cost, the gap to the reported mAP, and the record's file.
 
-        Where there is none (a checkpoint scored as it is, a training from DVC's cache), a run is made.
+        They go to the latest MLflow run of these settings. Where there is none (a checkpoint scored
+        as it is, a training from DVC's cache), one is made.
         """
-        mAP = record.selected.metrics["mAP"]
-        values = {f"test.{key}": value for key, value in record.selected.metrics.items()}
-        values["GMACs"] = record.cost.gmacs
-        if reported is not None:
-            values["reported.mAP"] = reported
-        if reported is not None and mAP is not None:
-            values["delta.mAP"] = mAP - reported
-
-        self.metrics(values)
-        self._send({"event": "artifact", "path": str(path.absolute())})
+        self._metrics(_final_metrics(record, reported))
+        # Its text, since the file may be another by the time it is written.
+        text = path.read_text(encoding="utf-8")
+        self._send({"event": "file", "name": path.name, "text": text})
         self._send({"event": "finish", "status": "FINISHED"})
         self.close()
+
+    # ---- Both --------------------------------------------------------------------------------
 
     def close(self) -> None:
         if self.spool:
             self.spool.close()
-        self.spool = None
+            self.spool = None
+        if not self.off:
+            self._warn_if_behind(spool.problem())
+
+    def _metrics(self, values: dict[str, float | None], step: int = 0) -> None:
+        known = {key: float(value) for key, value in values.items() if value is not None}
+        self._send({"event": "metrics", "values": known, "step": step})
 
     def _send(self, event: dict) -> None:
         if self.off:
             return
+
+        event = {**event, "session": self.session, "time": int(time.time() * 1000)}
         try:
             if self.spool is None:
-                self.spool = spool.SpoolFile(self.name)
-                self.spool.append(self._described())
-            self.spool.append({**event, "session": self.session, "time": int(time.time() * 1000)})
-            spool.start_writer()
-        except OSError as error:  # a full disk, a folder without rights: none of it may stop a run
+                self.spool = spool.SpoolFile(self.name, self._described())
+            self.spool.append(event)
+        except OSError as error:  # a full disk, a folder without rights
             self.off = True
-            warnings.warn(
+            self._warn(
                 f"MLflow tracking stopped for {self.run.run_id} seed {self.seed}: "
-                f"{type(error).__name__}: {error}. The run goes on; history.csv and the record hold its "
-                "results.",
-                stacklevel=3,
+                f"{type(error).__name__}: {error}. The run goes on; history.csv and the record "
+                "hold its results."
+            )
+            return
+
+        try:
+            spool.start_writer()
+        except OSError as error:  # no process to be had: the event is safe
+            self._warn_if_behind(f"{type(error).__name__}: {error}")
+
+    def _warn_if_behind(self, why: str | None) -> None:
+        if why and not self.warned:
+            self._warn(
+                f"MLflow is behind: {why}; what it misses waits in {spool.SPOOL} and is written "
+                "when the store can be"
             )
 
+    def _warn(self, text: str) -> None:
+        self.warned = True
+        warnings.warn(text, stacklevel=4)
+
     def _described(self) -> dict:
-        """The first line of a spool file: all that the writer must know to find or make the MLflow run."""
+        """The first line of a spool file: how the writer finds or makes the MLflow run."""
         settings = _flat(self.run.model_dump(mode="json") | {"seed": self.seed})
         return {
-            "event": "run",
             "store": os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{STORE.absolute()}"),
             "experiment": self.experiment,
             "name": self.name,
@@ -114,6 +139,16 @@ class Tracker:
             "tags": self.tags,
             "params": {key: str(value) for key, value in settings.items()},
         }
+
+
+def _final_metrics(record: Record, reported: float | None) -> dict[str, float | None]:
+    measured = record.selected.metrics
+    metrics = {f"test.{key}": value for key, value in measured.items()}
+    metrics["GMACs"] = record.cost.gmacs
+    if reported is not None:
+        metrics["reported.mAP"] = reported
+        metrics["delta.mAP"] = measured["mAP"] - reported
+    return metrics
 
 
 def _flat(values: dict, prefix: str = "") -> dict:

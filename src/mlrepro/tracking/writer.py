@@ -1,91 +1,162 @@
-"""The process that writes spooled events into MLflow's store: `python -m mlrepro.tracking.writer`, one a repository.
+"""The process that writes spooled events into MLflow's store, one a repository.
 
-It ends when the spool has been empty for a while. Every event can be written twice without harm, so that a writer
-that was killed loses nothing: the next one begins where the last offset was kept.
+Stages start it, and it ends when nothing has come for a while. Every event can be written twice
+without harm, so that a killed writer loses nothing: the next one begins at the last offset.
+
+    python -m mlrepro.tracking.writer --drain
+
+waits until the store has everything, and says what it lacks if it cannot be written to.
 """
 
+import argparse
 import logging
+import os
 import sys
 import time
 from pathlib import Path
 
-from mlrepro.files import write_bytes
 from mlrepro.tracking import spool
-from mlrepro.tracking.store import Store
 
 POLL_SECONDS = 0.3
 IDLE_SECONDS = 30
-RETRY_SECONDS = 5
+RETRY_SECONDS = 3
 ATTEMPTS = 3
+PROBLEM_LENGTH = 300
+# It has time, and stages are at work on the same cores.
+NICENESS = 10
+# A server that does not answer: MLflow's own patience is many minutes.
+IMPATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
 
 def main() -> None:
-    """Empties the spool until nothing has come for a while. With `--drain`, until it is empty now."""
-    idle = 0.0 if "--drain" in sys.argv[1:] else IDLE_SECONDS
+    parser = argparse.ArgumentParser(prog="python -m mlrepro.tracking.writer")
+    parser.add_argument("folder", nargs="?", type=Path, default=spool.SPOOL)
+    parser.add_argument("--drain", action="store_true", help="wait until the store has everything")
+    parser.add_argument("--lock", type=int, help=argparse.SUPPRESS)  # spool.start_writer's
+    arguments = parser.parse_args()
+    if arguments.lock is None and not arguments.drain:
+        parser.error("stages start it; what waits in the spool is written by --drain")
+
+    if arguments.drain:
+        sys.exit(_drain(arguments.folder))
+    _serve(arguments.folder, arguments.lock)
+
+
+def _drain(folder: Path) -> str | None:
+    """What is left, in words."""
+    left = spool.drain(folder)
+    problem = spool.problem(folder)
+    if not left and not problem:
+        return None
+    return f"MLflow is behind: {problem or 'it is still writing'}; the rest waits in {folder}"
+
+
+def _serve(folder: Path, lock: int) -> None:
+    os.set_inheritable(lock, False)
+    os.nice(NICENESS)
+    for name, value in IMPATIENCE.items():
+        os.environ.setdefault(name, value)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    run(idle)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+    spool.retry_refused(folder)
+    can_write = write_until_idle(folder)
+    os.close(lock)
+    # What a stage has appended since the last look, when a writer was still there.
+    if can_write and spool.unwritten(folder):
+        spool.start_writer(folder)
 
 
-def run(idle: float, folder: Path = spool.SPOOL) -> None:
-    while True:
-        with spool.writer_lock(folder) as free:
-            if not free:
-                return
-            done = _write_until_idle(idle, folder)
-        # What a stage appended between the last look and the lock's release would wait for the next stage.
-        if not done or not any(spool.is_finished(path) for path in spool.pending(folder)):
-            return
+def write_until_idle(folder: Path, idle: float = IDLE_SECONDS) -> bool:
+    """Writes what comes until nothing has come for `idle` seconds, or the folder is gone.
 
+    False where the store cannot be written to; why is left in a file that stages read.
+    """
+    try:
+        from mlrepro.tracking.store import Stores  # here: MLflow may not be installed
+    except ImportError as error:
+        _report(folder, error)
+        return False
 
-def _write_until_idle(idle: float, folder: Path) -> bool:
-    """False where the store cannot be written to; why is left in a file that stages read."""
-    store = Store()
+    stores = Stores()
     failures = 0
     last_event = time.monotonic()
-    while True:
+    while folder.is_dir() and not stores.is_replaced():
         try:
-            wrote = write_pending(store, folder)
-        except (
-            Exception
-        ) as error:  # locked, corrupt, away, of another version: the spool stays for a later writer
+            wrote = write_spooled(stores, folder)
+        except Exception as error:  # locked, broken, away, of another version, or the disk is full
             failures += 1
-            text = f"{type(error).__name__}: {error}"
-            write_bytes(folder / spool.PROBLEM, text.encode())
+            _report(folder, error)
             if failures == ATTEMPTS:
                 return False
             time.sleep(RETRY_SECONDS)
             continue
 
         failures = 0
-        (folder / spool.PROBLEM).unlink(missing_ok=True)
         if wrote:
             last_event = time.monotonic()
         if time.monotonic() - last_event >= idle:
-            return True
+            break
         time.sleep(POLL_SECONDS)
+    return True
 
 
-def write_pending(store: Store, folder: Path) -> bool:
-    """Writes what the spool holds; removes files that are finished. Returns whether there was anything."""
+def write_spooled(stores, folder: Path) -> bool:
+    """Writes what the spool holds, and removes files that are finished; returns if there was any.
+
+    stores: store.Stores. Raises what it raised where a store cannot be written to, once the files
+    for other stores are written.
+    """
+    from mlrepro.tracking.store import is_refusal
+
     wrote = False
-    for path in spool.pending(folder):
-        finished = spool.is_finished(
-            path
-        )  # asked before reading: what is appended later is not lost
-        offset_file = path.with_suffix(".offset")
-        offset = int(offset_file.read_text()) if offset_file.is_file() else 0
+    unreachable: dict[str | None, Exception] = {}
+    for file in spool.spooled(folder):
+        address = None
+        try:
+            described = file.describes()
+            address = described["store"]
+            if address not in unreachable:
+                wrote |= _write_file(stores, file, described)
+        except Exception as error:
+            stores.forget_runs()
+            if is_refusal(error):
+                # It must not hold up the others.
+                file.refuse()
+                _report(folder, error)
+            else:
+                unreachable[address] = error
 
-        events, end = spool.read_events(path, offset)
-        if events:
-            described = spool.read_events(path, 0)[0][0]
-            store.write(described, events)
-            write_bytes(offset_file, str(end).encode())
-            wrote = True
-
-        if finished:
-            path.unlink()
-            offset_file.unlink(missing_ok=True)
+    for error in unreachable.values():
+        raise error
+    if wrote and not any(folder.glob("*.refused")):
+        (folder / spool.PROBLEM).unlink(missing_ok=True)
     return wrote
+
+
+def _write_file(stores, file: spool.Spooled, described: dict) -> bool:
+    """Whether there was anything to write."""
+    # Asked before reading: what is appended afterwards must not be removed.
+    finished = file.is_finished()
+    events, end = file.read()
+    if events:
+        stores.write(file.path.name, described, events)
+
+    if finished:
+        file.remove()
+    elif events:
+        file.written(end)
+    return bool(events)
+
+
+def _report(folder: Path, error: Exception) -> None:
+    first_line = str(error).strip().partition("\n")[0]
+    text = f"{type(error).__name__}: {first_line[:PROBLEM_LENGTH]}"
+    print(text, flush=True)  # into writer.log
+    try:
+        (folder / spool.PROBLEM).write_text(text, encoding="utf-8")
+    except OSError:  # the folder is gone, or the disk is full
+        pass
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import torch
 
-from mlrepro.records import Environment
+from mlrepro.environments import Environment
 from mlrepro.training.distributed import WORLD
 from mlrepro.training.precision import in_bfloat16
 

@@ -20,6 +20,7 @@ from mlrepro.data.samplers import sequential_batches
 from mlrepro.data.shards import ShardReader
 from mlrepro.files import write_json
 from mlrepro.models.backbones import Backbone, create_backbone, map_size
+from mlrepro.models.complexity.parts import backbone_cost
 from mlrepro.settings.data import Features
 from mlrepro.training.checkpoint import Checkpoint, exclusive
 from mlrepro.training.precision import autocast
@@ -56,6 +57,7 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
         "pooling": "none" if settings.maps else "average",
         "precision": "bfloat16" if device.type == "cuda" else "float32",
         "manifest": manifest.digest,
+        "cost": backbone_cost(settings.backbone, settings.resolution),
     }
 
     # Made beside the checkpoints, moved when whole: DVC deletes a stage's outputs before it runs.
@@ -83,7 +85,7 @@ def _extract_into(
     if done_file.is_file() and file.is_file():
         done = json.loads(done_file.read_text())
 
-    total = len(manifest.frame)
+    total = manifest.pictures
     shape = (total, backbone.channels)
     if settings.maps:
         shape = (*shape, *map_size(settings.backbone, settings.resolution))

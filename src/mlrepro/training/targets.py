@@ -22,7 +22,7 @@ def read_targets(run: Run, manifest: Manifest) -> np.ndarray:
     kind = "iu" if run.loss.name == "iu" else "observed"
     observed_rows, observed = load_observed(manifest.folder, kind)
     # Of each row of the manifest its place among those that are observed.
-    place = np.full(len(manifest.frame), -1)
+    place = np.full(manifest.pictures, -1)
     place[observed_rows] = np.arange(len(observed_rows))
     targets = observed[place[rows]]
     targets[place[rows] < 0] = NOT_OBSERVED

@@ -10,19 +10,22 @@ import numpy as np
 import torch
 
 from mlrepro.code import training_code
+from mlrepro.environments import Environment
 from mlrepro.errors import InputError
 from mlrepro.provenance import git_state
 from mlrepro.records import LinearInit, TrainingFacts
 from mlrepro.settings.run import Run
+from mlrepro.threads import use_threads
 from mlrepro.training.checkpoint import Checkpoint, exclusive
 from mlrepro.training.device import environment
 from mlrepro.training.distributed import RANK, WORLD, from_main
 from mlrepro.training.fit import fit
 from mlrepro.training.job import TrainingJob, prepare
+from mlrepro.training.memory import warn_of_little_memory
 from mlrepro.training.observer import Observer
 from mlrepro.training.splits import LabelledData, check_mean_ap, read_labelled, scored_rows
 from mlrepro.training.state import Progress
-from mlrepro.training.write import write_training
+from mlrepro.training.write import write_training, write_training_environment
 
 
 @dataclass
@@ -42,13 +45,14 @@ def train_run(
     name: str,
     observer: Observer | None = None,
 ) -> Progress:
-    """Trains, and writes weights, history and facts into `out` (write.py).
+    """Trains, and writes weights, history and facts into `out`, its environment beside it.
 
     Killed at any moment and run again, it gives the same bits as an uninterrupted run, on the same
     machine and threads. name: of its checkpoints. Raises InputError for data that the run cannot
     be trained on, and where another process trains it.
     """
     observer = observer or Observer()
+    use_threads(run)
     data = read_labelled(data_folder, run.validation)
     check_mean_ap(run, data)
     if run.select_on_test and not len(data.rows["test"]):
@@ -110,6 +114,7 @@ def _train_stage(
     """parts: of the checkpoint's fingerprint, beside those that every training has."""
     scored = ["val", "test"] if job.run.select_on_test else ["val"]
     job.rows = job.rows | {split: scored_rows(job.run, job.rows[split]) for split in scored}
+    warn_of_little_memory(job)
 
     checkpoint = None
     if RANK == 0:
@@ -130,6 +135,8 @@ def _start_from(linear: FinishedStage, job: TrainingJob) -> None:
 def _fingerprint(job: TrainingJob, data: LabelledData) -> dict:
     """Everything that determines what a training gives. A message names the parts that changed."""
     task = job.task
+    code = training_code(job.run)
+    del code["settings"]  # they are a part of their own
     return {
         "settings": job.run.model_dump(mode="json"),
         "manifest": data.manifest.digest,
@@ -139,7 +146,7 @@ def _fingerprint(job: TrainingJob, data: LabelledData) -> dict:
         "graph": [_sha256(value) for value in task.graph.values()],
         "captions": task.captions,
         "shards": data.manifest.summary.get("shards", {}).get("sha256"),
-        "code": training_code(job.run),
+        "code": code,
         "torch": torch.__version__,
         "processes": WORLD,
     }
@@ -161,6 +168,7 @@ def _write(out: Path, data: LabelledData, stages: list[FinishedStage]) -> None:
     if final.progress.on_test:
         weights["on_test"] = final.progress.on_test["weights"]
     write_training(out, _facts(data, stages), weights, final.progress.history)
+    write_training_environment(_environment(data, stages), out)
 
 
 def _facts(data: LabelledData, stages: list[FinishedStage]) -> TrainingFacts:
@@ -181,25 +189,28 @@ def _facts(data: LabelledData, stages: list[FinishedStage]) -> TrainingFacts:
         best = stages[0].progress.best
         linear_init = LinearInit(epoch=best["epoch"], val_mAP=best["val_mAP"])
 
-    # What it took is that of both stages.
-    all_epochs = sum(len(stage.progress.history) for stage in stages)
-    seconds = sum(stage.progress.seconds for stage in stages)
-    pictures = len(data.rows["train"]) * all_epochs
     code = json.dumps(training_code(job.run)).encode()
-    commit, dirty = git_state()
     return TrainingFacts(
         epochs=epochs,
         weights=kinds,
-        commit=commit,
-        dirty=dirty,
         settings_sha256=job.run.digest,
         manifest_sha256=data.manifest.digest,
         pretrained=job.task.origin[0],
         pretrained_sha256=job.task.origin[1],
-        mlflow_run_id=progress.tracking_id,
         torch_seed=progress.seed,
         captions_sha256=job.task.captions.get("sha256"),
         code_sha256=hashlib.sha256(code).hexdigest(),
-        environment=environment(seconds, pictures, job.run.precision),
         linear_init=linear_init,
     )
+
+
+def _environment(data: LabelledData, stages: list[FinishedStage]) -> Environment:
+    """What it took is that of both stages."""
+    final = stages[-1]
+    epochs = sum(len(stage.progress.history) for stage in stages)
+    seconds = sum(stage.progress.seconds for stage in stages)
+    pictures = len(data.rows["train"]) * epochs
+
+    commit, dirty = git_state()
+    used = environment(seconds, pictures, final.job.run.precision)
+    return used.model_copy(update={"commit": commit, "dirty": dirty})

@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mlrepro.environments import Environment, write_environment
 from mlrepro.records import TrainingFacts
 
 # Prefix, in best.safetensors, of the weights of `select_on_test`.
@@ -34,6 +35,16 @@ def write_training(
     write_rows(history, out / "history.csv")
     text = facts.model_dump_json(indent=1) + "\n"
     (out / "training.json").write_text(text, encoding="utf-8")
+
+
+def environment_file(out: Path) -> Path:
+    """Beside the folder of a training, whose files the same bits give alike on every machine."""
+    return out.with_name(f"{out.name}-environment.json")
+
+
+def write_training_environment(environment: Environment, out: Path) -> None:
+    """out: the folder of the training."""
+    write_environment(environment, environment_file(out))
 
 
 def _write_weights(state: dict[str, Tensor], path: Path) -> None:

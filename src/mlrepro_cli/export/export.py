@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
+from mlrepro.extras import require
 from mlrepro.files import write_json
 from mlrepro.layout import read_layout
 from mlrepro.studies.runs import read_run
@@ -24,9 +25,11 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
 
     settings: params.yaml of the pipeline. seed: none: the run's first.
 
-    Raises InputError where the run is not trained and evaluated as it is now, and where the logits
-    of validation pictures are not those that were evaluated, or others in ONNX.
+    Raises InputError where ONNX is not installed, where the run is not trained and evaluated as it
+    is now, and where the logits of validation pictures are not those that were evaluated, or others
+    in ONNX.
     """
+    require("export", "mlrepro export")
     layout = read_layout(os.path.relpath(settings))
     if seed is None:
         seed = layout.expected.get(run_id, layout.pipeline.seeds)[0]

@@ -121,6 +121,7 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
         "run": run.model_dump(mode="json"),
         "seed": trained.seed,
         "trained": trained.facts,
+        "environment": trained.environment.model_dump(mode="json", exclude_defaults=True),
         "input": INPUT,
         "versions": VERSIONS,
     }

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mlrepro.data.manifest import Manifest
+from mlrepro.environments import Environment, read_environment
 from mlrepro.errors import InputError
 from mlrepro.layout import Layout
 from mlrepro.settings.run import Run
@@ -20,7 +21,8 @@ from mlrepro.training.splits import scored_rows
 class TrainedRun:
     """One seed of a run.
 
-    layout: of its pipeline; manifest: of its data; facts: its training.json.
+    layout: of its pipeline; manifest: of its data; facts: its training.json; environment: of its
+    training.
     output: the folder of what was made of it.
     rows:   of the manifest: the validation pictures that were scored.
     logits: (rows, K) float32 of these, as the evaluate stage wrote them.
@@ -32,6 +34,7 @@ class TrainedRun:
     seed: int
     manifest: Manifest
     facts: dict
+    environment: Environment
     output: Path
     rows: np.ndarray
     logits: np.ndarray
@@ -40,9 +43,8 @@ class TrainedRun:
     @property
     def exact(self) -> bool:
         """Whether it was scored on a CPU and in float32, so that it gives the same logits here."""
-        environment = self.facts["environment"]
-        on_cpu = environment["device"].startswith("CPU")
-        return on_cpu and environment["precision"] == "float32"
+        on_cpu = (self.environment.device or "").startswith("CPU")
+        return on_cpu and self.environment.precision == "float32"
 
 
 def read_trained(layout: Layout, run: Run, seed: int, manifest: Manifest) -> TrainedRun:
@@ -63,4 +65,5 @@ def read_trained(layout: Layout, run: Run, seed: int, manifest: Manifest) -> Tra
         raise InputError(
             f"{output}: not trained and evaluated ({error}); run dvc repro {layout.dvc_file}"
         ) from None
-    return TrainedRun(layout, run, seed, manifest, facts, output, rows, logits, state)
+    environment = read_environment(layout.environment(run.run_id, seed))
+    return TrainedRun(layout, run, seed, manifest, facts, environment, output, rows, logits, state)

@@ -132,7 +132,7 @@ def measure(run: Run, data_folder: Path) -> Speed:
 @cache
 def stage_start() -> float:
     """Seconds of a process that only imports what a train stage does."""
-    command = [sys.executable, "-c", "import mlrepro.training.train, mlflow"]
+    command = [sys.executable, "-c", "import mlrepro.training.train, mlrepro.tracking"]
     return timeit(lambda: subprocess.run(command), number=1)
 
 

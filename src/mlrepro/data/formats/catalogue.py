@@ -1,7 +1,8 @@
 """The formats that a data set's settings may name, and what a format has to offer.
 
 To add a format: a module in this folder that ends with its FORMAT, a line in MODULES, a settings
-class (a member of `DataSettings`), and a test of a small folder in that layout.
+class in settings/data.py that derives from `FormatSettings`, and a test of a small folder in that
+layout.
 """
 
 from collections.abc import Callable, Sequence

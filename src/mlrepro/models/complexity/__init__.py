@@ -5,21 +5,11 @@ multiply-accumulates (MACs), as in the papers, also where they write GFLOPs.
 
 operations: the counts by kind
 networks:   the model that is counted
-cost:       parameters and GMACs of a run, and its speed on this machine
+cost:       parameters and GMACs of a run
+parts:      the same of a run on features, from what the extraction counted
+speed:      pictures a second on this machine
 tools:      the counts of ptflops and fvcore, which the AAM paper prints
 study:      all of it for the runs of a study
+
+Nothing is imported here: the operations need parts of torch that take a while.
 """
-
-from mlrepro.models.complexity.cost import forward_speed, measure_cost
-from mlrepro.models.complexity.networks import build, parameters_of
-from mlrepro.models.complexity.operations import PRODUCTS, Operations, count
-
-__all__ = [
-    "PRODUCTS",
-    "Operations",
-    "build",
-    "count",
-    "forward_speed",
-    "measure_cost",
-    "parameters_of",
-]

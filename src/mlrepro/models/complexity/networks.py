@@ -21,18 +21,30 @@ def build(
     not hold has word vectors 0 and no edges. Raises InputError for what cannot be built.
     """
     size = map_size(backbone, resolution)
-    entry = find_head(head)
+    network = build_backbone(backbone, resolution)
+    module = build_head(head, (network.channels, *size), num_classes, options)
+    if find_head(head).reads == "vectors":
+        module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), module)
+    return Classifier(network, module).eval()
+
+
+def build_backbone(name: str, resolution: int) -> Backbone:
+    with torch.device("meta"):
+        return Backbone(name, resolution).eval()
+
+
+def build_head(
+    name: str, shape: tuple[int, int, int], num_classes: int, options: dict | None = None
+) -> nn.Module:
+    """The head alone. shape: (C, h, w) of the backbone's maps. See `build`."""
     options = dict(options or {})
-    if entry.label_graph:
+    if find_head(name).label_graph:
         no_graph = {"words": np.zeros((num_classes, WORD_VECTOR)), "A": np.eye(num_classes)}
         options = no_graph | options
 
+    channels, *size = shape
     with torch.device("meta"):
-        network = Backbone(backbone, resolution)
-        module = create_head(head, network.channels, num_classes, size, **options)
-        if entry.reads == "vectors":
-            module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), module)
-        return Classifier(network, module).eval()
+        return create_head(name, channels, num_classes, tuple(size), **options).eval()
 
 
 def parameters_of(model: nn.Module) -> int:

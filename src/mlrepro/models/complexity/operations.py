@@ -7,15 +7,20 @@ addition, softmax); pooling: one an element of a pooling's or sum's input.
 
 from collections import Counter
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from mlrepro.models.classifier import Classifier
+from mlrepro.models.complexity.parts import PRODUCTS
 
-PRODUCTS = ("convolution", "linear", "attention", "matmul_other")
+if TYPE_CHECKING:
+    from mlrepro.models.classifier import Classifier
+
+__all__ = ["PRODUCTS", "Operations", "count", "count_of"]
+
 NORMS = {
     "native_batch_norm": "batch_norm",
     "native_layer_norm": "layer_norm",
@@ -55,6 +60,11 @@ class Operations(TorchDispatchMode):
     def _leave(self, *_) -> None:
         self.running.pop()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Otherwise torch imports its compiler (1.5 CPU seconds) to keep it from compiling this.
+        return False
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
@@ -93,17 +103,24 @@ def _is_pointwise(func, name: str) -> bool:
     return torch.Tag.pointwise in func.tags and name not in COPIES
 
 
-def count(model: Classifier, resolution: int) -> tuple[Counter[str], Counter[str]]:
+def count(model: "Classifier", resolution: int) -> tuple[Counter[str], Counter[str]]:
     """Operations of one picture, everything computed, and those of the label graph's branch."""
     picture = torch.empty(1, 3, resolution, resolution, device="meta")
+    return count_of(model, picture, model.head)
+
+
+def count_of(
+    model: nn.Module, inputs: torch.Tensor, head: nn.Module
+) -> tuple[Counter[str], Counter[str]]:
+    """As `count`, of a model or a part of one. inputs: of one picture. head: has the branch."""
     operations = Operations(model)
     with torch.no_grad():
         with operations:
-            model(picture)
+            model(inputs)
         everything = operations.counts.copy()
 
         # The same mode counts on: what is more afterwards is the branch.
-        branch = _graph_branch(model.head)
+        branch = _graph_branch(head)
         if branch:
             with operations:
                 branch()

@@ -64,6 +64,7 @@ class Outcome:
 
         score: on validation; none where it is no number.
         """
+        # A diverged member goes on being stepped with the others, and counts no more.
         if self.diverged is not None:
             return
         if score is None or not math.isfinite(loss):
@@ -81,6 +82,8 @@ class Outcome:
             }
         )
         self.last = weights
+
+        # A tie goes to the earlier epoch.
         if self.best is None or score.mAP > self.best.val_mAP:
             self.best = Best(epoch, score.mAP, weights)
 
@@ -101,6 +104,7 @@ def select(outcomes: Iterable[Outcome]) -> dict[tuple[str, int], Outcome]:
         if key not in chosen or outcome.best.val_mAP > chosen[key].best.val_mAP:
             chosen[key] = outcome
 
+    # A loss without a member left would be missing from the page without a word.
     for outcome in outcomes:
         if (outcome.run.run_id, outcome.seed) not in chosen:
             raise InputError(

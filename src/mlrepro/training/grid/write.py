@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mlrepro.environments import Environment
 from mlrepro.provenance import git_state
 from mlrepro.records import TrainingFacts
 from mlrepro.training.device import environment
@@ -37,20 +38,22 @@ def write_outcome(outcome: Outcome, grid: Grid, out: Path) -> None:
 
 
 def _facts(outcome: Outcome, grid: Grid) -> TrainingFacts:
-    """train_seconds are those of all members trained together, divided by their number."""
-    commit, dirty = git_state()
-    pictures = len(grid.data.rows["train"]) * len(outcome.history)
     return TrainingFacts(
         epochs={"best": outcome.best.epoch, "last": outcome.history[-1]["epoch"]},
         weights=dict.fromkeys(SELECTIONS, "plain"),
-        commit=commit,
-        dirty=dirty,
         settings_sha256=outcome.run.digest,
         manifest_sha256=grid.manifest_digest,
         pretrained=grid.header["weights"],
         pretrained_sha256=grid.header["weights_sha256"],
-        mlflow_run_id=None,
         torch_seed=outcome.seed,
-        # The search computes in float32 on a GPU, too.
-        environment=environment(outcome.seconds, pictures, precision="float32"),
     )
+
+
+def outcome_environment(outcome: Outcome, grid: Grid) -> Environment:
+    """train_seconds are those of all members trained together, divided by their number."""
+    commit, dirty = git_state()
+    pictures = len(grid.data.rows["train"]) * len(outcome.history)
+
+    # The search computes in float32 on a GPU, too.
+    used = environment(outcome.seconds, pictures, precision="float32")
+    return used.model_copy(update={"commit": commit, "dirty": dirty})

@@ -3,7 +3,10 @@
 import torch
 
 from mlrepro.settings.run import Optimizer
+from mlrepro.training.optimizers.eager import eager
 
 
 def create(groups: list[dict], settings: Optimizer) -> torch.optim.Optimizer:
-    return torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    return eager(torch.optim.SGD)(
+        groups, momentum=settings.momentum, weight_decay=settings.weight_decay
+    )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlrepro.errors import InputError
+from mlrepro.extras import install_command, require
 from mlrepro_cli.launch.engines import attempts
 from mlrepro_cli.launch.engines.attempts import AGAIN, SCRIPT, Outcome
 from mlrepro_cli.launch.engines.interface import AT_ONCE, Engine
@@ -26,6 +27,7 @@ def ray(source: Source, jobs: int | None, options: dict[str, str]) -> Iterator[t
         raise InputError(
             f"--set {', '.join(sorted(unknown))}: the engine ray knows address and num_cpus"
         )
+    require("ray", "--engine ray:")
     cpus = _connect(options)
 
     import ray
@@ -64,7 +66,7 @@ def _connect(options: dict[str, str]) -> float:
         ray.init(address=address, log_to_driver=False)
     except (ImportError, ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"--engine ray: {error}; pip install 'mlrepro[ray]' here and on the nodes, start the "
+            f"--engine ray: {error}; {install_command('ray')} here and on the nodes, start the "
             "cluster with `ray start --head`, name it with --set address=HOST:6379"
         ) from None
     return cpus

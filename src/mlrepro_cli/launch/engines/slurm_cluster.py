@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlrepro.errors import InputError
+from mlrepro.extras import install_command, require
 from mlrepro_cli.launch.engines import attempts
 from mlrepro_cli.launch.engines.attempts import AGAIN, SCRIPT, Outcome
 from mlrepro_cli.launch.engines.interface import AT_ONCE, Engine
@@ -31,6 +32,7 @@ def slurm(
 
     Raises InputError where there is no Slurm, and for parameters that submitit does not know.
     """
+    require("slurm", "--engine slurm:")
     executor = _executor(source, options, folder, cluster)
     import submitit
 
@@ -75,7 +77,7 @@ def _executor(source: Source, options: dict[str, str], folder: Path, cluster: st
         executor.update_parameters(**parameters)
     except (ImportError, RuntimeError, ValueError, TypeError, NameError) as error:
         raise InputError(
-            f"--engine slurm: {error}; pip install 'mlrepro[slurm]', launch where sbatch is, and "
+            f"--engine slurm: {error}; {install_command('slurm')}, launch where sbatch is, and "
             "name submitit's parameters with --set"
         ) from None
     return executor
