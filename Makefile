@@ -10,7 +10,7 @@ repro: .venv/base
 test: .venv/dev
 	ruff format --check .
 	ruff check .
-	OMP_NUM_THREADS=1 pytest -n 2
+	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal
 
 # ---- Installation ------------------------------------------------------------------------------
 # .venv/base is what the demo needs, .venv/dev what the tests need beside it, .venv/all everything.

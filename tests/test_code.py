@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 from conftest import LINEAR, ROOT, run_settings
@@ -92,9 +93,15 @@ def codes_of(package) -> dict[str, dict[str, str]]:
     return json.loads(done.stdout)
 
 
+@cache
+def unchanged_codes(package) -> dict[str, dict[str, str]]:
+    """Of the package as every test leaves it, too."""
+    return codes_of(package)
+
+
 def stale_after(package, path: str, old: str, new: str) -> set[str]:
     """Names of the runs whose code is another after an edit of the package, which is taken back."""
-    before = codes_of(package)
+    before = unchanged_codes(package)
     file = package / "mlrepro" / path
     text = file.read_text()
     assert old in text

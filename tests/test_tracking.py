@@ -377,6 +377,23 @@ def test_a_killed_writer_loses_nothing(by_hand):
     assert metrics_in(by_hand) == metrics_of(trainings * entries)
 
 
+@pytest.mark.parametrize("seconds", [0.3, 0.9])
+def test_a_writer_killed_while_it_makes_the_store(by_hand, seconds):
+    """It leaves none, or a whole one: MLflow cannot go on with the half of its tables."""
+    Path("mlflow.db").unlink()
+    train(range(2))
+    process = os.fork()
+    if process == 0:
+        writer.write_until_idle(spool.SPOOL, idle=60)
+        os._exit(0)
+    time.sleep(seconds)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+
+    assert write()
+    assert metrics_in(by_hand) == metrics_of([entry(0), entry(1)])
+
+
 def test_a_server(folder, monkeypatch):
     """A real `mlflow server`, which is away first: nothing waits for it, and it gets all."""
     port = free_port()

@@ -428,7 +428,7 @@ def test_from_pictures_to_the_page(own, monkeypatch):
 
     page = Path("reports/own-data-my-own.md").read_text()
     assert page.count("| complete |") == 9
-    assert page.count("| not run ") == 2
+    assert page.count("| not-run ") == 2
     assert "-scores.png" in page
     review = Path("outputs/own-data/my-own/review")
     assert (review / "missing.html").is_file()

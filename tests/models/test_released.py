@@ -38,6 +38,8 @@ from mlrepro.report.study_page import write_study
 from mlrepro.settings.run import Run
 from mlrepro.studies.results import read_study
 from mlrepro.studies.runs import read_run
+from mlrepro.tracking import spool
+from mlrepro.tracking.writer import write_until_idle
 from mlrepro.training.inputs.pictures import PictureInputs
 
 MINI = ROOT / ".." / "shared" / "data" / "coco2014-mini"
@@ -110,6 +112,8 @@ def repository(tmp_path_factory) -> Path:
 def test_from_a_file_placed_by_hand_to_the_record(repository, monkeypatch, capsys):
     monkeypatch.chdir(repository)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLREPRO_TRACKING")
+    monkeypatch.setattr(spool, "start_writer", lambda *_: None)  # check_tracking writes
 
     def run_stage(name: str, *arguments: str) -> None:
         """Runs a stage in this process: importing torch anew each time is what takes long."""
@@ -208,6 +212,7 @@ def check_record(released: Released) -> None:
 
 
 def check_tracking(repository: Path, released: Released) -> None:
+    assert write_until_idle(spool.SPOOL, idle=0)
     client = MlflowClient(f"sqlite:///{repository / 'mlflow.db'}")
     experiment = client.get_experiment_by_name(f"query2label/{DATA_SET}")
     runs = client.search_runs([experiment.experiment_id])

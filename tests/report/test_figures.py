@@ -3,7 +3,7 @@ import shutil
 import matplotlib.style
 import numpy as np
 import pytest
-from conftest import ROOT, stage_process
+from conftest import LINEAR, PICTURES, ROLE, stage, stage_process
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -71,27 +71,29 @@ def test_long_names_are_cut_in_the_middle(text, short):
         assert name == short
 
 
-def test_figures_of_several_processes_are_those_of_one(tmp_path):
+def test_figures_of_several_processes_are_those_of_one(repository):
     """The same bytes; what one of them cannot draw ends the command and says which."""
+    for run_id in (LINEAR, ROLE, PICTURES):
+        stage(repository, "train", "params.yaml", run_id, "0")
+        stage(repository, "evaluate", "params.yaml", run_id, "0")
     settings = ("params.yaml", "studies/second/params.yaml")
-    drawn = tmp_path / "reports" / "figures"
-    shutil.copytree(ROOT / "stages", tmp_path / "stages")
-    for path in settings:
-        for name in ("results/digits", "runs"):
-            shutil.copytree(ROOT / name, (tmp_path / path).parent / name)
-        shutil.copy(ROOT / "params.yaml", tmp_path / path)
+    second = repository / "studies" / "second"
+    for name in ("results/digits", "runs"):
+        shutil.copytree(repository / name, second / name)
+    shutil.copy(repository / "params.yaml", second)
 
+    drawn = repository / "reports" / "figures"
     for path in settings:
-        stage_process(tmp_path, "report", path)
+        stage_process(repository, "report", path)
     alone = {path.name: path.read_bytes() for path in drawn.glob("*.*")}
     assert len(alone) > 20
 
     shutil.rmtree(drawn)
-    stage_process(tmp_path, "report", *settings)
+    stage_process(repository, "report", *settings)
     assert {path.name: path.read_bytes() for path in drawn.glob("*.*")} == alone
 
     shutil.rmtree(drawn)
     (drawn / "second-curves.svg").mkdir(parents=True)
-    done = stage_process(tmp_path, "report", *settings, check=False)
+    done = stage_process(repository, "report", *settings, check=False)
     assert done.returncode == 1
     assert "IsADirectoryError" in done.stderr and "second-curves.svg" in done.stderr

@@ -9,6 +9,7 @@ from mlrepro.layout import Layout, read_layout
 from mlrepro.settings.run import Run, load_run
 from mlrepro.settings.run_id import parse_run_id
 from mlrepro.studies.reported import ReportedRow
+from mlrepro.studies.runs import read_run
 from mlrepro.studies.study import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,8 @@ def test_a_pipeline_lists_its_run_files(path, monkeypatch):
     assert files == set(pipeline.runs)
     assert len(files) == len(pipeline.runs)
 
-    for run in map(layout.run, files):
+    for run_id in files:
+        run = read_run(layout, run_id)
         assert run.data == layout.name
         assert run.captions in (None, pipeline.captions)
         if run.inputs == "features":

@@ -54,7 +54,7 @@ def wait_for_checkpoint(repository: Path, process: subprocess.Popen, after_ns: i
 
 
 # The label estimator and Adam's state are part of what must come back.
-LONG_ROLE = {"epochs": 300}
+LONG_ROLE = {"epochs": 100}
 AUGMENTED = {
     "epochs": 12,
     "augment": "flip",

@@ -188,7 +188,7 @@ def read_manifest(folder: Path) -> Manifest:
     digest = hashlib.sha256(manifest + classes).hexdigest()
 
     try:
-        table = parquet.ParquetFile(pyarrow.BufferReader(manifest)).read()
+        table = parquet.ParquetFile(pyarrow.BufferReader(_in_arrow(manifest))).read()
         classes = json.loads(classes)
         summary = json.loads(summary)
     except (ValueError, OSError) as error:
@@ -200,6 +200,16 @@ def read_manifest(folder: Path) -> Manifest:
     # An absolute root replaces the folder. normpath only tidies up: links are not followed.
     root = Path(os.path.normpath(folder / summary["pictures"]))
     return Manifest(table, classes, root, summary, digest, folder)
+
+
+def _in_arrow(content: bytes) -> pyarrow.Buffer:
+    """The bytes in memory of Arrow's own.
+
+    Its threads may let go of Python's while the interpreter ends, which aborts the process.
+    """
+    sink = pyarrow.BufferOutputStream()
+    sink.write(content)
+    return sink.getvalue()
 
 
 def _numbers(column: pyarrow.Array | pyarrow.ChunkedArray) -> np.ndarray:

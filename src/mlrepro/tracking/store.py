@@ -74,11 +74,35 @@ class Stores:
 
     def _client(self, address: str) -> MlflowClient:
         if address not in self.clients:
-            client = MlflowClient(address)
-            client.search_experiments(max_results=1)  # makes the tables of a fresh file
-            self.clients[address] = client
+            _create_if_absent(address)
+            self.clients[address] = _open(address)
             self.files[address] = _file_identity(address)
         return self.clients[address]
+
+
+def _open(address: str) -> MlflowClient:
+    client = MlflowClient(address)
+    client.search_experiments(max_results=1)  # MLflow opens a store when it is first used
+    return client
+
+
+def _create_if_absent(address: str) -> None:
+    """Makes a SQLite store under another name, and names it once it is whole.
+
+    MLflow makes its tables in steps of seconds: a writer killed in between, or somebody who opens
+    the file meanwhile, would break it for good.
+    """
+    if not address.startswith(SQLITE):
+        return
+    path = Path(address.removeprefix(SQLITE))
+    if path.exists():
+        return
+
+    unfinished = path.with_name(path.name + ".new")
+    for left_over in path.parent.glob(unfinished.name + "*"):
+        left_over.unlink()
+    _open(f"{SQLITE}{unfinished}")
+    unfinished.rename(path)
 
 
 def _file_identity(address: str) -> tuple[int, int] | None:

@@ -49,8 +49,12 @@ with --repository"
     cd "$folder"
     # The commit's code, not an installed package.
     export PYTHONPATH=$folder/src
-    # A store of MLflow in this folder would be gone with it.
-    [ -n "${MLFLOW_TRACKING_URI:-}" ] || export MLREPRO_TRACKING=none
+    # A store of MLflow in this folder would be gone with it, and so would what a server has not got yet.
+    if [ -n "${MLFLOW_TRACKING_URI:-}" ]; then
+        in_place_of "$node/tracking" .checkpoints/tracking
+    else
+        export MLREPRO_TRACKING=none
+    fi
 }
 
 see_gpus() {
@@ -119,6 +123,11 @@ run_stage() {
     exit 1
 }
 
+# What the server has not got in a minute waits on this machine for its next stage.
+track_stage() {
+    [ "${MLREPRO_TRACKING:-}" = none ] || python -m mlrepro.tracking.writer --drain
+}
+
 push_stage() {
     for pause in 0 2 4 8 16; do
         sleep "$pause"
@@ -135,4 +144,7 @@ if [ -n "${REPOSITORY:-}" ]; then
     [ -z "$PICTURES" ] || make_pictures
 fi
 run_stage
-[ -z "${REPOSITORY:-}" ] || push_stage
+if [ -n "${REPOSITORY:-}" ]; then
+    track_stage
+    push_stage
+fi
