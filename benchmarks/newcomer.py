@@ -1,12 +1,12 @@
 """What a newcomer waits for: the demo's pipeline in a fresh clone, stage by stage.
 
-    python benchmarks/newcomer.py             # on the machine as it is
-    python benchmarks/newcomer.py --busy 2    # beside two busy processes, which it starts and ends
+    python benchmarks/newcomer.py
 
 The last commit is cloned into a temporary folder and `dvc repro` runs there, in this environment,
-with tracking: what `make repro` does once the installation is there. CPU seconds are those of DVC
-and of all its children, read when DVC names the next stage. The peer is a process that imports
-torch and ends: no stage that computes with torch can cost less.
+with tracking: what `make repro` does once the installation is there. It runs on the machine as it
+is, and once more beside busy processes, which are started and ended here (`--busy 0`: not). CPU
+seconds are those of DVC and of all its children, read when DVC names the next stage. The peer is a
+process that imports torch and ends: no stage that computes with torch can cost less.
 """
 
 import os
@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from common import parser, write
+from common import alone, parser, write
 
 ROOT = Path(__file__).resolve().parents[1]
 DVC = (sys.executable, "-m", "dvc", "repro")
@@ -92,47 +92,44 @@ def import_torch(repeats: int) -> float:
     return min(seconds)
 
 
+def measured_rows(peer: float, beside: str) -> list[dict]:
+    """A row a kind of stage, and one of all. beside: what else runs, for the rows' names."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "clone"
+        subprocess.run(("git", "clone", "-q", str(ROOT), str(folder)), check=True)
+        (folder / "dvc.lock").unlink(missing_ok=True)  # or DVC would take records for done
+        wall, cpu, count = run_pipeline(folder)
+
+    rows = []
+    for stage, seconds in wall.items():
+        note = f"{cpu[stage]:.1f} CPU s"
+        if stage in WITH_TORCH:
+            ratio = cpu[stage] / (peer * count[stage])
+            note += f", {ratio:.1f} times those of importing torch as often"
+        name = f"{stage} ({count[stage]})" if count[stage] > 1 else stage
+        rows.append(alone(f"{name}{beside}", [seconds], note=note, cpu_s=cpu[stage]))
+
+    total_cpu = sum(cpu.values())
+    note = f"{total_cpu:.0f} CPU s of at most {CPU_LIMIT}"
+    limit = {} if beside else {"limit_s": WALL_LIMIT}
+    total = alone(f"all{beside}", [sum(wall.values())], note=note, cpu_s=total_cpu, **limit)
+    return [*rows, total]
+
+
 def main() -> None:
-    options = parser(__doc__, repeats=3, busy=0).parse_args()
+    options = parser(__doc__, repeats=3, busy=2).parse_args()
+    peer = import_torch(options.repeats)
+    rows = measured_rows(peer, "")
+
     busy = [subprocess.Popen(BUSY) for _ in range(options.busy)]
     try:
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary) / "clone"
-            subprocess.run(("git", "clone", "-q", str(ROOT), str(folder)), check=True)
-            (folder / "dvc.lock").unlink(missing_ok=True)  # or DVC would take records for done
-            peer = import_torch(options.repeats)
-            wall, cpu, count = run_pipeline(folder)
+        if busy:
+            rows += measured_rows(peer, f", beside {options.busy} busy processes")
     finally:
         for process in busy:
             process.kill()
 
-    rows = []
-    for stage in wall:
-        runs = max(1, count[stage])
-        row = {"name": stage, "runs": count[stage], "wall_s": wall[stage], "cpu_s": cpu[stage]}
-        if stage in WITH_TORCH:
-            row["peer_cpu_s"] = peer * runs
-            row["cpu_over_peer"] = cpu[stage] / (peer * runs)
-        rows.append(row)
-        print(
-            f"{stage}: {row['wall_s']:.1f} s, {row['cpu_s']:.1f} CPU s in {runs} stage(s)",
-            flush=True,
-        )
-
-    total = {
-        "name": "all",
-        "runs": count.total(),
-        "wall_s": sum(wall.values()),
-        "cpu_s": sum(cpu.values()),
-        "wall_limit_s": WALL_LIMIT,
-        "cpu_limit_s": CPU_LIMIT,
-    }
-    rows.append(total)
-    print(
-        f"all: {total['wall_s']:.1f} s, {total['cpu_s']:.1f} CPU s; import torch {peer:.2f} CPU s"
-    )
-    name = "newcomer-busy" if options.busy else "newcomer"
-    write(name, rows, __doc__, options.out, busy=options.busy)
+    write("newcomer", rows, __doc__, options.out, import_torch_cpu_s=peer)
 
 
 if __name__ == "__main__":

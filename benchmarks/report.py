@@ -43,6 +43,7 @@ BENCHMARKS = [
     Benchmark("metrics", "cpu", "Metrics"),
     Benchmark("heads", "cpu", "Heads and losses"),
     Benchmark("heads", "cuda", "Heads and losses, GPU", " --device cuda"),
+    Benchmark("newcomer", "cpu", "A newcomer's first minutes"),
     Benchmark("pipeline", "cpu", "The pipeline itself"),
     Benchmark("runs", "cpu", "Runs on features"),
     Benchmark("large", "cpu", "Large data"),

@@ -124,6 +124,7 @@ def test_the_spool_holds_no_password(tmp_path, monkeypatch):
     uri = f"https://ann:{SECRET}@host/mlflow?token={SECRET}"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.delenv("MLREPRO_TRACKING", raising=False)
     monkeypatch.setattr(spool, "start_writer", lambda: None)
     tracker = Tracker("experiment", Run(**run_settings(LINEAR)), 0, {})
     tracker.start(None)

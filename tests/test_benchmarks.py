@@ -437,3 +437,22 @@ def test_page_shows_the_grid_of_the_linear_mode(benchmark, tmp_path):
     shutil.copy(recorded[0], tmp_path)
     first_cells = [row[0] for row in cells_of(benchmark("report").render(tmp_path))]
     assert "VOC, 64 members, with ROLE" in first_cells
+
+
+def test_every_seeded_fault_can_be_seeded(benchmark, tmp_path):
+    """Its line is in the code once, what it makes of it is Python, and its tests are there."""
+    seeded_faults = benchmark("seeded_faults")
+    for fault in seeded_faults.FAULTS:
+        path = tmp_path / fault.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "src" / "mlrepro" / fault.file, path)
+        seeded_faults.seed_fault(fault, tmp_path)
+        compile(path.read_text(), path, "exec")
+        assert (ROOT / fault.tests[0]).is_file()
+
+
+def test_a_fault_is_caught_by_name(benchmark):
+    seeded_faults = benchmark("seeded_faults")
+    splc = seeded_faults.LOSSES[0]
+    caught = seeded_faults.catch(splc)
+    assert caught.endswith("::test_splc_relabels_above_a_probability_of_six_tenths")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mlrepro.data import formats
 from mlrepro.data.archives import extract
-from mlrepro.data.graph import label_graph, text_embeddings, word_vectors
+from mlrepro.data.graph import correlation_matrix, label_graph, text_embeddings, word_vectors
 from mlrepro.data.manifest import Manifest
 from mlrepro.data.prepare import prepare
 from mlrepro.errors import InputError
@@ -113,6 +113,13 @@ def test_adjacency_of_voc2007_is_that_of_ml_gcn(tmp_path):
     data = manifest(voc2007(tmp_path, "negative"), VOC_CLASSES)
     A = label_graph(Graph(words=words), data)["A"]
     np.testing.assert_allclose(A, ADJACENCY["voc_A_t0.4"], rtol=0, atol=1e-12)
+
+
+def test_an_edge_is_where_the_probability_is_tau_or_more():
+    """Of 5 pictures with the first class 2 show the second, and of 10 with the second 2."""
+    together = np.array([[0, 2], [2, 0]])
+    edges = correlation_matrix(together, np.array([5, 10]), tau=0.4, p=0)
+    np.testing.assert_array_equal(edges, [[0, 1], [0, 0]])
 
 
 @pytest.mark.parametrize(("counts", "edges"), [("images", 10), ("instances", 5)])

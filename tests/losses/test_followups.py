@@ -353,6 +353,16 @@ def test_schedule_of_gr(golden, options, epochs, expected):
         )
 
 
+def test_splc_relabels_from_the_second_epoch_on(golden):
+    observed = torch.tensor(golden["obs"])
+    logits = torch.tensor(golden["logits"])
+    loss = create(observed, name="splc")
+    for epoch in range(3):
+        loss.start_epoch(epoch, 3)
+        expected = golden["SPLC_epoch1/loss"] if epoch else golden["SPLC_epoch0/loss"]
+        assert loss(logits, observed, ROWS).item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_pseudo_labels_of_em_apl():
     """9 of 10 unobserved entries in 2 rounds, after the second and the third of 4 epochs.
 
@@ -384,3 +394,14 @@ def test_pseudo_labels_of_em_apl():
     rows = torch.tensor([3, 0])
     expected = em_apl(logits[rows], observed[rows], loss.soft[rows], 0.1, 0.5)
     assert again(logits[rows], observed[rows], rows) == expected
+
+
+def test_pseudo_labels_of_a_round_are_rounded_down():
+    """0.9 * 6 / 2 = 2.7 of six unobserved entries are 2 a round, and 4 in the end."""
+    loss = create(torch.zeros(6, 1), name="em_apl", alpha=0.1, beta=0.5, warm_up=1)
+    counts = []
+    for epoch in range(3):
+        loss.start_epoch(epoch, 3)
+        loss.end_epoch(lambda: torch.arange(6.0)[:, None])
+        counts.append(int((loss.soft >= 0).sum()))
+    assert counts == [2, 4, 4]

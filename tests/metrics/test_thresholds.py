@@ -95,6 +95,14 @@ def test_released_on_classes_that_leave_it_no_choice():
     assert predicted["label_accuracy"] == pytest.approx(100 * 2 / 6)
 
 
+def test_of_equally_good_thresholds_the_lowest_is_taken():
+    """The first positive alone has an F1 of 2/3, and so have both with two negatives between."""
+    scores = np.array([[4.0], [3.0], [2.0], [1.0], [0.0]])
+    labels = np.array([[1], [0], [0], [1], [0]])
+    assert tune_thresholds(scores, labels) == [1.0]
+    assert tune_global_threshold(scores, labels) == 1.0
+
+
 def test_ignored_pictures_do_not_move_a_threshold():
     scores = np.array([[4.0], [3], [2], [1]])
     labels = np.array([[1], [-1], [1], [0]])

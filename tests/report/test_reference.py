@@ -145,7 +145,7 @@ def test_the_page_shows_it_after_its_first_paragraph(layout):
     table = next(block for block in section.split("\n\n") if block.startswith("|"))
     header, first, second = cells(table)
     assert header[1:] == ["reference", "reproduced on this machine", "delta", "tolerance", "status"]
-    assert first[:4] == [f"`{FIRST}`", "70.50 ± 0.71", "70.50 ± 0.71 (2)", "+0.00"]
+    assert first[:4] == [f"`{FIRST}`", "70.50 ± 0.71", "70.50 ± 0.71 (2)", "0.00"]
     assert second[3:] == ["+3.00", "0.50", "exceeds"]
     assert SOURCE in section
 

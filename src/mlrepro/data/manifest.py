@@ -110,6 +110,12 @@ class Manifest:
                 return _numbers(compute.indices_nonzero(compute.equal(column, name)))
         return np.empty(0, np.int64)
 
+    def positives(self, rows: np.ndarray) -> np.ndarray:
+        """(classes,) how many of these pictures show each class."""
+        labels = self.table["labels"].take(_indices(rows, self.pictures))
+        _, classes = pairs(labels)
+        return np.bincount(classes, minlength=len(self.classes))
+
     def label_matrix(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """(pictures, classes) int8 of all rows or of those asked for.
 

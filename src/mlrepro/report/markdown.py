@@ -18,6 +18,13 @@ def number(value: float | None, decimals: int = 2) -> str:
     return ABSENT if value is None else f"{value:.{decimals}f}"
 
 
+def signed(value: float, decimals: int = 2) -> str:
+    """With a sign, except before 0.00."""
+    # Rounded first: -0.001 is 0.00, too.
+    text = f"{value:+.{decimals}f}"
+    return text if float(text) else text[1:]
+
+
 def spread(values: list[float | None], decimals: int = 2) -> str:
     """`mean ± std (n)` over seeds, the mean alone for one seed, "-" when any value is absent."""
     if not values or None in values:

@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from mlrepro.judging import mean, metric_values
 from mlrepro.metrics.catalogue import PERCENT, is_recorded
-from mlrepro.report.markdown import ABSENT, escape, number, spread
+from mlrepro.report.markdown import ABSENT, escape, number, signed, spread
 from mlrepro.report.tables import environment
 from mlrepro.studies.description import Table
 from mlrepro.studies.reported import ReportedRow
@@ -231,14 +231,7 @@ def compare(result: Result, metric: str, average: str = COMPARED_AVERAGE) -> tup
     if None in values:
         return spread(values, decimals), ABSENT
     delta = mean(values) - cell.number
-    return spread(values, decimals), _signed(delta, decimals)
-
-
-def _signed(value: float, decimals: int) -> str:
-    """With a sign, except before 0.00."""
-    # Rounded first: -0.001 is 0.00, too.
-    text = f"{value:+.{decimals}f}"
-    return text if float(text) else text[1:]
+    return spread(values, decimals), signed(delta, decimals)
 
 
 def _judged_names(group: list[Result]) -> str:
@@ -355,7 +348,7 @@ def _gflops_cells(results: StudyResults, result: Result) -> tuple[str, str]:
     text = number(counted)
     if counted and run in results.description.gflops_of:
         text += OTHER_NETWORK
-    return text, _signed(counted - printed.number, 2)
+    return text, signed(counted - printed.number, 2)
 
 
 def _plain_parameters(results: StudyResults, result: Result) -> str:

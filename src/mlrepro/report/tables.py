@@ -15,7 +15,7 @@ from mlrepro.judging import (
 )
 from mlrepro.metrics.catalogue import AVERAGE_PRECISIONS
 from mlrepro.records import ClassResult, Epoch, Record, Records
-from mlrepro.report.markdown import ABSENT, code, escape, number, spread, table
+from mlrepro.report.markdown import ABSENT, code, escape, number, signed, spread, table
 from mlrepro.settings.run import Run
 from mlrepro.studies.reference import Compared
 
@@ -113,7 +113,7 @@ def reference_table(compared: Sequence[Compared]) -> str:
         printed = row.reference.printed
         if row.reference.std is not None:
             printed += f" ± {row.reference.std:.2f}"
-        delta = ABSENT if row.delta is None else f"{row.delta:+.2f}"
+        delta = ABSENT if row.delta is None else signed(row.delta)
         rows.append(
             [code(row.run), printed, spread(row.mAPs), delta, number(row.tolerance), row.status]
         )

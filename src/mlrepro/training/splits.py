@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlrepro.data.manifest import Labels, Manifest, pairs, read_manifest
+from mlrepro.data.manifest import Labels, Manifest, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.settings.run import Run
 
@@ -68,8 +68,7 @@ def check_mean_ap(run: Run, data: LabelledData) -> None:
     classes = data.manifest.classes
     for split in dict.fromkeys([run.validation, "test"]):
         rows = scored_rows(run, data.manifest.rows(split))
-        _, positives = pairs(data.manifest.frame["labels"].iloc[rows])
-        counts = np.bincount(positives, minlength=len(classes))
+        counts = data.manifest.positives(rows)
         empty = [name for name, count in zip(classes, counts, strict=True) if not count]
 
         undefined = empty if run.empty_classes == "nan" else len(empty) == len(classes)

@@ -29,7 +29,6 @@ def read(settings: OpenImagesData, root: Path) -> Listing:
     for split, parts in settings.splits.items():
         for part, name in parts.items():
             present, absent = _verified(tables / name, list(classes))
-            _check_ids(tables / name, present)
             for key, positives in present.items():
                 pictures.append(
                     ListedPicture(
@@ -40,6 +39,7 @@ def read(settings: OpenImagesData, root: Path) -> Listing:
                         negatives=absent.get(key, []),
                     )
                 )
+            _check_ids(tables / name, present)
     return Listing(pictures, list(classes.values()))
 
 
