@@ -6,6 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: repro test
 repro: .venv/base
 	dvc repro
+	@python -m mlrepro.tracking.writer --drain || true  # says what MLflow lacks
 
 test: .venv/dev
 	ruff format --check .
