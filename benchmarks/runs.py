@@ -6,7 +6,8 @@ In a copy of the repository in a temporary folder, on the demo's digits: its tra
 1,280 features each, a linear layer, BCE, Adam, 25 epochs in batches of 16. Ours are the train and
 the evaluate stage, each a process as `dvc repro` starts it, with tracking on. The peer is a script
 that imports torch and safetensors and nothing else: it loads the same features, takes the same
-number of steps in the same batch size, computes the average precision on validation after every epoch by
+number of steps in the same batch size, computes the average precision on validation after every
+epoch by
 numpy and writes the best and the last weights; to evaluate, it loads both, scores validation and
 test, and computes average precision. It has no manifest, no settings, no checkpoint, no other
 metric, no record.
