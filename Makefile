@@ -7,7 +7,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The report stage runs once more, since what a newcomer looks for should stand last.
 repro: .venv/base
 	dvc repro
+<<<<<<< HEAD
 	@echo && python stages/report.py params.yaml
+=======
+	@python -m mlrepro.tracking.writer --drain || true  # says what MLflow lacks
+>>>>>>> w-Q
 
 test: .venv/dev
 	ruff format --check .

@@ -3,6 +3,7 @@
 A real repository in a temporary folder. What each stage depends on is tests/test_pipelines.py's.
 """
 
+import csv
 import os
 import re
 import shutil
@@ -46,10 +47,34 @@ def dvc_repository(prepared, tmp_path):
     write_yaml(folder / "params.yaml", settings)
     for run_id in (LINEAR, ROLE):
         write_yaml(folder / "runs" / f"{run_id}.yaml", run_settings(run_id, epochs=2))
+    write_reference(folder / "reported.csv")
     run(folder, "git", "init", "-q")
     run(folder, "dvc", "init", "-q")
     commit(folder)
     return folder
+
+
+def write_reference(path) -> None:
+    """What one of the runs gave once."""
+    row = {
+        "table": "reference",
+        "row": LINEAR,
+        "run": LINEAR,
+        "data_set": "digits",
+        "backbone": "efficientnet_lite0",
+        "resolution": "32",
+        "metric": "mAP",
+        "printed": "29.24",
+        "number": "29.24",
+        "source": "this test",
+        "checked": "yes",
+    }
+    with (ROOT / "reported.csv").open(newline="") as file:
+        columns = csv.DictReader(file).fieldnames
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerow(row)
 
 
 def stages_run(output: str) -> list[str]:

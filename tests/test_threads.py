@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import LINEAR, PICTURES, run_settings, stage
+from conftest import LINEAR, PICTURES, run_settings, stage_process
 from safetensors.torch import load_file
 
 from mlrepro import threads
@@ -122,7 +122,7 @@ def results_of(repository: Path, threads: str | None, cores: set[int] | None = N
     try:
         os.sched_setaffinity(0, cores or before)  # processes started from here have the same
         for name in ("train", "evaluate"):
-            stage(repository, name, "params.yaml", LINEAR, "0", **variables)
+            stage_process(repository, name, "params.yaml", LINEAR, "0", **variables)
     finally:
         os.sched_setaffinity(0, before)
         if old:
