@@ -4,14 +4,11 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: repro test
-# The report stage runs once more, since what a newcomer looks for should stand last.
+# What MLflow still lacks is written; then what a newcomer looks for stands last.
 repro: .venv/base
 	dvc repro
-<<<<<<< HEAD
+	@python -m mlrepro.tracking.writer --drain || true
 	@echo && python stages/report.py params.yaml
-=======
-	@python -m mlrepro.tracking.writer --drain || true  # says what MLflow lacks
->>>>>>> w-Q
 
 test: .venv/dev
 	ruff format --check .
