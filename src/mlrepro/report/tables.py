@@ -421,7 +421,8 @@ def _environment_facts(record: Record) -> dict[str, str]:
 
     machine = [used.device, used.precision]
     if used.threads:
-        machine.append(f"{used.threads} threads")
+        noun = "thread" if used.threads == 1 else "threads"
+        machine.append(f"{used.threads} {noun}")
     versions = [f"{name} {version}" for name, version in sorted(used.versions.items())]
     if used.python:
         versions.insert(0, f"python {used.python}")
