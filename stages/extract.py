@@ -1,6 +1,6 @@
 """Computes the features of all pictures once.
 
-Pooled ones are for runs whose head is `linear`, maps for the other heads.
+Pooled ones are for runs on features, maps for those on maps.
 """
 
 from mlrepro.data.features import features_path, import_published
@@ -37,9 +37,14 @@ def wanted_features(layout: Layout) -> list[Features]:
     if named is None:
         runs = [read_run(layout, run_id) for run_id in layout.pipeline.runs]
         of_runs = [
-            Features(backbone=run.backbone, weights=run.weights, resolution=run.resolution)
+            Features(
+                backbone=run.backbone,
+                weights=run.weights,
+                resolution=run.resolution,
+                maps=run.inputs == "maps",
+            )
             for run in runs
-            if run.inputs == "features"
+            if run.inputs in ("features", "maps")
         ]
         return list(dict.fromkeys(of_runs))
     if named.maps and layout.pipeline.search:

