@@ -135,6 +135,11 @@ class Plan:
         return bool(self.layout.pipeline.checkpoint_pages)
 
     @property
+    def has_runs(self) -> bool:
+        """False of a search alone. Own data has runs once it is described."""
+        return self.is_own_data or bool(self.runs)
+
+    @property
     def trains(self) -> bool:
         """False where checkpoints are scored as they are.
 
@@ -310,13 +315,17 @@ def _input_stages(plan: Plan) -> Stages:
     return stages
 
 
+def _run_files(plan: Plan) -> list[str]:
+    return [plan.run_files] if plan.has_runs else []
+
+
 def _code_stage(plan: Plan) -> Stage:
     params = ["search", "features"] if plan.layout.pipeline.search else []
     return _stage(
         plan,
         "digests of the code behind each run, in which comments do not count",
         f"stages/code.py {plan.settings}",
-        deps=["src/mlrepro", plan.run_files],
+        deps=["src/mlrepro", *_run_files(plan)],
         params=["runs", *params],
         outs=[plan.code],
     )
@@ -335,6 +344,9 @@ def _run_stages(plan: Plan) -> Stages:
             params=["search", "features"],
             outs=[plan.search, f"{plan.search}-environments"],
         )
+
+    if not plan.has_runs:
+        return stages
 
     checkpoint = [plan.output("checkpoint.json")] if plan.placed_checkpoints else []
     if plan.trains:
@@ -404,7 +416,7 @@ def _page_stages(plan: Plan) -> Stages:
         plan,
         "the page and its figures, from the records",
         f"stages/report.py {plan.settings}",
-        deps=[*PAGE_CODE, plan.run_files, *searched, results, *figures],
+        deps=[*PAGE_CODE, *_run_files(plan), *searched, results, *figures],
         params=[*shown, "runs", "seeds"],
         outs=[_in_git(plan.page)],
     )
