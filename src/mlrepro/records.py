@@ -3,11 +3,16 @@
 A record is one JSON a run and seed, kept in git. Here are the schema, reading and writing; what a
 record is worth beside a printed number is judging.py's.
 
-It holds what was measured. What varies by nature (machine, seconds, commit) is its environment,
-which is kept beside it (environments.py): the same results are the same file on every machine.
+Scores from outside have a record of the same schema, whose origin is `external`.
+
+A record holds what was measured. What varies by nature (machine, seconds, commit) is its
+environment, which is kept beside it (environments.py): the same results are the same file on every
+machine.
 """
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +31,8 @@ Weights = Literal["plain", "ema"]
 class ClassResult(Strict):
     """One label.
 
-    train, test: positives by split. observed: positives that the training rows still show.
+    train, test: positives by split. observed: positives that the training rows still show. Of an
+                 external record, only those of the test are known.
     AP:          on the test split, a fraction; none: undefined.
     balanced:    positives expected of as many class-uniform draws as there are training pictures.
     weight:      of a positive in `bce_weighted`.
@@ -34,8 +40,8 @@ class ClassResult(Strict):
     """
 
     name: str
-    train: int
-    observed: int
+    train: int | None
+    observed: int | None
     test: int
     AP: float | None
     balanced: float | None = None
@@ -46,7 +52,7 @@ class ClassResult(Strict):
 class Measurement(Strict):
     """One selection of weights, scored on test.
 
-    epoch:   from 0; -1: a checkpoint as it was loaded.
+    epoch:   from 0; -1: a checkpoint as it was loaded, or scores from outside.
     metrics: in percent, also those of its Epoch.
     mAP_se:  standard error from resampled test pictures, in points; none where there is no mAP.
     predicted_positives: mean sum of a test picture's probabilities.
@@ -174,9 +180,11 @@ class Record(Strict):
     measurements: both the best epoch on validation and the last one, and with `select_on_test` the
                   best on test (on_test), which is never `selected`.
     environment:  no part of its file; none where nothing is known of it.
+    origin:       whose scores these are; see ExternalRecord.
     """
 
     version: Literal[2] = 2
+    origin: Literal["run", "external"] = "run"
     study: str
     data_set: str
     run: Run
@@ -187,6 +195,15 @@ class Record(Strict):
     provenance: Provenance
     cost: Cost
     environment: Environment | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _by_origin(cls, values: Any, validate: Callable) -> "Record":
+        """One of scores from outside, if its file says so."""
+        external = isinstance(values, dict) and values.get("origin") == "external"
+        if external and cls is Record:
+            return ExternalRecord.model_validate(values)
+        return validate(values)
 
     @model_validator(mode="before")
     @classmethod
@@ -211,6 +228,75 @@ class Record(Strict):
         return f"{self.run.run_id}-s{self.seed}"
 
 
+# ---- Scores from outside -----------------------------------------------------------------------
+
+
+class Source(Strict):
+    """Where scores from outside came from, and what they were measured beside.
+
+    who, link, licence: as they were given; none: unknown. Nothing of these was checked.
+    scores, labels:     names of the files. scores_sha256: of the file's bytes, or of a folder's.
+    """
+
+    who: str | None = None
+    link: str | None = None
+    licence: str | None = None
+    scores: str
+    scores_sha256: str
+    labels: str
+
+
+class ExternalRun(Strict):
+    """What is known of the run behind scores from outside: its name.
+
+    protocol: the choices under which the record's metrics are measured (audit/protocols.py).
+    """
+
+    name: str
+    data: str
+    labels: Literal["full"] = "full"
+    epochs: Literal[0] = 0
+    selection: Literal["last"] = "last"
+    protocol: dict[str, str | int]
+
+    @property
+    def run_id(self) -> str:
+        return self.name
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class Audited(Strict):
+    """A metric under every protocol. reported: the number as it is printed.
+
+    protocols: percent by the protocol's description. given_by: those that round to `reported`.
+    """
+
+    metric: str
+    reported: str | None = None
+    given_by: list[str] = []
+    protocols: dict[str, float]
+
+
+class ExternalRecord(Record):
+    """The same of scores that somebody else has computed: their network is not known.
+
+    What was measured is recomputed from the scores; who says so is in `source`.
+    """
+
+    origin: Literal["external"] = "external"
+    run: ExternalRun
+    cost: None = None
+    source: Source
+    audited: Audited
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+
 class Failure(Strict):
     """Why the last launch has no record of a run and seed.
 
@@ -228,7 +314,7 @@ Failures = dict[str, dict[int, Failure]]  # by run id and seed
 
 
 # Keys of a record that hold measured numbers; settings stay as exact as they are given.
-MEASURED = ("splits", "measurements", "history", "cost")
+MEASURED = ("splits", "measurements", "history", "cost", "audited")
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -239,11 +325,13 @@ def write_record(record: Record, path: Path) -> None:
     infinity.
     """
     values = record.model_dump(mode="json")
+    if record.origin == "run":
+        del values["origin"]  # records of runs had none, and stay the same files
     values["history"] = [_without_defaults(epoch) for epoch in record.history]
     for selection, measurement in record.measurements.items():
         classes = [_without_defaults(c) for c in measurement.per_class]
         values["measurements"][selection]["per_class"] = classes
-    rounded = {key: significant(values[key]) for key in MEASURED}
+    rounded = {key: significant(values[key]) for key in MEASURED if key in values}
 
     text = json_text(values | rounded)
     try:

@@ -1,4 +1,4 @@
-"""Which column of scores is which class of the labels: by name, whatever it is spelt like."""
+"""Which column of the scores is which class of the labels: by name, however it is spelt."""
 
 import re
 from dataclasses import dataclass

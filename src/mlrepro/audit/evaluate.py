@@ -85,7 +85,7 @@ class Evaluation:
             # Of the three best classes there are no means over pictures.
             return self.decided(protocol).get(protocol.reading, np.nan)
         if protocol.reading in ("micro", "samples"):
-            view = self._counted_view(protocol)
+            view = self.counted_view(protocol)
             pooled = protocol.reading == "micro"
             mean = pooled_average_precision if pooled else sample_average_precision
             return mean(view.scores, view.labels)
@@ -104,7 +104,7 @@ class Evaluation:
         """The metrics of decisions, see `mlrepro.metrics.thresholded`."""
         key = replace(protocol, reading="")
         if key not in self._decided:
-            view = self._counted_view(protocol)
+            view = self.counted_view(protocol)
             self._decided[key] = self._decide(view, protocol)
         return self._decided[key]
 
@@ -195,7 +195,7 @@ class Evaluation:
             return ~self.joined.absent
         return np.ones(len(self.joined.classes), bool)
 
-    def _counted_view(self, protocol: Protocol) -> View:
+    def counted_view(self, protocol: Protocol) -> View:
         """Of the classes that a metric of decisions, or of all scores together, is made of."""
         view = see(self.joined, self.scale, protocol)
         kept = self._counts(protocol)

@@ -1,4 +1,4 @@
-"""Which picture of the scores is which picture of the labels: by id, whatever it is written like."""
+"""Which picture of the scores is which of the labels: by id, whatever it is written like."""
 
 import re
 from collections import Counter

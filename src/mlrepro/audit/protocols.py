@@ -127,7 +127,7 @@ CHOICES = (
     ),
 )
 
-# ---- What a metric's name stands for ---------------------------------------------------------------
+# ---- What a metric's name stands for -------------------------------------------------------------
 
 AVERAGE_PRECISIONS = {
     "exact": Option("mean of classes' exact AP", "scikit-learn, torchmetrics, timm"),
@@ -181,7 +181,7 @@ METRICS: dict[str, dict[str, Option]] = {
 }
 
 
-# ---- Protocols -------------------------------------------------------------------------------------
+# ---- Protocols -----------------------------------------------------------------------------------
 
 
 def default_protocol(metric: str) -> Protocol:

@@ -11,7 +11,10 @@ from mlrepro.audit.scales import Scale, as_bfloat16, as_float16, probabilities
 
 @dataclass(frozen=True)
 class View:
-    """scores, labels: (N, K), see `mlrepro.metrics`. threshold: of the scores, for probability 0.5."""
+    """Some pictures: scores and labels (N, K), see `mlrepro.metrics`.
+
+    threshold: of the scores, for probability 0.5.
+    """
 
     scores: np.ndarray
     labels: np.ndarray

@@ -20,7 +20,7 @@ CONFIDENCE = 0.95
 # Counts of drawn pictures that are kept at a time, one byte each.
 BLOCK = 1 << 27
 # Pictures of a class that repay the import of numba (0.5 s).
-MANY = 5_000
+MANY = 2_000
 
 
 # ---- Resamples -----------------------------------------------------------------------------------

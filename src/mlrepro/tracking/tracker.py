@@ -147,7 +147,8 @@ class Tracker:
 def _final_metrics(record: Record, reported: float | None) -> dict[str, float | None]:
     measured = record.selected.metrics
     metrics = {f"test.{key}": value for key, value in measured.items()}
-    metrics["GMACs"] = record.cost.gmacs
+    if record.cost:
+        metrics["GMACs"] = record.cost.gmacs
     if reported is not None:
         metrics["reported.mAP"] = reported
         metrics["delta.mAP"] = measured["mAP"] - reported

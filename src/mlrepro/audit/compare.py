@@ -1,0 +1,154 @@
+"""Two sets of scores on the same pictures: which differences are more than chance.
+
+Both are scored on the same resamples of the pictures (`metrics.bootstrap`), under the default
+protocol, of the classes that both score.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mlrepro.audit.join import Joined
+from mlrepro.audit.protocols import Protocol
+from mlrepro.audit.scales import Scale
+from mlrepro.audit.views import see
+from mlrepro.metrics.average_precision import average_precision, mean_average_precision
+from mlrepro.metrics.bootstrap import (
+    RESAMPLES,
+    benjamini_hochberg,
+    interval,
+    p_value,
+    resampled_average_precision,
+    resampled_map,
+)
+
+# Standard errors on either side of a number that hold 95 % of a normal distribution.
+NORMAL = 1.96
+
+# Of differences that are called so, how many may be chance (Benjamini and Hochberg 1995).
+FALSE_DISCOVERIES = 0.05
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One number of two sets of scores, in percent, and their difference in points.
+
+    interval: 95 % of resamples of the pictures. unpaired: as it would be if the two were scored on
+    different pictures. p: adjusted for all comparisons that are made together.
+    """
+
+    name: str
+    first: float
+    second: float
+    interval: tuple[float, float]
+    unpaired: tuple[float, float]
+    p: float
+
+    @property
+    def difference(self) -> float:
+        return self.first - self.second
+
+    @property
+    def is_told_apart(self) -> bool:
+        return self.p <= FALSE_DISCOVERIES
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """mAP first, then each class that both score and that has a positive.
+
+    pictures: that were compared on. left_out: classes that one of the two lacks.
+    """
+
+    rows: list[Compared]
+    pictures: int
+    left_out: list[str]
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Numbers of one set of scores in percent, (n,), and on every resample, (R, n)."""
+
+    values: np.ndarray
+    resamples: np.ndarray
+
+
+def compare(
+    first: tuple[Joined, Scale],
+    second: tuple[Joined, Scale],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Comparison:
+    """Both joined to the same labels."""
+    joined = first[0]
+    scored = ~(joined.absent | second[0].absent)
+    shown = (joined.labels(Protocol().difficult) == 1).any(axis=0)
+    kept = np.flatnonzero(scored & shown)
+
+    both = [
+        _resample(_in_order(other, joined.ids), scale, kept, resamples, seed)
+        for other, scale in (first, second)
+    ]
+    return Comparison(
+        rows=compare_resampled(["mAP", *(joined.classes[k] for k in kept)], *both),
+        pictures=joined.pictures,
+        left_out=[joined.classes[k] for k in np.flatnonzero(~scored)],
+    )
+
+
+def compare_resampled(names: list[str], first: Resampled, second: Resampled) -> list[Compared]:
+    """A row a number; their p-values are adjusted for all of them."""
+    differences = first.resamples - second.resamples
+    adjusted = benjamini_hochberg([p_value(column) for column in differences.T])
+
+    rows = []
+    for k, name in enumerate(names):
+        row = Compared(
+            name=name,
+            first=float(first.values[k]),
+            second=float(second.values[k]),
+            interval=interval(differences[:, k]),
+            unpaired=unpaired_interval(first, second, k),
+            p=float(adjusted[k]),
+        )
+        rows.append(row)
+    return rows
+
+
+def unpaired_interval(first: Resampled, second: Resampled, k: int) -> tuple[float, float]:
+    """As if the two were scored on different pictures: their variances add up."""
+    error = np.hypot(np.nanstd(first.resamples[:, k]), np.nanstd(second.resamples[:, k]))
+    difference = first.values[k] - second.values[k]
+    return float(difference - NORMAL * error), float(difference + NORMAL * error)
+
+
+def _resample(
+    joined: Joined, scale: Scale, kept: np.ndarray, resamples: int, seed: int
+) -> Resampled:
+    """mAP and each class's average precision."""
+    protocol = Protocol()
+    view = see(joined, scale, protocol)
+    scores = view.scores[:, kept]
+    labels = view.labels[:, kept]
+
+    aps = average_precision(scores, labels)
+    drawn = resampled_average_precision(scores, labels, resamples, seed)
+    return Resampled(
+        values=np.append(mean_average_precision(aps, protocol.empty), 100 * aps),
+        resamples=np.column_stack([resampled_map(drawn, protocol.empty), 100 * drawn]),
+    )
+
+
+def _in_order(joined: Joined, ids: list[str]) -> Joined:
+    """The same pictures in the order of `ids`."""
+    if joined.ids == ids:
+        return joined
+    place = {name: row for row, name in enumerate(joined.ids)}
+    rows = np.array([place[name] for name in ids])
+    return replace(
+        joined,
+        ids=ids,
+        scores=joined.scores[rows],
+        states=joined.states[rows],
+        missing=joined.missing[rows],
+    )
