@@ -6,6 +6,7 @@ import sys
 
 from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
+from mlrepro_cli.audit import command as audit
 from mlrepro_cli.export import command as export
 from mlrepro_cli.init_data import command as init_data
 from mlrepro_cli.launch import command as launch
@@ -37,6 +38,7 @@ VERBS = {
     "launch": launch,
     "export": export,
     "predict": predict,
+    "audit": audit,
 }
 
 # Exit statuses, as argparse and shells have them.

@@ -52,6 +52,10 @@ class Compared:
     def is_told_apart(self) -> bool:
         return self.p <= FALSE_DISCOVERIES
 
+    @property
+    def is_apart_unpaired(self) -> bool:
+        return not self.unpaired[0] <= 0 <= self.unpaired[1]
+
 
 @dataclass(frozen=True)
 class Comparison:

@@ -16,6 +16,7 @@ from mlrepro.audit.protocols import (
     Value,
     default_protocol,
     departures,
+    describe,
     protocols,
 )
 from mlrepro.audit.scales import Scale
@@ -46,6 +47,10 @@ class Outcome:
     protocol: Protocol
     value: float
     departures: list[str]
+
+    def describe(self, metric: str) -> str:
+        """In words, where it departs."""
+        return describe(self.protocol, metric, self.departures)
 
 
 @dataclass
@@ -145,12 +150,19 @@ class Evaluation:
         if joined.scores.size > MINOR_ENTRIES:
             return False
         if field == "batch":
-            return 0 < joined.pictures % value < joined.pictures
+            return self._leaves_others_out(value)
         if str(value).startswith("sigmoid"):
             return self.scale.kind == "logits"
         # Rounding cannot be undone, and to what it is already it does nothing.
         own = joined.scores.dtype
         return own == np.float64 or (own == np.float32 and value != "float32")
+
+    def _leaves_others_out(self, batch: int) -> bool:
+        """Whether whole batches leave pictures out, and not as many as smaller ones do."""
+        pictures = self.joined.pictures
+        sizes = next(choice.options for choice in CHOICES if choice.field == "batch")
+        smaller = [pictures % size for size in sizes if size < batch]
+        return batch <= pictures and pictures % batch not in smaller
 
     def _is_another(self, protocol: Protocol) -> bool:
         """Whether it is another protocol than one that departs less from the default."""

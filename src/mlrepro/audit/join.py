@@ -156,6 +156,10 @@ def _rows(scores: ScoreTable, labels: LabelTable, notes: list[str]) -> tuple[np.
 
     check_unique(scores.ids, scores.source)
     found = match_pictures(scores.ids, labels.ids)
+    if labels.other_ids and (found is None or found.matched < len(scores.ids)):
+        by_other = match_pictures(scores.ids, labels.other_ids)
+        if by_other and (found is None or by_other.matched > found.matched):
+            found = by_other
     if found is None or not found.matched:
         raise InputError(
             f"{scores.source}: none of its {count_of(scores.ids, 'picture')} is among the "

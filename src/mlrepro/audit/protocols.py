@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import product
 
+from mlrepro.errors import InputError
+from mlrepro.settings.base import nearest
+
 Value = str | int
 
 
@@ -82,7 +85,7 @@ CHOICES = (
     ),
     Choice(
         "missing",
-        "pictures that are not scored",
+        "missing pictures",
         {
             "lowest": Option("scored lowest"),
             "left out": Option("left out"),
@@ -90,11 +93,11 @@ CHOICES = (
     ),
     Choice(
         "absent",
-        "classes that are not scored",
+        "missing classes",
         {
             "left out": Option("left out"),
             "zero": Option("count 0"),
-            "tied": Option("all pictures tied"),
+            "tied": Option("with all pictures tied"),
         },
     ),
     Choice(
@@ -181,6 +184,33 @@ METRICS: dict[str, dict[str, Option]] = {
 }
 
 
+# How a metric's name says which decisions it is made of.
+PREFIXES = {"top3_": ("top3", "top3 half"), "tuned_": TUNED}
+# deep-object-reid's (AAM's) name of the same.
+TUNED_SUFFIX = "_adapt"
+
+
+def read_metric(text: str) -> tuple[str, tuple[str, ...]]:
+    """The key of METRICS, and the decisions that are meant, none: all.
+
+    CF1 is any CF1, top3_CF1 one of the three best classes, tuned_CF1 one at tuned thresholds.
+    Raises InputError for another name.
+    """
+    name = text
+    meant: tuple[str, ...] = ()
+    for prefix, decisions in PREFIXES.items():
+        if text.startswith(prefix):
+            name, meant = text.removeprefix(prefix), decisions
+    if text.endswith(TUNED_SUFFIX):
+        name, meant = text.removesuffix(TUNED_SUFFIX), TUNED
+
+    by_letters = {metric.lower(): metric for metric in METRICS}
+    metric = by_letters.get(name.lower())
+    if metric is None or (meant and metric == "mAP"):
+        raise InputError(f"--metric {text}: not one of ours; {nearest(name, list(METRICS))}")
+    return metric, meant
+
+
 # ---- Protocols -----------------------------------------------------------------------------------
 
 
@@ -233,15 +263,10 @@ def heading(field: str) -> str:
     return {"reading": "metric", "decision": "decisions"}[field]
 
 
-def describe(protocol: Protocol, metric: str, only: list[str] | None = None) -> str:
-    """In words; only: of these fields, by default of those that are not the default's.
-
-    The default itself is called so.
-    """
-    default = default_protocol(metric)
-    shown = departures(protocol, default) if only is None else only
+def describe(protocol: Protocol, metric: str, only: list[str]) -> str:
+    """Its choices in these fields in words; without any it is called the default."""
     parts = []
-    for field in shown:
+    for field in only:
         words = find_option(field, getattr(protocol, field), metric).words
         parts.append(words if field in ("reading", "decision") else f"{heading(field)} {words}")
     return "; ".join(parts) or "the default"

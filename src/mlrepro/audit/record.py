@@ -10,9 +10,10 @@ from mlrepro.audit.protocols import (
     CHOICES,
     Protocol,
     default_protocol,
-    describe,
 )
+from mlrepro.audit.scales import Scale, probabilities
 from mlrepro.audit.tables import LabelTable
+from mlrepro.audit.views import View
 from mlrepro.metrics.average_precision import bootstrap_se
 from mlrepro.metrics.catalogue import (
     F1_AVERAGES,
@@ -84,8 +85,8 @@ def audited(metric: str, outcomes: list[Outcome], reported: str | None, given_by
     return Audited(
         metric=metric,
         reported=reported,
-        given_by=[describe(outcome.protocol, metric) for outcome in given_by],
-        protocols={describe(outcome.protocol, metric): outcome.value for outcome in outcomes},
+        given_by=[outcome.describe(metric) for outcome in given_by],
+        protocols={outcome.describe(metric): outcome.value for outcome in outcomes},
     )
 
 
@@ -122,8 +123,18 @@ def measure(evaluation: Evaluation) -> Measurement:
         epoch=-1,
         metrics={key: _none_if_nan(value) for key, value in metrics.items()},
         mAP_se=_none_if_nan(bootstrap_se(view.scores, view.labels, empty=protocol.empty)),
+        predicted_positives=_predicted_positives(evaluation.scale, view),
         per_class=_class_results(evaluation, protocol, aps),
     )
+
+
+def _predicted_positives(scale: Scale, view: View) -> float | None:
+    """Mean sum of a picture's probabilities, where scores are such or logits of such."""
+    if scale.kind == "confidences":
+        return None
+    scores = view.scores.astype(np.float64)
+    chances = probabilities(scores) if scale.kind == "logits" else scores
+    return float(chances.sum(axis=1).mean())
 
 
 def _annotated(evaluation: Evaluation, protocol: Protocol) -> dict[str, float]:

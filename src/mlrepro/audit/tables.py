@@ -39,6 +39,7 @@ class LabelTable:
     """Labels of pictures.
 
     states:          (pictures, classes) int8, each one of the four above.
+    other_ids:       the same pictures by another name, such as their files' names.
     categories:      of COCO: a category number a class.
     manifest_sha256: of our own manifest, whose rows these are.
     other_splits:    pictures of the splits that were not asked for, by split.
@@ -49,6 +50,7 @@ class LabelTable:
     ids: list[str]
     classes: list[str]
     states: np.ndarray
+    other_ids: list[str] | None = None
     categories: list[int] | None = None
     manifest_sha256: str | None = None
     other_splits: dict[str, list[str]] = field(default_factory=dict)

@@ -32,6 +32,7 @@ def environment() -> Environment:
         "count": count,
         "number": number,
         "paragraph": paragraph,
+        "thousands": "{:,}".format,
     }
     return templates
 

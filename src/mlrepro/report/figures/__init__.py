@@ -11,6 +11,7 @@ from mlrepro.report.figures.cost import Point, map_against_cost
 from mlrepro.report.figures.curves import epoch_curves, training_curves, validation_curve
 from mlrepro.report.figures.drawing import COLOURS, LINES, MARKERS, WIDTH, blank_figure, draw
 from mlrepro.report.figures.names import short_names
+from mlrepro.report.figures.protocols import Spread, protocol_spread
 from mlrepro.report.figures.scores import scores_on_test
 from mlrepro.report.figures.sweep import map_against_setting
 
@@ -20,6 +21,7 @@ __all__ = [
     "MARKERS",
     "WIDTH",
     "Point",
+    "Spread",
     "balance",
     "blank_figure",
     "class_average_precision",
@@ -29,6 +31,7 @@ __all__ = [
     "label_distribution",
     "map_against_cost",
     "map_against_setting",
+    "protocol_spread",
     "scores_on_test",
     "short_names",
     "training_curves",

@@ -1,0 +1,196 @@
+"""The page of an audit: scores from anywhere under every protocol."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlrepro.audit.audit import Audit
+from mlrepro.audit.class_order import AS_GIVEN
+from mlrepro.audit.compare import Compared, Comparison
+from mlrepro.audit.protocols import find_option
+from mlrepro.records import ExternalRecord
+from mlrepro.report import figures
+from mlrepro.report.markdown import ABSENT, escape, folded, number, signed, table
+from mlrepro.report.pages import figure_link
+from mlrepro.report.render import write_page
+
+# Of the protocols nearest to a reported number.
+LISTED = 12
+# Negated scores are better by so much of what is between the mAP and 100: no chance.
+INVERTED = 0.1
+
+
+@dataclass(frozen=True)
+class AuditPage:
+    """What the page is made of.
+
+    title:    names the scores.
+    record:   of the scores, none where nobody asked for one. record_file: as the page names it.
+    against:  the scores that they were compared with, and the comparison.
+    command:  that makes the page again.
+    """
+
+    title: str
+    audit: Audit
+    record: ExternalRecord | None
+    record_file: str | None
+    against: tuple[str, Comparison] | None
+    command: str
+
+
+def write_audit(page: AuditPage, path: Path) -> None:
+    """Writes the page and its figure in `figures/` beside it."""
+    audit = page.audit
+    write_page(
+        "audit.md.j2",
+        path,
+        told=page,
+        audit=audit,
+        metric=audit.question.metric,
+        joined=audit.joined,
+        source=page.record.source if page.record else None,
+        notes=[escape(note) for note in [*audit.joined.notes, *audit.scale.remarks]],
+        order_note=order_note(audit),
+        default=escape(audit.default_in_words),
+        nearest=nearest_table(audit) if audit.verdict else None,
+        choices=choice_table(audit),
+        spread=figure_link(
+            path,
+            "protocols",
+            "What each choice of protocol is worth",
+            figures.protocol_spread,
+            spread(audit),
+        ),
+        protocols=protocol_table(audit),
+        classes=class_table(audit),
+        comparison=comparison_table(page.against[1].rows) if page.against else None,
+    )
+
+
+# ---- Against a reported number -------------------------------------------------------------------
+
+
+def nearest_table(audit: Audit) -> str:
+    """The protocols nearest to the number, by their distance to it."""
+    verdict = audit.verdict
+    rows = []
+    for outcome in verdict.nearest[:LISTED]:
+        is_given = verdict.printed.is_given_by(outcome.value)
+        rows.append(
+            [
+                signed(outcome.value - verdict.printed.value),
+                number(outcome.value),
+                "yes" if is_given else "no",
+                str(len(outcome.departures)),
+                escape(outcome.describe(audit.question.metric)),
+            ]
+        )
+    headers = ["distance", audit.question.metric, "rounds to it", "departures", "protocol"]
+    return table("rrlrl", headers, rows)
+
+
+# ---- What choices are worth ----------------------------------------------------------------------
+
+
+def choice_table(audit: Audit) -> str:
+    """Every choice alone, the dearest first."""
+    rows = []
+    for outcome in audit.single_choices:
+        [field] = outcome.departures
+        option = find_option(field, getattr(outcome.protocol, field), audit.question.metric)
+        rows.append(
+            [
+                signed(outcome.value - audit.default.value),
+                number(outcome.value),
+                escape(outcome.describe(audit.question.metric)),
+                escape(option.who) or ABSENT,
+            ]
+        )
+    return table("rrll", ["points", audit.question.metric, "choice", "who does so"], rows)
+
+
+def protocol_table(audit: Audit) -> str:
+    """All of them, by value."""
+    metric = audit.question.metric
+    ordered = sorted(audit.outcomes, key=lambda outcome: (-outcome.value, len(outcome.departures)))
+    rows = [[number(outcome.value), escape(outcome.describe(metric))] for outcome in ordered]
+    text = table("rl", [metric, "protocol"], rows)
+    return folded(text, len(rows), f"All {len(rows)} protocols")
+
+
+def spread(audit: Audit) -> figures.Spread:
+    verdict = audit.verdict
+    metric = audit.question.metric
+    return figures.Spread(
+        metric=metric,
+        default=audit.default.value,
+        singles=[(outcome.describe(metric), outcome.value) for outcome in audit.single_choices],
+        all=[outcome.value for outcome in audit.outcomes],
+        interval=audit.interval if metric == "mAP" else None,
+        printed=(verdict.printed.value, verdict.printed.rounding) if verdict else None,
+    )
+
+
+# ---- The classes ---------------------------------------------------------------------------------
+
+
+def class_table(audit: Audit) -> str:
+    rows = []
+    for row in audit.classes:
+        low, high = row.interval or (None, None)
+        between = ABSENT if low is None else f"{number(low)} to {number(high)}"
+        rows.append(
+            [escape(row.name), str(row.positives), str(row.difficult), number(row.AP), between]
+        )
+    headers = ["class", "positives", "difficult", "AP", "95 % of resamples"]
+    return folded(table("lrrrr", headers, rows), len(rows), "AP by class")
+
+
+def order_note(audit: Audit) -> str | None:
+    """What is wrong with the order of the classes, as a sentence; none if it is right."""
+    order = audit.order
+    given = order.mAPs[AS_GIVEN]
+    if order.found and order.found in order.mAPs:
+        found = order.mAPs[order.found]
+        pairs = ", ".join(f"{ours} is {theirs}" for ours, theirs in list(order.columns.items())[:5])
+        return (
+            f"The columns are not in the labels' order: mAP is {given:.1f} as given (chance is "
+            f"{order.chance:.1f}), and {found:.1f} in the order {order.found!r}. What is called "
+            f"the first looks like the second: {pairs}."
+        )
+    if order.inverted > given + INVERTED * (100 - given):
+        return (
+            f"The lowest scores are the best: mAP is {given:.1f}, and {order.inverted:.1f} of the "
+            "negated scores; are they distances?"
+        )
+    if order.at_chance:
+        return (
+            f"mAP is {given:.1f}, near chance ({order.chance:.1f}), in every order of the classes: "
+            "are the ids those of these rows?"
+        )
+    return None
+
+
+# ---- Two sets of scores --------------------------------------------------------------------------
+
+
+def comparison_table(rows: list[Compared]) -> str:
+    cells = []
+    for row in rows:
+        cells.append(
+            [
+                escape(row.name),
+                number(row.first),
+                number(row.second),
+                signed(row.difference),
+                between(row.interval),
+                between(row.unpaired),
+                number(row.p, 4),
+                "yes" if row.is_told_apart else "no",
+            ]
+        )
+    headers = ["", "these", "those", "difference", "95 %", "95 % unpaired", "p", "told apart"]
+    return table("lrrrrrrl", headers, cells)
+
+
+def between(ends: tuple[float, float]) -> str:
+    return f"{signed(ends[0])} to {signed(ends[1])}"

@@ -1,0 +1,1 @@
+"""`mlrepro audit`: scores in, every protocol out. Its numbers are made by `mlrepro.audit`."""
