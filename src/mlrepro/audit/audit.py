@@ -8,7 +8,7 @@ from mlrepro.audit.class_names import match_classes
 from mlrepro.audit.class_order import ClassOrder, judge_order
 from mlrepro.audit.evaluate import Evaluation, Outcome
 from mlrepro.audit.join import Joined, join
-from mlrepro.audit.picture_ids import count_of, shown, stem
+from mlrepro.audit.picture_ids import count_of, shared_pictures, shown
 from mlrepro.audit.printed import PrintedNumber, Verdict, judge_printed
 from mlrepro.audit.protocols import CHOICES, Protocol, default_protocol, describe
 from mlrepro.audit.scales import Kind, Scale, read_scale
@@ -183,8 +183,7 @@ def _join_validation(
 ) -> Joined:
     """Of the test's classes, in their order. Raises InputError where it shares pictures with it."""
     scores, labels = validation
-    tested = {stem(name) for name in test.ids}
-    shared = [name for name in labels.ids if stem(name) in tested]
+    shared = shared_pictures(labels.ids, test.ids)
     if shared:
         raise InputError(
             f"{labels.source}: {count_of(shared, 'picture')} of it are among those of the test "

@@ -29,13 +29,13 @@ BEST = "best matching of columns and classes"
 
 @dataclass(frozen=True)
 class ClassOrder:
-    """mAPs in percent.
+    """mAPs in percent, of SAMPLED pictures.
 
     chance:   of scores that say nothing: the mean share of positives.
     mAPs:     by order, `AS_GIVEN` first.
     inverted: where the lowest score is the best.
-    columns:  of the best matching, the class whose column each class would take; none where the
-              columns are in order.
+    columns:  by the class that a column is called after, the class that it looks like, where these
+              differ; none where the columns are in order.
     found:    the order that the columns seem to be in; none where it is as given.
     """
 
@@ -64,17 +64,24 @@ def judge_order(
     orders[BEST] = _best_matching(scores, labels)
     mAPs = {name: _mean_ap(scores[:, order], labels) for name, order in orders.items()}
 
-    found = _found(mAPs)
-    best = orders[BEST]
-    columns = {}
-    if found:
-        columns = {classes[k]: classes[best[k]] for k in range(len(classes)) if best[k] != k}
-    elif exchanged := _exchanged(scores, labels, best):
-        found = BEST
-        columns = {classes[k]: classes[best[k]] for k in exchanged}
-
     chance = 100 * float(np.mean(positives[known] / judged[known])) if known.any() else 0.0
-    return ClassOrder(chance, mAPs, _mean_ap(-scores, labels), columns, found)
+    inverted = _mean_ap(-scores, labels)
+    best = orders[BEST]
+    found = None
+    moved: list[int] = []
+    if inverted <= mAPs[AS_GIVEN]:
+        found = _found(mAPs)
+        moved = np.flatnonzero(best != np.arange(len(best))).tolist()
+        if found is None:
+            moved = _exchanged(scores, labels, best)
+            found = BEST if moved else None
+    return ClassOrder(
+        chance=chance,
+        mAPs=mAPs,
+        inverted=inverted,
+        columns={classes[best[k]]: classes[k] for k in moved} if found else {},
+        found=found,
+    )
 
 
 def _sample(scores: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from mlrepro.audit.protocols import (
     protocols,
 )
 from mlrepro.audit.scales import Scale
-from mlrepro.audit.views import View, of_classes, see
+from mlrepro.audit.views import View, in_form, of_classes, see
 from mlrepro.metrics.average_precision import KINDS, average_precisions, mean_average_precision
 from mlrepro.metrics.ranked import (
     average_precision_by_row,
@@ -153,9 +153,8 @@ class Evaluation:
             return self._leaves_others_out(value)
         if str(value).startswith("sigmoid"):
             return self.scale.kind == "logits"
-        # Rounding cannot be undone, and to what it is already it does nothing.
-        own = joined.scores.dtype
-        return own == np.float64 or (own == np.float32 and value != "float32")
+        rounded, _ = in_form(joined.scores, str(value), self.scale)
+        return not np.array_equal(rounded, joined.scores)
 
     def _leaves_others_out(self, batch: int) -> bool:
         """Whether whole batches leave pictures out, and not as many as smaller ones do."""
@@ -179,9 +178,15 @@ class Evaluation:
             positives = self.joined.labels(protocol.difficult) == 1
             if positives.any(axis=1).all():
                 return False
-        if protocol.reading in BY_ROW:
-            return self._has_ties(protocol)
-        return True
+        if protocol.reading in BY_ROW and not self._has_ties(protocol):
+            return False
+        return protocol.form != "float32" or self._is_rounded(protocol)
+
+    def _is_rounded(self, protocol: Protocol) -> bool:
+        """Whether float32 ties scores that float64 does not."""
+        rounded = self._all_class_aps(protocol)["exact"]
+        given = self._all_class_aps(replace(protocol, form="given"))["exact"]
+        return not np.array_equal(rounded, given, equal_nan=True)
 
     def _has_ties(self, protocol: Protocol) -> bool:
         """Of pictures whose order changes an average precision."""

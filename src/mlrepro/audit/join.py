@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlrepro.audit.class_names import COCO, ClassMatch, are_numbered, match_classes
+from mlrepro.audit.class_names import (
+    COCO,
+    ClassMatch,
+    are_numbered,
+    letters_and_digits,
+    match_classes,
+)
 from mlrepro.audit.picture_ids import check_unique, count_of, match_pictures, shown
 from mlrepro.audit.tables import DIFFICULT, NEGATIVE, POSITIVE, UNKNOWN, LabelTable, ScoreTable
 from mlrepro.errors import InputError
@@ -67,18 +73,24 @@ def join(scores: ScoreTable, labels: LabelTable, nan_is_zero: bool = False) -> J
     scores that are no numbers (unless `nan_is_zero`, which makes them `lowest`).
     """
     notes = [*scores.notes, *labels.notes]
+    if scores.values.dtype == np.float16:
+        notes.append("The scores are float16: ties that this made cannot be undone.")
     rows, extra = _rows(scores, labels, notes)
     columns = _columns(scores, labels, notes)
     _check_not_labels(scores, labels)
 
-    # The scores' own rows first, in their order: some protocols depend on it.
-    given = np.flatnonzero(rows >= 0)
-    order = np.concatenate([given[np.argsort(rows[given])], np.flatnonzero(rows < 0)])
+    order = _order(rows, scores.is_detection)
     rows = rows[order]
     ids = [labels.ids[row] for row in order]
 
     values = _taken(scores.values, rows, columns)
     missing, absent = _without_evidence(values)
+    if absent.all():
+        raise InputError(
+            f"{scores.source}: every class has one and the same score for all its "
+            f"{np.count_nonzero(rows >= 0):,} pictures: there is nothing to rank; give the scores "
+            "of the whole test set"
+        )
     _note_without_evidence(ids, labels.classes, missing, absent, notes)
 
     stated = ~missing[:, None] & ~absent
@@ -108,9 +120,21 @@ def join(scores: ScoreTable, labels: LabelTable, nan_is_zero: bool = False) -> J
     )
 
 
+def _order(rows: np.ndarray, is_detection: bool) -> np.ndarray:
+    """The labels' pictures in the order in which they were scored, on which protocols depend.
+
+    Missing ones last; boxes are in an order of their own, so that the labels' is as good as any.
+    """
+    if is_detection:
+        return np.arange(len(rows))
+    given = np.flatnonzero(rows >= 0)
+    return np.concatenate([given[np.argsort(rows[given])], np.flatnonzero(rows < 0)])
+
+
 def _taken(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """The rows and columns that are asked for, NaN for -1; nothing else is copied."""
-    taken = np.full((len(rows), len(columns)), np.nan, values.dtype)
+    # Float16 as float32, which holds all its numbers: no metric takes less.
+    taken = np.full((len(rows), len(columns)), np.nan, np.result_type(values, np.float32))
     given_rows = rows >= 0
     given_columns = columns >= 0
     taken[np.ix_(given_rows, given_columns)] = values[rows[given_rows]][:, columns[given_columns]]
@@ -250,6 +274,8 @@ def _columns_by_place(scores: ScoreTable, labels: LabelTable, notes: list[str]) 
             f"{scores.source}: {columns} columns without names, and {labels.source} has "
             f"{classes} classes{hint}; name the columns, a line each: --class-names FILE"
         )
+    if scores.manifest_sha256:
+        return np.arange(classes)  # the manifest's, as its rows are
     notes.append(
         f"The scores name no classes: their {columns} columns are taken in the labels' order "
         f"({', '.join(labels.classes[:3])} ...), which the check of the order below judges."
@@ -288,9 +314,15 @@ def _categories(numbers: list[int], labels: LabelTable) -> tuple[dict[int, str],
 
 
 def _note_classes(found: ClassMatch, labels: LabelTable, notes: list[str]) -> None:
-    if found.aliases:
-        pairs = ", ".join(f"{ours} is {theirs}" for ours, theirs in found.aliases)
-        notes.append(f"Class names that are spelt otherwise: {pairs}.")
+    others = [
+        f"{ours} is {theirs}"
+        for ours, theirs in found.aliases
+        if letters_and_digits(ours) != letters_and_digits(theirs)
+    ]
+    if others:
+        notes.append(f"Classes by another name: {', '.join(others)}.")
+    if len(found.aliases) > len(others):
+        notes.append("Class names agree but for capitals, spaces and signs.")
     if found.extra:
         names = shown(found.extra)
         columns = count_of(found.extra, "column")

@@ -10,6 +10,9 @@ from mlrepro.errors import InputError
 
 SHOWN = 5
 
+# What part of the shorter side must agree by number alone.
+NUMBERS_SHARED = 0.9
+
 # A suffix that is a picture's, and not a part of a name with dots in it.
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{2,4}$")
 LAST_NUMBER = re.compile(r"(\d+)$")
@@ -35,14 +38,29 @@ class PictureMatch:
 def match_pictures(scored: Sequence[str], labelled: Sequence[str]) -> PictureMatch:
     """The spelling that finds most pictures, the plainest of equal ones; ids that occur once."""
     best = None
+    fewest = min(len(scored), len(labelled))
     for how, spelling in SPELLINGS:
         found = _match(scored, labelled, spelling, how)
+        # Running numbers of anything have some numbers in common with others.
+        if found and spelling is last_number and found.matched < NUMBERS_SHARED * fewest:
+            found = None
         if found and (best is None or found.matched > best.matched):
             best = found
         # No other spelling can find more.
-        if best and best.matched == min(len(scored), len(labelled)):
+        if best and best.matched == fewest:
             break
     return best
+
+
+def shared_pictures(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """Of the first, those that are among the second, with or without folders and suffixes.
+
+    Where both have folders, val/1.jpg and test/1.jpg are two pictures.
+    """
+    have_folders = all("/" in names[0] for names in (first, second) if names)
+    spelling = _without_suffix if have_folders else stem
+    known = {spelling(name) for name in second}
+    return [name for name in first if spelling(name) in known]
 
 
 def check_unique(ids: Sequence[str], source: str) -> None:
@@ -100,6 +118,10 @@ def _places(ids: Sequence[str], spelling: Callable) -> dict[str, int] | None:
 def stem(name: str) -> str:
     """VOC2007/JPEGImages/000001.jpg is 000001."""
     return SUFFIX.sub("", PurePosixPath(name.replace("\\", "/")).name)
+
+
+def _without_suffix(name: str) -> str:
+    return SUFFIX.sub("", name)
 
 
 def last_number(name: str) -> str | None:

@@ -41,9 +41,9 @@ def read_printed(text: str) -> PrintedNumber:
     if value > 100:
         raise InputError(f"--reported {text}: above 100; give it in percent, as 82.0")
     if value <= 1:
+        percent = f"{100 * value:.{max(1, decimals - 2)}f}"
         raise InputError(
-            f"--reported {text}: reads as a fraction; give it in percent, "
-            f"{100 * value:.{max(0, decimals - 2)}f}"
+            f"--reported {text}: reads as a fraction of 1; give it in percent, such as {percent}"
         )
     return PrintedNumber(plain, value, decimals)
 

@@ -63,8 +63,6 @@ def _remarks(values: np.ndarray, kind: Kind, least: float, most: float) -> list[
             f"Scores from {least:g} to {most:g} are neither probabilities nor logits; decisions at "
             "0.5 take them as they are (--kind says otherwise)."
         )
-    if values.dtype == np.float16:
-        remarks.append("The scores are float16: ties that this made cannot be undone.")
     return remarks
 
 

@@ -25,7 +25,7 @@ def see(joined: Joined, scale: Scale, protocol: Protocol) -> View:
     """All classes of the pictures that count."""
     labels = joined.labels(protocol.difficult)
     rows = _rows(joined, labels, protocol)
-    scores, threshold = _in_form(joined.scores[rows], protocol.form, scale)
+    scores, threshold = in_form(joined.scores[rows], protocol.form, scale)
     return View(scores, labels[rows], threshold)
 
 
@@ -47,12 +47,11 @@ def _rows(joined: Joined, labels: np.ndarray, protocol: Protocol) -> np.ndarray:
     return rows[: len(rows) - len(rows) % protocol.batch]
 
 
-def _in_form(scores: np.ndarray, form: str, scale: Scale) -> tuple[np.ndarray, float]:
+def in_form(scores: np.ndarray, form: str, scale: Scale) -> tuple[np.ndarray, float]:
     """The scores in a form of the catalogue, and their threshold for probability 0.5."""
     threshold = scale.threshold
     if form == "given":
-        # The metrics take no float16; what it has tied stays so.
-        return (as_float16(scores) if scores.dtype == np.float16 else scores), threshold
+        return scores, threshold
 
     if form.startswith("sigmoid"):
         scores = probabilities(scores.astype(np.float32))

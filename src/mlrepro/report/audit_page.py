@@ -6,6 +6,7 @@ from pathlib import Path
 from mlrepro.audit.audit import Audit
 from mlrepro.audit.class_order import AS_GIVEN
 from mlrepro.audit.compare import Compared, Comparison
+from mlrepro.audit.picture_ids import shown
 from mlrepro.audit.protocols import find_option
 from mlrepro.records import ExternalRecord
 from mlrepro.report import figures
@@ -151,11 +152,11 @@ def order_note(audit: Audit) -> str | None:
     given = order.mAPs[AS_GIVEN]
     if order.found and order.found in order.mAPs:
         found = order.mAPs[order.found]
-        pairs = ", ".join(f"{ours} is {theirs}" for ours, theirs in list(order.columns.items())[:5])
+        pairs = [f"{called} looks like {seen}" for called, seen in order.columns.items()]
         return (
             f"The columns are not in the labels' order: mAP is {given:.1f} as given (chance is "
-            f"{order.chance:.1f}), and {found:.1f} in the order {order.found!r}. What is called "
-            f"the first looks like the second: {pairs}."
+            f"{order.chance:.1f}), and {found:.1f} in the order {order.found!r}. By what their "
+            f"columns rank, {shown(pairs)}."
         )
     if order.inverted > given + INVERTED * (100 - given):
         return (

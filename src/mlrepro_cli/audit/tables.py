@@ -213,4 +213,5 @@ def _is_list(kind: pyarrow.DataType) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]
+    line = str(error).strip().partition("\n")[0][:200]
+    return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -26,6 +26,7 @@ def read(place: Place, split: str | None) -> LabelTable:
     ids = arrays.names(pictures, (f"{name.lower()}_ids", *ID_NAMES), CLASS_NAMES)
     classes = arrays.names(columns, CLASS_NAMES, ID_NAMES)
     if ids is None or classes is None or ids == classes:
+        arrays.check_no_objects()
         raise InputError(
             f"{place.path}: names of the {pictures:,} pictures and {columns} classes of {name!r} "
             f"are missing: `ids` and `classes`; there are {arrays.described()}"
@@ -33,7 +34,8 @@ def read(place: Place, split: str | None) -> LabelTable:
 
     states, notes = read_states(np.asarray(arrays.read(name), np.float32), f"{place.path}#{name}")
     for other in arrays.matrices(NUMBERS):
-        if other.lower() in DIFFICULT_NAMES and arrays.shapes[other] == arrays.shapes[name]:
+        same_shape = arrays.shapes[other][0] == arrays.shapes[name][0]
+        if other.lower() in DIFFICULT_NAMES and same_shape:
             is_difficult = arrays.read(other).astype(bool) & (states != POSITIVE)
             states[is_difficult] = DIFFICULT
     return LabelTable(

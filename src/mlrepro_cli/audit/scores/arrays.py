@@ -34,6 +34,8 @@ class Arrays:
 
     def __init__(self, path: Path):
         self.path = path
+        if not zipfile.is_zipfile(path):
+            raise InputError(f"{path}: not a whole .npz; write it again")
         try:
             self._file = np.load(path, allow_pickle=False)
             self.shapes = {name: self._header(name) for name in self._file.files}
@@ -88,6 +90,15 @@ class Arrays:
         of_text = [name for name in self.vectors(length, TEXT) if name.lower() not in others]
         return of_text[0] if len(of_text) == 1 else None
 
+    def check_no_objects(self) -> None:
+        """Raises InputError where an array holds Python objects: reading them would run code."""
+        objects = [name for name, (_, kind) in self.shapes.items() if kind.hasobject]
+        if objects:
+            raise InputError(
+                f"{self.path}: {', '.join(objects)} of Python objects, which are not read; write "
+                "text and numbers: numpy.array(ids, dtype=str)"
+            )
+
     def described(self) -> str:
         parts = [f"{name} {shape} {kind}" for name, (shape, kind) in self.shapes.items()]
         return ", ".join(parts) or "nothing"
@@ -101,6 +112,8 @@ def read_npz(place: Place) -> ScoreTable:
 
     ids = arrays.names(pictures, (f"{name.lower()}_ids", *ID_NAMES), CLASS_NAMES)
     class_names = arrays.names(classes, CLASS_NAMES, ID_NAMES)
+    if ids is None or class_names is None:
+        arrays.check_no_objects()
     if ids == class_names:
         class_names = None
     return ScoreTable(

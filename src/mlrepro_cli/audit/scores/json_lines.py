@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mlrepro.audit.picture_ids import shown
+from mlrepro.audit.picture_ids import count_of, shown
 from mlrepro.audit.tables import ScoreTable
 from mlrepro.errors import InputError
 from mlrepro_cli.audit.boxes import BestBoxes
@@ -57,7 +57,8 @@ class Rows:
     def table(self) -> ScoreTable:
         notes = []
         if self.errors:
-            notes.append(f"{len(self.errors):,} pictures were not scored: {shown(self.errors)}.")
+            unread = count_of(self.errors, "picture")
+            notes.append(f"Without scores, for an error: {unread} ({shown(self.errors)}).")
         return ScoreTable(self.source, self.ids, self.classes, np.stack(self.values), notes=notes)
 
 

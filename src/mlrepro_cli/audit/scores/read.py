@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlrepro.audit.tables import ScoreTable
 from mlrepro.errors import InputError
-from mlrepro_cli.audit.files import Place, open_text
+from mlrepro_cli.audit.files import Place, open_bytes
 from mlrepro_cli.audit.names import read_names
 from mlrepro_cli.audit.scores import arrays, coco_results, json_lines, table, voc_detections
 
@@ -82,8 +82,8 @@ def _read(place: Place, naming: Naming) -> ScoreTable:
 
 
 def _read_json(place: Place) -> ScoreTable:
-    with open_text(place.path) as file:
-        start = file.read(LOOKED_AT)
+    with open_bytes(place.path) as file:
+        start = file.read(LOOKED_AT).decode("utf-8-sig", errors="replace")
     if start.lstrip().startswith("{") and ANNOTATIONS.search(start):
         raise InputError(
             f"{place.path}: annotations of pictures, no scores; are scores and labels exchanged?"

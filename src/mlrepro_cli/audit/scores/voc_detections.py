@@ -8,9 +8,11 @@ import os.path
 import re
 
 from mlrepro.audit.tables import ScoreTable
+from mlrepro.data.formats.voc import FLAGS
 from mlrepro.errors import InputError
 from mlrepro_cli.audit.boxes import BestBoxes
 from mlrepro_cli.audit.files import Place, texts
+from mlrepro_cli.audit.labels.voc import LIST
 
 RESULT = re.compile(r"comp\d+_(det|cls)_(?P<set>[A-Za-z0-9]+)_(?P<label>.+)\.txt$")
 FIELDS = (2, 6)
@@ -19,6 +21,7 @@ FIELDS = (2, 6)
 def read(place: Place, split: str | None) -> ScoreTable:
     """split: of several sets that results are there of."""
     found = texts(place, lambda name: name.endswith(".txt"))
+    _check_not_labels(place, found)
     results, notes = _results(place, found, split)
 
     boxes = BestBoxes()
@@ -40,6 +43,17 @@ def read(place: Place, split: str | None) -> ScoreTable:
     if not len(boxes):
         raise InputError(f"{place.path}: its files hold no boxes")
     return boxes.table(str(place), notes)
+
+
+def _check_not_labels(place: Place, found: dict[str, str]) -> None:
+    """Raises InputError for the challenge's lists of labels."""
+    lists = [name for name in found if LIST.match(name) and not RESULT.search(name)]
+    lines = [line.split() for name in lists for line in found[name].splitlines()[:1]]
+    if lines and all(len(fields) == 2 and fields[1] in FLAGS for fields in lines):
+        raise InputError(
+            f"{place.path}: lists of labels ({lists[0]}), no scores; are scores and labels "
+            "exchanged?"
+        )
 
 
 def _results(
