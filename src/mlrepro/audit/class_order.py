@@ -46,6 +46,11 @@ class ClassOrder:
     found: str | None
 
     @property
+    def is_inverted(self) -> bool:
+        """Whether the lowest scores are the best, under whatever order of the columns."""
+        return self.inverted > max(self.mAPs.values()) + POINTS
+
+    @property
     def at_chance(self) -> bool:
         """Whether the scores say next to nothing in any order."""
         return max(self.mAPs.values()) < self.chance + SHARE * (100 - self.chance) / 4
@@ -69,7 +74,7 @@ def judge_order(
     best = orders[BEST]
     found = None
     moved: list[int] = []
-    if inverted <= mAPs[AS_GIVEN]:
+    if inverted <= max(mAPs.values()):
         found = _found(mAPs)
         moved = np.flatnonzero(best != np.arange(len(best))).tolist()
         if found is None:

@@ -171,8 +171,7 @@ class Evaluation:
         if protocol.empty == "skip":
             if not is_class_mean:
                 return False
-            positives = see(self.joined, self.scale, protocol).labels == 1
-            if positives.any(axis=0).all():
+            if not np.isnan(self._all_class_aps(protocol)["exact"]).any():
                 return False
         if protocol.unannotated == "left out":
             positives = self.joined.labels(protocol.difficult) == 1

@@ -252,7 +252,9 @@ def _columns(scores: ScoreTable, labels: LabelTable, notes: list[str]) -> np.nda
         return _columns_by_place(scores, labels, notes)
 
     found = match_classes(names, labels.classes)
-    if found.matched * 2 < len(labels.classes):
+    # Detectors may know fewer classes, and a file of boxes lacks those without any.
+    fewest = min(len(names), len(labels.classes))
+    if not found.matched or found.matched * 2 < fewest:
         raise InputError(
             f"{scores.source}: {found.matched} of the {len(labels.classes)} classes of "
             f"{labels.source} are among its {len(names)}, by name\n"

@@ -223,7 +223,7 @@ def protocols(metric: str, options: dict[str, list[Value]]) -> Iterator[Protocol
     """Every protocol of a metric, each once, the default first.
 
     options: by field the values that make a difference to some scores, the default first. Of
-    `is_minor` choices only one at a time leaves its default.
+    `is_minor` choices only one at a time leaves its default, beside at most one other choice.
     """
     default = default_protocol(metric)
     major = [choice.field for choice in CHOICES if not choice.is_minor]
@@ -231,6 +231,11 @@ def protocols(metric: str, options: dict[str, list[Value]]) -> Iterator[Protocol
     for values in product(*(options[field] for field in major_fields)):
         protocol = replace(default, **dict(zip(major_fields, values, strict=True)))
         yield protocol
+
+        firsts = [options[field][0] for field in major_fields]
+        departing = [value for value, first in zip(values, firsts, strict=True) if value != first]
+        if len(departing) > 1:
+            continue
         for choice in CHOICES:
             if choice.is_minor:
                 for value in options[choice.field][1:]:

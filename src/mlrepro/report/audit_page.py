@@ -16,8 +16,6 @@ from mlrepro.report.render import write_page
 
 # Of the protocols nearest to a reported number.
 LISTED = 12
-# Negated scores are better by so much of what is between the mAP and 100: no chance.
-INVERTED = 0.1
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ def order_note(audit: Audit) -> str | None:
             f"{order.chance:.1f}), and {found:.1f} in the order {order.found!r}. By what their "
             f"columns rank, {shown(pairs)}."
         )
-    if order.inverted > given + INVERTED * (100 - given):
+    if order.is_inverted:
         return (
             f"The lowest scores are the best: mAP is {given:.1f}, and {order.inverted:.1f} of the "
             "negated scores; are they distances?"

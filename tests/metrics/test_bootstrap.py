@@ -1,0 +1,129 @@
+"""Resamples of the pictures: those of a plain double loop; what they say of a difference."""
+
+import numpy as np
+import pytest
+
+from mlrepro.metrics import bootstrap
+from mlrepro.metrics.average_precision import average_precision, mean_average_precision
+from mlrepro.metrics.bootstrap import (
+    benjamini_hochberg,
+    interval,
+    p_value,
+    resampled_average_precision,
+    resampled_map,
+    with_seeds,
+)
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def implementation(request, monkeypatch):
+    """Both, whatever the number of pictures."""
+    monkeypatch.setattr(bootstrap, "MANY", 1 if request.param == "numba" else 10**9)
+
+
+@pytest.fixture
+def data() -> tuple[np.ndarray, np.ndarray]:
+    """With ties, ignored entries, a class with one positive and one without any."""
+    random = np.random.default_rng(3)
+    scores = random.integers(0, 12, (40, 5)).astype(np.float32)
+    labels = random.choice([-1, 0, 1], p=[0.1, 0.6, 0.3], size=(40, 5))
+    labels[:, 2] = np.arange(40) == 5
+    labels[:, 3] = 0
+    return scores, labels
+
+
+def test_resamples_are_those_of_a_double_loop(implementation, data):
+    scores, labels = data
+    draws = np.random.default_rng(7)
+    expected = []
+    for _ in range(30):
+        rows = draws.integers(40, size=40)
+        expected.append(average_precision(scores[rows], labels[rows]))
+
+    found = resampled_average_precision(scores, labels, resamples=30, seed=7)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    for empty in ("zero", "skip"):
+        means = [mean_average_precision(ap, empty) for ap in expected]
+        np.testing.assert_allclose(resampled_map(found, empty), means, rtol=0, atol=1e-10)
+
+
+def test_blocks_draw_the_same(implementation, data, monkeypatch):
+    whole = resampled_average_precision(*data, resamples=11)
+    monkeypatch.setattr(bootstrap, "BLOCK", 4 * 40)
+    np.testing.assert_array_equal(resampled_average_precision(*data, resamples=11), whole)
+
+
+def test_a_paired_difference_is_that_of_a_double_loop(data):
+    """Of two sets of scores with two seeds each, seeds inside."""
+    scores, labels = data
+    random = np.random.default_rng(0)
+    runs = [
+        [scores + random.normal(0, spread, scores.shape) for _ in range(2)] for spread in (1, 4)
+    ]
+
+    draws = np.random.default_rng(5)
+    seeds = np.random.default_rng([5, 2]).integers(2, size=(2, 20))
+    expected = []
+    for resample in range(20):
+        rows = draws.integers(40, size=40)
+        means = []
+        for run in runs:
+            mAPs = [
+                mean_average_precision(average_precision(of_seed[rows], labels[rows]))
+                for of_seed in run
+            ]
+            drawn = np.mean([mAPs[seed] for seed in seeds[:, resample]])
+            means.append(np.mean(mAPs) + np.sqrt(2) * (drawn - np.mean(mAPs)))
+        expected.append(means[0] - means[1])
+
+    found = []
+    for run in runs:
+        maps = [resampled_map(resampled_average_precision(s, labels, 20, 5)) for s in run]
+        found.append(with_seeds(np.stack(maps), seed=5))
+    np.testing.assert_allclose(found[0] - found[1], expected, rtol=0, atol=1e-9)
+
+
+def test_seeds_vary_as_their_mean_does():
+    """Twenty thousand resamples of the same pictures: only seeds differ."""
+    maps = np.repeat([[10.0], [12.0], [17.0]], 20_000, axis=1)
+    found = with_seeds(maps)
+    assert found.mean() == pytest.approx(13, abs=0.05)
+    assert found.std() == pytest.approx(np.std([10, 12, 17], ddof=1) / np.sqrt(3), rel=0.03)
+    np.testing.assert_array_equal(with_seeds(maps[:1]), maps[0])
+
+
+def test_pairs_vary_less_than_their_parts():
+    """Scores that differ by a little noise share what makes pictures hard."""
+    random = np.random.default_rng(1)
+    labels = (random.random((300, 4)) < 0.2).astype(int)
+    first = random.normal(size=labels.shape) + labels
+    second = first + random.normal(0, 0.1, labels.shape)
+    maps = [resampled_map(resampled_average_precision(s, labels, 200)) for s in (first, second)]
+    assert np.std(maps[0] - maps[1]) < np.hypot(np.std(maps[0]), np.std(maps[1])) / 3
+
+
+def test_intervals_and_p_values_by_hand():
+    values = np.append(np.arange(1, 101), np.nan)
+    assert interval(values, 0.9) == pytest.approx((5.95, 95.05))  # numpy's quantiles
+    assert p_value(values) == pytest.approx(2 / 101)
+    assert p_value(np.array([-1.0, 1, 2, 3, 4, 5, 6])) == pytest.approx(2 * 2 / 8)
+    assert p_value(np.zeros(4)) == 1
+    assert np.isnan(interval(np.array([np.nan]))).all()
+
+
+def test_benjamini_hochberg_by_hand():
+    """The third is raised to 0.04 x 4 / 3, less than the second to 0.03 x 4 / 2: both get it."""
+    adjusted = benjamini_hochberg([0.005, 0.04, 0.03, 0.9])
+    assert adjusted == pytest.approx([0.02, 0.16 / 3, 0.16 / 3, 0.9])
+    assert len(benjamini_hochberg([])) == 0
+
+
+def test_without_numba_numpy_does_the_work(monkeypatch, data):
+    def absent(name):
+        raise ImportError(name)
+
+    bootstrap._kernels.cache_clear()
+    monkeypatch.setattr(bootstrap, "import_module", absent)
+    monkeypatch.setattr(bootstrap, "MANY", 1)
+    assert resampled_average_precision(*data, resamples=3).shape == (3, 5)
+    bootstrap._kernels.cache_clear()
