@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import LINEAR, ROOT, SIX_DIGITS, free_port, run_settings, stage_process, write_yaml
 from mlflow import MlflowClient
@@ -19,6 +20,7 @@ from mlflow import MlflowClient
 from mlrepro.records import read_record
 from mlrepro.settings.run import Run
 from mlrepro.tracking import Tracker, spool, tracker, writer
+from mlrepro_cli.main import main
 
 RUN = Run.model_validate(run_settings(LINEAR))
 OTHER_SETTINGS = Run.model_validate(run_settings(LINEAR, epochs=4))
@@ -192,6 +194,31 @@ def test_a_run_from_training_to_evaluation(tracked, monkeypatch):
         text = path.read_text()
         assert "mlflow" not in text
         assert run.info.run_id not in text
+
+
+def test_scores_from_outside_are_logged_as_a_run_is(by_hand, monkeypatch):
+    random = np.random.default_rng(0)
+    names = {"ids": np.array(["a", "b", "c", "d"]), "classes": np.array(["cat", "dog", "owl"])}
+    np.savez("labels.npz", labels=np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]), **names)
+    np.savez("scores.npz", scores=random.random((4, 3)), **names)
+    arguments = ["audit", "scores.npz", "--labels", "labels.npz", "--data", "pets"]
+    arguments += ["--reported", "50.0", "--record", "mine.json", "--link", "https://example.org"]
+    monkeypatch.setattr(sys, "argv", ["mlrepro", *arguments])
+    assert main() == 0
+    assert write()
+
+    client = client_of(by_hand)
+    experiment = client.get_experiment_by_name("audit/pets")
+    [run] = client.search_runs([experiment.experiment_id])
+    assert (run.info.run_name, run.info.status) == ("scores-s0", "FINISHED")
+    assert run.data.tags["origin"] == "external"
+    assert run.data.tags["source"] == "https://example.org"
+    assert run.data.params["protocol.difficult"] == "ignored"
+    mAP = read_record(Path("mine.json")).selected.metrics["mAP"]
+    assert run.data.metrics["test.mAP"] == pytest.approx(mAP, rel=SIX_DIGITS)
+    assert run.data.metrics["delta.mAP"] == pytest.approx(mAP - 50, abs=1e-3)
+    artifacts = client.list_artifacts(run.info.run_id)
+    assert [artifact.path for artifact in artifacts] == ["mine.json"]
 
 
 def test_a_killed_training_is_running_and_goes_on_in_its_run(by_hand):

@@ -213,7 +213,7 @@ def test_names_of_metrics():
     assert read_metric("map") == ("mAP", ())
     assert read_metric("top3_CF1") == ("CF1", ("top3", "top3 half"))
     assert read_metric("OF1_adapt")[1] == read_metric("tuned_OF1")[1] != ()
-    with pytest.raises(InputError, match="did you mean 'mAP'"):
+    with pytest.raises(InputError, match="did you mean 'map'"):
         read_metric("mAPs")
 
 

@@ -296,23 +296,25 @@ def _names_of_numbers(scores: ScoreTable, labels: LabelTable, notes: list[str]) 
 def _categories(numbers: list[int], labels: LabelTable) -> tuple[dict[int, str], str]:
     """Names by category number, and whose numbers these are.
 
-    Those of the annotation file, or COCO's, which have gaps, where the labels have COCO's names;
-    else places in the labels' order, from 1 or from 0, as exporters of other detectors write.
+    Those of the annotation file; else COCO's, which have gaps, or places in the labels' order, from
+    1 or from 0, as exporters of other detectors write: whichever finds most classes of the labels.
     """
-    candidates = []
     if labels.categories:
         of_file = dict(zip(labels.categories, labels.classes, strict=True))
-        candidates.append((of_file, "those of the annotation file"))
-    elif match_classes(list(COCO.values()), labels.classes).matched == len(labels.classes):
-        candidates.append((COCO, "COCO's own (1 to 90, with gaps)"))
+        if set(numbers) <= set(of_file):
+            return of_file, "those of the annotation file"
+
+    candidates = [(COCO, "COCO's own (1 to 90, with gaps)")]
     for first in (1, 0):
         places = dict(enumerate(labels.classes, first))
         candidates.append((places, f"places in the labels' order, from {first}"))
 
-    for known, whose in candidates:
-        if set(numbers) <= set(known):
-            return known, whose
-    return candidates[0]
+    def found(candidate: tuple[dict[int, str], str]) -> tuple[int, int]:
+        names = [candidate[0][number] for number in numbers if number in candidate[0]]
+        return len(names), match_classes(names, labels.classes).matched
+
+    # Of equally good ones the first.
+    return max(candidates, key=found)
 
 
 def _note_classes(found: ClassMatch, labels: LabelTable, notes: list[str]) -> None:
@@ -343,8 +345,8 @@ def _check_not_labels(scores: ScoreTable, labels: LabelTable) -> None:
         values = ", ".join(f"{value:g}" for value in np.unique(scores.values))
         raise InputError(
             f"{scores.source}: nothing but {values}: these are labels or decisions, which rank "
-            f"nothing; are scores and labels ({labels.source}) exchanged? Give the scores before "
-            "a threshold"
+            f"nothing; are scores and labels exchanged (the labels are {labels.source})? Give the "
+            "scores before a threshold"
         )
 
 

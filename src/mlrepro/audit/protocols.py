@@ -207,7 +207,9 @@ def read_metric(text: str) -> tuple[str, tuple[str, ...]]:
     by_letters = {metric.lower(): metric for metric in METRICS}
     metric = by_letters.get(name.lower())
     if metric is None or (meant and metric == "mAP"):
-        raise InputError(f"--metric {text}: not one of ours; {nearest(name, list(METRICS))}")
+        raise InputError(
+            f"--metric {text}: not one of ours; {nearest(name.lower(), list(by_letters))}"
+        )
     return metric, meant
 
 

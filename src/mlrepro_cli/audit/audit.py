@@ -216,7 +216,7 @@ def _file_name(place: Place) -> str:
 def _without_folders(argument: str) -> str:
     """An argument of the command line; of a file elsewhere only the name, for others to read."""
     path = Path(argument.partition("#")[0])
-    if path.is_absolute() and path.exists():
+    if path.is_absolute():
         return argument.removeprefix(f"{path.parent}/")
     return argument
 

@@ -3,7 +3,6 @@
 Both say which objects are difficult. Either may stand in an archive as it is downloaded.
 """
 
-import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,18 +12,16 @@ from mlrepro.audit.tables import DIFFICULT, NEGATIVE, POSITIVE, LabelTable
 from mlrepro.data.formats import voc
 from mlrepro.errors import InputError
 from mlrepro_cli.audit.files import Place, texts
-
-SETS = ("train", "val", "trainval", "test")
-LIST = re.compile(r"(?P<folder>(.*/)?)(?P<label>[^/]+)_(?P<set>trainval|train|val|test)\.txt$")
-PICTURES = re.compile(r"(.*/)?(?P<set>trainval|train|val|test)\.txt$")
-ANNOTATION = re.compile(r"(?P<folder>(.*/)?)(?P<picture>[^/]+)\.xml$")
+from mlrepro_cli.audit.voc_names import ANNOTATION, LIST, PICTURES, RESULT
 
 STATES = {voc.POSITIVE: POSITIVE, voc.DIFFICULT: DIFFICULT, voc.NEGATIVE: NEGATIVE}
 
 
 def read(place: Place, split: str | None) -> LabelTable:
-    """Of the lists where there are any, else of the annotations. split: one of SETS."""
-    found = texts(place, lambda name: bool(LIST.match(name)))
+    """Of the lists where there are any, else of the annotations."""
+    found = texts(place, lambda name: bool(LIST.match(name) or RESULT.search(name)))
+    if any(RESULT.search(name) for name in found):
+        raise InputError(f"{place.path}: results, no labels; are scores and labels exchanged?")
     if found:
         return _of_lists(place, found, split)
     found = texts(place, lambda name: bool(ANNOTATION.match(name) or PICTURES.match(name)))

@@ -5,16 +5,14 @@ box. `comp1_cls_test_cat.txt` has no boxes.
 """
 
 import os.path
-import re
 
 from mlrepro.audit.tables import ScoreTable
 from mlrepro.data.formats.voc import FLAGS
 from mlrepro.errors import InputError
 from mlrepro_cli.audit.boxes import BestBoxes
 from mlrepro_cli.audit.files import Place, texts
-from mlrepro_cli.audit.labels.voc import LIST
+from mlrepro_cli.audit.voc_names import LIST, RESULT
 
-RESULT = re.compile(r"comp\d+_(det|cls)_(?P<set>[A-Za-z0-9]+)_(?P<label>.+)\.txt$")
 FIELDS = (2, 6)
 
 
