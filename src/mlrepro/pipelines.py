@@ -411,7 +411,7 @@ def _page_stages(plan: Plan) -> Stages:
             outs=[f"outputs/own-data/{plan.name}/review"],
         )
 
-    shown = [key for key in ("title", "intro", "search", "orderings") if plan.says(key)]
+    shown = [key for key in ("title", "intro", "search", "orderings", "claims") if plan.says(key)]
     stages["report"] = _stage(
         plan,
         "the page and its figures, from the records",

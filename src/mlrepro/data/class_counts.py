@@ -10,6 +10,7 @@ CLASS_COUNTS = {
     "openimages_v6": 601,
     "cub": 312,
     "mirflickr25k": 14,
+    "mirflickr20k": 14,
     # Ids 1 to 19, of which 12 is not used.
     "comp5329": 18,
     "comp5329_1000": 18,

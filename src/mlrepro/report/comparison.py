@@ -22,6 +22,7 @@ from mlrepro.layout import Layout
 from mlrepro.metrics.catalogue import DECISION_TABLES
 from mlrepro.records import Failures, Records
 from mlrepro.report import figures, tables
+from mlrepro.report.claims import claims_section
 from mlrepro.report.markdown import folded
 from mlrepro.report.orderings import ordering_section
 from mlrepro.report.pages import (
@@ -34,7 +35,7 @@ from mlrepro.report.pages import (
 )
 from mlrepro.report.recommend import recommendation_section
 from mlrepro.report.render import write_page
-from mlrepro.settings.pipeline import Ordering
+from mlrepro.settings.pipeline import Claim, Ordering
 from mlrepro.studies.reference import compare
 from mlrepro.studies.reported import ReportedRow
 
@@ -48,7 +49,9 @@ class Comparison:
                named, not shown.
     pipeline:  the dvc.yaml whose stages train and score the runs.
     searched:  runs that its search stage gives.
-    orderings: claims to look at.
+    orderings: claims of a higher mAP to look at.
+    claims:    other claims of their metrics.
+    neighbours: records of the study's other pipelines, which claims may name, too.
     failures:  of runs without a record, as `records.read_failures` gives them.
     own_data:  where a user's own data are: one of the runs is recommended.
     reference: what runs gave when someone made a reference of them.
@@ -61,6 +64,8 @@ class Comparison:
     pipeline: str
     searched: Container[str] = ()
     orderings: Sequence[Ordering] = ()
+    claims: Sequence[Claim] = ()
+    neighbours: Records = field(default_factory=dict)
     failures: Failures = field(default_factory=dict)
     own_data: Layout | None = None
     reference: Sequence[ReportedRow] = ()
@@ -93,6 +98,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
         reference=reference_section(compare(comparison.reference, runs, expected, failures), path),
         recommendation=recommendation,
         ranking=tables.ranking_table(runs, expected, ties, failures),
+        claims=claims_section(comparison.neighbours | runs, comparison.claims, path),
         orderings=ordering_section(runs, comparison.orderings, path),
         failed=failed_section(failures, path),
         partial_runs=_partial_runs(runs, expected),
