@@ -11,7 +11,7 @@ from mlrepro.layout import read_layout
 from mlrepro.pipelines import stages_of
 
 
-@pytest.mark.parametrize("generator", ["pipelines", "sweeps"])
+@pytest.mark.parametrize("generator", ["pipelines", "sweeps", "variants"])
 def test_committed_files_are_those_that_would_be_written(generator):
     done = subprocess.run(
         [sys.executable, f"studies/{generator}.py", "--check"],

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlrepro.judging import NOT_RUN, metric_values
+from mlrepro.judging import metric_values
 from mlrepro.metrics.catalogue import all_metrics
 from mlrepro.records import Record, Records
 from mlrepro.report.markdown import ABSENT, code, escape, table
@@ -16,6 +16,7 @@ from mlrepro.settings.pipeline import Claim
 
 CONFIDENCE = 0.95
 
+NOT_RUN = "not run"
 HOLDS = "holds"
 REVERSED = "reversed"
 UNDECIDED = "cannot be told apart"
@@ -127,14 +128,19 @@ def summary_table(measured: Sequence[Measured]) -> str:
         groups.setdefault((one.claim.claim, one.metric), []).append(one)
 
     rows = []
+    shown = None
     for (claim, metric), group in groups.items():
         verdicts = Counter(one.verdict for one in group)
         said = ", ".join(f"{verdict} ({count})" for verdict, count in verdicts.most_common())
         differences = [one.difference for one in group if one.difference is not None]
+
+        # A claim is named beside the first of its metrics.
+        first = claim != shown
+        shown = claim
         rows.append(
             [
-                escape(claim),
-                escape(group[0].claim.source),
+                escape(claim) if first else "",
+                escape(group[0].claim.source) if first else "",
                 _heading(metric),
                 _printed(group[0].claim, metric),
                 _range(differences),
