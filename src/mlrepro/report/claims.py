@@ -50,6 +50,7 @@ def claims_section(runs: Records, claims: Sequence[Claim], page: Path = ANY_PAGE
     section = render_section(
         "claims.md.j2",
         page,
+        only_questions=all(one.claim.rises(one.metric) is None for one in measured),
         summary=summary_table(measured),
         details=detail_table(measured),
     )
@@ -110,11 +111,13 @@ def half_interval(differences: list[float]) -> float | None:
     return quantile * statistics.stdev(differences) / math.sqrt(len(differences))
 
 
-def _verdict(difference: float, interval: float | None, rises: bool) -> str:
+def _verdict(difference: float, interval: float | None, rises: bool | None) -> str:
     if interval is None:
         return "one seed"
     if abs(difference) <= interval:
         return UNDECIDED
+    if rises is None:
+        return "above" if difference > 0 else "below"
     return HOLDS if (difference > 0) == rises else REVERSED
 
 
@@ -177,6 +180,8 @@ def _heading(metric: str) -> str:
 
 def _printed(claim: Claim, metric: str) -> str:
     expected = claim.expected[metric]
+    if expected == "open":
+        return ABSENT
     return expected if isinstance(expected, str) else f"{expected:+g}"
 
 

@@ -53,17 +53,18 @@ class Ordering(Strict):
 
 
 class Claim(Strict):
-    """What a paper says in words of one change of a run.
+    """What a paper says in words of one change of a run, or a question that nobody has answered.
 
     claim:    in its words, or shorter. source: where it says so.
     expected: by metric of a record (metrics/catalogue.py) how many points the first run of a pair
-              is said to be above the second, or `above` or `below` where no number is said.
+              is said to be above the second, `above` or `below` where no number is said, `open`
+              where nothing is said.
     pairs:    runs with and without what is claimed, of this pipeline or of another of its study.
     """
 
     claim: str
     source: str
-    expected: dict[str, float | Literal["above", "below"]] = Field(min_length=1)
+    expected: dict[str, float | Literal["above", "below", "open"]] = Field(min_length=1)
     pairs: list[tuple[str, str]] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -74,9 +75,11 @@ class Claim(Strict):
                 raise ValueError(f"expected: no record holds {metric!r}; {nearest(metric, known)}")
         return self
 
-    def rises(self, metric: str) -> bool:
-        """Whether the first run of a pair is said to be above the second."""
+    def rises(self, metric: str) -> bool | None:
+        """Whether the first run of a pair is said to be above the second; none of a question."""
         expected = self.expected[metric]
+        if expected == "open":
+            return None
         return expected == "above" if isinstance(expected, str) else expected > 0
 
 
