@@ -49,9 +49,8 @@ def create_model(trained: TrainedRun) -> Model:
     """
     run = trained.run
     # Where only the head was trained, the backbone is the one that features were extracted with.
-    weights = "none"
-    if run.inputs != "images":
-        weights = trained.layout.pipeline.features.weights or "none"
+    trained_whole = run.inputs == "images"
+    weights = "none" if trained_whole or run.weights == "published" else run.weights
     backbone, _ = create_backbone(run.backbone, weights, run.resolution)
     inputs = PictureInputs(trained.manifest, run, backbone, torch.device("cpu"))
 
