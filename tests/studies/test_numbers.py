@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from mlrepro.studies.numbers import KINDS, VERDICTS, Number, kind_of, numbers_of
+from mlrepro.studies.kinds import KINDS, kind_of
+from mlrepro.studies.numbers import VERDICTS, Number, numbers_of
 from mlrepro.studies.reported import ReportedRow, rounding, same_number
 from mlrepro.studies.results import read_study
 

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mlrepro.report.markdown import ABSENT, code, escape, folded, table
-from mlrepro.studies.numbers import KINDS, VERDICTS, Number, counted
+from mlrepro.studies.kinds import KINDS
+from mlrepro.studies.numbers import VERDICTS, Number, counted
 
 # Differences that the index lists; the studies' pages have all.
 MOST_DIFFERENCES = 15

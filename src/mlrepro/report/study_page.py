@@ -21,7 +21,8 @@ from mlrepro.report.study_missing import missing
 from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, PrintedTable, printed_table
 from mlrepro.report.sweeps import sweep_sections
 from mlrepro.studies.description import Table, ToolRule
-from mlrepro.studies.numbers import SAME_GFLOPS, numbers_of
+from mlrepro.studies.kinds import SAME_GFLOPS
+from mlrepro.studies.numbers import numbers_of
 from mlrepro.studies.results import StudyResults
 
 # In the order of the overview, which names these two even where there are none.

@@ -4,19 +4,27 @@ A row of a table has a status by its judged metric (results.py); here each of it
 also those that no training gives: what a model costs, and how many pictures a data set has.
 """
 
-import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mlrepro.judging import MINIMUM_TOLERANCE, metric_values, record_shortfalls, standard_error
+from mlrepro.judging import metric_values, record_shortfalls
 from mlrepro.metrics.catalogue import is_recorded
-from mlrepro.records import Record
-from mlrepro.studies.counts import PRINTED_COUNTS, count_tolerance
+from mlrepro.studies.counts import count_tolerance
+from mlrepro.studies.kinds import (
+    COUNT,
+    FILE_SIZE,
+    GFLOPS,
+    PARAMETERS,
+    SAME_GFLOPS,
+    SETTING,
+    TIME,
+    kind_of,
+)
 from mlrepro.studies.reported import ReportedRow, rounding, same_number
-from mlrepro.studies.results import Result, StudyResults, record_metric
+from mlrepro.studies.results import Result, StudyResults, metric_tolerance, record_metric
 
 Verdict = Literal["reproduced", "differs", "incomplete", "not run", "not comparable"]
 VERDICTS: tuple[Verdict, ...] = (
@@ -27,41 +35,6 @@ VERDICTS: tuple[Verdict, ...] = (
     "not comparable",
 )
 
-# GFLOPs within which counted and printed ones are the same number.
-SAME_GFLOPS = 0.01
-
-# Kinds of printed numbers, in the order of the overview.
-MAP = "mAP"
-F1 = "F1, precision, recall, IoU"
-ACCURACY = "accuracy"
-LOSS = "loss"
-GFLOPS = "GFLOPs"
-PARAMETERS = "parameters"
-FILE_SIZE = "file size"
-COUNT = "counts of data sets"
-TIME = "time"
-SETTING = "settings"
-KINDS = (MAP, F1, ACCURACY, LOSS, GFLOPS, PARAMETERS, FILE_SIZE, COUNT, TIME, SETTING)
-
-KIND_OF_METRIC = {
-    "mAP": MAP,
-    "mAP_paper": MAP,
-    "accuracy": ACCURACY,
-    "train_accuracy": ACCURACY,
-    "loss": LOSS,
-    "train_loss": LOSS,
-    "GFLOPs": GFLOPS,
-    "params_m": PARAMETERS,
-    "model_size_mb": FILE_SIZE,
-    "fine_tune_time_s": TIME,
-    "test_time_s": TIME,
-    "batch_size": SETTING,
-    "epochs": SETTING,
-    "learning_rate": SETTING,
-    "threshold": SETTING,
-    "best_epoch": SETTING,
-} | dict.fromkeys(PRINTED_COUNTS, COUNT)
-
 # Why a number of these kinds, or under these names, is none that ours could be compared with.
 INCOMPARABLE_KINDS = {
     TIME: "a time on a machine that is not described",
@@ -71,10 +44,6 @@ INCOMPARABLE_METRICS = {
     "mAP_paper": "another document's number, quoted",
     "f1_change": "a difference of two numbers that are judged themselves",
 }
-
-# Points of a metric in percent below which a difference is none. Accuracies and losses differ by
-# less than that between any two methods, and must agree as far as they are printed.
-SMALLEST_DIFFERENCE = {MAP: MINIMUM_TOLERANCE, F1: MINIMUM_TOLERANCE, ACCURACY: 0.0, LOSS: 0.0}
 
 
 @dataclass(frozen=True)
@@ -109,11 +78,6 @@ def numbers_of(results: StudyResults) -> list[Number]:
 def counted(numbers: Sequence[Number]) -> Counter:
     """How many have each verdict."""
     return Counter(number.verdict for number in numbers)
-
-
-def kind_of(metric: str) -> str:
-    """Precision, recall and the F1s go by many names; all other metrics are listed above."""
-    return KIND_OF_METRIC.get(metric, F1)
 
 
 # ---- One number ---------------------------------------------------------------------------------
@@ -223,22 +187,5 @@ def _judge_metric(results: StudyResults, result: Result, cell: ReportedRow, kind
     if len(records) < len(results.seeds) or any(record_shortfalls(record) for record in records):
         return Number(cell, kind, "incomplete", "", measured)
 
-    tolerance = metric_tolerance(cell, kind, records, values, unit)
+    tolerance = unit * metric_tolerance(cell, records, values, unit)
     return Number(cell, kind, _verdict(measured, cell, tolerance), "", measured)
-
-
-def metric_tolerance(
-    cell: ReportedRow, kind: str, records: list[Record], values: list[float], unit: float
-) -> float:
-    """In the printed unit: the largest of what is printed, what is small, and what is noise.
-
-    Half of the last printed digit; SMALLEST_DIFFERENCE; the printed deviation; and twice the
-    standard error over seeds, of mAP with that of resampled test pictures.
-    """
-    variance = statistics.variance(values) / len(values) if len(values) > 1 else 0.0
-    if kind == MAP:
-        variance += (standard_error(records) or 0.0) ** 2
-
-    of_noise = 2 * math.sqrt(variance) * unit
-    smallest = SMALLEST_DIFFERENCE[kind] * unit
-    return max(rounding(cell.printed), smallest, of_noise, cell.std or 0.0)

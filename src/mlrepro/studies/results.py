@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlrepro.errors import InputError
-from mlrepro.judging import NOT_RUN, Status, judge
+from mlrepro.judging import (
+    NOT_RUN,
+    Status,
+    judge,
+    metric_values,
+    standard_error,
+    tolerance,
+)
 from mlrepro.metrics.catalogue import JUDGED, recorded_as
 from mlrepro.records import Failures, Record, Records, read_failures, read_records
 from mlrepro.settings.base import nearest
@@ -14,7 +21,8 @@ from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.settings.run_id import parse_run_id
 from mlrepro.studies.counts import PRINTED_COUNTS, Counts, count_tolerance, read_counts
 from mlrepro.studies.description import Description, last_match
-from mlrepro.studies.reported import ReportedRow, same_number
+from mlrepro.studies.kinds import MAP, SMALLEST_DIFFERENCE, kind_of
+from mlrepro.studies.reported import ReportedRow, rounding, same_number
 from mlrepro.studies.stages import stages_by_run
 from mlrepro.studies.study import Study, load_study
 
@@ -211,6 +219,8 @@ def _result(
     group = records.get(run, [])
     cell = cells[metric]
     name, unit = record_metric(cell)
+    values = metric_values(group, name)
+    measured = bool(values) and None not in values
     status = judge(
         group,
         cell.number / unit,
@@ -218,9 +228,26 @@ def _result(
         metric=name,
         failed=run in failures,
         comparable=all(name in record.selected.metrics for record in group),
-        reported_std=None if cell.std is None else cell.std / unit,
+        allowed=metric_tolerance(cell, group, values, unit) if measured else None,
     )
     return Result(cells, group, metric, status)
+
+
+def metric_tolerance(
+    cell: ReportedRow, records: list[Record], values: list[float], unit: float
+) -> float:
+    """How far from a printed metric the mean of `values` may be, in percent.
+
+    The largest of half of the last printed digit, SMALLEST_DIFFERENCE, the printed deviation, and
+    twice the standard error over seeds, of mAP with that of resampled test pictures.
+    """
+    kind = kind_of(cell.metric)
+    return tolerance(
+        values,
+        standard_error(records) if kind == MAP else None,
+        None if cell.std is None else cell.std / unit,
+        minimum=max(SMALLEST_DIFFERENCE[kind], rounding(cell.printed) / unit),
+    )
 
 
 def _status_of_counts(cells: dict[str, ReportedRow], counts: dict[str, Counts]) -> Status:
