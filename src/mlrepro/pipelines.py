@@ -42,6 +42,7 @@ PREPARE_CODE = [
 COUNT_CODE = [
     "stages/counts.py",
     "src/mlrepro/studies/counts.py",
+    "src/mlrepro/studies/label_files.py",
     "src/mlrepro/data/formats",
 ]
 CORRUPT_CODE = ["src/mlrepro/data/corruption.py", "src/mlrepro/data/manifest.py"]

@@ -8,14 +8,20 @@ studies/<study>/counts/<data set>.json.
 import hashlib
 from pathlib import Path
 
-import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mlrepro.errors import InputError
-from mlrepro.files import file_sha256
-from mlrepro.settings.base import Strict, load
+from mlrepro.files import file_sha256, write_bytes
+from mlrepro.settings.base import Strict, load, nearest
 from mlrepro.settings.data import DataSettings
 from mlrepro.settings.pipeline import load_data_settings
+from mlrepro.studies.label_files import (
+    LABELLED,
+    MATRIX,
+    LabelFiles,
+    given_by_settings,
+    read_label_files,
+)
 from mlrepro.studies.reported import ReportedRow, rounding
 
 DATA = Path("data")
@@ -26,31 +32,62 @@ LABELS = "labels"
 # pictures: nothing is held out before the count.
 TRAINING = ("train", "val")
 TEST = "test"
-LABELLED = (*TRAINING, TEST)
 
 # Printed metric of reported.csv -> number of `Counts`.
 PRINTED_COUNTS = ("classes", "images", "train_images", "test_images", "labels_per_image")
 
 
+# Settings that say which labels and pictures count.
+RULES = ("difficult", "unannotated", "uncaptioned", "unverified")
+RATIO_DIGITS = 4
+
+
 class SplitCounts(Strict):
-    """One split. positives: labels that are present; without_label: pictures that have none."""
+    """One split. positives: labels that are present; without_label: pictures that have none.
+
+    The two ratios are of the three counts before them, for whoever reads the record.
+    """
 
     images: int = Field(ge=1)
     positives: int = Field(ge=0)
     without_label: int = Field(ge=0)
+    labels_per_image: float
+    share_without_label: float
+
+    @model_validator(mode="after")
+    def _agree(self) -> "SplitCounts":
+        expected = _ratios(self.images, self.positives, self.without_label)
+        for key, value in expected.items():
+            if getattr(self, key) != value:
+                raise ValueError(
+                    f"{key} is {getattr(self, key)}, but its counts give {value}; "
+                    "count again with stages/counts.py"
+                )
+        return self
+
+
+def _ratios(images: int, positives: int, without_label: int) -> dict[str, float]:
+    return {
+        "labels_per_image": round(positives / images, RATIO_DIGITS),
+        "share_without_label": round(without_label / images, RATIO_DIGITS),
+    }
 
 
 class Counts(Strict):
     """A data set, by split.
 
-    source: the format of data/params.yaml whose rules were followed, or `label matrix`.
-    files:  how many label files there were; sha256: of their names and contents.
+    source:      the format of data/params.yaml whose rules were followed, or `label matrix`.
+    rules:       what the settings say of labels and pictures; whoever made a matrix followed his.
+    by_settings: printed metric -> why our settings give it, so that no label file confirms it.
+    files:       how many label files there were; sha256: of their names and contents.
     """
 
     data_set: str
     source: str
+    rules: dict[str, str | dict[str, str]]
     classes: int
     splits: dict[str, SplitCounts]
+    by_settings: dict[str, str]
     files: int = Field(ge=1)
     sha256: str
 
@@ -60,13 +97,18 @@ class Counts(Strict):
     def printed(self, metric: str) -> float | None:
         """The number of a printed metric, none where a split of it was not counted.
 
+        None as well where settings give it: compared with a paper, it would confirm itself.
         Labels a picture are those of the training pictures: so VOC 2007's 1.58 comes about, which
         are 1.56 over all pictures.
         """
+        if metric in self.by_settings:
+            return None
         if metric == "classes":
             return self.classes
         if metric == "images":
-            return self.images(*LABELLED)
+            # A matrix may be of some splits alone: their sum is not the data set's.
+            is_part = self.source == MATRIX and TEST not in self.splits
+            return None if is_part else self.images(*LABELLED)
         if metric == "test_images":
             return self.images(TEST) or None
 
@@ -84,7 +126,7 @@ def count_tolerance(cell: ReportedRow) -> float:
     return rounding(cell.printed) if cell.metric == "labels_per_image" else 0.0
 
 
-# ---- Reading label files ------------------------------------------------------------------------
+# ---- Counting -----------------------------------------------------------------------------------
 
 
 def labels_folder(name: str) -> Path:
@@ -95,99 +137,45 @@ def labels_folder(name: str) -> Path:
 def count_data_set(name: str, settings: DataSettings, folder: Path) -> Counts:
     """Counts the label files in `folder`, which are in the official layout, without pictures.
 
-    A file <name>.npz with a label matrix (N, K) a split is taken instead where there is one.
+    A file <name>.npz with a label matrix (N, K) a split may be there in their place.
     Raises InputError where nothing is there, and for files that are not of this data set.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not files:
-        raise InputError(
-            f"{folder}: no label files; place those of {name} there in their official layout "
-            "(lists, annotations or a label matrix; no pictures are needed)"
-        )
-
-    matrices = [path for path in files if path.suffix == ".npz"]
-    if matrices:
-        source = "label matrix"
-        splits, classes = _of_matrix(matrices[0])
-        files = matrices[:1]
-    else:
-        source = settings.format
-        splits, classes = _of_listing(settings, folder)
-
+    files = read_label_files(name, settings, folder)
     return Counts(
         data_set=name,
-        source=source,
-        classes=classes,
-        splits=splits,
-        files=len(files),
-        sha256=_digest(folder, files),
+        source=files.source,
+        rules=_rules(settings, files.source),
+        classes=files.classes,
+        splits=_splits(files),
+        by_settings=given_by_settings(settings, files.source),
+        files=len(files.paths),
+        sha256=_digest(folder, files.paths),
     )
 
 
-def _digest(folder: Path, files: list[Path]) -> str:
+def _splits(files: LabelFiles) -> dict[str, SplitCounts]:
+    splits = {}
+    for split, labels in files.labels.items():
+        counts = {
+            "images": len(labels),
+            "positives": int(labels.sum()),
+            "without_label": int((labels == 0).sum()),
+        }
+        splits[split] = SplitCounts(**counts, **_ratios(**counts))
+    return splits
+
+
+def _rules(settings: DataSettings, source: str) -> dict[str, str | dict[str, str]]:
+    if source == MATRIX:
+        return {}
+    return {rule: getattr(settings, rule) for rule in RULES if hasattr(settings, rule)}
+
+
+def _digest(folder: Path, paths: list[Path]) -> str:
     digest = hashlib.sha256()
-    for path in files:
+    for path in paths:
         digest.update(f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n".encode())
     return digest.hexdigest()
-
-
-def _of_listing(settings: DataSettings, folder: Path) -> tuple[dict[str, SplitCounts], int]:
-    from mlrepro.data import formats  # here: pages need no pandas to read counts
-
-    table, classes = formats.read(settings, folder)
-    splits = {}
-    for split, rows in table.groupby("split", sort=False):
-        if split not in LABELLED:
-            continue
-        labels = rows["labels"].map(len)
-        splits[split] = SplitCounts(
-            images=len(rows),
-            positives=int(labels.sum()),
-            without_label=int((labels == 0).sum()),
-        )
-    return splits, len(classes)
-
-
-def _of_matrix(path: Path) -> tuple[dict[str, SplitCounts], int]:
-    """Of an .npz with a matrix (N, K) of 0 and 1 a split, and <split>_ids (N,) where it has ids."""
-    with np.load(path, allow_pickle=False) as arrays:
-        matrices = {key: arrays[key] for key in arrays.files if arrays[key].ndim == 2}
-        ids = {key: arrays[key] for key in arrays.files if key.endswith("_ids")}
-
-    if "test" not in matrices and "val" in matrices:
-        # COCO has no labels of its test pictures: all papers test on val.
-        matrices["test"] = matrices.pop("val")
-        ids["test_ids"] = ids.pop("val_ids", None)
-
-    widths = {matrix.shape[1] for matrix in matrices.values()}
-    if len(widths) != 1 or not set(matrices) <= set(LABELLED):
-        raise InputError(
-            f"{path}: holds {', '.join(sorted(matrices)) or 'no matrix'}; give one (N, K) matrix "
-            f"of 0 and 1 for each of {', '.join(LABELLED)}, all with the same K"
-        )
-
-    splits = {}
-    for split, matrix in matrices.items():
-        _check_matrix(path, split, matrix, ids.get(f"{split}_ids"))
-        splits[split] = SplitCounts(
-            images=len(matrix),
-            positives=int(matrix.sum()),
-            without_label=int((matrix.sum(1) == 0).sum()),
-        )
-    return splits, widths.pop()
-
-
-def _check_matrix(path: Path, split: str, matrix: np.ndarray, ids: np.ndarray | None) -> None:
-    if not np.isin(matrix, (0, 1)).all():
-        raise InputError(f"{path}: {split} holds values other than 0 and 1; write 1 for a label")
-    if ids is None:
-        return
-    if len(ids) != len(matrix):
-        raise InputError(
-            f"{path}: {split} has {len(matrix)} rows but {len(ids)} ids; write one id a row"
-        )
-    if len(np.unique(ids)) != len(ids):
-        raise InputError(f"{path}: {split}_ids holds an id twice; a picture is one row")
 
 
 # ---- The record ---------------------------------------------------------------------------------
@@ -198,33 +186,47 @@ def count_study(study: Path, name: str) -> Path:
 
     Raises InputError where the record of another study says otherwise of the same data set.
     """
+    if not study.is_dir():
+        studies = [path.name for path in study.parent.glob("*/")]
+        raise InputError(f"{study}: no such study; {nearest(study.name, studies)}")
     settings = load_data_settings(DATA / "params.yaml", name)
-    counts = count_data_set(name, _without_pictures(settings), labels_folder(name))
+    counts = count_data_set(name, settings, labels_folder(name))
 
     path = study / FOLDER / f"{name}.json"
     for other in sorted(study.parent.glob(f"*/{FOLDER}/{name}.json")):
         if other != path:
             _check_agreement(counts, load(Counts, other), other)
     path.parent.mkdir(exist_ok=True)
-    path.write_text(counts.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_bytes(path, (counts.model_dump_json(indent=1) + "\n").encode())
     return path
 
 
-def _without_pictures(settings: DataSettings) -> DataSettings:
-    """For formats that look for pictures, or for rows without labels, while they read the table."""
-    changes = {key: None for key in ("unlabelled",) if hasattr(settings, key)}
-    return settings.model_copy(update=changes)
-
-
 def _check_agreement(counts: Counts, other: Counts, path: Path) -> None:
+    """Two records of one data set say the same of each split that both have counted."""
+    if counts.classes != other.classes:
+        raise InputError(_disagreement(counts, path, f"{other.classes} classes", counts.classes))
+
     for split, ours in counts.splits.items():
         theirs = other.splits.get(split)
-        if theirs and theirs.images != ours.images:
-            raise InputError(
-                f"{path}: says {theirs.images} pictures of {split}, the label files in "
-                f"{labels_folder(counts.data_set)} say {ours.images}; they are not of one version "
-                "of the data set: remove the record, or the files, that are not meant"
-            )
+        if theirs is None:
+            continue
+        if theirs.images != ours.images:
+            what = f"{theirs.images} pictures of {split}"
+            raise InputError(_disagreement(counts, path, what, ours.images))
+        if theirs.positives != ours.positives:
+            what = f"{theirs.positives} labels of {split}"
+            raise InputError(_disagreement(counts, path, what, ours.positives))
+        if theirs.without_label != ours.without_label:
+            what = f"{theirs.without_label} pictures without a label of {split}"
+            raise InputError(_disagreement(counts, path, what, ours.without_label))
+
+
+def _disagreement(counts: Counts, path: Path, theirs: str, ours: int) -> str:
+    return (
+        f"{path}: says {theirs}, the label files in {labels_folder(counts.data_set)} say {ours}; "
+        "they are not of one version of the data set: remove the record, or the files, that are "
+        "not meant"
+    )
 
 
 def read_counts(study: Path) -> dict[str, Counts]:

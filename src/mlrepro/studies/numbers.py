@@ -111,7 +111,14 @@ def _verdict(measured: float, cell: ReportedRow, tolerance: float) -> Verdict:
 
 def _judge_count(results: StudyResults, cell: ReportedRow) -> Number:
     """Of label files: exact, and ratios as far as they are printed."""
+    if cell.run:
+        return Number(cell, COUNT, "not comparable", "how many pictures its run uses: a setting")
+
     counts = results.counts.get(cell.data_set)
+    by_settings = counts.by_settings.get(cell.metric) if counts else None
+    if by_settings:
+        return Number(cell, COUNT, "not comparable", by_settings)
+
     measured = counts.printed(cell.metric) if counts else None
     if measured is None:
         command = f"python stages/counts.py {results.folder.as_posix()} {cell.data_set}"

@@ -251,15 +251,23 @@ def metric_tolerance(
 
 
 def _status_of_counts(cells: dict[str, ReportedRow], counts: dict[str, Counts]) -> Status:
-    """Reproduced where all its numbers are; else whether the first that differs is larger."""
+    """Reproduced where all its numbers are; else whether the first that differs is larger.
+
+    Numbers that our settings give do not count.
+    """
+    status = "not-comparable"
     for metric, cell in cells.items():
         of_data_set = counts.get(cell.data_set)
+        if of_data_set and metric in of_data_set.by_settings:
+            continue
+
         measured = of_data_set.printed(metric) if of_data_set else None
         if measured is None:
             return NOT_RUN
         if not same_number(measured, cell, count_tolerance(cell)):
             return "exceeds" if measured > cell.number else "below"
-    return "reproduced"
+        status = "reproduced"
+    return status
 
 
 def _judged_metric(cells: dict[str, ReportedRow]) -> str | None:
