@@ -26,7 +26,7 @@ def index_text(reports: Path, studies: Path) -> str:
 def test_the_index_counts_numbers_by_verdict(studies, tmp_path):
     text = index_text(tmp_path, studies)
     tables = [cells(block) for block in text.split("\n\n") if block.startswith("|")]
-    by_kind, by_study, differences, not_run = tables
+    by_kind, by_study, holding, differences, not_run = tables
 
     assert by_study[1][0] == "study"
     assert dict(zip(by_study[0][2:], by_study[1][2:], strict=True)) == {
@@ -43,6 +43,10 @@ def test_the_index_counts_numbers_by_verdict(studies, tmp_path):
     assert by_kind[-1][1:7] == by_study[1][2:8]
     assert sum(int(cell) for cell in by_kind[-1][2:7]) == 13
     assert len(differences) == 1 + 4
+    assert [row[1:] for row in holding[1:]] == [
+        ["mAP", "1 of 3"],
+        ["F1, precision, recall, IoU", "1 of 2"],
+    ]
     assert sum(int(row[2]) for row in not_run[1:]) == 3
 
     first_sentence = text.split("\n\n")[1]

@@ -78,7 +78,7 @@ def test_what_settings_give_is_no_count(tmp_path):
     counts = count_data_set("toy", mirflickr(), tmp_path)
     # Its lists name pictures that have a label; that there are ten, the settings say.
     assert counts.printed("images") is None
-    assert "`pictures` says" in counts.by_settings["images"]
+    assert "is our setting" in counts.by_settings["images"]
     assert counts.printed("classes") == 2
 
     write_voc_lists(tmp_path / "voc")
@@ -100,9 +100,14 @@ def test_labels_a_picture_are_those_of_training_pictures(tmp_path):
 def test_a_matrix_of_val_is_tested_on_where_there_is_no_test(tmp_path):
     arrays = {"train": np.zeros((3, 2)), "val": np.eye(2), "classes": np.array(CLASSES)}
     np.savez(tmp_path / "labels.npz", **arrays, val_ids=np.array([5, 6]))
-    counts = count_data_set("toy", voc(), tmp_path)
+    counts = count_data_set("toy", voc().model_copy(update={"format": "coco"}), tmp_path)
     assert counts.printed("test_images") == 2
     assert counts.splits["train"].without_label == 3
+
+    # VOC's val is a part of what is trained on.
+    counts = count_data_set("toy", voc(), tmp_path)
+    assert counts.printed("test_images") is None
+    assert counts.printed("train_images") == 5
 
 
 def test_what_was_not_counted_is_no_number(tmp_path):
@@ -243,6 +248,13 @@ def test_a_record_whose_ratios_were_edited_is_refused(repository):
     path = count_study(Path("studies/first"), "toy")
     path.write_text(path.read_text().replace('"images": 3', '"images": 9'))
     with pytest.raises(InputError, match="splits.train: labels_per_image is 1.0, but its counts"):
+        read_counts(Path("studies/first"))
+
+
+def test_a_record_under_anothers_name_is_refused(repository):
+    path = count_study(Path("studies/first"), "toy")
+    path.rename(path.with_name("other.json"))
+    with pytest.raises(InputError, match="other.json: holds the counts of 'toy'"):
         read_counts(Path("studies/first"))
 
 

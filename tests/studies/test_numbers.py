@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from mlrepro.errors import InputError
 from mlrepro.studies.kinds import KINDS, kind_of
 from mlrepro.studies.numbers import VERDICTS, Number, numbers_of
 from mlrepro.studies.reported import ReportedRow, rounding, same_number
@@ -67,7 +68,15 @@ def test_what_is_not_run_has_its_command_and_what_is_not_comparable_its_reason(n
 
 @pytest.mark.parametrize(
     ("printed", "half"),
-    [("1.58", 0.005), ("98MB", 0.5), ("24.37M", 0.005), ("82,081", 0.5), ("0.009", 0.0005)],
+    [
+        ("1.58", 0.005),
+        ("98MB", 0.5),
+        ("24.37M", 0.005),
+        ("82,081", 0.5),
+        ("0.009", 0.0005),
+        ("89.42±0.27", 0.005),
+        ("1e-5", 0.5e-5),
+    ],
 )
 def test_half_of_the_last_digit(printed, half):
     assert rounding(printed) == pytest.approx(half)
@@ -81,6 +90,11 @@ def test_a_number_at_the_edge_of_its_rounding_is_the_same():
     assert not same_number(0.3101, cell, 0.01)
 
 
+def test_a_metric_of_no_known_kind_is_refused_with_the_nearest():
+    with pytest.raises(InputError, match="'accurracy' .* is of no kind .*'accuracy'"):
+        kind_of("accurracy")
+
+
 # ---- The real studies ---------------------------------------------------------------------------
 
 
@@ -91,7 +105,8 @@ def test_every_number_of_a_study_has_one_verdict(folder):
     assert len(numbers) == len(results.study.rows)
     assert {number.verdict for number in numbers} <= set(VERDICTS)
     assert {kind_of(row.metric) for row in results.study.rows} <= set(KINDS)
-    assert all(number.reason for number in numbers if number.verdict == "not comparable")
+    explained = ("not comparable", "not run")
+    assert all(number.reason for number in numbers if number.verdict in explained)
 
 
 def of_kind(study: str, kind: str) -> Counter:

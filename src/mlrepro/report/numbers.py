@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from mlrepro.report.markdown import ABSENT, code, escape, folded, table
 from mlrepro.studies.kinds import KINDS
 from mlrepro.studies.numbers import VERDICTS, Number, counted
+from mlrepro.studies.reported import ReportedRow
 
-# Differences that the index lists; the studies' pages have all.
-MOST_DIFFERENCES = 15
+# Differences that the index lists of each study; the studies' pages have all.
+MOST_DIFFERENCES = 4
 
 # By study its numbers.
 NumbersByStudy = dict[str, list[Number]]
@@ -33,15 +34,15 @@ def kind_table(numbers: Sequence[Number]) -> str:
         if of_kind:
             rows.append([kind, *_cells(of_kind)])
     rows.append(["**all**", *_cells(numbers)])
-    headers = ["kind of number", "printed", *VERDICTS, "reproduced of the comparable"]
+    headers = ["kind of number", "printed", *VERDICTS, "share that is reproduced"]
     return table("l" + "r" * (len(headers) - 1), headers, rows)
 
 
 def _cells(numbers: Sequence[Number]) -> list[str]:
     counts = counted(numbers)
-    comparable = len(numbers) - counts["not comparable"]
-    share = f"{100 * counts['reproduced'] / comparable:.0f} %" if comparable else ABSENT
-    return [str(len(numbers)), *(str(counts[verdict]) for verdict in VERDICTS), share]
+    judged = counts["reproduced"] + counts["differs"]
+    share = f"{100 * counts['reproduced'] / judged:.0f} %" if judged else ABSENT
+    return [*verdict_cells(numbers), share]
 
 
 def verdict_cells(numbers: Sequence[Number]) -> list[str]:
@@ -50,26 +51,42 @@ def verdict_cells(numbers: Sequence[Number]) -> list[str]:
     return [str(len(numbers)), *(str(counts[verdict]) for verdict in VERDICTS)]
 
 
+def holding_table(by_study: NumbersByStudy) -> str | None:
+    """A row a study and kind of which numbers are reproduced; none where none is."""
+    rows = []
+    for study, numbers in by_study.items():
+        for kind in KINDS:
+            counts = counted([number for number in numbers if number.kind == kind])
+            if counts["reproduced"]:
+                judged = counts["reproduced"] + counts["differs"]
+                of_judged = f"{counts['reproduced']} of {judged}"
+                rows.append([f"[{study}]({study}.md)", kind, of_judged])
+    if not rows:
+        return None
+    return table("llr", ["study", "kind of number", "reproduced of those that were checked"], rows)
+
+
 # ---- What differs -------------------------------------------------------------------------------
 
 
 def differing(by_study: NumbersByStudy) -> tuple[str | None, int]:
-    """The largest differences across the studies, and how many there are; none without any.
+    """The largest differences of each study, and how many there are in all; none without any.
 
     Largest by their share of what is printed: the numbers are of many units.
     """
-    different = []
+    rows = []
+    total = 0
     for study, numbers in by_study.items():
-        different += [(study, number) for number in numbers if number.verdict == "differs"]
-    if not different:
+        different = [number for number in numbers if number.verdict == "differs"]
+        different.sort(key=_relative, reverse=True)
+        total += len(different)
+        for number in different[:MOST_DIFFERENCES]:
+            rows.append([f"[{study}]({study}.md)", *_difference_cells(number)])
+    if not rows:
         return None, 0
 
-    different.sort(key=lambda entry: _relative(entry[1]), reverse=True)
-    rows = []
-    for study, number in different[:MOST_DIFFERENCES]:
-        rows.append([f"[{study}]({study}.md)", *_difference_cells(number)])
     headers = ["study", "where", "number", "printed", "ours", "difference"]
-    return table("lllrrr", headers, rows), len(different)
+    return table("lllrrr", headers, rows), total
 
 
 def _relative(number: Number) -> float:
@@ -78,7 +95,7 @@ def _relative(number: Number) -> float:
 
 def _difference_cells(number: Number) -> list[str]:
     cell = number.cell
-    where = ", ".join(str(part) for part in (_table_name(cell.table), cell.row, cell.data_set))
+    where = ", ".join((_table_name(cell.table), _row_name(cell), cell.data_set))
     return [
         escape(where),
         escape(cell.metric),
@@ -86,6 +103,12 @@ def _difference_cells(number: Number) -> list[str]:
         plain(number.measured),
         f"{number.difference:+.3g}",
     ]
+
+
+def _row_name(cell: ReportedRow) -> str:
+    """Its name, and the network and size that tell rows of one name apart."""
+    backbone = cell.backbone if cell.backbone != cell.row else ""
+    return " ".join(str(part) for part in (cell.row, backbone, cell.resolution) if part)
 
 
 def _table_name(table_id: str) -> str:
@@ -103,24 +126,36 @@ def plain(value: float | None) -> str:
 
 
 def missing_table(by_study: NumbersByStudy) -> str | None:
-    """A row a study and data set with numbers that are not run; none where there is none."""
-    groups: dict[tuple[str, str], list[Number]] = {}
+    """A row a study, data set and command of numbers that are not run; none where none is."""
+    groups: dict[tuple[str, str, str], list[Number]] = {}
     for study, numbers in by_study.items():
         for number in numbers:
             if number.verdict == "not run":
-                groups.setdefault((study, number.cell.data_set), []).append(number)
+                group = (study, number.cell.data_set, _of_all_runs(number.reason))
+                groups.setdefault(group, []).append(number)
     if not groups:
         return None
 
     rows = []
-    for (study, data_set), numbers in sorted(groups.items(), key=_largest_first):
+    for (study, data_set, command), numbers in sorted(groups.items(), key=_largest_first):
         kinds = Counter(number.kind for number in numbers)
         said = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        command = next((number.reason for number in numbers if number.reason), "")
-        first = command.split("@")[0].removesuffix(":evaluate")
-        rows.append([f"[{study}]({study}.md)", data_set, str(len(numbers)), said, code(first)])
+        page = f"[{study}]({study}.md)"
+        rows.append([page, data_set, str(len(numbers)), said, _as_shown(command)])
     headers = ["study", "data set", "numbers", "of", "what would run them"]
     return table("llrll", headers, rows)
+
+
+def _of_all_runs(command: str) -> str:
+    """The command of the whole pipeline, instead of that of one run's stage."""
+    file, stage, _ = command.partition(":evaluate@")
+    return file if stage else command.removesuffix(":search")
+
+
+def _as_shown(text: str) -> str:
+    """A command as code, a reason as text."""
+    is_command = text.startswith(("dvc ", "python "))
+    return code(text) if is_command else escape(text)
 
 
 def _largest_first(entry: tuple[tuple[str, str], list[Number]]) -> tuple:
@@ -140,14 +175,14 @@ def every_number(numbers: Sequence[Number]) -> str:
         rows.append(
             [
                 escape(cell.table),
-                escape(" ".join(str(part) for part in (cell.row, cell.resolution) if part)),
+                escape(_row_name(cell)),
                 cell.data_set,
                 escape(cell.metric),
                 escape(cell.printed),
                 plain(number.measured),
                 difference,
                 number.verdict,
-                _reason(number),
+                _as_shown(number.reason),
             ]
         )
     headers = [
@@ -163,10 +198,3 @@ def every_number(numbers: Sequence[Number]) -> str:
     ]
     text = table("llllrrrll", headers, rows)
     return folded(text, len(rows), f"All {len(rows)} numbers")
-
-
-def _reason(number: Number) -> str:
-    """A command as code, anything else as text."""
-    if number.verdict == "not run" and number.reason:
-        return code(number.reason)
-    return escape(number.reason)

@@ -10,6 +10,7 @@ from mlrepro.report.markdown import escape, table
 from mlrepro.report.numbers import (
     NumbersByStudy,
     differing,
+    holding_table,
     kind_table,
     missing_table,
     sentence,
@@ -49,6 +50,7 @@ def write_index(reports: Path, studies: Path) -> None:
         sentence=sentence(all_numbers),
         kinds=kind_table(all_numbers),
         studies=_study_table(read, by_study, reports) if read else None,
+        holding=holding_table(by_study),
         differences=differences,
         differing=how_many,
         not_run=missing_table(by_study),

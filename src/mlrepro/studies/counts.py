@@ -230,5 +230,14 @@ def _disagreement(counts: Counts, path: Path, theirs: str, ours: int) -> str:
 
 
 def read_counts(study: Path) -> dict[str, Counts]:
-    """A study's counts by data set."""
-    return {path.stem: load(Counts, path) for path in sorted((study / FOLDER).glob("*.json"))}
+    """A study's counts by data set. Raises InputError for a record under another's name."""
+    counts = {}
+    for path in sorted((study / FOLDER).glob("*.json")):
+        record = load(Counts, path)
+        if record.data_set != path.stem:
+            raise InputError(
+                f"{path}: holds the counts of {record.data_set!r}; rename it, or count "
+                f"{path.stem!r} with stages/counts.py"
+            )
+        counts[path.stem] = record
+    return counts

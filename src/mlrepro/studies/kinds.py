@@ -1,6 +1,9 @@
 """Kinds of printed numbers, and how near to them ours must be to be the same."""
 
+from mlrepro.errors import InputError
 from mlrepro.judging import MINIMUM_TOLERANCE
+from mlrepro.metrics.catalogue import is_recorded
+from mlrepro.settings.base import nearest
 from mlrepro.studies.counts import PRINTED_COUNTS
 
 # GFLOPs within which counted and printed ones are the same number.
@@ -16,7 +19,7 @@ PARAMETERS = "parameters"
 FILE_SIZE = "file size"
 COUNT = "counts of data sets"
 TIME = "time"
-SETTING = "settings"
+SETTING = "settings and epochs"
 KINDS = (MAP, F1, ACCURACY, LOSS, GFLOPS, PARAMETERS, FILE_SIZE, COUNT, TIME, SETTING)
 
 KIND_OF_METRIC = {
@@ -38,11 +41,25 @@ KIND_OF_METRIC = {
     "best_epoch": SETTING,
 } | dict.fromkeys(PRINTED_COUNTS, COUNT)
 
+# Of this kind, though no record holds them under the name alone.
+OTHER_F1 = ("f1", "f1_change", "CF1_adapt", "OF1_adapt")
+
 # Points of a metric in percent below which a difference is none. Accuracies and losses differ by
 # less than that between any two methods, and must agree as far as they are printed.
 SMALLEST_DIFFERENCE = {MAP: MINIMUM_TOLERANCE, F1: MINIMUM_TOLERANCE, ACCURACY: 0.0, LOSS: 0.0}
 
 
 def kind_of(metric: str) -> str:
-    """Precision, recall and the F1s go by many names; all other metrics are listed above."""
-    return KIND_OF_METRIC.get(metric, F1)
+    """Precision, recall and the F1s go by many names, which metrics/catalogue.py knows.
+
+    Raises InputError for a name that neither it nor this list has.
+    """
+    if metric in KIND_OF_METRIC:
+        return KIND_OF_METRIC[metric]
+    if is_recorded(metric) or metric in OTHER_F1:
+        return F1
+    known = [*KIND_OF_METRIC, *OTHER_F1]
+    raise InputError(
+        f"metric {metric!r} of a reported.csv is of no kind that is known; "
+        f"{nearest(metric, known)}, or list it in mlrepro/studies/kinds.py"
+    )

@@ -71,7 +71,7 @@ def given_by_settings(settings: DataSettings, source: str) -> dict[str, str]:
     reasons = {}
 
     if settings.format == "mirflickr" and source != MATRIX:
-        reason = "its lists name pictures that have a label; how many there are, `pictures` says"
+        reason = "its lists name only pictures with a label: how many there are is our setting"
         for metric in ("images", "train_images", "test_images", "labels_per_image"):
             reasons[metric] = reason
 
@@ -180,7 +180,7 @@ def _of_matrix(settings: DataSettings, path: Path) -> tuple[dict[str, np.ndarray
     matrices = {key: array for key, array in arrays.items() if array.ndim == 2}
     ids = {key: array for key, array in arrays.items() if key.endswith("_ids")}
 
-    if "test" not in matrices and "val" in matrices:
+    if settings.format == "coco" and "test" not in matrices and "val" in matrices:
         # COCO has no labels of its test pictures: all papers test on val.
         matrices["test"] = matrices.pop("val")
         if "val_ids" in ids:

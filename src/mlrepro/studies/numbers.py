@@ -35,12 +35,16 @@ VERDICTS: tuple[Verdict, ...] = (
     "not comparable",
 )
 
+# In place of a command.
+NO_PIPELINE = "no pipeline of ours has this run"
+
 # Why a number of these kinds, or under these names, is none that ours could be compared with.
 INCOMPARABLE_KINDS = {
     TIME: "a time on a machine that is not described",
     SETTING: "a setting, not a result",
 }
 INCOMPARABLE_METRICS = {
+    "best_epoch": "an epoch of a training whose weights alone were released",
     "mAP_paper": "another document's number, quoted",
     "f1_change": "a difference of two numbers that are judged themselves",
 }
@@ -89,6 +93,10 @@ def _judge(results: StudyResults, result: Result, cell: ReportedRow) -> Number:
     if reason:
         return Number(cell, kind, "not comparable", reason)
 
+    if cell.convention == "unknown":
+        reason = "what was counted is not said, and no convention that we know gives it"
+        return Number(cell, kind, "not comparable", reason)
+
     if kind == COUNT:
         return _judge_count(results, cell)
     if not cell.run:
@@ -130,14 +138,11 @@ def _judge_count(results: StudyResults, cell: ReportedRow) -> Number:
 
 def _judge_gflops(results: StudyResults, cell: ReportedRow) -> Number:
     """Counted by the tool that the document printed them with."""
-    if cell.convention == "unknown":
-        reason = "what was counted is not said, and no convention that we know gives it"
-        return Number(cell, GFLOPS, "not comparable", reason)
-
     measured = results.gflops_as_printed(cell.run)
     if measured is None:
         return Number(cell, GFLOPS, "not run", _complexity_command(results))
-    return Number(cell, GFLOPS, _verdict(measured, cell, SAME_GFLOPS), "", measured)
+    tolerance = max(SAME_GFLOPS, rounding(cell.printed))
+    return Number(cell, GFLOPS, _verdict(measured, cell, tolerance), "", measured)
 
 
 def _judge_parameters(results: StudyResults, cell: ReportedRow) -> Number:
@@ -154,7 +159,7 @@ def _judge_parameters(results: StudyResults, cell: ReportedRow) -> Number:
 
 
 def _judge_file_size(results: StudyResults, cell: ReportedRow) -> Number:
-    """Of the plain network's weights, in MB or MiB: the document does not say which it prints."""
+    """Of the plain network's weights, in the nearer of MB and MiB: documents write MB for both."""
     size = results.cost(cell.run, "backbone_bytes")
     if size is None:
         return Number(cell, FILE_SIZE, "not run", _complexity_command(results))
@@ -162,7 +167,8 @@ def _judge_file_size(results: StudyResults, cell: ReportedRow) -> Number:
     in_units = {"MB": size / 1e6, "MiB": size / 2**20}
     unit = min(in_units, key=lambda name: abs(in_units[name] - cell.number))
     verdict = _verdict(in_units[unit], cell, rounding(cell.printed))
-    return Number(cell, FILE_SIZE, verdict, f"in {unit}", in_units[unit])
+    reason = f"in {unit}, the nearer of MB and MiB: which is meant is not printed"
+    return Number(cell, FILE_SIZE, verdict, reason, in_units[unit])
 
 
 def _complexity_command(results: StudyResults) -> str:
@@ -172,15 +178,20 @@ def _complexity_command(results: StudyResults) -> str:
 # ---- What a training gives ----------------------------------------------------------------------
 
 
+def _run_command(results: StudyResults, run: str) -> str:
+    stages = results.stages.get(run, [])
+    return f"dvc repro {stages[0]}" if stages else NO_PIPELINE
+
+
 def _judge_metric(results: StudyResults, result: Result, cell: ReportedRow, kind: str) -> Number:
     if not is_recorded(cell.metric):
         return Number(cell, kind, "not comparable", "no record of ours holds this metric")
 
     records = result.records
     if not records:
-        stages = results.stages.get(cell.run, [])
-        command = f"dvc repro {stages[0]}" if stages else ""
-        return Number(cell, kind, "not run", command)
+        if cell.run in results.failures:
+            return Number(cell, kind, "incomplete", "its last launch failed")
+        return Number(cell, kind, "not run", _run_command(results, cell.run))
 
     name, unit = record_metric(cell)
     values = metric_values(records, name)
