@@ -125,6 +125,10 @@ class Layout:
     def record(self, run_id: str, seed: int) -> Path:
         return self.results / f"{run_id}-s{seed}.json"
 
+    def kept_record(self, run_id: str, seed: int) -> Path:
+        """A copy of the record, which DVC does not know and so does not remove."""
+        return self.output(run_id, seed) / "record.json"
+
     # ---- Environments ------------------------------------------------------------------------
 
     @property
