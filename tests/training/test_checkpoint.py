@@ -16,7 +16,7 @@ from toys import Interruption
 
 from mlrepro.errors import InputError
 from mlrepro.settings.run import Run
-from mlrepro.training.checkpoint import Checkpoint, exclusive
+from mlrepro.training.checkpoint import Checkpoint, exclusive, remove_held
 
 RUN = Run.model_validate(run_settings(LINEAR, epochs=5))
 PARTS = {"settings": "these"}
@@ -132,6 +132,15 @@ def test_damaged_parts_are_named(checkpoint, content, capsys):
     assert Checkpoint("run-s0", {"settings": "others"}).load() is None
     assert "parts.json is damaged; starting afresh" in capsys.readouterr().out
     assert not checkpoint.folder.exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}"])
+def test_a_damaged_note_of_its_end_costs_nothing(checkpoint, content, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "train")
+    checkpoint.finish([checkpoint.folder / "parts.json"], "run-s0")
+    (checkpoint.folder / "finished.json").write_text(content)
+    remove_held()
+    assert Checkpoint("run-s0", PARTS).load()["epoch"] == 1
 
 
 def test_a_training_with_a_flipped_bit_gives_the_same_weights(repository, monkeypatch):

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import LINEAR, ROLE, run_settings, small_disk, stage, write_yaml
 from test_resume import results, trained, wait_for_checkpoint
 
@@ -70,7 +71,7 @@ def test_a_training_that_ended_is_handed_over_where_dvcs_cache_was_full(
 
     # DVC removes the outputs before the stage begins.
     again = dvc(repository, "repro", *train)
-    assert "trained to its end before, and DVC does not hold yet" in again
+    assert "finished before, and DVC does not hold it yet; it is handed over" in again
     assert "resumed after epoch 2" in again
     assert results(repository, LINEAR) == wanted
 
@@ -134,6 +135,52 @@ def test_an_extraction_that_ended_is_handed_over(repository, monkeypatch):
     anew = stage(repository, "extract", "params.yaml")
     assert "features.safetensors: damaged or cut off, by its checksum" in anew.stdout + anew.stderr
     assert features.read_bytes() == wanted
+
+
+# ---- Searches ----------------------------------------------------------------------------------
+
+
+def test_a_search_that_ended_is_handed_over(repository, monkeypatch):
+    settings = yaml.safe_load((repository / "params.yaml").read_text())
+    settings["search"] = {
+        "losses": [{"name": "bce"}],
+        "learning_rates": [1e-2],
+        "batch_sizes": [16],
+        "epochs": 2,
+        "seeds": [0],
+    }
+    settings["runs"] = [ROLE]  # not the one that is searched
+    write_yaml(repository / "params.yaml", settings)
+    monkeypatch.setenv("DVC_STAGE", "search")
+    outputs = repository / "outputs" / "demo" / "digits"
+
+    def search() -> tuple[str, dict[str, bytes]]:
+        """What it printed, and what it left of what DVC removes before it."""
+        for folder in ("search", "search-environments"):
+            shutil.rmtree(outputs / folder, ignore_errors=True)
+        done = stage(repository, "search", "params.yaml")
+        files = [path for path in outputs.rglob("search*/**/*") if path.is_file()]
+        contents = {path.relative_to(outputs).as_posix(): path.read_bytes() for path in files}
+        return done.stdout + done.stderr, contents
+
+    _, wanted = search()
+    printed, found = search()
+    assert "handed over" in printed and "linear layers" not in printed
+    assert found == wanted
+
+    [kept] = (repository / ".checkpoints").glob("search-*/search/grid.csv")
+    kept.unlink()  # the same bytes by another name
+    kept.write_text("damaged")
+    printed, found = search()
+    assert "damaged, by its checksums; all is made anew" in printed
+    assert found["search/grid.csv"] == wanted["search/grid.csv"]
+
+    # Without its record it would be handed over in part.
+    for record in (repository / "results" / "digits").glob("*.json"):
+        record.unlink()
+    printed, _ = search()
+    assert "linear layers" in printed
+    assert len(list((repository / "results" / "digits").glob("*.json"))) == 1
 
 
 # ---- Evaluations -------------------------------------------------------------------------------

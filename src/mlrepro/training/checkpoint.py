@@ -128,8 +128,8 @@ class Checkpoint:
             shutil.rmtree(self.folder)
             return
         tqdm.write(
-            f"{self.name}: it was trained to its end before, and DVC does not hold yet what it "
-            "gave; that is written again, not trained"
+            f"{self.name}: finished before, and DVC does not hold it yet; it is handed over, not "
+            "made again"
         )
 
     def delete(self) -> None:
@@ -232,10 +232,15 @@ def remove_held() -> None:
             shutil.rmtree(note.parent)
 
 
+def finished_objects(folder: Path) -> list[str]:
+    """The outputs of the training that has ended, by DVC's names; none of one that has not."""
+    note = _read_note(folder / FINISHED) or {}
+    return note.get("objects", [])
+
+
 def _is_held(folder: Path) -> bool:
     """Whether DVC's cache has the outputs of the training that has ended."""
-    note = _read_note(folder / FINISHED) or {}
-    objects = note.get("objects", [])
+    objects = finished_objects(folder)
     return bool(objects) and all(dvc.is_cached(name) for name in objects)
 
 

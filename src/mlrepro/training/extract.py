@@ -4,8 +4,6 @@ It is done once, for all runs that train on them.
 """
 
 import math
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ from mlrepro.data.images import Pictures, normalise, picture_batches
 from mlrepro.data.manifest import Manifest
 from mlrepro.data.samplers import sequential_batches
 from mlrepro.data.shards import ShardReader
-from mlrepro.files import written_whole
+from mlrepro.files import link_or_copy, written_whole
 from mlrepro.models.backbones import Backbone, create_backbone, map_size
 from mlrepro.models.complexity.parts import backbone_cost
 from mlrepro.settings.data import Features
@@ -72,7 +70,9 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
         )
         partial = PartialFeatures(checkpoint.folder, header, _shape(settings, manifest, backbone))
         _extract_rest(partial, backbone, settings, manifest, device, runner)
-        _link(partial.file, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as temporary:
+            link_or_copy(partial.file, temporary)
         checkpoint.finish([path], name)
 
 
@@ -81,16 +81,6 @@ def _shape(settings: Features, manifest: Manifest, backbone: Backbone) -> tuple[
     if settings.maps:
         return (*shape, *map_size(settings.backbone, settings.resolution))
     return shape
-
-
-def _link(file: Path, path: Path) -> None:
-    """Puts the finished file at `path`, and leaves it where it was made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as temporary:
-        try:
-            os.link(file, temporary)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(file, temporary)
 
 
 def _extract_rest(
