@@ -42,6 +42,7 @@ WITHOUT_EFFECT = (
     "mlrepro.code",
     "mlrepro.data.disk",
     "mlrepro.data.fetching",
+    "mlrepro.dvc",
     "mlrepro.environments",
     "mlrepro.errors",
     "mlrepro.extras",
@@ -54,6 +55,7 @@ WITHOUT_EFFECT = (
     "mlrepro.settings",
     "mlrepro.stage",
     "mlrepro.studies",
+    "mlrepro.system_errors",
     "mlrepro.tracking",
     "mlrepro.training.memory",
 )

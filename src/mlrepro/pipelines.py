@@ -247,6 +247,15 @@ def _run_stage(
 
 
 def _in_git(path: str) -> dict:
+    """An output that git keeps, and that stays until its stage has written it anew."""
+    return {path: {"cache": False, "persist": True}}
+
+
+def _record(path: str) -> dict:
+    """A record, which DVC removes before its stage runs; the stage puts it back at once.
+
+    DVC has no run cache of a stage with `persist`, and `mlrepro launch` goes by the run cache.
+    """
     return {path: {"cache": False}}
 
 
@@ -377,7 +386,7 @@ def _run_stages(plan: Plan) -> Stages:
         outs=[
             plan.output("logits.safetensors"),
             plan.output("environment.json"),
-            _in_git(plan.record),
+            _record(plan.record),
         ],
         reads_run_file=not plan.trains,
     )

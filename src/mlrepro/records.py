@@ -15,7 +15,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from mlrepro.environments import Environment, read_environments
 from mlrepro.errors import InputError
+from mlrepro.files import write_bytes
 from mlrepro.json_text import json_text, significant
+from mlrepro.provenance import in_git
 from mlrepro.settings.base import Strict
 from mlrepro.settings.run import Run
 
@@ -255,8 +257,30 @@ def write_record(record: Record, path: Path) -> None:
         ) from None
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
     path.with_suffix(".failed").unlink(missing_ok=True)
+
+
+def keep_record(path: Path, copy: Path) -> None:
+    """Copies a record that was written to where DVC leaves it."""
+    write_bytes(copy, path.read_bytes())
+
+
+def put_back_record(path: Path, copy: Path) -> None:
+    """Puts the last good record back, so that an evaluation that fails leaves it.
+
+    DVC removes a stage's outputs before it runs it, and keeps no copy of what git keeps. copy: of
+    keep_record; in its place, git's.
+    """
+    if path.exists():
+        return
+    text = copy.read_text(encoding="utf-8") if copy.is_file() else in_git(path)
+    try:
+        Record.model_validate_json(text or "")
+    except ValidationError:  # there is none, or none that pages could read
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, text.encode())
 
 
 def _without_defaults(part: Strict) -> dict:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 from mlrepro.settings.seed import seed_argument
+from mlrepro.system_errors import in_words
 
 SEVERAL = "..."
 
@@ -45,5 +46,10 @@ def main(stage: Callable[..., None], *names: str) -> None:
         stage(*arguments)
     except InputError as error:
         sys.exit(f"error: {without_secrets(str(error))}")
+    except OSError as error:
+        problem = in_words(error)
+        if problem is None:
+            raise
+        sys.exit(f"error: {without_secrets(problem)}")
     except KeyboardInterrupt:
         sys.exit("interrupted; run the same command again to go on")

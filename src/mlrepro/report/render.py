@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from mlrepro.errors import InputError
+from mlrepro.files import write_bytes
 from mlrepro.report.markdown import code, number
 
 # Where a part of a page is rendered by one that does not know which page it is for.
@@ -67,4 +68,4 @@ def render_section(template: str, page: Path, **values) -> str:
 def write_page(template: str, page: Path, **values) -> None:
     text = render(template, page, **values)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text, encoding="utf-8")
+    write_bytes(page, text.encode())

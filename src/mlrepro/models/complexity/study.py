@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from mlrepro.data.class_counts import CLASS_COUNTS
 from mlrepro.errors import InputError
+from mlrepro.files import write_bytes
 from mlrepro.models.backbones import create_published
 from mlrepro.models.complexity.networks import build, parameters_of
 from mlrepro.models.complexity.operations import PRODUCTS, count
@@ -35,7 +36,7 @@ class StudyCosts:
         versions = {name: version(name) for name in LIBRARIES}
         content = {"versions": versions, "runs": self.runs}
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-        path.write_text(text, encoding="utf-8")
+        write_bytes(path, text.encode())
 
 
 def study_costs(study: Study, folder: Path) -> StudyCosts:
