@@ -54,6 +54,7 @@ WITHOUT_EFFECT = (
     "mlrepro.settings",
     "mlrepro.stage",
     "mlrepro.studies",
+    "mlrepro.terminal",
     "mlrepro.tracking",
     "mlrepro.training.memory",
 )

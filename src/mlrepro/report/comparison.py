@@ -23,7 +23,7 @@ from mlrepro.metrics.catalogue import DECISION_TABLES
 from mlrepro.records import Failures, Records
 from mlrepro.report import figures, tables
 from mlrepro.report.claims import claims_section
-from mlrepro.report.markdown import folded
+from mlrepro.report.markdown import Markdown, folded
 from mlrepro.report.orderings import ordering_section
 from mlrepro.report.pages import (
     attention_section,
@@ -327,7 +327,7 @@ def _results(runs: Records, path: Path) -> Results:
     return Results(
         regimes=tables.regime_table(runs) if single else None,
         classes=_class_section(runs, path),
-        counts=counts_section("## Number of labels", runs, path),
+        counts=counts_section(Markdown("## Number of labels"), runs, path),
         selections=tables.selection_table(runs),
         decisions={
             metrics.heading: tables.metric_table(runs, metrics.columns)

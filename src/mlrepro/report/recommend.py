@@ -11,7 +11,7 @@ from mlrepro.judging import mean_map, metric_values
 from mlrepro.layout import Layout
 from mlrepro.records import Record, Records
 from mlrepro.report.figures.scores import CALIBRATION_BINS, scores_on_test
-from mlrepro.report.markdown import code, escape, number, spread, table
+from mlrepro.report.markdown import code, number, spread, table
 from mlrepro.report.pages import figure_link
 from mlrepro.report.render import render_section
 from mlrepro.report.tables import FEW_POSITIVES, environment
@@ -245,7 +245,7 @@ def _mistakes_table(scores: Scores, wrong: np.ndarray) -> str:
         rows.append(
             [
                 code(pictures[row]),
-                escape(manifest.classes[label]),
+                manifest.classes[label],
                 "yes" if labels[row, label] else "no",
                 number(test[row, label], 3),
             ]

@@ -15,7 +15,7 @@ from mlrepro.judging import (
 )
 from mlrepro.metrics.catalogue import AVERAGE_PRECISIONS
 from mlrepro.records import ClassResult, Epoch, Record, Records
-from mlrepro.report.markdown import ABSENT, code, escape, number, signed, spread, table
+from mlrepro.report.markdown import ABSENT, Markdown, code, number, signed, spread, table
 from mlrepro.settings.run import Run
 from mlrepro.studies.reference import Compared
 
@@ -291,11 +291,11 @@ def class_table(best: Records) -> str:
     # Means are over classes, which have no counts in common.
     no_counts = ["", "", ""]
     means = [spread(metric_values(records, "mAP")) for records in best.values()]
-    rows.append(["**mAP, all classes**", *no_counts, *means])
+    rows.append([Markdown("**mAP, all classes**"), *no_counts, *means])
 
     common = [index for index, c in enumerate(classes) if c.test >= FEW_POSITIVES]
     if 0 < len(common) < len(classes):
-        title = f"**mean of the {len(common)} without {FEW_MARK}**"
+        title = Markdown(f"**mean of the {len(common)} without {FEW_MARK}**")
         means = [_mean_over(common, column) for column in columns]
         rows.append([title, *no_counts, *means])
 
@@ -304,7 +304,7 @@ def class_table(best: Records) -> str:
 
 def _marked_name(c: ClassResult) -> str:
     few = f" {FEW_MARK}" if c.test < FEW_POSITIVES else ""
-    return escape(c.name) + few
+    return c.name + few
 
 
 def _mean_over(classes: list[int], column: list[list[float | None]]) -> str:
@@ -322,7 +322,7 @@ def label_table(record: Record) -> str:
     for c in sorted(record.selected.per_class, key=lambda c: -c.train):
         rows.append(
             [
-                escape(c.name),
+                c.name,
                 str(c.train),
                 _percentage(c.train, train),
                 str(c.observed),
@@ -409,7 +409,7 @@ def environment_table(records: list[Record]) -> str:
             text = next(iter(values))
         else:
             text = ", ".join(f"{value} ({n} records)" for value, n in sorted(values.items()))
-        rows.append([fact, escape(text)])
+        rows.append([fact, text])
     return table("ll", ["what", "value"], rows)
 
 
