@@ -6,12 +6,12 @@ markdown already is of the type `Markdown`; who makes one answers for what is in
 An absent value is "-".
 """
 
+import html
 import re
 import shlex
 from collections.abc import Sequence
 from urllib.parse import quote
 
-import markupsafe
 from tabulate import tabulate
 
 from mlrepro.judging import mean_and_std
@@ -40,7 +40,7 @@ PROSE = re.compile(
 )
 
 # What makes a line a heading, an item of a list, a rule, or a fence of code.
-BLOCK = re.compile(r"(?=(#{1,6}|[-+*])\s|=+$|-{2,}$|([*_] ?){3,}$|~~~)")
+BLOCK = re.compile(r"(?=(#{1,6}|[-+*])(\s|$)|=+$|--+$|([*_] ?){3,}$|~~~)")
 NUMBERED = re.compile(r"(\d{1,9})([.)](?:\s|$))")
 
 # What an address may have in it within parentheses.
@@ -122,7 +122,7 @@ def _without_markup(match: re.Match) -> str:
 
 
 def _not_a_block(text: str) -> Markdown:
-    """The same where a line begins with it. "-" alone is an absent value."""
+    """The same where a line begins with it."""
     if BLOCK.match(text):
         text = f"\\{text}"
     return Markdown(NUMBERED.sub(r"\1\\\2", text, count=1) if NUMBERED.match(text) else text)
@@ -178,5 +178,5 @@ def folded(text: Markdown, rows: int, title: str) -> Markdown:
     """The text, behind its title where it has many rows."""
     if rows <= FOLD_AFTER:
         return text
-    summary = markupsafe.escape(title)
+    summary = html.escape(title)
     return Markdown(f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlrepro.errors import InputError
 from mlrepro.judging import completeness, mean_map, metric_values, standard_error
 from mlrepro.records import Record
 from mlrepro.report.figures import map_against_setting
@@ -92,6 +93,10 @@ def _setting_value(run: Run, dotted: str) -> float | str:
     """The value of a setting by its dotted name, such as loss.scale."""
     value = run
     for name in dotted.split("."):
+        if not hasattr(value, name):
+            raise InputError(
+                f"study.yaml: sweeps: run {run.run_id} has no setting {dotted!r}; mend `setting`"
+            )
         value = getattr(value, name)
     return value
 
