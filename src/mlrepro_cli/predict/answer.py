@@ -65,12 +65,17 @@ def predict(
 
 
 def _answer(config: dict, row: np.ndarray) -> dict:
-    """Labels and scores of one picture's logits (K,)."""
+    """Labels and scores of one picture's logits (K,), or an error."""
+    # Weights may be finite and their sums not.
+    if not np.isfinite(row).all():
+        return {"error": "the model gives no finite number; export it again"}
+
     classes = config["classes"]
     # Without a threshold, a class that validation never shows: it is never predicted.
     thresholds = [np.inf if value is None else value for value in config["thresholds"]]
     best_first = np.argsort(-row, kind="stable")
-    scores = 1 / (1 + np.exp(-config["logit_scale"] * row))
+    with np.errstate(over="ignore"):  # of a logit below -700: its score is 0
+        scores = 1 / (1 + np.exp(-config["logit_scale"] * row))
     return {
         "labels": [classes[label] for label in best_first if row[label] >= thresholds[label]],
         "scores": dict(zip(classes, scores.round(6).tolist(), strict=True)),
