@@ -9,9 +9,11 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256, write_bytes, write_json
-from mlrepro.settings.base import Strict, load_json
+from mlrepro.settings.base import Strict, described, load_json
 
 TABLE = "environment.csv"
 
@@ -84,15 +86,16 @@ def read_environments(results: Path) -> Environments:
 
     environments = {}
     with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(file, strict=True)
         try:
             for row in reader:
                 name = f"{row['run']}-s{int(row['seed'])}"
                 environments[name] = _of_row(row)
         except (ValueError, TypeError, KeyError, csv.Error) as error:
+            problem = described(error) if isinstance(error, ValidationError) else f"  {error!r}"
             raise InputError(
-                f"{path}, line {reader.line_num}: not a line of this table ({error!r}); mend it, "
-                "or delete the table: the report stage gathers what is at hand"
+                f"{path}, line {reader.line_num}: not a line of this table; mend it, or delete the "
+                f"table: the report stage gathers what is at hand:\n{problem}"
             ) from None
     return environments
 
