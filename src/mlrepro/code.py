@@ -42,6 +42,7 @@ WITHOUT_EFFECT = (
     "mlrepro.code",
     "mlrepro.data.disk",
     "mlrepro.data.fetching",
+    "mlrepro.data.manifest_check",
     "mlrepro.environments",
     "mlrepro.errors",
     "mlrepro.extras",
