@@ -436,9 +436,21 @@ def two_layouts(own: Path) -> None:
     (own / "instances.json").write_text(json.dumps(content))
 
 
+def all_marks_in_labels(own: Path) -> None:
+    for i in range(12):
+        write_picture(own / f"{i}.png")
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png"} for i in range(12)],
+        "categories": [{"id": k, "name": f"a|;,\t\x1f{k}"} for k in (0, 1)],
+        "annotations": [{"image_id": i, "category_id": i % 2} for i in range(12)],
+    }
+    (own / "instances.json").write_text(json.dumps(content))
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
+        (all_marks_in_labels, "labels hold all of"),
         (nothing, "0 pictures"),
         (text_files, "0 pictures"),
         (no_labels, "1 pictures .* no labels"),

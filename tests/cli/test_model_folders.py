@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import skip_without
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -19,6 +20,7 @@ from mlrepro.files import file_sha256, write_json
 from mlrepro.models.classifier import create_classifier
 from mlrepro.settings.run import Run
 from mlrepro_cli.export.model import Model
+from mlrepro_cli.export.onnx_format import write_onnx
 from mlrepro_cli.export.safetensors_format import write_weights
 from mlrepro_cli.predict.answer import predict
 from mlrepro_cli.predict.config import CONFIG, VERSIONS, WEIGHTS, ModelConfig
@@ -257,6 +259,22 @@ def test_no_other_file_is_loaded_in_place_of_the_weights(folder, monkeypatch):
         (folder / name).write_bytes(pickle.dumps(Evil()))
     refused(folder)
     assert not (folder / "ran").exists()
+
+
+def test_onnx_says_nothing_of_the_machine_that_made_it(tmp_path):
+    skip_without("export")
+    run = Run.model_construct(weights="none", backbone="test_resnet", head="gap", head_options={})
+    network, _ = create_classifier(run.model_copy(update={"resolution": 32}), len(CLASSES))
+    pictures = list(np.zeros((8, 32, 32, 3), np.uint8))
+    config = DESCRIBED | {"checked": {}, "sha256": {}}
+    network.eval()
+    write_onnx(Model(network, config, pictures, logits(config, network, pictures)), tmp_path)
+
+    content = (tmp_path / "model.onnx").read_bytes()
+    for folder in (Path(torch.__file__).parents[1], Path(__file__).parents[2], Path.home()):
+        assert bytes(folder) not in content
+    assert b".py" not in content
+    assert b"polar bear" in content, "its classes are there"
 
 
 def test_digests_are_those_of_the_files(folder):

@@ -121,7 +121,7 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
         "std": inputs.std,
         "run": run.model_dump(mode="json"),
         "seed": trained.seed,
-        "trained": trained.facts,
+        "trained": trained.facts.model_dump(mode="json", exclude_none=True),
         "environment": trained.environment.model_dump(mode="json", exclude_defaults=True),
         "input": INPUT,
         "versions": VERSIONS,
