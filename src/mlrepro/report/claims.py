@@ -10,7 +10,7 @@ from pathlib import Path
 from mlrepro.judging import metric_values
 from mlrepro.metrics.catalogue import all_metrics
 from mlrepro.records import Record, Records
-from mlrepro.report.markdown import ABSENT, code, table
+from mlrepro.report.markdown import ABSENT, code, folded, table
 from mlrepro.report.render import ANY_PAGE, render_section
 from mlrepro.settings.pipeline import Claim
 
@@ -52,7 +52,7 @@ def claims_section(runs: Records, claims: Sequence[Claim], page: Path = ANY_PAGE
         page,
         only_questions=all(one.claim.rises(one.metric) is None for one in measured),
         summary=summary_table(measured),
-        details=detail_table(measured),
+        details=folded(detail_table(measured), len(measured), "Each pair of runs"),
     )
     return [section]
 

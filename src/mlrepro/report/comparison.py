@@ -369,15 +369,17 @@ def _class_section(runs: Records, path: Path) -> ClassSection | None:
 
 
 def _cost_points(runs: Records) -> list[figures.Point]:
-    """Of the runs with an mAP."""
+    """Of the runs with an mAP, in a series a labels regime; of one regime alone, one a head."""
     names = figures.short_names(runs)
+    one_regime = len({records[0].run.labels for records in runs.values()}) == 1
     points = []
     for run, records in runs.items():
         mAP = mean_map(records)
         if mAP is not None:
+            settings = records[0].run
             point = figures.Point(
                 name=names[run],
-                series=REGIMES[records[0].run.labels],
+                series=settings.head if one_regime else REGIMES[settings.labels],
                 gmacs=records[0].cost.gmacs,
                 reported=None,
                 reproduced=mAP,

@@ -7,10 +7,19 @@ from pathlib import Path
 from mlrepro.errors import InputError
 from mlrepro.report import figures
 from mlrepro.report.markdown import Markdown, escape, link, prose, table
+from mlrepro.report.numbers import (
+    NumbersByStudy,
+    differing,
+    kind_table,
+    missing_table,
+    sentence,
+    verdict_cells,
+)
 from mlrepro.report.pages import figure_link
 from mlrepro.report.render import write_page
 from mlrepro.report.study_costs import cost_points
 from mlrepro.studies.description import Description
+from mlrepro.studies.numbers import VERDICTS, numbers_of
 from mlrepro.studies.results import StudyResults, read_study
 
 INDEX = "README.md"
@@ -31,10 +40,18 @@ def write_index(reports: Path, studies: Path) -> None:
     index = reports / INDEX
     descriptions = sorted(studies.glob("*/study.yaml"))
     read = [read_study(path.parent) for path in descriptions]
+    by_study = {results.folder.name: numbers_of(results) for results in read}
+    all_numbers = [number for group in by_study.values() for number in group]
+    differences, how_many = differing(by_study)
     write_page(
         "overview.md.j2",
         index,
-        studies=_study_table(read, reports) if read else None,
+        sentence=sentence(all_numbers),
+        kinds=kind_table(all_numbers),
+        studies=_study_table(read, by_study, reports) if read else None,
+        differences=differences,
+        differing=how_many,
+        not_run=missing_table(by_study),
         cost_figure=_cost_figure(read, index),
         pages=_other_pages(reports, {results.folder.name for results in read}),
     )
@@ -43,38 +60,20 @@ def write_index(reports: Path, studies: Path) -> None:
 # ---- Studies ------------------------------------------------------------------------------------
 
 
-def _study_table(studies: list[StudyResults], reports: Path) -> str:
-    headers = [
-        "study",
-        "source",
-        "rows",
-        "numbers",
-        "reproduced",
-        "exceeds / below",
-        "partial / failed",
-        "not run",
-        "not comparable",
-        "does not add up",
-    ]
+def _study_table(studies: list[StudyResults], by_study: NumbersByStudy, reports: Path) -> str:
+    headers = ["study", "source", "numbers", *VERDICTS, "does not add up"]
     rows = []
     for results in studies:
         description = results.description
-        counts = results.statuses
         rows.append(
             [
                 _study_link(results, reports),
                 _source(description),
-                str(sum(table.rows for table in description.tables)),
-                str(len(results.study.rows)),
-                str(counts["reproduced"]),
-                f"{counts['exceeds']} / {counts['below']}",
-                f"{counts['partial']} / {counts['failed']}",
-                str(counts["not-run"]),
-                str(counts["not-comparable"]),
+                *verdict_cells(by_study[results.folder.name]),
                 str(len(description.findings)),
             ]
         )
-    return table("llrrrrrrrr", headers, rows)
+    return table("ll" + "r" * (len(headers) - 2), headers, rows)
 
 
 def _study_link(results: StudyResults, reports: Path) -> str:

@@ -89,7 +89,8 @@ def _tables_by_run(results: StudyResults) -> dict[str, list[str]]:
     """By missing run the tables and sweeps that want it."""
     tables: dict[str, list[str]] = {}
     for result in results.all:
-        if result.status in UNFINISHED:
+        # Counts of a data set are of no run.
+        if result.status in UNFINISHED and result.row.run:
             tables.setdefault(result.row.run, []).append(result.row.table)
 
     for sweep in results.description.sweeps:

@@ -13,6 +13,7 @@ from mlrepro.judging import MINIMUM_TOLERANCE, Status, ranked
 from mlrepro.records import Records
 from mlrepro.report import figures
 from mlrepro.report.markdown import Markdown, code, escape, link, name
+from mlrepro.report.numbers import every_number, kind_table, sentence
 from mlrepro.report.pages import attention_section, counts_section, figure_link, label_sections
 from mlrepro.report.render import write_page
 from mlrepro.report.study_costs import cost_points, cost_table
@@ -20,6 +21,8 @@ from mlrepro.report.study_missing import missing
 from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, PrintedTable, printed_table
 from mlrepro.report.sweeps import sweep_sections
 from mlrepro.studies.description import Table, ToolRule
+from mlrepro.studies.kinds import SAME_GFLOPS
+from mlrepro.studies.numbers import numbers_of
 from mlrepro.studies.results import StudyResults
 
 # In the order of the overview, which names these two even where there are none.
@@ -42,9 +45,6 @@ TOOLS = {
     "fvcore_kkd": "fvcore, with a dense layer from each query to all classes",
 }
 
-# GFLOPs within which counted and printed ones are the same number.
-SAME_GFLOPS = 0.01
-
 
 def write_study(results: StudyResults, path: Path) -> None:
     """Writes the page to `path` and its figures to `figures/` beside it.
@@ -52,6 +52,7 @@ def write_study(results: StudyResults, path: Path) -> None:
     The same input gives the same bytes.
     """
     description = results.description
+    numbers = numbers_of(results)
     write_page(
         "study.md.j2",
         path,
@@ -71,6 +72,9 @@ def write_study(results: StudyResults, path: Path) -> None:
         missing=missing(results),
         reasons=_reasons(results),
         findings=_findings(results),
+        number_sentence=sentence(numbers),
+        kinds=kind_table(numbers),
+        every_number=every_number(numbers),
         deviations=[(item.id, escape(item.text)) for item in description.deviations],
     )
 

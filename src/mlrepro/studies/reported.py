@@ -74,6 +74,20 @@ class ReportedRow(Strict):
         return re.split(r",| via ", self.source)[0]
 
 
+def rounding(printed: str) -> float:
+    """Half of a unit of the last digit that is printed: 0.005 of 1.58, 0.5 of 98MB."""
+    digits = "".join(character for character in printed if character in "0123456789.")
+    _, _, decimals = digits.partition(".")
+    return 0.5 * 10.0 ** -len(decimals)
+
+
+def same_number(measured: float, cell: ReportedRow, tolerance: float) -> bool:
+    """Whether a number is the printed one; both in the printed unit."""
+    # Against an error of the last bit, where the two differ by just the tolerance.
+    slack = 1e-9 * max(1.0, abs(cell.number))
+    return abs(measured - cell.number) <= tolerance + slack
+
+
 def load_reported(path: Path) -> list[ReportedRow]:
     """Reads a reported.csv, rows in the file's order.
 
