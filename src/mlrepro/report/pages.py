@@ -12,6 +12,7 @@ from mlrepro.records import Failures, Records
 from mlrepro.report import figures, tables
 from mlrepro.report.markdown import Markdown, link, picture
 from mlrepro.report.render import ANY_PAGE, render_section
+from mlrepro.report.shown_classes import record_places
 from mlrepro.studies.reference import Compared, sentence
 
 # What stands in no name of a figure's file.
@@ -136,6 +137,8 @@ def _balancing_section(runs: Records, link: Callable[..., str], page: Path) -> l
     if not classes[0].confusion:
         return []
 
+    places = record_places(record)
+    shown = classes if places is None else [classes[place] for place in places]
     section = render_section(
         "balancing.md.j2",
         page,
@@ -144,7 +147,7 @@ def _balancing_section(runs: Records, link: Callable[..., str], page: Path) -> l
             "balance",
             "Positives before and after balancing",
             figures.balance,
-            classes,
+            shown,
         ),
         confusion=link(
             "confusion",

@@ -270,10 +270,11 @@ def _first_best_last(record: Record) -> tuple[Epoch, Epoch, Epoch]:
 # ---- Classes and pictures ----------------------------------------------------------------------
 
 
-def class_table(best: Records) -> str:
+def class_table(best: Records, places: Sequence[int] | None = None) -> str:
     """AP by class of one run a regime.
 
-    A mark is at classes with few test positives; a second mean leaves them out.
+    A mark is at classes with few test positives; a second mean leaves them out. places: of the
+    classes that have a row; none: all. Means are of all.
     """
     regimes = [REGIMES[records[0].run.labels] for records in best.values()]
     headers = ["class", "train", "observed", "test", *(f"AP, {regime}" for regime in regimes)]
@@ -284,7 +285,8 @@ def class_table(best: Records) -> str:
 
     columns = [class_ap(records) for records in best.values()]
     rows = []
-    for index, c in enumerate(classes):
+    for index in range(len(classes)) if places is None else places:
+        c = classes[index]
         aps = [spread(column[index]) for column in columns]
         rows.append([_marked_name(c), str(c.train), str(c.observed), str(c.test), *aps])
 
@@ -313,13 +315,19 @@ def _mean_over(classes: list[int], column: list[list[float | None]]) -> str:
     return spread([mean(seed) for seed in by_seed])
 
 
-def label_table(record: Record) -> str:
-    """Positives by class and their share of the pictures, most frequent in train first."""
+def label_table(record: Record, places: Sequence[int] | None = None) -> str:
+    """Positives by class and their share of the pictures, most frequent in train first.
+
+    places: of the classes that have a row; none: all.
+    """
+    classes = record.selected.per_class
+    if places is not None:
+        classes = [classes[place] for place in places]
     train = record.splits["train"].used
     test = record.splits["test"].used
 
     rows = []
-    for c in sorted(record.selected.per_class, key=lambda c: -c.train):
+    for c in sorted(classes, key=lambda c: -c.train):
         rows.append(
             [
                 c.name,
