@@ -43,6 +43,7 @@ WITHOUT_EFFECT = (
     "mlrepro.data.disk",
     "mlrepro.data.fetching",
     "mlrepro.dvc",
+    "mlrepro.data.manifest_check",
     "mlrepro.environments",
     "mlrepro.errors",
     "mlrepro.extras",
@@ -56,6 +57,7 @@ WITHOUT_EFFECT = (
     "mlrepro.stage",
     "mlrepro.studies",
     "mlrepro.system_errors",
+    "mlrepro.terminal",
     "mlrepro.tracking",
     "mlrepro.training.memory",
 )

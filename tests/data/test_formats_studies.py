@@ -113,6 +113,18 @@ def test_lists_that_are_wrong(tmp_path, content, message):
         formats.read(described, tmp_path)
 
 
+def test_a_list_that_is_not_there_or_no_text(tmp_path):
+    """Each with its own remedy."""
+    described = lists(tmp_path, []).model_copy(update={"pictures": "."})
+    (tmp_path / "train.json").write_bytes(b"\xff\n")
+    with pytest.raises(InputError, match=r"train.json, line 1: not UTF-8 .*; save the file as"):
+        formats.read(described, tmp_path)
+
+    (tmp_path / "train.json").unlink()
+    with pytest.raises(InputError, match="train.json: no such file; mend `splits`, or place"):
+        formats.read(described, tmp_path)
+
+
 # --- objects of VOC -------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from mlrepro.report.markdown import ABSENT, code, escape, folded, table
+from mlrepro.report.markdown import ABSENT, Markdown, code, escape, folded, link, name, table
 from mlrepro.studies.kinds import KINDS
 from mlrepro.studies.numbers import VERDICTS, Number, counted
 from mlrepro.studies.reported import ReportedRow
@@ -33,7 +33,7 @@ def kind_table(numbers: Sequence[Number]) -> str:
         of_kind = [number for number in numbers if number.kind == kind]
         if of_kind:
             rows.append([kind, *_cells(of_kind)])
-    rows.append(["**all**", *_cells(numbers)])
+    rows.append([Markdown("**all**"), *_cells(numbers)])
     headers = ["kind of number", "printed", *VERDICTS, "share that is reproduced"]
     return table("l" + "r" * (len(headers) - 1), headers, rows)
 
@@ -60,7 +60,7 @@ def holding_table(by_study: NumbersByStudy) -> str | None:
             if counts["reproduced"]:
                 judged = counts["reproduced"] + counts["differs"]
                 of_judged = f"{counts['reproduced']} of {judged}"
-                rows.append([f"[{study}]({study}.md)", kind, of_judged])
+                rows.append([link(study, f"{study}.md"), kind, of_judged])
     if not rows:
         return None
     return table("llr", ["study", "kind of number", "reproduced of those that were checked"], rows)
@@ -81,7 +81,7 @@ def differing(by_study: NumbersByStudy) -> tuple[str | None, int]:
         different.sort(key=_relative, reverse=True)
         total += len(different)
         for number in different[:MOST_DIFFERENCES]:
-            rows.append([f"[{study}]({study}.md)", *_difference_cells(number)])
+            rows.append([link(study, f"{study}.md"), *_difference_cells(number)])
     if not rows:
         return None, 0
 
@@ -140,8 +140,8 @@ def missing_table(by_study: NumbersByStudy) -> str | None:
     for (study, data_set, command), numbers in sorted(groups.items(), key=_largest_first):
         kinds = Counter(number.kind for number in numbers)
         said = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        page = f"[{study}]({study}.md)"
-        rows.append([page, data_set, str(len(numbers)), said, _as_shown(command)])
+        page = link(study, f"{study}.md")
+        rows.append([page, name(data_set), str(len(numbers)), said, _as_shown(command)])
     headers = ["study", "data set", "numbers", "of", "what would run them"]
     return table("llrll", headers, rows)
 
@@ -176,7 +176,7 @@ def every_number(numbers: Sequence[Number]) -> str:
             [
                 escape(cell.table),
                 escape(_row_name(cell)),
-                cell.data_set,
+                name(cell.data_set),
                 escape(cell.metric),
                 escape(cell.printed),
                 plain(number.measured),

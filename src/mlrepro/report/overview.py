@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 from mlrepro.report import figures
-from mlrepro.report.markdown import escape, table
+from mlrepro.report.markdown import Markdown, escape, link, prose, table
 from mlrepro.report.numbers import (
     NumbersByStudy,
     differing,
@@ -82,17 +82,17 @@ def _study_link(results: StudyResults, reports: Path) -> str:
     """Its name, linked to its page if there is one."""
     name = results.folder.name
     page = f"{name}.md"
-    return f"[{name}]({page})" if (reports / page).exists() else name
+    return link(name, page) if (reports / page).exists() else name
 
 
-def _source(description: Description) -> str:
+def _source(description: Description) -> Markdown:
     """Title, linked, the first author, and the year where it is known."""
-    text = f"[{escape(description.title)}]({description.link}), {escape(description.authors[0])}"
+    text = f"{link(description.title, description.link)}, {escape(description.authors[0])}"
     if len(description.authors) > 1:
         text += " et al."
     if description.year:
         text += f" {description.year}"
-    return text
+    return Markdown(text)
 
 
 # ---- mAP against cost ---------------------------------------------------------------------------
@@ -131,14 +131,11 @@ def _coco_panels(studies: list[StudyResults]) -> dict[str, list[figures.Point]]:
 class OtherPage:
     """A page that is no study's.
 
-    sentence:  the first one below its title.
-    reference: what it says of its runs beside their reference, none where they have none.
+    text: its first sentence, and what it says of its runs beside their reference.
     """
 
-    file: str
-    title: str
-    sentence: str
-    reference: str | None
+    link: Markdown
+    text: Markdown
 
 
 def _other_pages(reports: Path, studies: set[str]) -> list[OtherPage]:
@@ -156,13 +153,10 @@ def _read_page(path: Path) -> OtherPage:
             f"{path}: does not begin with a '# title' line; make the page again or move it away"
         )
     first_paragraph = " ".join(paragraphs[0].split()) if paragraphs else ""
-    reference = None
+    text = FIRST_SENTENCE.match(first_paragraph).group()
     if REFERENCE_HEADING in paragraphs:
-        reference = paragraphs[paragraphs.index(REFERENCE_HEADING) + 1]
+        text += f" {paragraphs[paragraphs.index(REFERENCE_HEADING) + 1]}"
 
-    return OtherPage(
-        file=path.name,
-        title=title.removeprefix("# ").strip(),
-        sentence=FIRST_SENTENCE.match(first_paragraph).group(),
-        reference=reference,
-    )
+    # Both are markdown already, whoever wrote them.
+    title = prose(title.removeprefix("# "))
+    return OtherPage(link=link(title, path.name), text=prose(text))

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from mlrepro.report.markdown import ABSENT, code, escape, folded, table
+from mlrepro.report.markdown import ABSENT, Markdown, code, escape, folded, table
 from mlrepro.report.pages import failed_section
 from mlrepro.report.study_tables import columns_table, kept
 from mlrepro.report.sweeps import missing_runs
@@ -171,4 +171,4 @@ def _epochs_text(schedule: Schedule | None) -> str:
 def _hours_text(hours: float | None) -> str:
     if hours is None:
         return ABSENT
-    return f"{hours:.1f}" if hours >= 0.1 else "< 0.1"
+    return f"{hours:.1f}" if hours >= 0.1 else Markdown("< 0.1")

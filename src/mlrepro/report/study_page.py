@@ -12,7 +12,7 @@ from pathlib import Path
 from mlrepro.judging import MINIMUM_TOLERANCE, Status, ranked
 from mlrepro.records import Records
 from mlrepro.report import figures
-from mlrepro.report.markdown import code, escape
+from mlrepro.report.markdown import Markdown, code, escape, link, name
 from mlrepro.report.numbers import every_number, kind_table, sentence
 from mlrepro.report.pages import attention_section, counts_section, figure_link, label_sections
 from mlrepro.report.render import write_page
@@ -57,6 +57,7 @@ def write_study(results: StudyResults, path: Path) -> None:
         "study.md.j2",
         path,
         study=description,
+        source=link("Source", description.link),
         folder=results.folder.as_posix(),
         costs_measured=bool(results.costs),
         overview=_overview(results),
@@ -149,7 +150,7 @@ def _legend(results: StudyResults) -> Legend:
     judged = list(dict.fromkeys(result.metric for result in results.all if result.metric))
     shows_tools = results.costs and description.gflops_tool
     return Legend(
-        judged=_alternatives([code(metric) for metric in judged]),
+        judged=Markdown(_alternatives([code(metric) for metric in judged])),
         tolerance=MINIMUM_TOLERANCE,
         seeds=len(results.seeds),
         f1_of_unknown_average="f1" in judged,
@@ -167,17 +168,17 @@ def _alternatives(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _tools_text(rules: Sequence[ToolRule]) -> str:
+def _tools_text(rules: Sequence[ToolRule]) -> Markdown:
     """Each tool with the networks that it counts."""
     networks: dict[str, list[str]] = {}
     for rule in rules:
-        parts = [part for part in (rule.head, rule.backbone) if part]
+        parts = [name(part) for part in (rule.head, rule.backbone) if part]
         networks.setdefault(rule.tool, []).append(" on ".join(parts))
 
     texts = []
     for tool, names in networks.items():
         texts.append(f"{TOOLS[tool]}: {', '.join(names)}")
-    return "; ".join(texts)
+    return Markdown("; ".join(texts))
 
 
 # ---- Printed tables -----------------------------------------------------------------------------
@@ -262,7 +263,7 @@ def _measured_sections(results: StudyResults, page: Path) -> list[MeasuredSectio
             figures.training_curves,
             runs,
         )
-        heading = f"### Number of labels on {data_set}"
+        heading = Markdown(f"### Number of labels on {name(data_set)}")
         counts = counts_section(heading, runs, page, f"-{data_set}")
         sections.append(MeasuredSection(data_set, curves, counts))
     return sections
@@ -294,7 +295,8 @@ def _reasons(results: StudyResults) -> dict[str, str]:
             text = f"{escape(name)}, {table_name(row.table)}"
             rows_by_reason.setdefault(row.note, []).append(text)
     return {
-        escape(reason): "; ".join(dict.fromkeys(rows)) for reason, rows in rows_by_reason.items()
+        escape(reason): Markdown("; ".join(dict.fromkeys(rows)))
+        for reason, rows in rows_by_reason.items()
     }
 
 

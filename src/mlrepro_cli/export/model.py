@@ -15,7 +15,8 @@ from mlrepro.models.backbones import create_backbone
 from mlrepro.models.checkpoints import head_options
 from mlrepro.training.inputs.pictures import PictureInputs
 from mlrepro_cli.export.trained import TrainedRun
-from mlrepro_cli.predict.model import VERSIONS, build, logits
+from mlrepro_cli.predict.config import VERSIONS
+from mlrepro_cli.predict.model import build, logits
 
 # How far logits may differ, relative where they are above 1.
 TOLERANCE = 1e-4
@@ -120,7 +121,7 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
         "std": inputs.std,
         "run": run.model_dump(mode="json"),
         "seed": trained.seed,
-        "trained": trained.facts,
+        "trained": trained.facts.model_dump(mode="json", exclude_none=True),
         "environment": trained.environment.model_dump(mode="json", exclude_defaults=True),
         "input": INPUT,
         "versions": VERSIONS,
