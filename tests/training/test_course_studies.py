@@ -342,6 +342,12 @@ def test_the_added_layers():
     assert not torch.equal(head(maps), head(maps))
 
 
+def test_the_added_layers_read_vectors_as_maps_that_are_pooled():
+    maps = torch.randn(8, 6, 3, 3, generator=torch.Generator().manual_seed(0))
+    head = create_head("mlp", 6, 4, None).eval()
+    torch.testing.assert_close(head(maps.mean((2, 3))), head(maps))
+
+
 def test_the_added_layers_without_batch_norm_and_dropout():
     maps = torch.randn(8, 6, 3, 3, generator=torch.Generator().manual_seed(0))
     plain = create_head("mlp", 6, 4, None, batch_norm=False, dropout=0.0)
@@ -403,10 +409,12 @@ def test_a_studys_page_shows_training_metrics_and_the_accuracy_of_nothing(reposi
     It is of digits, under the name of the study's run.
     """
     shutil.copytree(ROOT / "studies" / "mirflickr", repository / "study")
-    run = load_run(repository / "study/mirflickr25k/runs/gap-bce-small_cnn-mirflickr25k-128.yaml")
+    run = load_run(
+        repository / "study/mirflickr20k/runs/gap-bce-small_cnn_narrow-mirflickr20k-64.yaml"
+    )
     small_run = run.model_copy(update={"resolution": 32, "epochs": 2, "augment": "none"})
     record = train_and_evaluate(small_run, repository, monkeypatch).model_copy(update={"run": run})
-    write_record(record, Path(f"study/results/mirflickr25k/{run.run_id}-s0.json"))
+    write_record(record, Path(f"study/results/mirflickr20k/{run.run_id}-s0.json"))
     write_study(read_study(Path("study")), Path("reports/mirflickr.md"))
     page = Path("reports/mirflickr.md").read_text()
 

@@ -128,7 +128,7 @@ def test_killed_linear_init_equals_uninterrupted(repository):
 
     # And in the second one.
     process = start(repository, LINEAR_INIT)
-    while not list((repository / ".checkpoints").glob("*-s0-????????????/state.pt")):
+    while not list((repository / ".checkpoints").glob("*-s0-????????????/state-*.pt")):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
@@ -137,7 +137,7 @@ def test_killed_linear_init_equals_uninterrupted(repository):
     again = stage(repository, "train", "params.yaml", LINEAR_INIT, "0")
     assert (again.stdout + again.stderr).count("resumed after epoch") == 2
     assert results(repository, LINEAR_INIT) == wanted
-    assert not list((repository / ".checkpoints").glob("*/state.pt"))
+    assert not list((repository / ".checkpoints").glob("*/state-*.pt"))
 
 
 # ---- The released protocol ---------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_released_protocol_draws_a_seed_and_keeps_it_when_resumed(repository, mo
 
     with pytest.raises(KeyboardInterrupt):
         train(run, repository, Interruption())
-    checkpoint = next(repository.glob(".checkpoints/*/state.pt"))
+    checkpoint = next(repository.glob(".checkpoints/*/state-*.pt"))
     third = torch.load(checkpoint, weights_only=True)["progress"]["seed"]
 
     assert train(run, repository).seed == third

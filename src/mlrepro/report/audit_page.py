@@ -10,7 +10,7 @@ from mlrepro.audit.picture_ids import shown
 from mlrepro.audit.protocols import find_option
 from mlrepro.records import ExternalRecord
 from mlrepro.report import figures
-from mlrepro.report.markdown import ABSENT, escape, folded, number, signed, table
+from mlrepro.report.markdown import ABSENT, Markdown, folded, link, number, shell, signed, table
 from mlrepro.report.pages import figure_link
 from mlrepro.report.render import write_page
 
@@ -25,7 +25,7 @@ class AuditPage:
     title:    names the scores.
     record:   of the scores, none where nobody asked for one. record_file: as the page names it.
     against:  the scores that they were compared with, and the comparison.
-    command:  that makes the page again.
+    command:  the words that make the page again.
     """
 
     title: str
@@ -33,7 +33,7 @@ class AuditPage:
     record: ExternalRecord | None
     record_file: str | None
     against: tuple[str, Comparison] | None
-    command: str
+    command: list[str]
 
 
 def write_audit(page: AuditPage, path: Path) -> None:
@@ -47,9 +47,11 @@ def write_audit(page: AuditPage, path: Path) -> None:
         metric=audit.question.metric,
         joined=audit.joined,
         source=page.record.source if page.record else None,
-        notes=[escape(note) for note in [*audit.joined.notes, *audit.scale.remarks]],
+        command=Markdown(" ".join(shell(word) for word in page.command)),
+        record_link=link(page.record_file, page.record_file) if page.record_file else None,
+        notes=[note for note in [*audit.joined.notes, *audit.scale.remarks]],
         order_note=order_note(audit),
-        default=escape(audit.default_in_words),
+        default=audit.default_in_words,
         nearest=nearest_table(audit) if audit.verdict else None,
         choices=choice_table(audit),
         spread=figure_link(
@@ -80,7 +82,7 @@ def nearest_table(audit: Audit) -> str:
                 number(outcome.value),
                 "yes" if is_given else "no",
                 str(len(outcome.departures)),
-                escape(outcome.describe(audit.question.metric)),
+                outcome.describe(audit.question.metric),
             ]
         )
     headers = ["distance", audit.question.metric, "rounds to it", "departures", "protocol"]
@@ -100,8 +102,8 @@ def choice_table(audit: Audit) -> str:
             [
                 signed(outcome.value - audit.default.value),
                 number(outcome.value),
-                escape(outcome.describe(audit.question.metric)),
-                escape(option.who) or ABSENT,
+                outcome.describe(audit.question.metric),
+                option.who or ABSENT,
             ]
         )
     return table("rrll", ["points", audit.question.metric, "choice", "who does so"], rows)
@@ -111,7 +113,7 @@ def protocol_table(audit: Audit) -> str:
     """All of them, by value."""
     metric = audit.question.metric
     ordered = sorted(audit.outcomes, key=lambda outcome: (-outcome.value, len(outcome.departures)))
-    rows = [[number(outcome.value), escape(outcome.describe(metric))] for outcome in ordered]
+    rows = [[number(outcome.value), outcome.describe(metric)] for outcome in ordered]
     text = table("rl", [metric, "protocol"], rows)
     return folded(text, len(rows), f"All {len(rows)} protocols")
 
@@ -137,9 +139,7 @@ def class_table(audit: Audit) -> str:
     for row in audit.classes:
         low, high = row.interval or (None, None)
         between = ABSENT if low is None else f"{number(low)} to {number(high)}"
-        rows.append(
-            [escape(row.name), str(row.positives), str(row.difficult), number(row.AP), between]
-        )
+        rows.append([row.name, str(row.positives), str(row.difficult), number(row.AP), between])
     headers = ["class", "positives", "difficult", "AP", "95 % of resamples"]
     return folded(table("lrrrr", headers, rows), len(rows), "AP by class")
 
@@ -177,7 +177,7 @@ def comparison_table(rows: list[Compared]) -> str:
     for row in rows:
         cells.append(
             [
-                escape(row.name),
+                row.name,
                 number(row.first),
                 number(row.second),
                 signed(row.difference),

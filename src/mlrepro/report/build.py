@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mlrepro.environments import gather_environments
 from mlrepro.errors import InputError
-from mlrepro.layout import Layout, read_layouts
-from mlrepro.records import read_failures
+from mlrepro.layout import Layout, read_layout, read_layouts
+from mlrepro.records import Records, read_failures
 from mlrepro.report.comparison import Comparison, write_comparison
 from mlrepro.report.overview import write_index
 from mlrepro.report.study_page import write_study
@@ -74,10 +74,21 @@ def _comparison(layout: Layout) -> Comparison:
         pipeline=layout.dvc_file,
         searched=layout.searched,
         orderings=pipeline.orderings,
+        claims=pipeline.claims,
+        neighbours=_neighbours(layout) if pipeline.claims else {},
         failures=read_failures(layout.results),
         own_data=layout if layout.study == OWN_DATA else None,
         reference=read_reference(layout),
     )
+
+
+def _neighbours(layout: Layout) -> Records:
+    """Records of the other pipelines of the study."""
+    records = {}
+    for settings in sorted(layout.folder.glob("*/params.yaml")):
+        if settings != layout.settings:
+            records |= current_records(read_layout(settings))
+    return records
 
 
 def _attempt(layout: Layout) -> str | None:

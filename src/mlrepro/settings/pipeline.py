@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from mlrepro.errors import InputError
+from mlrepro.metrics.catalogue import all_metrics
 from mlrepro.settings.base import NOT_EMPTY, Seed, Strict, file_name, load, nearest
 from mlrepro.settings.data import Captions, Corruption, DataSettings, Features
 from mlrepro.settings.losses import FULL_LABEL_LOSSES, LossSettings
@@ -51,6 +52,37 @@ class Ordering(Strict):
         return {run for pair in self.pairs for run in pair}
 
 
+class Claim(Strict):
+    """What a paper says in words of one change of a run, or a question that nobody has answered.
+
+    claim:    in its words, or shorter. source: where it says so.
+    expected: by metric of a record (metrics/catalogue.py) how many points the first run of a pair
+              is said to be above the second, `above` or `below` where no number is said, `open`
+              where nothing is said.
+    pairs:    runs with and without what is claimed, of this pipeline or of another of its study.
+    """
+
+    claim: str
+    source: str
+    expected: dict[str, float | Literal["above", "below", "open"]] = Field(min_length=1)
+    pairs: list[tuple[str, str]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known_metrics(self) -> "Claim":
+        known = [metric.key for metric in all_metrics()]
+        for metric in self.expected:
+            if metric not in known:
+                raise ValueError(f"expected: no record holds {metric!r}; {nearest(metric, known)}")
+        return self
+
+    def rises(self, metric: str) -> bool | None:
+        """Whether the first run of a pair is said to be above the second; none of a question."""
+        expected = self.expected[metric]
+        if expected == "open":
+            return None
+        return expected == "above" if isinstance(expected, str) else expected > 0
+
+
 class Pipeline(Strict):
     """A params.yaml. A pipeline of data sets alone, or of a study's page alone, has no runs."""
 
@@ -71,6 +103,8 @@ class Pipeline(Strict):
     search: Search | None = None
 
     orderings: list[Ordering] = []
+    """For the report."""
+    claims: list[Claim] = []
     """For the report."""
     budget: Literal["quick", "standard", "thorough"] | None = None
     """Of own data: `mlrepro init-data` writes its runs."""

@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +157,7 @@ def _write(
             record=record,
             record_file=_beside(record_path, page_path),
             against=against,
-            command=shlex.join(["mlrepro", *map(_without_folders, sys.argv[1:])]),
+            command=["mlrepro", *map(_without_folders, sys.argv[1:])],
         )
         write_audit(page, page_path)
         print(f"page: {page_path}")
