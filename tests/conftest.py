@@ -155,6 +155,10 @@ def repository(prepared, tmp_path) -> Path:
     return tmp_path / "repository"
 
 
+# Seconds for what another process or a server does: many, for the machine may be busy.
+PATIENCE = 300
+
+
 def free_port() -> int:
     """A port on loopback that nobody listens on."""
     with socket.socket() as listener:
