@@ -7,11 +7,12 @@ from mlrepro.environments import write_environment
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_checkpoint, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import read_layout
-from mlrepro.records import write_record
+from mlrepro.records import keep_record, put_back_record, write_record
 from mlrepro.report.markdown import number
 from mlrepro.stage import main
 from mlrepro.studies.runs import read_run, reported_map
 from mlrepro.tracking import open_tracker
+from mlrepro.training.checkpoint import remove_held
 
 
 def stage(settings: str, run_id: str, seed: int) -> None:
@@ -19,6 +20,10 @@ def stage(settings: str, run_id: str, seed: int) -> None:
     run = read_run(layout, run_id)
     out = layout.output(run_id, seed)
     path = layout.record(run_id, seed)
+    kept = layout.kept_record(run_id, seed)
+    # This may fail: what was good stays until there is better.
+    put_back_record(path, kept)
+    remove_held()
 
     plan = EvaluationPlan.of(layout)
     if run.epochs:
@@ -29,6 +34,7 @@ def stage(settings: str, run_id: str, seed: int) -> None:
 
     write_logits(logits, out / "logits.safetensors")
     write_record(record, path)
+    keep_record(path, kept)
     write_environment(record.environment, layout.environment(run_id, seed), path)
     tracker = open_tracker(layout, run, seed, "evaluate")
     tracker.record(record, path, reported_map(layout, run_id))

@@ -3,23 +3,46 @@
 One grid point for each loss and seed has a record; the others are in grid.csv alone.
 """
 
-from pathlib import Path
-
 from mlrepro.environments import write_environment
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
-from mlrepro.layout import read_layout
+from mlrepro.layout import Layout, read_layout
 from mlrepro.records import write_record
 from mlrepro.stage import main
-from mlrepro.training.grid.data import read_grid
+from mlrepro.training.checkpoint import exclusive, remove_held
+from mlrepro.training.grid.data import Grid, read_grid
+from mlrepro.training.grid.fingerprint import fingerprint
 from mlrepro.training.grid.outcome import select
 from mlrepro.training.grid.search import search
 from mlrepro.training.grid.write import outcome_environment, write_grid, write_outcome
+from mlrepro.training.kept_outputs import KeptOutputs
 
 
 def stage(settings: str) -> None:
     layout = read_layout(settings)
     grid = read_grid(layout)
+    outputs = [layout.search, layout.search_environments]
+
+    name = f"search-{layout.study}-{layout.name}"
+    with exclusive(name):
+        remove_held()
+        kept = KeptOutputs(name, fingerprint(grid), outputs)
+        if records_are_there(layout) and kept.put_back():
+            return
+        search_and_evaluate(layout, grid)
+        kept.keep()
+
+
+def records_are_there(layout: Layout) -> bool:
+    """They are no outputs of DVC, which so does not remove them."""
+    for run_id, seeds in layout.searched.items():
+        for seed in seeds:
+            if not layout.record(run_id, seed).is_file():
+                return False
+    return True
+
+
+def search_and_evaluate(layout: Layout, grid: Grid) -> None:
     first_run, _ = grid.members[0]
     print(
         f"search {layout.name}: {len(grid.members)} linear layers on {first_run.backbone} features,"
@@ -27,12 +50,11 @@ def stage(settings: str) -> None:
     )
     outcomes = search(grid.members, grid.data)
 
-    folder = Path("outputs") / layout.study / layout.name / "search"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_grid(outcomes, folder / "grid.csv")
+    layout.search.mkdir(parents=True, exist_ok=True)
+    write_grid(outcomes, layout.search / "grid.csv")
 
     for (run_id, seed), chosen in select(outcomes).items():
-        out = folder / f"{run_id}-s{seed}"
+        out = layout.search / f"{run_id}-s{seed}"
         trained = out / "training"
         write_outcome(chosen, grid, trained)
         plan = EvaluationPlan.of(layout)

@@ -43,6 +43,12 @@ def stage(settings: str, run_id: str, seed: str) -> None:
             "and run the evaluate stage again"
         )
 
+    if val is None:
+        raise InputError(
+            f"{out}: its logits lack those of validation pictures, on which the threshold is "
+            "tuned; run the evaluate stage again (a run with `validation: test` has none)"
+        )
+
     # `protocol: released` scores whole batches only: the last pictures may have no logits.
     rows = manifest.rows("val")[: len(val)]
     chosen = unlabelled >= tune_global_threshold(val, manifest.label_matrix(rows))

@@ -155,6 +155,24 @@ def repository(prepared, tmp_path) -> Path:
     return tmp_path / "repository"
 
 
+@contextmanager
+def small_disk(folder: Path, size: int, options: str = "rw"):
+    """A file system of `size` bytes at `folder`. Skips the test where this user may mount none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = f"size={size},{options}"
+    command = ["mount", "-t", "tmpfs", "-o", settings, "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("no `mount` here, and so no small disk")
+    if done.returncode:
+        pytest.skip(f"no small disk here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 # Seconds for what another process or a server does: many, for the machine may be busy.
 PATIENCE = 300
 

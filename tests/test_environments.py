@@ -13,6 +13,7 @@ from mlrepro.environments import (
     read_environments,
     write_environment,
 )
+from mlrepro.errors import InputError
 from mlrepro.records import read_records, write_record
 
 HERE = Environment(
@@ -116,3 +117,29 @@ def test_no_table_without_environments(tmp_path, folder):
     (tmp_path / "empty").mkdir()
     gather_environments(tmp_path / folder, {})
     assert not list(tmp_path.rglob(TABLE))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"threads": "many"}', '{"sth": 1}'])
+def test_a_damaged_environment_is_named(tmp_path, content):
+    path = tmp_path / "environment.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match="environment.json: not an environment .*; delete it"):
+        read_environment(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "<<<<<<< HEAD",
+        "a",
+        "a,x,c",
+        "a,0,c,perhaps",
+        'a,0,"c\n',
+    ],
+)
+def test_a_damaged_table_is_named(tmp_path, line):
+    gather_environments(tmp_path / "results", make(tmp_path, 0))
+    table = tmp_path / "results" / TABLE
+    table.write_text(table.read_text() + line)
+    with pytest.raises(InputError, match=rf"{TABLE}, line \d: not a line of this table; mend it"):
+        read_environments(tmp_path / "results")

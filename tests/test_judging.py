@@ -27,7 +27,7 @@ BESIDE_70 = [
     ([record(69.25)], 70.0, {}, "below"),
     ([record(69.25, se=0.5)], 70.0, {}, "reproduced"),
     ([record(69.25)], 70.0, {"reported_std": 0.8}, "reproduced"),
-    ([record(69.25)], 70.0, {"minimum": 1.0}, "reproduced"),
+    ([record(69.25)], 70.0, {"allowed": 1.0}, "reproduced"),
 ]
 OF_TWO_SEEDS = [
     (TWO, 69.5, {"seeds": 2}, "reproduced"),

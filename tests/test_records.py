@@ -11,7 +11,15 @@ from conftest import ROOT
 
 from mlrepro.errors import InputError
 from mlrepro.json_text import significant
-from mlrepro.records import Record, read_record, read_records, write_record
+from mlrepro.records import (
+    Failure,
+    Record,
+    read_failures,
+    read_record,
+    read_records,
+    write_failure,
+    write_record,
+)
 from mlrepro.settings.run import Run
 
 RUN_ID = "linear-bce-efficientnet_lite0-toy-224"
@@ -251,3 +259,69 @@ def test_renamed_record_is_named(tmp_path):
     write_record(record(seed=3), tmp_path / f"{RUN_ID}-s0.json")
     with pytest.raises(InputError, match=f"{RUN_ID}-s0.json: holds {RUN_ID} seed 3; rename it"):
         read_records(tmp_path)
+
+
+def not_utf8(text: str) -> bytes:
+    return b"\xff" + text.encode()
+
+
+def too_deep(text: str) -> bytes:
+    return b"[" * 100_000
+
+
+def with_nan(text: str) -> bytes:
+    return text.replace("70.0", "NaN").encode()
+
+
+@pytest.mark.parametrize("damage", [not_utf8, too_deep, with_nan])
+def test_content_that_no_record_has(tmp_path, damage):
+    path = tmp_path / f"{RUN_ID}-s0.json"
+    write_record(record(), path)
+    path.write_bytes(damage(path.read_text()))
+    with pytest.raises(InputError, match=f"{path.name}: not a result record; run its evaluate"):
+        read_record(path)
+
+
+def test_a_folder_in_the_place_of_a_record(tmp_path):
+    path = tmp_path / f"{RUN_ID}-s0.json"
+    path.mkdir()
+    with pytest.raises(InputError, match=f"{path.name}: cannot be read"):
+        read_records(tmp_path)
+
+
+# ---- Failures ----------------------------------------------------------------------------------
+
+FAILURE = Failure(stage="dvc.yaml:train@a-0", error="error: a", host="n1", log="a.log")
+
+
+def test_a_failure_is_there_until_the_record_is(tmp_path):
+    path = tmp_path / f"{RUN_ID}-s3.json"
+    write_failure(FAILURE, path)
+    assert read_failures(tmp_path) == {RUN_ID: {3: FAILURE}}
+    write_record(record(seed=3), path)
+    assert read_failures(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "null",
+        '{"stage": "a"}',
+        '{"stage": "a", "error": null, "host": "a", "log": "a"}',
+        '{"stage": "a", "error": "a", "host": "a", "log": "a", "more": 1}',
+    ],
+)
+def test_a_failure_that_is_none_is_named(tmp_path, content):
+    path = tmp_path / f"{RUN_ID}-s0.failed"
+    path.write_text(content)
+    with pytest.raises(InputError, match=rf"{path.name}: not what a launch says .*; delete it"):
+        read_failures(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a", "-s0", "a-s", "a-s-1", "a-sx", "a-s1e3", "a-s²"])
+def test_a_failure_of_no_run_and_seed_is_named(tmp_path, name):
+    (tmp_path / f"{name}.failed").write_text(FAILURE.model_dump_json())
+    with pytest.raises(InputError, match=f"{name}.failed: not named <run>-s<seed>.failed"):
+        read_failures(tmp_path)

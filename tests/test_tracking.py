@@ -15,7 +15,16 @@ from pathlib import Path
 
 import forks
 import pytest
-from conftest import LINEAR, PATIENCE, ROOT, SIX_DIGITS, free_port, run_settings, write_yaml
+from conftest import (
+    LINEAR,
+    PATIENCE,
+    ROOT,
+    SIX_DIGITS,
+    free_port,
+    run_settings,
+    small_disk,
+    write_yaml,
+)
 from mlflow import MlflowClient
 
 from mlrepro.records import read_record
@@ -263,6 +272,57 @@ def test_a_training_that_fails(by_hand):
     failing.finish("FAILED")
     assert write()
     assert [run.info.status for run in runs_of(client_of(by_hand))] == ["FAILED"]
+
+
+class SlowClock:
+    """Set back by an hour each time that somebody looks at it."""
+
+    def __init__(self):
+        self.now = time.time_ns()
+
+    def time_ns(self) -> int:
+        self.now -= 3600 * 10**9
+        return self.now
+
+    def time(self) -> float:
+        return self.time_ns() / 1e9
+
+
+def test_a_clock_that_is_set_back_changes_no_order(by_hand, monkeypatch):
+    """An evaluation is of the training before it, whatever the clock says of either."""
+    clock = SlowClock()
+    monkeypatch.setattr(spool.time, "time_ns", clock.time_ns)
+    monkeypatch.setattr(tracker.time, "time", clock.time)
+    first = train(range(1))
+    second = train(range(2))
+    evaluate()
+    assert write()
+    evaluated = [run for run in runs_of(client_of(by_hand)) if "test.mAP" in run.data.metrics]
+    assert [run.data.tags["mlrepro.session"] for run in evaluated] == [second]
+    assert len(runs_of(client_of(by_hand))) == 2
+
+    # A third training, whose events alone are in the spool.
+    third = train(range(1))
+    assert write()
+    evaluate()
+    assert write()
+    evaluated = [run for run in runs_of(client_of(by_hand)) if "test.mAP" in run.data.metrics]
+    assert [run.data.tags["mlrepro.session"] for run in evaluated] == [second, third]
+    assert len({first, second, third}) == 3
+
+
+def test_a_note_of_the_store_that_is_damaged(by_hand):
+    """What the store has already is written again, and is there once."""
+    running = Tracker(EXPERIMENT, RUN, 0, {})
+    running.start(None)
+    running.epoch(entry(0))
+    assert write()
+    [offset] = spool.SPOOL.glob("*.offset")
+    offset.write_text("")
+    running.epoch(entry(1))
+    running.finish()
+    assert write()
+    assert metrics_in(by_hand) == metrics_of([entry(0), entry(1)])
 
 
 def test_times_are_those_of_the_events(by_hand, monkeypatch):
@@ -543,6 +603,22 @@ def test_a_stage_warns_once_of_a_store_that_is_behind(by_hand):
 def full_disk(descriptor: int, line: bytes) -> int:
     """os.write on a disk that takes the half of it."""
     return len(line) // 2
+
+
+def test_a_real_disk_that_fills_up_costs_what_does_not_fit_and_no_training(by_hand):
+    with small_disk(spool.SPOOL, 16_000):
+        with pytest.warns(UserWarning, match="tracking stopped .* No space left on device"):
+            train(range(1000))
+        assert write()
+
+        # What was whole is written, in order, and there is room for the next training.
+        told = [point[1] for point in metrics_in(by_hand) if point[0] == "val_mAP"]
+        assert told == list(range(len(told)))
+        assert 10 < len(told) < 1000
+        train(range(2), run=OTHER_SETTINGS)
+        assert write()
+    assert len(runs_of(client_of(by_hand))) == 2
+    assert len(metrics_in(by_hand)) == 3 * len(told) + 6
 
 
 @pytest.mark.parametrize("failure", ["the disk is full", "the folder cannot be written to"])

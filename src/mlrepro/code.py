@@ -42,6 +42,8 @@ WITHOUT_EFFECT = (
     "mlrepro.code",
     "mlrepro.data.disk",
     "mlrepro.data.fetching",
+    "mlrepro.dvc",
+    "mlrepro.data.manifest_check",
     "mlrepro.environments",
     "mlrepro.errors",
     "mlrepro.extras",
@@ -54,6 +56,8 @@ WITHOUT_EFFECT = (
     "mlrepro.settings",
     "mlrepro.stage",
     "mlrepro.studies",
+    "mlrepro.system_errors",
+    "mlrepro.terminal",
     "mlrepro.tracking",
     "mlrepro.training.memory",
 )

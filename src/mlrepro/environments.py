@@ -9,8 +9,11 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from mlrepro.errors import InputError
 from mlrepro.files import file_sha256, write_bytes, write_json
-from mlrepro.settings.base import Strict
+from mlrepro.settings.base import Strict, described, load_json
 
 TABLE = "environment.csv"
 
@@ -65,23 +68,35 @@ def read_environment(path: Path) -> Environment:
     """An empty one where the file is absent."""
     if not path.is_file():
         return Environment()
-    return Environment.model_validate_json(path.read_text(encoding="utf-8"))
+    remedy = "delete it; without it, the report's cells of the machine stay empty"
+    return load_json(Environment, path, "an environment as our stages write it", remedy)
 
 
 # ---- The table of a folder of records ----------------------------------------------------------
 
 
 def read_environments(results: Path) -> Environments:
-    """The table of a folder of records, empty where there is none."""
+    """The table of a folder of records, empty where there is none.
+
+    Raises InputError for one that is damaged, such as by a merge that was not finished.
+    """
     path = results / TABLE
     if not path.is_file():
         return {}
 
     environments = {}
     with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            name = f"{row['run']}-s{row['seed']}"
-            environments[name] = _of_row(row)
+        reader = csv.DictReader(file, strict=True)
+        try:
+            for row in reader:
+                name = f"{row['run']}-s{int(row['seed'])}"
+                environments[name] = _of_row(row)
+        except (ValueError, TypeError, KeyError, csv.Error) as error:
+            problem = described(error) if isinstance(error, ValidationError) else f"  {error!r}"
+            raise InputError(
+                f"{path}, line {reader.line_num}: not a line of this table; mend it, or delete the "
+                f"table: the report stage gathers what is at hand:\n{problem}"
+            ) from None
     return environments
 
 
@@ -139,6 +154,6 @@ def _of_row(row: dict[str, str]) -> Environment:
         name: row[name] for name in COLUMNS if row.get(name) and name not in MAPPINGS
     }
     for name in MAPPINGS:
-        pairs = [pair.partition("=") for pair in row.get(name, "").split()]
+        pairs = [pair.partition("=") for pair in (row.get(name) or "").split()]
         values[name] = {key: value for key, _, value in pairs}
     return Environment.model_validate(values)

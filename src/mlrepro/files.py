@@ -3,27 +3,60 @@
 import hashlib
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
 from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 from mlrepro.extras import extra_of, install_command
+from mlrepro.system_errors import system_error
 
 PACKAGE_SCHEME = "package://"
 
 
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary path to write to, which is renamed to `path` when all of it is written.
+
+    What was there before stays until then. Raises OSError with the file's name where the system
+    refuses something, also where a library has put that into words of its own.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except Exception as error:
+        refused = system_error(error, path)
+        if refused is None:
+            raise
+        raise refused from error
+    finally:
+        # Still there where it was not renamed.
+        with suppress(OSError):
+            temporary.unlink()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write under a temporary name and rename: a file under its own name is always whole."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, value) -> None:
     """Write a value as indented JSON in UTF-8, whole or not at all."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     write_bytes(path, text.encode())
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for the same bytes; a copy where the file system has no such, or is another."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def file_sha256(path: Path) -> str:

@@ -107,12 +107,17 @@ class Layout:
         pipeline = self.settings.parent.parts[1:] or ("demo",)
         return Path("outputs", "code", *pipeline)
 
+    @property
+    def search(self) -> Path:
+        """What a search makes: its grid, and the folders of its runs."""
+        return self._outputs / "search"
+
     def output(self, run_id: str, seed: int) -> Path:
         """What is made of one run and seed.
 
         The folder `trained`, logits.safetensors, what stages outside the pipeline add.
         """
-        stage = self._outputs / "search" if run_id in self.searched else self._outputs
+        stage = self.search if run_id in self.searched else self._outputs
         return stage / f"{run_id}-s{seed}"
 
     def trained(self, run_id: str, seed: int) -> Path:
@@ -124,6 +129,10 @@ class Layout:
 
     def record(self, run_id: str, seed: int) -> Path:
         return self.results / f"{run_id}-s{seed}.json"
+
+    def kept_record(self, run_id: str, seed: int) -> Path:
+        """A copy of the record, which DVC does not know and so does not remove."""
+        return self.output(run_id, seed) / "record.json"
 
     # ---- Environments ------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ import yaml
 from mlrepro.layout import Layout, read_layout
 from mlrepro.settings.data import Features
 from mlrepro.settings.run import Run, load_run
+from mlrepro.studies.counts import FOLDER as COUNTS
 
 Stage = dict[str, object]
 Stages = dict[str, Stage]
@@ -37,6 +38,12 @@ PREPARE_CODE = [
     "src/mlrepro/data/prepare.py",
     "src/mlrepro/data/shards.py",
     "src/mlrepro/data/summary.py",
+]
+COUNT_CODE = [
+    "stages/counts.py",
+    "src/mlrepro/studies/counts.py",
+    "src/mlrepro/studies/label_files.py",
+    "src/mlrepro/data/formats",
 ]
 CORRUPT_CODE = ["src/mlrepro/data/corruption.py", "src/mlrepro/data/manifest.py"]
 CHECKPOINT_CODE = ["src/mlrepro/models/checkpoints.py", "src/mlrepro/models/weight_files.py"]
@@ -240,6 +247,15 @@ def _run_stage(
 
 
 def _in_git(path: str) -> dict:
+    """An output that git keeps, and that stays until its stage has written it anew."""
+    return {path: {"cache": False, "persist": True}}
+
+
+def _record(path: str) -> dict:
+    """A record, which DVC removes before its stage runs; the stage puts it back at once.
+
+    DVC has no run cache of a stage with `persist`, and `mlrepro launch` goes by the run cache.
+    """
     return {path: {"cache": False}}
 
 
@@ -370,7 +386,7 @@ def _run_stages(plan: Plan) -> Stages:
         outs=[
             plan.output("logits.safetensors"),
             plan.output("environment.json"),
-            _in_git(plan.record),
+            _record(plan.record),
         ],
         reads_run_file=not plan.trains,
     )
@@ -482,6 +498,25 @@ def pipeline_text(layout: Layout) -> str:
     return header + _yaml({"stages": stages_of(layout)})
 
 
+def counts_text(study: Path) -> str:
+    """The dvc.yaml below `counts/` of a study: a stage for each data set that it counts."""
+    names = sorted(path.stem for path in (study / COUNTS).glob("*.json"))
+    folder = study / COUNTS
+    file = (folder / "dvc.yaml").as_posix()
+    purpose = "counts label files that a person has placed in data/<data set>/labels"
+    stages = {}
+    for name in names:
+        stages[f"count-{name}"] = {
+            "wdir": os.path.relpath(".", folder),
+            "desc": "pictures, classes and labels, from label files alone",
+            "cmd": f"python stages/counts.py {study.as_posix()} {name}",
+            "deps": [*COUNT_CODE, f"data/{name}/labels"],
+            "params": [{"data/params.yaml": [f"data.{name}"]}],
+            "outs": [_in_git(f"{folder.as_posix()}/{name}.json")],
+        }
+    return HEADER.format(file=file, purpose=purpose) + _yaml({"stages": stages})
+
+
 def tables_text(study: Path) -> str:
     """The dvc.yaml below `tables/` of a study: the pipelines of all data sets, then the page."""
     searches = []
@@ -506,6 +541,8 @@ def pipeline_files(root: Path = Path("studies")) -> dict[Path, str]:
     files = {}
     for settings in sorted(root.rglob("params.yaml")):
         files[settings.with_name("dvc.yaml")] = pipeline_text(read_layout(settings))
+    for folder in sorted(root.glob(f"*/{COUNTS}")):
+        files[folder / "dvc.yaml"] = counts_text(folder.parent)
     for folder in sorted(root.glob("*/tables")):
         files[folder / "dvc.yaml"] = tables_text(folder.parent)
     return files

@@ -7,7 +7,7 @@ It holds what was measured. What varies by nature (machine, seconds, commit) is 
 which is kept beside it (environments.py): the same results are the same file on every machine.
 """
 
-import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +15,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from mlrepro.environments import Environment, read_environments
 from mlrepro.errors import InputError
+from mlrepro.files import write_bytes
 from mlrepro.json_text import json_text, significant
-from mlrepro.settings.base import Strict
+from mlrepro.provenance import in_git
+from mlrepro.settings.base import Strict, load_json
 from mlrepro.settings.run import Run
+
+# A seed in a file's name.
+NUMBER = re.compile("[0-9]{1,10}")
 
 Selection = Literal["best", "last", "on_test"]
 Weights = Literal["plain", "ema"]
@@ -255,8 +260,30 @@ def write_record(record: Record, path: Path) -> None:
         ) from None
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
     path.with_suffix(".failed").unlink(missing_ok=True)
+
+
+def keep_record(path: Path, copy: Path) -> None:
+    """Copies a record that was written to where DVC leaves it."""
+    write_bytes(copy, path.read_bytes())
+
+
+def put_back_record(path: Path, copy: Path) -> None:
+    """Puts the last good record back, so that an evaluation that fails leaves it.
+
+    DVC removes a stage's outputs before it runs it, and keeps no copy of what git keeps. copy: of
+    keep_record; in its place, git's.
+    """
+    if path.exists():
+        return
+    text = copy.read_text(encoding="utf-8") if copy.is_file() else in_git(path)
+    try:
+        Record.model_validate_json(text or "")
+    except ValidationError:  # there is none, or none that pages could read
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, text.encode())
 
 
 def _without_defaults(part: Strict) -> dict:
@@ -269,16 +296,11 @@ def read_record(path: Path) -> Record:
 
     Raises InputError for a file that is absent, and for one that is no record.
     """
-    try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         raise InputError(
             f"{path}: no such record; run its evaluate stage, or the search stage that gives it"
-        ) from None
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"{path}: not a result record; run its evaluate stage again: {error}"
-        ) from None
+        )
+    return load_json(Record, path, "a result record", "run its evaluate stage again")
 
 
 def read_records(folder: Path) -> Records:
@@ -310,12 +332,18 @@ def write_failure(failure: Failure, path: Path) -> None:
 
 
 def read_failures(folder: Path) -> Failures:
-    """Those of a folder's runs and seeds without a record."""
+    """Those of a folder's runs and seeds without a record.
+
+    Raises InputError for a file that is none: it can be deleted, and the next launch writes it.
+    """
+    remedy = "delete it; if the run still fails, the next launch writes it again"
     failures: Failures = {}
     for path in sorted(folder.glob("*.failed")):
         if path.with_suffix(".json").exists():
             continue
         run_id, _, seed = path.stem.rpartition("-s")
-        failure = Failure.model_validate_json(path.read_text(encoding="utf-8"))
+        if not run_id or not NUMBER.fullmatch(seed):
+            raise InputError(f"{path}: not named <run>-s<seed>.failed; {remedy}")
+        failure = load_json(Failure, path, "what a launch says of a failure", remedy)
         failures.setdefault(run_id, {})[int(seed)] = failure
     return failures

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 from mlrepro.settings.seed import seed_argument
+from mlrepro.system_errors import in_words
+from mlrepro.terminal import safe_output, visible
 
 SEVERAL = "..."
 
@@ -41,9 +43,16 @@ def main(stage: Callable[..., None], *names: str) -> None:
 
     # DVC's and the stage's lines in their true order; file names may be no text.
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
-    try:
-        stage(*arguments)
-    except InputError as error:
-        sys.exit(f"error: {without_secrets(str(error))}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; run the same command again to go on")
+    with safe_output():
+        try:
+            stage(*arguments)
+        except InputError as error:
+            # Python prints it when nothing here is in its way any more.
+            sys.exit(f"error: {visible(without_secrets(str(error)))}")
+        except OSError as error:
+            problem = in_words(error)
+            if problem is None:
+                raise
+            sys.exit(f"error: {visible(without_secrets(problem))}")
+        except KeyboardInterrupt:
+            sys.exit("interrupted; run the same command again to go on")

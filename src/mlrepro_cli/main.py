@@ -6,6 +6,7 @@ import sys
 
 from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
+from mlrepro.terminal import safe_output
 from mlrepro_cli.export import command as export
 from mlrepro_cli.init_data import command as init_data
 from mlrepro_cli.launch import command as launch
@@ -68,14 +69,18 @@ def stop_as_at_ctrl_c() -> None:
 
 def main() -> int:
     """Runs the verb and returns the exit status. A user's error is told without a traceback."""
-    arguments = create_parser().parse_args()
     stop_as_at_ctrl_c()
     sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text
-    try:
-        return arguments.run(arguments)
-    except (InputError, OSError) as error:
-        print(f"error: {without_secrets(str(error))}", file=sys.stderr)
-        return REFUSED
-    except KeyboardInterrupt:
-        print("interrupted; nothing is half written: run the same command again", file=sys.stderr)
-        return INTERRUPTED
+    with safe_output():
+        arguments = create_parser().parse_args()
+        try:
+            return arguments.run(arguments)
+        except (InputError, OSError) as error:
+            print(f"error: {without_secrets(str(error))}", file=sys.stderr)
+            return REFUSED
+        except KeyboardInterrupt:
+            print(
+                "interrupted; nothing is half written: run the same command again",
+                file=sys.stderr,
+            )
+            return INTERRUPTED

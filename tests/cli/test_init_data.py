@@ -30,7 +30,10 @@ from mlrepro.layout import read_layout
 from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.settings.run import load_run
 from mlrepro_cli.export.export import export
+from mlrepro_cli.init_data.describe import describe
 from mlrepro_cli.init_data.init_data import init_data
+from mlrepro_cli.init_data.own_data import OwnData
+from mlrepro_cli.init_data.splits import complete_splits
 from mlrepro_cli.main import main
 from mlrepro_cli.predict.answer import predict
 from mlrepro_cli.predict.model import load_model
@@ -436,9 +439,21 @@ def two_layouts(own: Path) -> None:
     (own / "instances.json").write_text(json.dumps(content))
 
 
+def all_marks_in_labels(own: Path) -> None:
+    for i in range(12):
+        write_picture(own / f"{i}.png")
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png"} for i in range(12)],
+        "categories": [{"id": k, "name": f"a|;,\t\x1f{k}"} for k in (0, 1)],
+        "annotations": [{"image_id": i, "category_id": i % 2} for i in range(12)],
+    }
+    (own / "instances.json").write_text(json.dumps(content))
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
+        (all_marks_in_labels, "labels hold all of"),
         (nothing, "0 pictures"),
         (text_files, "0 pictures"),
         (no_labels, "1 pictures .* no labels"),
@@ -466,6 +481,39 @@ def test_a_place_and_a_resolution_that_cannot_be(own):
         init_data(own / "nowhere", TO)
     with pytest.raises(InputError, match="--resolution 5: give 32 or more"):
         init_data(own, TO, resolution=5)
+
+
+def test_ten_thousand_labels(tmp_path, capsys):
+    """Some are shown, and some are stratified by; without this it takes hours."""
+    random = np.random.default_rng(0)
+    names = [f"label {place}" for place in range(10_000)]
+    given = [{"label 0", *random.choice(names, 5)} for _ in range(400)]
+    places = [[int(name.split()[1]) for name in of_picture] for of_picture in given]
+    labels = np.zeros((len(given), len(names)), bool)
+    for row, of_picture in enumerate(places):
+        labels[row, of_picture] = True
+    labels[:60, 9_999] = True
+    frame = pandas.DataFrame(
+        {
+            "image": [f"{row}.jpg" for row in range(len(given))],
+            "split": "",
+            "label": given,
+            "digest": [str(row) for row in range(len(given))],
+        }
+    )
+    own = OwnData(tmp_path, frame, names, labels)
+    own.frame["split"] = complete_splits(own)
+    describe(own, [], [])
+
+    out = capsys.readouterr().out
+    assert "10000 labels: below are the 30 most frequent and the 30 rarest" in out
+    assert len(out.splitlines()) < 80
+    assert "label 0 + label 9999 (60)" in out
+
+    # Of those that are worth it, a fifth of each is test.
+    test = (own.frame["split"] == "test").to_numpy()
+    assert labels[test, 9_999].sum() == 12
+    assert 70 <= test.sum() <= 90
 
 
 # ------------------------------------------------------------------------------ from budget to page

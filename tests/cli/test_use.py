@@ -271,6 +271,13 @@ def test_export_refuses_what_is_not_there_or_not_the_present_run(trained, monkey
     write_yaml(trained / "runs" / f"{captioned}.yaml", settings)
     refused("reads captions, too; only runs", run_id=captioned)
 
+    # What was copied in part.
+    for name in ("training.json", "best.safetensors"):
+        part = logits_file(trained, PICTURES).parent / "training" / name
+        with kept(part):
+            part.write_bytes(part.read_bytes()[:100])
+            refused("not trained and evaluated")
+
     # Features of another backbone than that of the trained head.
     params = trained / "params.yaml"
     features = {"backbone": "efficientnet_lite0", "weights": "none", "resolution": 32}

@@ -113,6 +113,18 @@ def test_lists_that_are_wrong(tmp_path, content, message):
         formats.read(described, tmp_path)
 
 
+def test_a_list_that_is_not_there_or_no_text(tmp_path):
+    """Each with its own remedy."""
+    described = lists(tmp_path, []).model_copy(update={"pictures": "."})
+    (tmp_path / "train.json").write_bytes(b"\xff\n")
+    with pytest.raises(InputError, match=r"train.json, line 1: not UTF-8 .*; save the file as"):
+        formats.read(described, tmp_path)
+
+    (tmp_path / "train.json").unlink()
+    with pytest.raises(InputError, match="train.json: no such file; mend `splits`, or place"):
+        formats.read(described, tmp_path)
+
+
 # --- objects of VOC -------------------------------------------------------------------------------
 
 
@@ -209,8 +221,44 @@ def test_mirflickr_takes_the_first_pictures(tmp_path):
     assert np.flatnonzero(frame["labels"].map(len)).tolist() == [0, 19_999]
 
 
+def test_training_pictures_without_a_label_are_left_out_where_the_settings_say_so(tmp_path, capsys):
+    for number in range(1, 21):
+        picture(tmp_path / "mirflickr" / f"im{number}.jpg")
+    (tmp_path / "sea_r1.txt").write_text("\n".join(map(str, range(1, 21, 2))))
+    settings_of_both = {
+        "folder": tmp_path,
+        "classes": ["sea"],
+        "first": 20,
+        "pictures": 20,
+        "hold_out": {"fraction": 0.25},
+    }
+
+    whole = prepare(settings("mirflickr", **settings_of_both), tmp_path / "whole")
+    assert "have no label" not in capsys.readouterr().out
+    leave_out = settings("mirflickr", **settings_of_both, without_label="leave_out")
+    labelled = prepare(leave_out, tmp_path / "labelled")
+
+    def images(manifest, split):
+        rows = manifest.rows(split)
+        has_label = manifest.label_matrix(rows).any(1)
+        return set(manifest.frame["image"].to_numpy()[rows]), has_label
+
+    of_whole, has_label = images(whole, "train")
+    of_labelled, kept_have_label = images(labelled, "train")
+    assert of_labelled < of_whole
+    assert len(of_labelled) == has_label.sum() < len(of_whole)
+    assert kept_have_label.all()
+
+    # What is scored stays the same.
+    for split in ("val", "test"):
+        assert images(labelled, split)[0] == images(whole, split)[0]
+
+    said = f"{(~has_label).sum()} of {len(has_label)} training pictures have no label"
+    assert said in capsys.readouterr().out
+
+
 def test_mirflickr_has_no_more_pictures_than_the_first(tmp_path):
-    with pytest.raises(InputError, match="`pictures: 20000` is more than the first 10"):
+    with pytest.raises(ValueError, match="`pictures: 20000` is more than the first 10"):
         settings("mirflickr", folder=tmp_path, first=10)
 
 

@@ -309,6 +309,18 @@ GOOD = {
 }
 
 
+MESSAGES = [
+    b"404 Not Found",
+    b"404: Not Found\n",
+    b"HTTP/1.1 503 Service Unavailable\r\n\r\n",
+    b"Error 429: slow down, please",
+    b"Too many requests, try again later.\n",
+    b"The quota of this file is exceeded",
+    b"Access Denied",
+    b"Please log in to download this file.",
+]
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_what_its_name_says_is_accepted(server, tmp_path, name):
     server.answers["/x"] = lambda handler: send(handler, GOOD[name])
@@ -337,8 +349,11 @@ def test_pages_are_refused_whatever_the_name(server, tmp_path, name, content):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        *[(name, JSON) for name in GOOD if name not in ("a.txt", "README")],
-        *[(name, b"not found") for name in GOOD if not name.endswith((".csv", ".txt", "README"))],
+        *[(name, JSON) for name in GOOD if name != "README"],
+        *[(name, b"not found") for name in GOOD if name != "README"],
+        *[("a.txt", message) for message in MESSAGES],
+        *[("a.csv", message) for message in MESSAGES],
+        *[("a.csv.gz", gzip.compress(message)) for message in MESSAGES],
         ("a.zip", GOOD["a.zip"][:-30]),
         ("a.zip", GOOD["a.tar"]),
         ("a.tar", GOOD["a.zip"]),

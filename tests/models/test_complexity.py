@@ -295,3 +295,10 @@ def test_stage_measures_each_model_once_and_names_what_cannot_be_built(
     with pytest.raises(SystemExit, match=message):
         run_stage(tmp_path, monkeypatch)
     assert (tmp_path / "complexity.json").read_bytes() == written
+
+    # A data set that nobody has described.
+    unknown = numbers.replace("-comp5329-224-bert_lr0005", "-comp5330-224-bert_lr0005")
+    (tmp_path / "reported.csv").write_text(unknown)
+    message = "how many classes 'comp5330' has is not known; .* did you mean 'comp5329'"
+    with pytest.raises(SystemExit, match=message):
+        run_stage(tmp_path, monkeypatch)

@@ -23,21 +23,37 @@ def index_text(reports: Path, studies: Path) -> str:
     return (reports / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_index_counts_rows_numbers_statuses_and_findings(studies, tmp_path):
+def test_the_index_counts_numbers_by_verdict(studies, tmp_path):
     text = index_text(tmp_path, studies)
+    tables = [cells(block) for block in text.split("\n\n") if block.startswith("|")]
+    by_kind, by_study, holding, differences, not_run = tables
 
-    (table,) = [cells(block) for block in text.split("\n\n") if block.startswith("|")]
-    assert table[1][0] == "study"
-    assert dict(zip(table[0][2:], table[1][2:], strict=True)) == {
-        "rows": "9",
+    assert by_study[1][0] == "study"
+    assert dict(zip(by_study[0][2:], by_study[1][2:], strict=True)) == {
         "numbers": "13",
         "reproduced": "2",
-        "exceeds / below": "1 / 1",
-        "partial / failed": "1 / 1",
+        "differs": "4",
+        "incomplete": "2",
         "not run": "3",
-        "not comparable": "1",
+        "not comparable": "2",
         "does not add up": "0",
     }
+
+    # Every number has one verdict, in each of the two tables.
+    assert by_kind[-1][1:7] == by_study[1][2:8]
+    assert sum(int(cell) for cell in by_kind[-1][2:7]) == 13
+    assert len(differences) == 1 + 4
+    assert [row[1:] for row in holding[1:]] == [
+        ["mAP", "1 of 3"],
+        ["F1, precision, recall, IoU", "1 of 2"],
+    ]
+    assert sum(int(row[2]) for row in not_run[1:]) == 3
+
+    first_sentence = text.split("\n\n")[1]
+    said = (
+        "**13 printed numbers: 2 reproduced, 4 differ, 2 incomplete, 3 not run, 2 not comparable.**"
+    )
+    assert said in first_sentence
 
 
 def test_the_index_lists_other_pages_with_their_first_sentence(studies, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlrepro.errors import InputError
+from mlrepro.report.markdown import Markdown, picture
 from mlrepro.report.render import environment, paragraph, render, render_section, write_page
 
 PAGE = Path("reports/toy.md")
@@ -43,12 +44,15 @@ def test_a_paragraph_is_one_line():
 
 
 def test_a_section_has_no_line_end():
-    text = render_section("epochs.md.j2", PAGE, curves=["![a](b)", "![c](d)"])
+    curves = [picture("a", "b"), picture("c", "d")]
+    text = render_section("epochs.md.j2", PAGE, curves=curves)
     assert text.startswith("## Metrics by epoch\n\nAt threshold")
     assert text.endswith("\n\n![a](b)\n\n![c](d)")
 
 
-def test_users_labels_are_escaped_in_html_alone():
+def test_users_labels_are_escaped_in_both_media():
     values = {"title": "<b>", "columns": [], "rows": [], "total": 0, "csv": "a.csv"}
     assert "<h1>&lt;b&gt;</h1>" in render("review.html.j2", PAGE, **values)
-    assert "<b>" in render("epochs.md.j2", PAGE, curves=["<b>"])
+
+    text = render("epochs.md.j2", PAGE, curves=["<b>", Markdown("<b>")])
+    assert text.endswith("\n\n\\<b\\>\n\n<b>\n"), "markdown stays as it is"

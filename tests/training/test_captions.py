@@ -397,6 +397,11 @@ def test_submission(repository, capsys):
         assert row["Labels"].split() == [manifest.classes[label] for label in above]
     assert any(row["Labels"] for row in submitted)
 
+    without_val = {key: scores for key, scores in logits.items() if not key.startswith("val")}
+    write_logits(without_val, out / "logits.safetensors")
+    with pytest.raises(SystemExit, match="lack those of validation pictures"):
+        run_stage(*submit)
+
     labelled = {key: scores for key, scores in logits.items() if "unlabelled" not in key}
     write_logits(labelled, out / "logits.safetensors")
     with pytest.raises(

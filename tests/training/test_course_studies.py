@@ -342,6 +342,12 @@ def test_the_added_layers():
     assert not torch.equal(head(maps), head(maps))
 
 
+def test_the_added_layers_read_vectors_as_maps_that_are_pooled():
+    maps = torch.randn(8, 6, 3, 3, generator=torch.Generator().manual_seed(0))
+    head = create_head("mlp", 6, 4, None).eval()
+    torch.testing.assert_close(head(maps.mean((2, 3))), head(maps))
+
+
 def test_the_added_layers_without_batch_norm_and_dropout():
     maps = torch.randn(8, 6, 3, 3, generator=torch.Generator().manual_seed(0))
     plain = create_head("mlp", 6, 4, None, batch_norm=False, dropout=0.0)

@@ -305,7 +305,7 @@ def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_
     assert output.count("resumed after epoch") == 1, output
     assert output.count("best validation mAP") == 1, output
     assert results(repository, FROZEN) == wanted
-    assert not list((repository / ".checkpoints").glob("*/state.pt"))
+    assert not list((repository / ".checkpoints").glob("*/state-*.pt"))
 
     # One process.
     monkeypatch.chdir(repository)

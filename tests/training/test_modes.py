@@ -119,13 +119,13 @@ def test_killed_linear_init_equals_uninterrupted(repository):
 
     # Killed in the first stage, and in the second one.
     for checkpoint in ("*-linear_init", "*-s0"):
-        at = f".checkpoints/{checkpoint}-????????????/state.pt"
+        at = f".checkpoints/{checkpoint}-????????????/state-*.pt"
         kill_training(repository, LINEAR_INIT, at=at)
 
     again = stage(repository, "train", "params.yaml", LINEAR_INIT, "0")
     assert (again.stdout + again.stderr).count("resumed after epoch") == 2
     assert results(repository, LINEAR_INIT) == wanted
-    assert not list((repository / ".checkpoints").glob("*/state.pt"))
+    assert not list((repository / ".checkpoints").glob("*/state-*.pt"))
 
 
 # ---- The released protocol ---------------------------------------------------------------------
@@ -159,7 +159,7 @@ def test_released_protocol_draws_a_seed_and_keeps_it_when_resumed(repository, mo
 
     with pytest.raises(KeyboardInterrupt):
         train(run, repository, Interruption())
-    checkpoint = next(repository.glob(".checkpoints/*/state.pt"))
+    checkpoint = next(repository.glob(".checkpoints/*/state-*.pt"))
     third = torch.load(checkpoint, weights_only=True)["progress"]["seed"]
 
     assert train(run, repository).seed == third

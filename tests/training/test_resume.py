@@ -3,6 +3,7 @@
 import hashlib
 import json
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mlrepro.settings.run import load_run
 from mlrepro.training.write import environment_file
 
 KILLED = Path(__file__).with_name("killed.py")
-CHECKPOINT = ".checkpoints/*/state.pt"
+CHECKPOINT = ".checkpoints/*/state-*.pt"
 COMPARED = ("best.safetensors", "last.safetensors", "history.csv")
 
 
@@ -47,6 +48,20 @@ def results(repository: Path, run_id: str) -> dict[str, str]:
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in COMPARED}
 
 
+def wait_for_checkpoint(repository: Path, process: subprocess.Popen, after_ns: int = 0) -> int:
+    """Until a checkpoint newer than `after_ns` is there; its time."""
+    while process.poll() is None:
+        for state in (repository / ".checkpoints").glob("*/state-*.pt"):
+            try:
+                written = state.stat().st_mtime_ns
+            except FileNotFoundError:  # two epochs have ended meanwhile
+                continue
+            if written > after_ns:
+                return written
+        time.sleep(0.001)
+    raise AssertionError(f"finished before it could be killed:\n{process.communicate()[0]}")
+
+
 # The label estimator and Adam's state are part of what must come back.
 SOME_EPOCHS = {"epochs": 8}
 AUGMENTED = {
@@ -69,7 +84,7 @@ def test_killed_and_resumed_equals_uninterrupted(repository, run_id, changes):
     again = stage(repository, "train", "params.yaml", run_id, "0")
     assert "resumed after epoch" in again.stdout + again.stderr
     assert results(repository, run_id) == wanted
-    assert not list((repository / ".checkpoints").glob("*/state.pt"))
+    assert not list((repository / ".checkpoints").glob("*/state-*.pt"))
 
 
 def test_changed_settings_start_afresh_and_say_so(repository):

@@ -6,6 +6,7 @@ made.
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
-from mlrepro.files import file_sha256
+from mlrepro.files import file_sha256, written_whole
 from mlrepro.settings.data import Captions, Features
 
 # --- features ------------------------------------------------------------------------------------
@@ -34,6 +35,20 @@ def open_features(
     It is never in memory as a whole. header: backbone, weights, sha256, transform, pooling,
     manifest digest. resume: the same file again, not a new one.
     """
+    start = start_of_features(header, shape)
+    if not resume:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as temporary, temporary.open("wb") as file:
+            file.write(start)
+            file.flush()
+            # With all its room: a process that writes to a mapped file on a full disk is killed.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, len(start) + 4 * math.prod(shape))
+    return np.memmap(path, "<f4", "r+", len(start), shape)
+
+
+def start_of_features(header: dict, shape: tuple[int, ...]) -> bytes:
+    """What stands in the file before the values."""
     # Laid out as safetensors does, which itself writes only what is whole in memory: the length of
     # the layout, the layout as JSON, filled up to 8 bytes, and the values.
     bytes_of_values = 4 * math.prod(shape)
@@ -43,12 +58,7 @@ def open_features(
     }
     text = json.dumps(layout, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    length = len(text).to_bytes(8, "little")
-
-    if not resume:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(length + text)
-    return np.memmap(path, "<f4", "r+", len(length) + len(text), shape)
+    return len(text).to_bytes(8, "little") + text
 
 
 def read_header(path: Path) -> dict:

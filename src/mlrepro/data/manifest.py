@@ -1,6 +1,7 @@
 """The manifest: one row a usable picture. What `prepare` writes and every later stage reads."""
 
 import hashlib
+import io
 import json
 import os
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow
 from pyarrow import compute, parquet
 
+from mlrepro.data.manifest_check import check_manifest
 from mlrepro.errors import InputError
 from mlrepro.files import write_bytes, write_json
 
@@ -197,7 +199,8 @@ def read_manifest(folder: Path) -> Manifest:
         table = parquet.ParquetFile(pyarrow.BufferReader(_in_arrow(manifest))).read()
         classes = json.loads(classes)
         summary = json.loads(summary)
-    except (ValueError, OSError) as error:
+        check_manifest(table, SCHEMA, classes, summary)
+    except (ValueError, OSError, RecursionError) as error:
         raise InputError(
             f"{folder}: damaged manifest ({error}); "
             f"run `dvc repro -f` on the prepare stage of {folder.name}"
@@ -250,14 +253,21 @@ def load_observed(
     """
     # For its message where the file is missing: numpy's names neither the stage nor the remedy.
     path = Path(folder) / OBSERVED
-    _read(path, "corrupt")
-    with np.load(path) as arrays:
-        if labels not in arrays:
-            raise InputError(
-                f"{path}: was written without known negatives; "
-                f"run the corrupt stage of {path.parent.name} again"
-            )
-        return arrays["rows"], arrays[labels]
+    content = _read(path, "corrupt")
+    remedy = f"run the corrupt stage of {path.parent.name} again"
+    try:
+        with np.load(io.BytesIO(content)) as arrays:
+            kept = {name: arrays[name] for name in arrays if name in ("rows", labels)}
+            pictures = len(kept["rows"])
+    # What is cut off or none of ours fails in the ways of zipfile, zlib and numpy.
+    except Exception as error:
+        raise InputError(f"{path}: damaged ({error}); {remedy}") from None
+
+    if labels not in kept:
+        raise InputError(f"{path}: was written without known negatives; {remedy}")
+    if len(kept[labels]) != pictures:
+        raise InputError(f"{path}: damaged (labels of other pictures); {remedy}")
+    return kept["rows"], kept[labels]
 
 
 def _read(path: Path, stage: str) -> bytes:

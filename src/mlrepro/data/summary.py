@@ -6,6 +6,7 @@ import pandas
 from mlrepro.data.manifest import pairs
 
 SPLITS = ("train", "val", "test")
+SHOWN = 20  # classes that a warning names; summary.json has all
 
 
 def summarise(listed: pandas.DataFrame, used: pandas.DataFrame, classes: list[str]) -> dict:
@@ -32,11 +33,16 @@ def summarise(listed: pandas.DataFrame, used: pandas.DataFrame, classes: list[st
         pictures = splits[split]["labels"]
         without = [name for name in classes if not pictures[name]]
         if without:
-            warnings.append(f"{split}: no positive picture of {', '.join(without)}")
-
-    for warning in warnings:
-        print(f"warning: {warning}")
+            what = f"{split}: no positive picture of"
+            warnings.append(f"{what} {', '.join(without)}")
+            print(f"warning: {what} {_first(without)}")
     return {"classes": len(classes), "splits": splits, "warnings": warnings}
+
+
+def _first(names: list[str]) -> str:
+    """As many as are read."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _counts(rows: pandas.DataFrame, expected: int, classes: list[str]) -> dict:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from mlrepro.files import written_whole
 from mlrepro.settings.run import Run
 from mlrepro.training.device import device
 from mlrepro.training.predict import predict
@@ -21,4 +22,6 @@ def score(run: Run, task: Task, rows: np.ndarray, title: str) -> np.ndarray:
 
 def write_logits(logits: dict[str, np.ndarray], path: Path) -> None:
     """logits: by `<split>_<selection>`."""
-    save_file({key: np.ascontiguousarray(value) for key, value in logits.items()}, path)
+    arrays = {key: np.ascontiguousarray(value) for key, value in logits.items()}
+    with written_whole(path) as temporary:
+        save_file(arrays, temporary)

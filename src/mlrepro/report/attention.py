@@ -10,6 +10,7 @@ from PIL import Image
 
 from mlrepro.data.manifest import Manifest
 from mlrepro.report.figures import WIDTH
+from mlrepro.terminal import one_line
 
 PICTURES = 4  # of the test split, for a page
 LABELS = 3  # the likeliest of each picture
@@ -66,7 +67,7 @@ def draw_attention(picture: Path, labels: list[AttendedLabel], path: Path) -> No
             interpolation="bilinear",
             extent=(0, width, height, 0),
         )
-        title = f"{label.name} {label.probability:.2f}"
+        title = f"{one_line(label.name)} {label.probability:.2f}"
         axes.set_title(title, fontsize=10, parse_math=False)
         axes.set_axis_off()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlrepro.judging import metric_values
 from mlrepro.metrics.catalogue import all_metrics
 from mlrepro.records import Record, Records
-from mlrepro.report.markdown import ABSENT, code, escape, table
+from mlrepro.report.markdown import ABSENT, code, folded, table
 from mlrepro.report.render import ANY_PAGE, render_section
 from mlrepro.settings.pipeline import Claim
 
@@ -52,7 +52,7 @@ def claims_section(runs: Records, claims: Sequence[Claim], page: Path = ANY_PAGE
         page,
         only_questions=all(one.claim.rises(one.metric) is None for one in measured),
         summary=summary_table(measured),
-        details=detail_table(measured),
+        details=folded(detail_table(measured), len(measured), "Each pair of runs"),
     )
     return [section]
 
@@ -142,8 +142,8 @@ def summary_table(measured: Sequence[Measured]) -> str:
         shown = claim
         rows.append(
             [
-                escape(claim) if first else "",
-                escape(group[0].claim.source) if first else "",
+                claim if first else "",
+                group[0].claim.source if first else "",
                 _heading(metric),
                 _printed(group[0].claim, metric),
                 _range(differences),
@@ -160,7 +160,7 @@ def detail_table(measured: Sequence[Measured]) -> str:
     for one in measured:
         rows.append(
             [
-                escape(one.claim.claim),
+                one.claim.claim,
                 _heading(one.metric),
                 _with_interval(one),
                 ABSENT if one.share is None else f"{one.share:+.0f} %",
@@ -175,7 +175,7 @@ def detail_table(measured: Sequence[Measured]) -> str:
 
 def _heading(metric: str) -> str:
     headings = {known.key: known.header for known in all_metrics()}
-    return escape(headings.get(metric, metric))
+    return headings.get(metric, metric)
 
 
 def _printed(claim: Claim, metric: str) -> str:

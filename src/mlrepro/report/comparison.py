@@ -23,7 +23,7 @@ from mlrepro.metrics.catalogue import DECISION_TABLES
 from mlrepro.records import Failures, Records
 from mlrepro.report import figures, tables
 from mlrepro.report.claims import claims_section
-from mlrepro.report.markdown import folded
+from mlrepro.report.markdown import Markdown, folded
 from mlrepro.report.orderings import ordering_section
 from mlrepro.report.pages import (
     attention_section,
@@ -35,6 +35,7 @@ from mlrepro.report.pages import (
 )
 from mlrepro.report.recommend import recommendation_section
 from mlrepro.report.render import write_page
+from mlrepro.report.shown_classes import ShownClasses, shown_classes
 from mlrepro.settings.pipeline import Claim, Ordering
 from mlrepro.studies.reference import compare
 from mlrepro.studies.reported import ReportedRow
@@ -286,6 +287,7 @@ class Results:
     """The tables and figures of measured runs, each as markdown, in the order of the page.
 
     regimes:     none where all labels are full. classes: none where no run has an mAP.
+    shown:       of thousands of classes; none: all are shown.
     decisions:   heading -> table.
     uncommitted: whether code differed from its commit when a record was made.
     cost_figure: none where no run has an mAP, or all cost the same.
@@ -293,6 +295,7 @@ class Results:
 
     regimes: str | None
     classes: ClassSection | None
+    shown: ShownClasses | None
     counts: list[str]
     selections: str
     decisions: dict[str, str]
@@ -318,16 +321,22 @@ def _results(runs: Records, path: Path) -> Results:
 
     # Observed labels are worth showing where they are not all labels.
     observed = single[0] if single else records[0]
-    labels = tables.label_table(observed)
     points = _cost_points(runs)
+
+    # Of thousands of classes the same ones are shown everywhere.
+    best = _best_runs(runs)
+    shown = shown_classes(best or {observed.run.run_id: [observed]}, path)
+    places = {"places": shown.places} if shown else {}
+    labels = tables.label_table(observed, **places)
 
     # As the page prints them, to two decimals.
     costs_differ = len({f"{point.gmacs:.2f}" for point in points}) > 1
 
     return Results(
         regimes=tables.regime_table(runs) if single else None,
-        classes=_class_section(runs, path),
-        counts=counts_section("## Number of labels", runs, path),
+        classes=_class_section(best, path, places) if best else None,
+        shown=shown,
+        counts=counts_section(Markdown("## Number of labels"), runs, path),
         selections=tables.selection_table(runs),
         decisions={
             metrics.heading: tables.metric_table(runs, metrics.columns)
@@ -339,7 +348,12 @@ def _results(runs: Records, path: Path) -> Results:
         ),
         pictures=tables.picture_table(records),
         label_figure=figure_link(
-            path, "labels", "Positives by class and split", figures.label_distribution, observed
+            path,
+            "labels",
+            "Positives by class and split",
+            figures.label_distribution,
+            observed,
+            **places,
         ),
         labels=folded(labels, labels.count("\n"), "Positives by class"),
         costs=tables.cost_table(runs),
@@ -352,32 +366,40 @@ def _results(runs: Records, path: Path) -> Results:
     )
 
 
-def _class_section(runs: Records, path: Path) -> ClassSection | None:
-    by_regime = best_of_regime(runs)
-    if not by_regime:
-        return None
+def _best_runs(runs: Records) -> Records:
+    """That of each labels regime; none where no run has an mAP."""
+    return {run: runs[run] for run in best_of_regime(runs).values()}
 
-    best = {run: runs[run] for run in by_regime.values()}
-    aps = tables.class_table(best)
+
+def _class_section(best: Records, path: Path, places: dict[str, list[int]]) -> ClassSection:
+    """places: of the classes that are shown, by that name; empty: all."""
+    aps = tables.class_table(best, **places)
     return ClassSection(
-        best={REGIMES[regime]: run for regime, run in by_regime.items()},
+        best={REGIMES[records[0].run.labels]: run for run, records in best.items()},
         figure=figure_link(
-            path, "classes", "Average precision by class", figures.class_average_precision, best
+            path,
+            "classes",
+            "Average precision by class",
+            figures.class_average_precision,
+            best,
+            **places,
         ),
         aps=folded(aps, aps.count("\n"), "AP by class"),
     )
 
 
 def _cost_points(runs: Records) -> list[figures.Point]:
-    """Of the runs with an mAP."""
+    """Of the runs with an mAP, in a series a labels regime; of one regime alone, one a head."""
     names = figures.short_names(runs)
+    one_regime = len({records[0].run.labels for records in runs.values()}) == 1
     points = []
     for run, records in runs.items():
         mAP = mean_map(records)
         if mAP is not None:
+            settings = records[0].run
             point = figures.Point(
                 name=names[run],
-                series=REGIMES[records[0].run.labels],
+                series=settings.head if one_regime else REGIMES[settings.labels],
                 gmacs=records[0].cost.gmacs,
                 reported=None,
                 reproduced=mAP,

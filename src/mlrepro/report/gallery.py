@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mlrepro.terminal import one_line
+
 ROWS = 2
 COLUMNS = 4
 
@@ -50,7 +52,7 @@ class Predictions:
             if c == k or is_true or self.predicted[row, c]:
                 probability = 1 / (1 + np.exp(-self.logit_scale * self.logits[row, c]))
                 mark = " (is)" if is_true else ""
-                lines.append(f"{self.classes[c]}: {probability:.2f}{mark}")
+                lines.append(f"{one_line(self.classes[c])}: {probability:.2f}{mark}")
         return lines
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlrepro.judging import NOT_RUN, mean_map, metric_values, noise
 from mlrepro.records import Record, Records
-from mlrepro.report.markdown import code, escape, number, table
+from mlrepro.report.markdown import code, number, table
 from mlrepro.report.render import ANY_PAGE, render_section
 from mlrepro.settings.pipeline import Ordering
 
@@ -52,7 +52,7 @@ def ordering_table(runs: Records, orderings: Sequence[Ordering]) -> str:
     rows = []
     for ordering in orderings:
         # A claim is named beside the first of its pairs.
-        claim = escape(ordering.claim)
+        claim = ordering.claim
         for higher, lower in ordering.pairs:
             rows.append([claim, *_cells(judge_pair(runs, higher, lower))])
             claim = ""

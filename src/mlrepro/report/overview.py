@@ -6,11 +6,21 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 from mlrepro.report import figures
-from mlrepro.report.markdown import escape, table
+from mlrepro.report.markdown import Markdown, escape, link, prose, table
+from mlrepro.report.numbers import (
+    NumbersByStudy,
+    differing,
+    holding_table,
+    kind_table,
+    missing_table,
+    sentence,
+    verdict_cells,
+)
 from mlrepro.report.pages import figure_link
 from mlrepro.report.render import write_page
 from mlrepro.report.study_costs import cost_points
 from mlrepro.studies.description import Description
+from mlrepro.studies.numbers import VERDICTS, numbers_of
 from mlrepro.studies.results import StudyResults, read_study
 
 INDEX = "README.md"
@@ -31,10 +41,19 @@ def write_index(reports: Path, studies: Path) -> None:
     index = reports / INDEX
     descriptions = sorted(studies.glob("*/study.yaml"))
     read = [read_study(path.parent) for path in descriptions]
+    by_study = {results.folder.name: numbers_of(results) for results in read}
+    all_numbers = [number for group in by_study.values() for number in group]
+    differences, how_many = differing(by_study)
     write_page(
         "overview.md.j2",
         index,
-        studies=_study_table(read, reports) if read else None,
+        sentence=sentence(all_numbers),
+        kinds=kind_table(all_numbers),
+        studies=_study_table(read, by_study, reports) if read else None,
+        holding=holding_table(by_study),
+        differences=differences,
+        differing=how_many,
+        not_run=missing_table(by_study),
         cost_figure=_cost_figure(read, index),
         pages=_other_pages(reports, {results.folder.name for results in read}),
     )
@@ -43,55 +62,37 @@ def write_index(reports: Path, studies: Path) -> None:
 # ---- Studies ------------------------------------------------------------------------------------
 
 
-def _study_table(studies: list[StudyResults], reports: Path) -> str:
-    headers = [
-        "study",
-        "source",
-        "rows",
-        "numbers",
-        "reproduced",
-        "exceeds / below",
-        "partial / failed",
-        "not run",
-        "not comparable",
-        "does not add up",
-    ]
+def _study_table(studies: list[StudyResults], by_study: NumbersByStudy, reports: Path) -> str:
+    headers = ["study", "source", "numbers", *VERDICTS, "does not add up"]
     rows = []
     for results in studies:
         description = results.description
-        counts = results.statuses
         rows.append(
             [
                 _study_link(results, reports),
                 _source(description),
-                str(sum(table.rows for table in description.tables)),
-                str(len(results.study.rows)),
-                str(counts["reproduced"]),
-                f"{counts['exceeds']} / {counts['below']}",
-                f"{counts['partial']} / {counts['failed']}",
-                str(counts["not-run"]),
-                str(counts["not-comparable"]),
+                *verdict_cells(by_study[results.folder.name]),
                 str(len(description.findings)),
             ]
         )
-    return table("llrrrrrrrr", headers, rows)
+    return table("ll" + "r" * (len(headers) - 2), headers, rows)
 
 
 def _study_link(results: StudyResults, reports: Path) -> str:
     """Its name, linked to its page if there is one."""
     name = results.folder.name
     page = f"{name}.md"
-    return f"[{name}]({page})" if (reports / page).exists() else name
+    return link(name, page) if (reports / page).exists() else name
 
 
-def _source(description: Description) -> str:
+def _source(description: Description) -> Markdown:
     """Title, linked, the first author, and the year where it is known."""
-    text = f"[{escape(description.title)}]({description.link}), {escape(description.authors[0])}"
+    text = f"{link(description.title, description.link)}, {escape(description.authors[0])}"
     if len(description.authors) > 1:
         text += " et al."
     if description.year:
         text += f" {description.year}"
-    return text
+    return Markdown(text)
 
 
 # ---- mAP against cost ---------------------------------------------------------------------------
@@ -130,14 +131,11 @@ def _coco_panels(studies: list[StudyResults]) -> dict[str, list[figures.Point]]:
 class OtherPage:
     """A page that is no study's.
 
-    sentence:  the first one below its title.
-    reference: what it says of its runs beside their reference, none where they have none.
+    text: its first sentence, and what it says of its runs beside their reference.
     """
 
-    file: str
-    title: str
-    sentence: str
-    reference: str | None
+    link: Markdown
+    text: Markdown
 
 
 def _other_pages(reports: Path, studies: set[str]) -> list[OtherPage]:
@@ -155,13 +153,10 @@ def _read_page(path: Path) -> OtherPage:
             f"{path}: does not begin with a '# title' line; make the page again or move it away"
         )
     first_paragraph = " ".join(paragraphs[0].split()) if paragraphs else ""
-    reference = None
+    text = FIRST_SENTENCE.match(first_paragraph).group()
     if REFERENCE_HEADING in paragraphs:
-        reference = paragraphs[paragraphs.index(REFERENCE_HEADING) + 1]
+        text += f" {paragraphs[paragraphs.index(REFERENCE_HEADING) + 1]}"
 
-    return OtherPage(
-        file=path.name,
-        title=title.removeprefix("# ").strip(),
-        sentence=FIRST_SENTENCE.match(first_paragraph).group(),
-        reference=reference,
-    )
+    # Both are markdown already, whoever wrote them.
+    title = prose(title.removeprefix("# "))
+    return OtherPage(link=link(title, path.name), text=prose(text))

@@ -4,25 +4,33 @@ A section is a list of markdown parts, which a page sets apart by blank lines; i
 records have nothing to show.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlrepro.records import Failures, Records
 from mlrepro.report import figures, tables
+from mlrepro.report.markdown import Markdown, link, picture
 from mlrepro.report.render import ANY_PAGE, render_section
+from mlrepro.report.shown_classes import record_places
 from mlrepro.studies.reference import Compared, sentence
+
+# What stands in no name of a figure's file.
+NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
 def figure_link(
     path: Path, name: str, alt: str, figure: Callable[..., None], *data, **options
-) -> str:
+) -> Markdown:
     """Draws figure(*data, stem, **options) for the page `path`, where it has changed.
 
     Returns the markdown that shows it.
     """
+    # A name that somebody wrote, of a sweep or a data set, is no path.
+    name = NOT_IN_NAMES.sub("-", name)
     stem = path.parent / "figures" / f"{path.stem}-{name}"
     figures.draw(figure, data, stem, options)
-    return f"[![{alt}](figures/{stem.name}.png)](figures/{stem.name}.svg)"
+    return link(picture(alt, f"figures/{stem.name}.png"), f"figures/{stem.name}.svg")
 
 
 def failed_section(failures: Failures, page: Path = ANY_PAGE) -> list[str]:
@@ -51,10 +59,11 @@ def attention_section(path: Path) -> list[str]:
     pictures = sorted((path.parent / "figures").glob(f"{path.stem}-attention-*.png"))
     if not pictures:
         return []
-    return [render_section("attention.md.j2", path, pictures=pictures)]
+    shown = [picture(file.stem, f"figures/{file.name}") for file in pictures]
+    return [render_section("attention.md.j2", path, pictures=shown)]
 
 
-def counts_section(heading: str, runs: Records, path: Path, suffix: str = "") -> list[str]:
+def counts_section(heading: Markdown, runs: Records, path: Path, suffix: str = "") -> list[str]:
     """How many labels the runs predict, and how good ROLE's estimated ones are.
 
     suffix: of the figure's name.
@@ -128,6 +137,8 @@ def _balancing_section(runs: Records, link: Callable[..., str], page: Path) -> l
     if not classes[0].confusion:
         return []
 
+    places = record_places(record)
+    shown = classes if places is None else [classes[place] for place in places]
     section = render_section(
         "balancing.md.j2",
         page,
@@ -136,7 +147,7 @@ def _balancing_section(runs: Records, link: Callable[..., str], page: Path) -> l
             "balance",
             "Positives before and after balancing",
             figures.balance,
-            classes,
+            shown,
         ),
         confusion=link(
             "confusion",

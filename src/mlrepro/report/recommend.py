@@ -11,9 +11,10 @@ from mlrepro.judging import mean_map, metric_values
 from mlrepro.layout import Layout
 from mlrepro.records import Record, Records
 from mlrepro.report.figures.scores import CALIBRATION_BINS, scores_on_test
-from mlrepro.report.markdown import code, escape, number, spread, table
+from mlrepro.report.markdown import code, number, spread, table
 from mlrepro.report.pages import figure_link
 from mlrepro.report.render import render_section
+from mlrepro.report.shown_classes import record_places
 from mlrepro.report.tables import FEW_POSITIVES, environment
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def recommendation_section(runs: Records, ties: set[str], path: Path, layout: La
         few_positives=FEW_POSITIVES,
         layout=layout,
         candidates=candidates_table(runs),
-        score_review=_score_review(read_scores(layout, recommendation.record), path),
+        score_review=_score_review(recommendation.record, layout, path),
     )
     return [section]
 
@@ -175,6 +176,7 @@ class ScoreReview:
     figure, mistakes:  markdown; the greatest mistakes.
     calibration_error: in points. bins: that it is computed with.
     wrong:             how many decisions are wrong.
+    some_labels:       whether the figure shows some of the labels alone.
     """
 
     figure: str
@@ -182,11 +184,17 @@ class ScoreReview:
     bins: int
     mistakes: str
     wrong: int
+    some_labels: bool
 
 
-def _score_review(scores: Scores | None, path: Path) -> ScoreReview | None:
+def _score_review(record: Record, layout: Layout, path: Path) -> ScoreReview | None:
+    scores = read_scores(layout, record)
     if scores is None:
         return None
+
+    # Of thousands of labels, those that the page shows.
+    places = record_places(record)
+    options = {} if places is None else {"places": places}
 
     test, labels = scores.by_split["test"], scores.labels("test")
     wrong = mistakes(test, labels)
@@ -198,11 +206,13 @@ def _score_review(scores: Scores | None, path: Path) -> ScoreReview | None:
             scores_on_test,
             test,
             labels,
+            **options,
         ),
         calibration_error=calibration_error(test, labels),
         bins=CALIBRATION_BINS,
         mistakes=_mistakes_table(scores, wrong[:LISTED_MISTAKES]),
         wrong=len(wrong),
+        some_labels=places is not None,
     )
 
 
@@ -245,7 +255,7 @@ def _mistakes_table(scores: Scores, wrong: np.ndarray) -> str:
         rows.append(
             [
                 code(pictures[row]),
-                escape(manifest.classes[label]),
+                manifest.classes[label],
                 "yes" if labels[row, label] else "no",
                 number(test[row, label], 3),
             ]

@@ -2,15 +2,27 @@
 
 Conventions of templates, which keep blank lines right: a block's tags stand on lines of their own,
 which leave nothing; what is shown only under a condition brings its blank line, before or after it.
+
+Every text that a template shows is escaped for its medium, HTML or markdown: a title, a label or
+the name of a file reads as it stands. What functions and filters made as `Markdown` stays.
 """
 
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+from jinja2 import (
+    Environment,
+    PackageLoader,
+    StrictUndefined,
+    UndefinedError,
+    pass_eval_context,
+)
+from jinja2.nodes import EvalContext
 
 from mlrepro.errors import InputError
-from mlrepro.report.markdown import code, number
+from mlrepro.files import write_bytes
+from mlrepro.report.markdown import Markdown, code, line, name, number, prose, shell
+from mlrepro.terminal import visible
 
 # Where a part of a page is rendered by one that does not know which page it is for.
 ANY_PAGE = Path("reports")
@@ -26,24 +38,36 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=_is_html,
+        finalize=_shown,
     )
     templates.filters |= {
         "code": code,
         "count": count,
+        "name": name,
         "number": number,
         "paragraph": paragraph,
+        "prose": prose,
+        "shell": shell,
     }
     return templates
 
 
 def _is_html(template: str | None) -> bool:
-    """What goes into markdown is escaped by markdown.escape where it is a user's."""
     return template is not None and template.endswith(".html.j2")
 
 
-def paragraph(text: str) -> str:
+@pass_eval_context
+def _shown(context: EvalContext, value: object) -> str:
+    """What a template shows of a value."""
+    if context.autoescape:
+        # Jinja2 itself escapes what is HTML.
+        return visible(str(value))
+    return line(value if isinstance(value, str) else str(value))
+
+
+def paragraph(text: str) -> Markdown:
     """One line of the page: a template's sentences may be broken where they are best read."""
-    return " ".join(text.split()) + "\n"
+    return Markdown(" ".join(text.split()) + "\n")
 
 
 def count(n: int, noun: str) -> str:
@@ -51,20 +75,20 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def render(template: str, page: Path, **values) -> str:
+def render(template: str, page: Path, **values) -> Markdown:
     """The text of `page` from templates/<template>. Raises InputError where it misses a value."""
     try:
-        return environment().get_template(template).render(**values)
+        return Markdown(environment().get_template(template).render(**values))
     except UndefinedError as error:
         raise InputError(f"{page}: its template {template} misses a value: {error}") from None
 
 
-def render_section(template: str, page: Path, **values) -> str:
+def render_section(template: str, page: Path, **values) -> Markdown:
     """A part of `page`, without a line's end: what puts parts together decides what is between."""
-    return render(template, page, **values).removesuffix("\n")
+    return Markdown(render(template, page, **values).removesuffix("\n"))
 
 
 def write_page(template: str, page: Path, **values) -> None:
     text = render(template, page, **values)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text, encoding="utf-8")
+    write_bytes(page, text.encode())

@@ -2,7 +2,7 @@
 
 from mlrepro.judging import mean, metric_values, standard_error
 from mlrepro.report.figures import Point
-from mlrepro.report.markdown import code, number, table
+from mlrepro.report.markdown import Markdown, code, name, number, table
 from mlrepro.settings.run_id import RunId, parse_run_id
 from mlrepro.studies.results import Result, StudyResults, record_metric
 
@@ -44,7 +44,7 @@ def _point(result: Result, gmacs: float, series: str | None) -> Point:
 
     metric, _ = record_metric(cell)
     return Point(
-        name=" ".join(str(name) for name in names if name),
+        name=" ".join(str(part) for part in names if part),
         series=series or parse_run_id(row.run).head,
         gmacs=gmacs,
         reported=cell.number,
@@ -72,13 +72,13 @@ def cost_table(results: StudyResults) -> str | None:
     for model in sorted(models, key=_by_name_and_cost):
         head, backbone, resolution, gmacs, parameters = model
         runs = models[model]
-        data_sets = ", ".join(dict.fromkeys(run.data for run in runs))
+        data_sets = dict.fromkeys(name(run.data) for run in runs)
         rows.append(
             [
                 code(head),
                 code(backbone),
                 str(resolution),
-                data_sets,
+                Markdown(", ".join(data_sets)),
                 str(len(runs)),
                 gmacs,
                 parameters,

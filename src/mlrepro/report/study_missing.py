@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from mlrepro.report.markdown import ABSENT, code, escape, folded, table
+from mlrepro.report.markdown import ABSENT, Markdown, code, escape, folded, table
 from mlrepro.report.pages import failed_section
 from mlrepro.report.study_tables import columns_table, kept
 from mlrepro.report.sweeps import missing_runs
@@ -89,7 +89,8 @@ def _tables_by_run(results: StudyResults) -> dict[str, list[str]]:
     """By missing run the tables and sweeps that want it."""
     tables: dict[str, list[str]] = {}
     for result in results.all:
-        if result.status in UNFINISHED:
+        # Counts of a data set are of no run.
+        if result.status in UNFINISHED and result.row.run:
             tables.setdefault(result.row.run, []).append(result.row.table)
 
     for sweep in results.description.sweeps:
@@ -170,4 +171,4 @@ def _epochs_text(schedule: Schedule | None) -> str:
 def _hours_text(hours: float | None) -> str:
     if hours is None:
         return ABSENT
-    return f"{hours:.1f}" if hours >= 0.1 else "< 0.1"
+    return f"{hours:.1f}" if hours >= 0.1 else Markdown("< 0.1")

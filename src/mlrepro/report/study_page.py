@@ -12,7 +12,8 @@ from pathlib import Path
 from mlrepro.judging import MINIMUM_TOLERANCE, Status, ranked
 from mlrepro.records import Records
 from mlrepro.report import figures
-from mlrepro.report.markdown import code, escape
+from mlrepro.report.markdown import Markdown, code, escape, link, name
+from mlrepro.report.numbers import every_number, kind_table, sentence
 from mlrepro.report.pages import attention_section, counts_section, figure_link, label_sections
 from mlrepro.report.render import write_page
 from mlrepro.report.study_costs import cost_points, cost_table
@@ -20,6 +21,8 @@ from mlrepro.report.study_missing import missing
 from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, PrintedTable, printed_table
 from mlrepro.report.sweeps import sweep_sections
 from mlrepro.studies.description import Table, ToolRule
+from mlrepro.studies.kinds import SAME_GFLOPS
+from mlrepro.studies.numbers import numbers_of
 from mlrepro.studies.results import StudyResults
 
 # In the order of the overview, which names these two even where there are none.
@@ -42,9 +45,6 @@ TOOLS = {
     "fvcore_kkd": "fvcore, with a dense layer from each query to all classes",
 }
 
-# GFLOPs within which counted and printed ones are the same number.
-SAME_GFLOPS = 0.01
-
 
 def write_study(results: StudyResults, path: Path) -> None:
     """Writes the page to `path` and its figures to `figures/` beside it.
@@ -52,10 +52,12 @@ def write_study(results: StudyResults, path: Path) -> None:
     The same input gives the same bytes.
     """
     description = results.description
+    numbers = numbers_of(results)
     write_page(
         "study.md.j2",
         path,
         study=description,
+        source=link("Source", description.link),
         folder=results.folder.as_posix(),
         costs_measured=bool(results.costs),
         overview=_overview(results),
@@ -70,6 +72,9 @@ def write_study(results: StudyResults, path: Path) -> None:
         missing=missing(results),
         reasons=_reasons(results),
         findings=_findings(results),
+        number_sentence=sentence(numbers),
+        kinds=kind_table(numbers),
+        every_number=every_number(numbers),
         deviations=[(item.id, escape(item.text)) for item in description.deviations],
     )
 
@@ -145,7 +150,7 @@ def _legend(results: StudyResults) -> Legend:
     judged = list(dict.fromkeys(result.metric for result in results.all if result.metric))
     shows_tools = results.costs and description.gflops_tool
     return Legend(
-        judged=_alternatives([code(metric) for metric in judged]),
+        judged=Markdown(_alternatives([code(metric) for metric in judged])),
         tolerance=MINIMUM_TOLERANCE,
         seeds=len(results.seeds),
         f1_of_unknown_average="f1" in judged,
@@ -163,17 +168,17 @@ def _alternatives(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _tools_text(rules: Sequence[ToolRule]) -> str:
+def _tools_text(rules: Sequence[ToolRule]) -> Markdown:
     """Each tool with the networks that it counts."""
     networks: dict[str, list[str]] = {}
     for rule in rules:
-        parts = [part for part in (rule.head, rule.backbone) if part]
+        parts = [name(part) for part in (rule.head, rule.backbone) if part]
         networks.setdefault(rule.tool, []).append(" on ".join(parts))
 
     texts = []
     for tool, names in networks.items():
         texts.append(f"{TOOLS[tool]}: {', '.join(names)}")
-    return "; ".join(texts)
+    return Markdown("; ".join(texts))
 
 
 # ---- Printed tables -----------------------------------------------------------------------------
@@ -258,7 +263,7 @@ def _measured_sections(results: StudyResults, page: Path) -> list[MeasuredSectio
             figures.training_curves,
             runs,
         )
-        heading = f"### Number of labels on {data_set}"
+        heading = Markdown(f"### Number of labels on {name(data_set)}")
         counts = counts_section(heading, runs, page, f"-{data_set}")
         sections.append(MeasuredSection(data_set, curves, counts))
     return sections
@@ -290,7 +295,8 @@ def _reasons(results: StudyResults) -> dict[str, str]:
             text = f"{escape(name)}, {table_name(row.table)}"
             rows_by_reason.setdefault(row.note, []).append(text)
     return {
-        escape(reason): "; ".join(dict.fromkeys(rows)) for reason, rows in rows_by_reason.items()
+        escape(reason): Markdown("; ".join(dict.fromkeys(rows)))
+        for reason, rows in rows_by_reason.items()
     }
 
 

@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tabulate import tabulate
-
 from mlrepro.judging import mean, metric_values
 from mlrepro.metrics.catalogue import PERCENT, is_recorded
-from mlrepro.report.markdown import ABSENT, escape, number, signed, spread
+from mlrepro.report.markdown import ABSENT, Markdown, name, number, signed, spread
+from mlrepro.report.markdown import table as markdown_table
 from mlrepro.report.tables import environment
 from mlrepro.studies.description import Table
 from mlrepro.studies.reported import ReportedRow
@@ -59,10 +58,10 @@ def kept(columns: Columns) -> Columns:
     return {header: cells for header, cells in columns.items() if set(cells) - nothing}
 
 
-def columns_table(columns: Columns) -> str:
-    """As markdown: text to the left, numbers to the right."""
-    sides = ["left" if header in LEFT else "right" for header in columns]
-    return tabulate(columns, "keys", tablefmt="pipe", colalign=sides, disable_numparse=True)
+def columns_table(columns: Columns) -> Markdown:
+    """Text to the left, numbers to the right."""
+    align = "".join("l" if header in LEFT else "r" for header in columns)
+    return markdown_table(align, list(columns), list(zip(*columns.values(), strict=True)))
 
 
 # ---- One printed table --------------------------------------------------------------------------
@@ -156,10 +155,10 @@ def _even_parts(columns: Columns, room: int) -> list[Columns]:
 def _id_columns(group: list[Result]) -> Columns:
     """What names a row: its own name, and model and data set where they say more."""
     several_sets = len({result.row.data_set for result in group}) > 1
-    models = [escape(_model_name(result.row)) for result in group]
-    data_sets = [result.row.data_set if several_sets else "" for result in group]
+    models = [_model_name(result.row) for result in group]
+    data_sets = [name(result.row.data_set) if several_sets else "" for result in group]
     return {
-        "row": [escape(result.row.row) for result in group],
+        "row": [result.row.row for result in group],
         **kept({"model": models, "data set": data_sets}),
     }
 
@@ -207,7 +206,7 @@ def printed_text(cell: ReportedRow | None) -> str:
     """What is printed, verbatim, marked where we have not seen it in the original."""
     if cell is None:
         return ABSENT
-    return escape(cell.printed) + MARKS[cell.checked]
+    return cell.printed + MARKS[cell.checked]
 
 
 # ---- What our records say -----------------------------------------------------------------------

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlrepro.errors import InputError
 from mlrepro.judging import completeness, mean_map, metric_values, standard_error
 from mlrepro.records import Record
 from mlrepro.report.figures import map_against_setting
-from mlrepro.report.markdown import code, escape, number, spread, table
+from mlrepro.report.markdown import code, number, spread, table
 from mlrepro.report.pages import figure_link
 from mlrepro.settings.run import Run
 from mlrepro.studies.description import Sweep
@@ -61,8 +62,8 @@ def _section(results: StudyResults, sweep: Sweep, page: Path) -> SweepSection:
 
     return SweepSection(
         id=sweep.id,
-        title=escape(sweep.title),
-        text=escape(sweep.text),
+        title=sweep.title,
+        text=sweep.text,
         figure=_figure(sweep, series, page),
         table=_table(sweep, series),
         runs=len(sweep.runs),
@@ -92,6 +93,10 @@ def _setting_value(run: Run, dotted: str) -> float | str:
     """The value of a setting by its dotted name, such as loss.scale."""
     value = run
     for name in dotted.split("."):
+        if not hasattr(value, name):
+            raise InputError(
+                f"study.yaml: sweeps: run {run.run_id} has no setting {dotted!r}; mend `setting`"
+            )
         value = getattr(value, name)
     return value
 
@@ -120,7 +125,7 @@ def _table(sweep: Sweep, series: Series) -> str | None:
         for value, records in points:
             mAP = spread(metric_values(records, "mAP"))
             error = number(standard_error(records))
-            rows.append([escape(name), escape(str(value)), mAP, error])
+            rows.append([name, str(value), mAP, error])
     if not rows:
         return None
     return table("llrr", ["series", code(sweep.setting), "mAP", "SE"], rows)

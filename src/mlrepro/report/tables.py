@@ -15,7 +15,7 @@ from mlrepro.judging import (
 )
 from mlrepro.metrics.catalogue import AVERAGE_PRECISIONS
 from mlrepro.records import ClassResult, Epoch, Record, Records
-from mlrepro.report.markdown import ABSENT, code, escape, number, signed, spread, table
+from mlrepro.report.markdown import ABSENT, Markdown, code, number, signed, spread, table
 from mlrepro.settings.run import Run
 from mlrepro.studies.reference import Compared
 
@@ -270,10 +270,11 @@ def _first_best_last(record: Record) -> tuple[Epoch, Epoch, Epoch]:
 # ---- Classes and pictures ----------------------------------------------------------------------
 
 
-def class_table(best: Records) -> str:
+def class_table(best: Records, places: Sequence[int] | None = None) -> str:
     """AP by class of one run a regime.
 
-    A mark is at classes with few test positives; a second mean leaves them out.
+    A mark is at classes with few test positives; a second mean leaves them out. places: of the
+    classes that have a row; none: all. Means are of all.
     """
     regimes = [REGIMES[records[0].run.labels] for records in best.values()]
     headers = ["class", "train", "observed", "test", *(f"AP, {regime}" for regime in regimes)]
@@ -284,18 +285,19 @@ def class_table(best: Records) -> str:
 
     columns = [class_ap(records) for records in best.values()]
     rows = []
-    for index, c in enumerate(classes):
+    for index in range(len(classes)) if places is None else places:
+        c = classes[index]
         aps = [spread(column[index]) for column in columns]
         rows.append([_marked_name(c), str(c.train), str(c.observed), str(c.test), *aps])
 
     # Means are over classes, which have no counts in common.
     no_counts = ["", "", ""]
     means = [spread(metric_values(records, "mAP")) for records in best.values()]
-    rows.append(["**mAP, all classes**", *no_counts, *means])
+    rows.append([Markdown("**mAP, all classes**"), *no_counts, *means])
 
     common = [index for index, c in enumerate(classes) if c.test >= FEW_POSITIVES]
     if 0 < len(common) < len(classes):
-        title = f"**mean of the {len(common)} without {FEW_MARK}**"
+        title = Markdown(f"**mean of the {len(common)} without {FEW_MARK}**")
         means = [_mean_over(common, column) for column in columns]
         rows.append([title, *no_counts, *means])
 
@@ -304,7 +306,7 @@ def class_table(best: Records) -> str:
 
 def _marked_name(c: ClassResult) -> str:
     few = f" {FEW_MARK}" if c.test < FEW_POSITIVES else ""
-    return escape(c.name) + few
+    return c.name + few
 
 
 def _mean_over(classes: list[int], column: list[list[float | None]]) -> str:
@@ -313,16 +315,22 @@ def _mean_over(classes: list[int], column: list[list[float | None]]) -> str:
     return spread([mean(seed) for seed in by_seed])
 
 
-def label_table(record: Record) -> str:
-    """Positives by class and their share of the pictures, most frequent in train first."""
+def label_table(record: Record, places: Sequence[int] | None = None) -> str:
+    """Positives by class and their share of the pictures, most frequent in train first.
+
+    places: of the classes that have a row; none: all.
+    """
+    classes = record.selected.per_class
+    if places is not None:
+        classes = [classes[place] for place in places]
     train = record.splits["train"].used
     test = record.splits["test"].used
 
     rows = []
-    for c in sorted(record.selected.per_class, key=lambda c: -c.train):
+    for c in sorted(classes, key=lambda c: -c.train):
         rows.append(
             [
-                escape(c.name),
+                c.name,
                 str(c.train),
                 _percentage(c.train, train),
                 str(c.observed),
@@ -409,7 +417,7 @@ def environment_table(records: list[Record]) -> str:
             text = next(iter(values))
         else:
             text = ", ".join(f"{value} ({n} records)" for value, n in sorted(values.items()))
-        rows.append([fact, escape(text)])
+        rows.append([fact, text])
     return table("ll", ["what", "value"], rows)
 
 

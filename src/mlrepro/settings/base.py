@@ -21,6 +21,9 @@ from mlrepro.settings.yaml_size import YamlSizeError, check_size
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# As many does a message list of a file.
+SHOWN_PROBLEMS = 10
+
 # libyaml's loader is ten times as fast, where it was built.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -114,8 +117,33 @@ def load(model: type[Model], path: Path) -> Model:
     try:
         return model.model_validate(read_yaml(path))
     except ValidationError as error:
-        problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors())
-        raise InputError(f"{path}:\n{problems}") from None
+        raise InputError(f"{path}:\n{described(error)}") from None
+
+
+def load_json(model: type[Model], path: Path, what: str, remedy: str) -> Model:
+    """Reads a JSON file that a program wrote as `model`.
+
+    what: that it should be, such as "a result record". remedy: a clause.
+    Raises InputError that names the file, each wrong key and the remedy, whatever is wrong: the
+    file may be gone, cut off, changed by hand, or another program's.
+    """
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {remedy}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    except ValidationError as error:
+        raise InputError(f"{path}: not {what}; {remedy}:\n{described(error)}") from None
+
+
+def described(error: ValidationError) -> str:
+    """A line for each of pydantic's errors, in our words."""
+    problems = error.errors()
+    lines = [f"  {_describe(problem)}" for problem in problems[:SHOWN_PROBLEMS]]
+    if len(problems) > SHOWN_PROBLEMS:
+        lines.append(f"  and {len(problems) - SHOWN_PROBLEMS} more")
+    return "\n".join(lines)
 
 
 def _describe(problem: dict) -> str:

@@ -62,3 +62,9 @@ def parse_run_id(text: str) -> RunId:
     parts = match.groupdict()
     parts["labels"] = parts["labels"] or "full"
     return RunId(**parts)
+
+
+def checked_run_id(text: str) -> str:
+    """The same text. Raises ValueError where it is no run id."""
+    parse_run_id(text)
+    return text

@@ -4,14 +4,15 @@ Its rules say something of many runs at once, by parts of their ids.
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mlrepro.models.heads.catalogue import HEADS
 from mlrepro.settings.base import Strict
-from mlrepro.settings.run_id import RunId
+from mlrepro.settings.run_id import RunId, checked_run_id
 
+RunName = Annotated[str, AfterValidator(checked_run_id)]
 HeadOptions = dict[str, bool | int | float | str]
 
 
@@ -150,9 +151,9 @@ class Sweep(Strict):
     id: str
     title: str
     text: str
-    setting: str
+    setting: str = Field(pattern=r"^\w+(\.\w+)*$")
     """Its dotted name in a run file."""
-    series: dict[str, list[str]]
+    series: dict[str, list[RunName]]
 
     @property
     def runs(self) -> list[str]:
@@ -184,7 +185,7 @@ class Description(Strict):
 
     models: list[ModelRule] = []
     gflops_tool: list[ToolRule] = []
-    gflops_of: dict[str, str] = {}
+    gflops_of: dict[RunName, RunName] = {}
     """By run the run id of the network whose GFLOPs are printed beside that run's mAP."""
     plain_network: bool = False
     """Whether printed parameters and file sizes are those of the plain ImageNet network."""

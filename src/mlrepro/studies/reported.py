@@ -2,6 +2,7 @@
 
 import csv
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from mlrepro.errors import InputError
 from mlrepro.settings.base import Strict
 from mlrepro.settings.run_id import parse_run_id
 
+DIGITS = re.compile(r"\d+(\.\d+)?(e-?\d+)?", re.IGNORECASE)
 NONE_IF_EMPTY = BeforeValidator(lambda text: text or None)
 
 
@@ -72,6 +74,23 @@ class ReportedRow(Strict):
     def document(self) -> str:
         """What prints it: the source without the place in it, and without who cites it."""
         return re.split(r",| via ", self.source)[0]
+
+
+def rounding(printed: str) -> float:
+    """Half of a unit of the last digit that is printed: 0.005 of 1.58, 0.5 of 98MB."""
+    number, _, _ = printed.partition("±")
+    digits = DIGITS.search(number.replace(",", ""))
+    if digits is None:
+        return 0.0
+    # The exponent of the last digit: -2 of 1.58, -5 of 1e-5, 0 of 98.
+    return 0.5 * 10.0 ** Decimal(digits.group()).as_tuple().exponent
+
+
+def same_number(measured: float, cell: ReportedRow, tolerance: float) -> bool:
+    """Whether a number is the printed one; both in the printed unit."""
+    # Against an error of the last bit, where the two differ by just the tolerance.
+    slack = 1e-9 * max(1.0, abs(cell.number))
+    return abs(measured - cell.number) <= tolerance + slack
 
 
 def load_reported(path: Path) -> list[ReportedRow]:

@@ -6,14 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlrepro.errors import InputError
-from mlrepro.judging import Status, judge
+from mlrepro.judging import (
+    NOT_RUN,
+    Status,
+    judge,
+    metric_values,
+    standard_error,
+    tolerance,
+)
 from mlrepro.metrics.catalogue import JUDGED, recorded_as
 from mlrepro.records import Failures, Record, Records, read_failures, read_records
 from mlrepro.settings.base import nearest
 from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.settings.run_id import parse_run_id
+from mlrepro.studies.counts import PRINTED_COUNTS, Counts, count_tolerance, read_counts
 from mlrepro.studies.description import Description, last_match
-from mlrepro.studies.reported import ReportedRow
+from mlrepro.studies.kinds import MAP, SMALLEST_DIFFERENCE, kind_of
+from mlrepro.studies.reported import ReportedRow, rounding, same_number
 from mlrepro.studies.stages import stages_by_run
 from mlrepro.studies.study import Study, load_study
 
@@ -47,6 +56,7 @@ class StudyResults:
     by_table: by table id, in the order of reported.csv.
     records:  by run id.
     costs:    by run id, empty until the complexity stage has run.
+    counts:   by data set, of those whose label files were at hand.
     stages:   by run id the DVC stages that give its records.
     """
 
@@ -55,6 +65,7 @@ class StudyResults:
     by_table: dict[str, list[Result]]
     records: Records
     costs: Costs
+    counts: dict[str, Counts]
     stages: dict[str, list[str]]
     seeds: list[int]
     failures: Failures
@@ -111,11 +122,13 @@ def read_study(folder: Path) -> StudyResults:
     seeds = load_pipeline(folder / "params.yaml").seeds
     records = _read_records(folder / "results", study)
     failures = _read_failures(folder / "results")
+    counts = read_counts(folder)
 
     by_table = {}
     for table in study.description.tables:
         by_table[table.id] = [
-            _result(cells, records, failures, len(seeds)) for cells in _rows_of(study, table.id)
+            _result(cells, records, failures, len(seeds), counts)
+            for cells in _rows_of(study, table.id)
         ]
 
     return StudyResults(
@@ -124,6 +137,7 @@ def read_study(folder: Path) -> StudyResults:
         by_table=by_table,
         records=records,
         costs=_read_costs(folder / "complexity.json"),
+        counts=counts,
         stages=stages_by_run(folder),
         seeds=seeds,
         failures=failures,
@@ -181,11 +195,19 @@ def _read_costs(path: Path) -> Costs:
 
 
 def _result(
-    cells: dict[str, ReportedRow], records: Records, failures: Failures, seeds: int
+    cells: dict[str, ReportedRow],
+    records: Records,
+    failures: Failures,
+    seeds: int,
+    counts: dict[str, Counts],
 ) -> Result:
     """`seeds`: how many each run should have."""
     run = next(iter(cells.values())).run
     metric = _judged_metric(cells)
+
+    # A row of a table of data sets: no run gives it, label files do.
+    if metric is None and set(cells) <= set(PRINTED_COUNTS):
+        return Result(cells, [], None, _status_of_counts(cells, counts))
 
     # No run of ours can give the row: there is nothing to judge.
     if not run:
@@ -197,6 +219,8 @@ def _result(
     group = records.get(run, [])
     cell = cells[metric]
     name, unit = record_metric(cell)
+    values = metric_values(group, name)
+    measured = bool(values) and None not in values
     status = judge(
         group,
         cell.number / unit,
@@ -204,9 +228,46 @@ def _result(
         metric=name,
         failed=run in failures,
         comparable=all(name in record.selected.metrics for record in group),
-        reported_std=None if cell.std is None else cell.std / unit,
+        allowed=metric_tolerance(cell, group, values, unit) if measured else None,
     )
     return Result(cells, group, metric, status)
+
+
+def metric_tolerance(
+    cell: ReportedRow, records: list[Record], values: list[float], unit: float
+) -> float:
+    """How far from a printed metric the mean of `values` may be, in percent.
+
+    The largest of half of the last printed digit, SMALLEST_DIFFERENCE, the printed deviation, and
+    twice the standard error over seeds, of mAP with that of resampled test pictures.
+    """
+    kind = kind_of(cell.metric)
+    return tolerance(
+        values,
+        standard_error(records) if kind == MAP else None,
+        None if cell.std is None else cell.std / unit,
+        minimum=max(SMALLEST_DIFFERENCE[kind], rounding(cell.printed) / unit),
+    )
+
+
+def _status_of_counts(cells: dict[str, ReportedRow], counts: dict[str, Counts]) -> Status:
+    """Reproduced where all its numbers are; else whether the first that differs is larger.
+
+    Numbers that our settings give do not count.
+    """
+    status = "not-comparable"
+    for metric, cell in cells.items():
+        of_data_set = counts.get(cell.data_set)
+        if of_data_set and metric in of_data_set.by_settings:
+            continue
+
+        measured = of_data_set.printed(metric) if of_data_set else None
+        if measured is None:
+            return NOT_RUN
+        if not same_number(measured, cell, count_tolerance(cell)):
+            return "exceeds" if measured > cell.number else "below"
+        status = "reproduced"
+    return status
 
 
 def _judged_metric(cells: dict[str, ReportedRow]) -> str | None:

@@ -46,7 +46,7 @@ class SpoolFile:
         folder.mkdir(parents=True, exist_ok=True)
 
         # Their order by name is that of time: a training is written before its evaluation.
-        stem = f"{time.time_ns()}-{os.getpid()}-{name[:NAME_LENGTH]}"
+        stem = f"{_later_than_all(folder)}-{os.getpid()}-{name[:NAME_LENGTH]}"
         self.path = folder / (stem + SPOOLED)
         unnamed = folder / (stem + ".new")
         # For nobody else to read: the store's address may hold a password.
@@ -74,6 +74,13 @@ class SpoolFile:
         os.close(self.descriptor)
 
 
+def _later_than_all(folder: Path) -> int:
+    """Nanoseconds now, or just after what waits there already, where the clock was set back."""
+    begun = [path.name.partition("-")[0] for path in folder.glob("*" + SPOOLED)]
+    waiting = [int(number) for number in begun if number.isdecimal()]
+    return max(time.time_ns(), max(waiting, default=0) + 1)
+
+
 # ---- What the writer reads ---------------------------------------------------------------------
 
 
@@ -89,7 +96,8 @@ class Spooled:
         """The bytes that the store has."""
         try:
             return int(self.offset_path.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
+            # Also of a note that a power cut has damaged: nothing is harmed by being written twice.
             return 0
 
     def is_unwritten(self) -> bool:

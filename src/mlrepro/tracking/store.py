@@ -150,8 +150,11 @@ def _find_or_create(client: MlflowClient, described: dict, first: dict) -> str:
     run = _find(client, experiment_id, described["key"], session)
     if run is None:
         tags = {**described["tags"], KEY: described["key"], SESSION: session or ""}
+        # An evaluation looks for the latest: what is made last begins last, whatever clocks say.
+        earlier = _find(client, experiment_id, described["key"], session=None)
+        start = max(first["time"], earlier.info.start_time + 1 if earlier else 0)
         run = client.create_run(
-            experiment_id, start_time=first["time"], run_name=described["name"], tags=tags
+            experiment_id, start_time=start, run_name=described["name"], tags=tags
         )
 
     # Also of a run that was found: a killed writer may have made it and no more.

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from mlrepro.addresses import without_secrets
+from mlrepro.terminal import visible
 from mlrepro.tracking import spool
 
 POLL_SECONDS = 0.3
@@ -49,7 +50,8 @@ def _drain(folder: Path) -> str | None:
     problem = spool.problem(folder)
     if not left and not problem:
         return None
-    return f"MLflow is behind: {problem or 'it is still writing'}; the rest waits in {folder}"
+    text = f"MLflow is behind: {problem or 'it is still writing'}; the rest waits in {folder}"
+    return visible(text)
 
 
 def _serve(folder: Path, lock: int) -> None:

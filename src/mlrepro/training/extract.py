@@ -3,27 +3,27 @@
 It is done once, for all runs that train on them.
 """
 
-import json
 import math
-import shutil
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from mlrepro import dvc
 from mlrepro.code import extraction_code
-from mlrepro.data.features import open_features
 from mlrepro.data.images import Pictures, normalise, picture_batches
 from mlrepro.data.manifest import Manifest
 from mlrepro.data.samplers import sequential_batches
 from mlrepro.data.shards import ShardReader
-from mlrepro.files import write_json
+from mlrepro.files import link_or_copy, written_whole
 from mlrepro.models.backbones import Backbone, create_backbone, map_size
 from mlrepro.models.complexity.parts import backbone_cost
 from mlrepro.settings.data import Features
-from mlrepro.training.checkpoint import Checkpoint, exclusive
+from mlrepro.training.checkpoint import Checkpoint, exclusive, remove_held
+from mlrepro.training.partial_features import PartialFeatures
 from mlrepro.training.precision import autocast
+from mlrepro.training.watch import check_runner
 
 # Batches between two points from which an interrupted extraction goes on.
 FLUSH_EVERY = 50
@@ -60,40 +60,41 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
         "cost": backbone_cost(settings.backbone, settings.resolution),
     }
 
-    # Made beside the checkpoints, moved when whole: DVC deletes a stage's outputs before it runs.
+    # Made beside the checkpoints, linked when whole: DVC deletes a stage's outputs before it runs.
     name = f"extract-{path.parent.parent.name}-{path.stem}"
+    runner = dvc.runner_of(path)
     with exclusive(name):
-        partial = Checkpoint(name, {"header": header, "code": extraction_code([settings.backbone])})
-        finished = _extract_into(partial.folder, backbone, settings, manifest, header, device)
+        remove_held()
+        checkpoint = Checkpoint(
+            name, {"header": header, "code": extraction_code([settings.backbone])}
+        )
+        partial = PartialFeatures(checkpoint.folder, header, _shape(settings, manifest, backbone))
+        _extract_rest(partial, backbone, settings, manifest, device, runner)
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(finished, path)
-        partial.delete()
+        with written_whole(path) as temporary:
+            link_or_copy(partial.file, temporary)
+        checkpoint.finish([path], name)
 
 
-def _extract_into(
-    folder: Path,
+def _shape(settings: Features, manifest: Manifest, backbone: Backbone) -> tuple[int, ...]:
+    shape = (manifest.pictures, backbone.channels)
+    if settings.maps:
+        return (*shape, *map_size(settings.backbone, settings.resolution))
+    return shape
+
+
+def _extract_rest(
+    partial: PartialFeatures,
     backbone: Backbone,
     settings: Features,
     manifest: Manifest,
-    header: dict,
     device: torch.device,
-) -> Path:
-    """The finished file in `folder`, where done.json says how many rows of it are written."""
-    file = folder / "features.safetensors"
-    done_file = folder / "done.json"
-    done = 0
-    if done_file.is_file() and file.is_file():
-        done = json.loads(done_file.read_text())
-
-    total = manifest.pictures
-    shape = (total, backbone.channels)
-    if settings.maps:
-        shape = (*shape, *map_size(settings.backbone, settings.resolution))
-    features = open_features(file, header, shape, resume=done > 0)
-    if done:
-        tqdm.write(f"resumed at picture {done} of {total}")
-
-    rows = np.arange(done, total)
+    runner: dvc.Runner | None,
+) -> None:
+    """Writes the rows that are not written yet."""
+    if partial.done == partial.total:
+        return
+    rows = np.arange(partial.done, partial.total)
     shards = ShardReader(manifest) if "shards" in manifest.summary else None
     pictures = Pictures(manifest, rows, settings.resolution, backbone.interpolation, shards=shards)
     batch_size = settings.batch_size or _fitting_batch(backbone, settings.resolution, device)
@@ -101,7 +102,7 @@ def _extract_into(
 
     shown = f"extract {settings.backbone} {settings.resolution} px"
     with (
-        tqdm(total=total, initial=done, desc=shown, unit="picture") as bar,
+        tqdm(total=partial.total, initial=partial.done, desc=shown, unit="picture") as bar,
         torch.inference_mode(),
     ):
         for number, (batch, batch_rows) in enumerate(batches, 1):
@@ -110,14 +111,13 @@ def _extract_into(
                 outputs = backbone(batch).float()
             if not settings.maps:
                 outputs = outputs.mean((2, 3))
-            features[batch_rows.numpy()] = outputs.cpu().numpy()
+            partial.values[batch_rows.numpy()] = outputs.cpu().numpy()
 
             bar.update(len(batch_rows))
-            # The rows first, then the word that they are there.
             if number % FLUSH_EVERY == 0:
-                features.flush()
-                write_json(done_file, done + number * batch_size)
-    return file
+                partial.note_rows(int(batch_rows[-1]) + 1)
+                check_runner(runner, f"it ends at picture {partial.done}")
+    partial.note_rows(partial.total)
 
 
 def _fitting_batch(backbone: Backbone, resolution: int, device: torch.device) -> int:

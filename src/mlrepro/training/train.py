@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mlrepro import dvc
 from mlrepro.code import training_code
 from mlrepro.environments import Environment
 from mlrepro.errors import InputError
@@ -16,7 +17,7 @@ from mlrepro.provenance import git_state
 from mlrepro.records import LinearInit, TrainingFacts
 from mlrepro.settings.run import Run
 from mlrepro.threads import use_threads
-from mlrepro.training.checkpoint import Checkpoint, exclusive
+from mlrepro.training.checkpoint import Checkpoint, exclusive, remove_held
 from mlrepro.training.device import environment
 from mlrepro.training.distributed import RANK, WORLD, from_main
 from mlrepro.training.fit import fit
@@ -25,7 +26,8 @@ from mlrepro.training.memory import warn_of_little_memory
 from mlrepro.training.observer import Observer
 from mlrepro.training.splits import LabelledData, check_mean_ap, read_labelled, scored_rows
 from mlrepro.training.state import Progress
-from mlrepro.training.write import write_training, write_training_environment
+from mlrepro.training.watch import WithRunner
+from mlrepro.training.write import environment_file, write_training, write_training_environment
 
 
 @dataclass
@@ -49,9 +51,9 @@ def train_run(
 
     Killed at any moment and run again, it gives the same bits as an uninterrupted run, on the same
     machine and threads. name: of its checkpoints. Raises InputError for data that the run cannot
-    be trained on, and where another process trains it.
+    be trained on, where another process trains it, and where the DVC that runs it is gone.
     """
-    observer = observer or Observer()
+    observer = WithRunner(observer or Observer(), dvc.runner_of(out))
     use_threads(run)
     data = read_labelled(data_folder, run.validation)
     check_mean_ap(run, data)
@@ -63,16 +65,17 @@ def train_run(
 
     # Each process of a machine has a lock of its own.
     with exclusive(f"{name}.{RANK}" if RANK else name):
+        if RANK == 0:
+            remove_held()
         try:
             stages = _train_stages(run, seed, data, name, observer)
+            if RANK == 0:
+                _write(out, data, stages)
+                for stage in reversed(stages):
+                    stage.checkpoint.finish([out, environment_file(out)], name)
         except BaseException:
             observer.finish("FAILED")
             raise
-
-        if RANK == 0:
-            _write(out, data, stages)
-            for stage in reversed(stages):
-                stage.checkpoint.delete()
     observer.finish()
     return stages[-1].progress
 
@@ -81,7 +84,7 @@ def train_run(
 
 
 def _train_stages(
-    run: Run, seed: int, data: LabelledData, name: str, observer: Observer
+    run: Run, seed: int, data: LabelledData, name: str, observer: WithRunner
 ) -> list[FinishedStage]:
     """One training, or with `linear_init` two."""
     torch_seed = seed
@@ -94,7 +97,8 @@ def _train_stages(
         return [_train_stage(job, data, name, {"seed": seed}, observer)]
 
     linear_job = prepare(run.linear_stage(), torch_seed, data)
-    linear = _train_stage(linear_job, data, f"{name}-linear_init", {"seed": seed}, Observer())
+    untold = WithRunner(Observer(), observer.runner)
+    linear = _train_stage(linear_job, data, f"{name}-linear_init", {"seed": seed}, untold)
 
     # The second goes on with the first's seed, which a resumed training has from its checkpoint.
     job = prepare(run, linear.progress.seed, data)

@@ -1,12 +1,14 @@
 """What a training leaves behind, written: training.json, history.csv, and weights by selection."""
 
 import csv
+import io
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mlrepro.environments import Environment, write_environment
+from mlrepro.files import write_bytes, written_whole
 from mlrepro.records import TrainingFacts
 
 # Prefix, in best.safetensors, of the weights of `select_on_test`.
@@ -34,7 +36,7 @@ def write_training(
 
     write_rows(history, out / "history.csv")
     text = facts.model_dump_json(indent=1) + "\n"
-    (out / "training.json").write_text(text, encoding="utf-8")
+    write_bytes(out / "training.json", text.encode())
 
 
 def environment_file(out: Path) -> Path:
@@ -48,13 +50,16 @@ def write_training_environment(environment: Environment, out: Path) -> None:
 
 
 def _write_weights(state: dict[str, Tensor], path: Path) -> None:
-    save_file({key: value.contiguous().cpu() for key, value in state.items()}, path)
+    tensors = {key: value.contiguous().cpu() for key, value in state.items()}
+    with written_whole(path) as temporary:
+        save_file(tensors, temporary)
 
 
 def write_rows(rows: list[dict], path: Path) -> None:
     """A CSV file with every column that any row has: val_mAP_ema may come later."""
     columns = dict.fromkeys(key for row in rows for key in row)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())

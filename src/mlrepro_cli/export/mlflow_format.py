@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mlrepro_cli.predict.model import VERSIONS
+from mlrepro_cli.predict.config import VERSIONS
 
 # The package whose `_load_pyfunc` MLflow calls; it is written into every exported model.
 LOADER = "mlrepro_cli.predict"

@@ -15,7 +15,8 @@ from mlrepro.models.backbones import create_backbone
 from mlrepro.models.checkpoints import head_options
 from mlrepro.training.inputs.pictures import PictureInputs
 from mlrepro_cli.export.trained import TrainedRun
-from mlrepro_cli.predict.model import VERSIONS, build, logits
+from mlrepro_cli.predict.config import VERSIONS
+from mlrepro_cli.predict.model import build, logits
 
 # How far logits may differ, relative where they are above 1.
 TOLERANCE = 1e-4
@@ -49,9 +50,8 @@ def create_model(trained: TrainedRun) -> Model:
     """
     run = trained.run
     # Where only the head was trained, the backbone is the one that features were extracted with.
-    weights = "none"
-    if run.inputs != "images":
-        weights = trained.layout.pipeline.features.weights or "none"
+    trained_whole = run.inputs == "images"
+    weights = "none" if trained_whole or run.weights == "published" else run.weights
     backbone, _ = create_backbone(run.backbone, weights, run.resolution)
     inputs = PictureInputs(trained.manifest, run, backbone, torch.device("cpu"))
 
@@ -121,7 +121,7 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
         "std": inputs.std,
         "run": run.model_dump(mode="json"),
         "seed": trained.seed,
-        "trained": trained.facts,
+        "trained": trained.facts.model_dump(mode="json", exclude_none=True),
         "environment": trained.environment.model_dump(mode="json", exclude_defaults=True),
         "input": INPUT,
         "versions": VERSIONS,

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from mlrepro.files import file_sha256
 from mlrepro_cli.export.model import Model, check
+
+if TYPE_CHECKING:
+    import onnx_ir
 
 NAME = "model.onnx"
 
@@ -31,6 +35,7 @@ def write_onnx(model: Model, folder: Path) -> None:
         output_names=["logits"],
         dynamic_shapes=[{0: "batch"}],
     )
+    _forget_where_it_was_made(program.model)
     # A program that reads the file needs nothing beside it.
     metadata = {key: json.dumps(value) for key, value in model.config.items()}
     program.model.metadata_props.update(metadata)
@@ -45,3 +50,16 @@ def write_onnx(model: Model, folder: Path) -> None:
     difference = check(model, run, model.logits, f"{NAME} is not the network")
     model.config["checked"]["onnx"] = difference
     model.config["sha256"][NAME] = file_sha256(folder / NAME)
+
+
+def _forget_where_it_was_made(model: "onnx_ir.Model") -> None:
+    """Removes what the exporter notes for who develops it, such as paths of this machine."""
+    graphs = [model.graph, *(function.graph for function in model.functions.values())]
+    for graph in graphs:
+        graph.metadata_props.clear()
+        for node in graph.all_nodes():
+            node.metadata_props.clear()
+            node.doc_string = None
+            for value in (*node.inputs, *node.outputs):
+                if value is not None:
+                    value.metadata_props.clear()

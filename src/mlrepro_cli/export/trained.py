@@ -1,10 +1,11 @@
 """A trained run as its stages left it: weights, validation logits, and where they come from."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -12,8 +13,9 @@ from mlrepro.data.manifest import Manifest
 from mlrepro.environments import Environment, read_environment
 from mlrepro.errors import InputError
 from mlrepro.layout import Layout
+from mlrepro.records import TrainingFacts
 from mlrepro.settings.run import Run
-from mlrepro.training.read import load_selection
+from mlrepro.training.read import load_selection, read_facts
 from mlrepro.training.splits import scored_rows
 from mlrepro.training.write import environment_file
 
@@ -34,7 +36,7 @@ class TrainedRun:
     run: Run
     seed: int
     manifest: Manifest
-    facts: dict
+    facts: TrainingFacts
     environment: Environment
     output: Path
     rows: np.ndarray
@@ -53,16 +55,17 @@ def read_trained(layout: Layout, run: Run, seed: int, manifest: Manifest) -> Tra
     output = layout.output(run.run_id, seed)
     folder = layout.trained(run.run_id, seed)
     try:
-        facts = json.loads((folder / "training.json").read_bytes())
+        facts = read_facts(folder)
         rows = scored_rows(run, manifest.rows("val"))
         logits = load_file(output / "logits.safetensors")[f"val_{run.selection}"].numpy()
         state = load_selection(folder, run.selection)
 
         # What the run was trained and evaluated on, and with.
-        then = (facts["manifest_sha256"], facts["settings_sha256"], len(logits))
+        then = (facts.manifest_sha256, facts.settings_sha256, len(logits))
         if then != (manifest.digest, run.digest, len(rows)):
             raise KeyError("the data or settings are others now")
-    except (FileNotFoundError, KeyError) as error:
+    # SafetensorError and ValidationError: of files that were copied in part, or changed.
+    except (FileNotFoundError, KeyError, SafetensorError, ValidationError) as error:
         raise InputError(
             f"{output}: not trained and evaluated ({error}); run dvc repro {layout.dvc_file}"
         ) from None

@@ -2,13 +2,18 @@
 
 import numpy as np
 import pandas
+import scipy.sparse
 
 from mlrepro.report.tables import FEW_POSITIVES
+from mlrepro.terminal import one_line
 from mlrepro_cli.init_data.own_data import OwnData
 
 SPLITS = ("train", "val", "test")
 # How many names a line has, and how many pairs of labels are told.
 MOST_NAMES = 20
+# Of more labels, so many of the most frequent and of the rarest have a line.
+MOST_LABELS = 120
+EACH = 30
 MOST_PAIRS = 5
 
 
@@ -31,7 +36,7 @@ def _print_names(what: str, names: list[str]) -> None:
     """Prints the first names; nothing where there are none."""
     if not names:
         return
-    text = f"{what}: {', '.join(names[:MOST_NAMES])}"
+    text = f"{what}: {', '.join(one_line(name) for name in names[:MOST_NAMES])}"
     if len(names) > MOST_NAMES:
         text += f" and {len(names) - MOST_NAMES} more"
     print(text)
@@ -42,17 +47,31 @@ def _labels_of(own: OwnData, split: str) -> np.ndarray:
 
 
 def _counts(own: OwnData) -> pandas.DataFrame:
-    """A column a split: pictures, labels, and pictures with each label."""
+    """A column a split: pictures, labels, and pictures with each label, or with some of many."""
+    places, names = _shown_labels(own)
     columns = {}
     for split in SPLITS:
         labels = _labels_of(own, split)
         pictures = len(labels)
         cardinality = labels.sum() / max(1, pictures)
         without = (~labels.any(1)).sum()
-        columns[split] = (pictures, f"{cardinality:.2f}", without, *labels.sum(0))
+        columns[split] = (pictures, f"{cardinality:.2f}", without, *labels.sum(0)[places])
 
-    rows = ["pictures", "labels a picture", "without a label", *own.classes]
+    rows = ["pictures", "labels a picture", "without a label", *names]
     return pandas.DataFrame(columns, rows)
+
+
+def _shown_labels(own: OwnData) -> tuple[np.ndarray, list[str]]:
+    """Places and names of all labels, or of many the most frequent ones and then the rarest."""
+    places = np.arange(len(own.classes))
+    if len(places) > MOST_LABELS:
+        most_first = np.argsort(-own.labels.sum(0), kind="stable")
+        places = np.concatenate([most_first[:EACH], most_first[-EACH:]])
+        print(
+            f"{len(own.classes)} labels: below are the {EACH} most frequent and the {EACH} rarest; "
+            "the prepare stage counts all (summary.json)"
+        )
+    return places, [one_line(own.classes[place]) for place in places]
 
 
 def _print_labels(own: OwnData) -> None:
@@ -74,17 +93,16 @@ def _print_labels(own: OwnData) -> None:
 
 def _frequent_pairs(own: OwnData) -> list[str]:
     """The pairs of labels that are on most pictures together."""
-    on_picture = own.labels.astype(np.float32)
+    # Sparse: of ten thousand labels, hardly any two are ever together.
+    on_picture = scipy.sparse.csr_array(own.labels.astype(np.int32))
     # Pictures with both labels; the upper triangle has each pair once.
-    together = np.triu(on_picture.T @ on_picture, 1).astype(int)
-    most = np.argsort(-together, axis=None)[:MOST_PAIRS]
+    together = scipy.sparse.triu(on_picture.T @ on_picture, 1).tocoo()
+    most_first = np.argsort(-together.data, kind="stable")[:MOST_PAIRS]
 
     pairs = []
-    for place in most:
-        first, second = divmod(int(place), len(own.classes))
-        pictures = together[first, second]
-        if pictures:
-            pairs.append(f"{own.classes[first]} + {own.classes[second]} ({pictures})")
+    for place in most_first:
+        first, second = together.row[place], together.col[place]
+        pairs.append(f"{own.classes[first]} + {own.classes[second]} ({together.data[place]})")
     return pairs
 
 

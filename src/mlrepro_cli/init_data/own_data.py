@@ -47,9 +47,10 @@ def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:
     listed = by_picture.agg({"split": "first", "label": set}).reset_index()
     frame, rejected = check_pictures(listed, found.root)
 
-    given = [[name in names for name in classes] for names in frame["label"]]
-    # An array of no rows would have lost its second dimension.
-    labels = np.array(given, bool).reshape(len(frame), len(classes))
+    places = {name: place for place, name in enumerate(classes)}
+    labels = np.zeros((len(frame), len(classes)), bool)
+    for row, names in enumerate(frame["label"]):
+        labels[row, [places[name] for name in names - {""}]] = True
     return OwnData(found.root, frame, classes, labels), rejected
 
 

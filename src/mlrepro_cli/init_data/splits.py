@@ -6,6 +6,11 @@ from iterstrat.ml_stratifiers import IterativeStratification
 
 from mlrepro_cli.init_data.own_data import OwnData
 
+# Of more labels, only so many are stratified by: the rarest of which a part can have one. Frequent
+# ones fall into every part by chance, and time grows with the square of their number.
+MOST_LABELS = 300
+LEAST_PICTURES = 5
+
 # The share and seed with which Cole et al. (2021) cut validation pictures out of train.
 TEST_SHARE = 0.2
 SEED = 1200
@@ -41,9 +46,21 @@ def _drawn(own: OwnData, rows: np.ndarray) -> np.ndarray:
     """A fifth of the rows, stratified by label."""
     shares = np.array([1 - TEST_SHARE, TEST_SHARE])
     random = np.random.RandomState(SEED)
-    fold = pandas.Series(IterativeStratification(own.labels[rows], shares, random))
+    labels = _stratified_labels(own.labels[rows])
+    fold = pandas.Series(IterativeStratification(labels, shares, random))
 
     # A picture's copies go where the first of them went.
     digests = own.frame["digest"].to_numpy()[rows]
     fold = fold.groupby(digests).transform("first")
     return rows[fold == 1]
+
+
+def _stratified_labels(labels: np.ndarray) -> np.ndarray:
+    """All columns, or of many labels those that are worth it."""
+    if labels.shape[1] <= MOST_LABELS:
+        return labels
+
+    pictures = labels.sum(0)
+    rarest_first = np.argsort(pictures, kind="stable")
+    worth_it = rarest_first[pictures[rarest_first] >= LEAST_PICTURES]
+    return labels[:, np.sort(worth_it[:MOST_LABELS])]

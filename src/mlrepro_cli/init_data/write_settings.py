@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas
 import yaml
 
+from mlrepro.errors import InputError
 from mlrepro.records import read_records
 from mlrepro.settings.base import read_yaml
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
@@ -34,7 +35,7 @@ def write_settings(
     partial: labels that are not given are unknown. An older params.yaml is kept beside the new one;
     run files that are there stay.
     """
-    separator = _separator(own.frame["label"])
+    separator = _separator(own)
     text = _table(own.frame, separator)
     # DVC notices a change by the name.
     digest = sha256(text.encode()).hexdigest()[:8]
@@ -85,10 +86,16 @@ def write_settings(
     )
 
 
-def _separator(labels: pandas.Series) -> str:
-    """A mark that is in no label."""
-    used = {character for names in labels for name in names for character in name}
-    return next(mark for mark in SEPARATORS if mark not in used)
+def _separator(own: OwnData) -> str:
+    """A mark that is in no label. Raises InputError where all are."""
+    used = {character for name in own.classes for character in name}
+    for mark in SEPARATORS:
+        if mark not in used:
+            return mark
+    raise InputError(
+        f"{own.root}: labels hold all of {SEPARATORS!r}, and none is left to stand between two "
+        "labels; mend them: leave one of these out of all"
+    )
 
 
 def _table(frame: pandas.DataFrame, separator: str) -> str:

@@ -1,7 +1,8 @@
 """Labels and scores of pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +30,14 @@ def predict(
     names: Sequence,
     read: Callable = Path,
     batch: int = 32,
+    readers: Executor | None = None,
 ) -> Iterator[dict]:
     """Yields {image, labels, scores} or {image, error} of each name, in their order.
 
     labels: the classes whose logit reaches their tuned threshold, best first.
     scores: the probability of every class.
     read:   turns a name into a path or an open file. batch: pictures at a time.
+    readers: that decode; none: some of its own.
     """
 
     def picture(name) -> np.ndarray | Unreadable:
@@ -49,7 +52,8 @@ def predict(
             return Unreadable(f"not readable: {error.__context__ or error}")
 
     device = next(network.parameters()).device
-    with ThreadPoolExecutor(READERS) as pool:
+    own = nullcontext(readers) if readers else ThreadPoolExecutor(READERS)
+    with own as pool:
         for start in range(0, len(names), batch):
             batch_names = names[start : start + batch]
             pictures = list(pool.map(picture, batch_names))
@@ -65,12 +69,17 @@ def predict(
 
 
 def _answer(config: dict, row: np.ndarray) -> dict:
-    """Labels and scores of one picture's logits (K,)."""
+    """Labels and scores of one picture's logits (K,), or an error."""
+    # Weights may be finite and their sums not.
+    if not np.isfinite(row).all():
+        return {"error": "the model gives no finite number; export it again"}
+
     classes = config["classes"]
     # Without a threshold, a class that validation never shows: it is never predicted.
     thresholds = [np.inf if value is None else value for value in config["thresholds"]]
     best_first = np.argsort(-row, kind="stable")
-    scores = 1 / (1 + np.exp(-config["logit_scale"] * row))
+    with np.errstate(over="ignore"):  # of a logit below -700: its score is 0
+        scores = 1 / (1 + np.exp(-config["logit_scale"] * row))
     return {
         "labels": [classes[label] for label in best_first if row[label] >= thresholds[label]],
         "scores": dict(zip(classes, scores.round(6).tolist(), strict=True)),

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mlrepro.errors import InputError
+from mlrepro.terminal import one_line
 from mlrepro_cli.predict.answer import predict
 from mlrepro_cli.predict.find_pictures import find_pictures
 from mlrepro_cli.predict.formats import FORMATS
@@ -46,7 +47,7 @@ def label(model: str, paths: Sequence[str], output: str | None, form: str, batch
         for answer in answers:
             lines.write(answer)
             if "error" in answer:
-                bad.append(f"  {answer['image']}: {answer['error']}")
+                bad.append(f"  {one_line(answer['image'])}: {one_line(answer['error'])}")
     if output:
         os.replace(partial, output)
 

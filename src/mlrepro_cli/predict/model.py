@@ -1,9 +1,7 @@
 """Reads a model folder: config.json and the network."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +15,8 @@ from mlrepro.errors import InputError
 from mlrepro.files import file_sha256
 from mlrepro.models.classifier import create_classifier
 from mlrepro.settings.run import Run
+from mlrepro_cli.predict.config import VERSIONS, WEIGHTS, read_config
 
-# Without what names a build, as in 2.14.1+cpu.
-VERSIONS = {name: version(name).partition("+")[0] for name in ("mlrepro", "torch", "timm")}
 # What of config.json says which network it is.
 RUN_KEYS = ("backbone", "head", "head_options", "resolution")
 
@@ -48,8 +45,7 @@ def load_model(folder: Path) -> tuple[dict, nn.Module]:
     versions of the libraries made them.
     """
     try:
-        config = json.loads((folder / "config.json").read_bytes())
-        _check_version(config["versions"])
+        config = read_config(folder)
         _check_files(folder, config["sha256"])
         network = _load_network(folder, config)
     except Exception as error:  # what is half copied, or another program's, fails in every way
@@ -68,14 +64,6 @@ def load_model(folder: Path) -> tuple[dict, nn.Module]:
     return config, network.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _check_version(made_by: dict[str, str]) -> None:
-    """Raises InputError for a folder of another major version of mlrepro."""
-    then = made_by["mlrepro"]
-    now = VERSIONS["mlrepro"]
-    if then.partition(".")[0] != now.partition(".")[0]:
-        raise InputError(f"made by mlrepro {then}, which mlrepro {now} cannot read")
-
-
 def _check_files(folder: Path, digests: dict[str, str]) -> None:
     """Raises InputError for changed files. One that is not there may not be needed."""
     changed = []
@@ -91,10 +79,18 @@ def _check_files(folder: Path, digests: dict[str, str]) -> None:
 
 
 def _load_network(folder: Path, config: dict) -> nn.Module:
-    # timm's own key: the weights are named as timm's.
-    if "architecture" in config:
-        return timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-    return build(config, load_file(folder / "model.safetensors"))
+    state = load_file(folder / WEIGHTS)
+    for key, value in state.items():
+        # Its answers would be no numbers, which JSON has not.
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise InputError(f"{WEIGHTS}: {key} has values that are no finite numbers")
+
+    if not config["architecture"]:
+        return build(config, state)
+    # As timm names the weights. It loads none itself, for it would take any file that is there.
+    network = timm.create_model(f"local-dir:{folder}", pretrained=False)
+    network.load_state_dict(state)
+    return network.eval()
 
 
 @torch.inference_mode()

@@ -16,9 +16,21 @@ SMALL_JSON = 1 << 16  # bytes of a file that is looked at as a whole
 BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 HTML_START = re.compile(r"<(!doctype html|html|head|body|title|meta|script)\b", re.IGNORECASE)
 
+# How servers word in plain text why there is no file; such a text is of so many bytes at most.
+MESSAGE = re.compile(
+    r"(http\S* |error\W*|status\W*)*[45]\d\d\b"
+    r"|.*\b(not found|no such|denied|forbidden|unauthori[sz]ed|unavailable|not available"
+    r"|too many requests|quota|rate limit|bad gateway|time[d -]*out|server error"
+    r"|maintenance|log in|sign in)\b",
+    re.IGNORECASE,
+)
+LONGEST_MESSAGE = 1 << 11
+
 # Names of files that are markup.
 MARKUP = (".html", ".htm", ".xhtml", ".xml", ".svg")
 TABLES = (".csv", ".tsv")
+TEXTS = (".txt",)
+DELIMITER = re.compile("[,;\t|]")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 ZIPS = (".zip", ".npz")
 
@@ -82,10 +94,13 @@ def _problem_of_beginning(path: Path, head: bytes, name: str) -> str | None:
             inner = _decompressed(path, gzip.open)
         except DAMAGED:
             return "no gz file, which its name says that it is"
-        page = page_in(inner, name.removesuffix(".gz"))
+        inner_name = name.removesuffix(".gz")
+        page = page_in(inner, inner_name)
         is_compressed_again = inner.startswith(SIGNATURES[".gz"])
         if page or is_compressed_again:
             return f"{page or 'a file that is compressed twice'} instead of the file"
+        if inner_name.endswith(TABLES) and not _has_fields(inner):
+            return f"no {inner_name.rpartition('.')[2]} file in it, which its name says that it is"
     return None
 
 
@@ -129,7 +144,21 @@ def _decompressed(path: Path, opener: Callable) -> bytes:
 
 
 def _is_table(path: Path, head: bytes) -> bool:
-    return b"\0" not in head
+    return _has_fields(head)
+
+
+def _has_fields(head: bytes) -> bool:
+    """Whether a table may begin so, of two lines or more: a server's message is one sentence."""
+    lines = [line for line in _text(head).splitlines() if line.strip()]
+    with_fields = [bool(DELIMITER.search(line)) for line in lines[:2]]
+    return b"\0" not in head and with_fields == [True, True]
+
+
+def _is_text(path: Path, head: bytes) -> bool:
+    """Whether it may be a list: no short message of a server."""
+    if path.stat().st_size > LONGEST_MESSAGE:
+        return True
+    return not MESSAGE.match(_text(head).strip())
 
 
 def _is_json(path: Path, head: bytes) -> bool:
@@ -148,5 +177,6 @@ CHECKS = {
     ZIPS: _is_zip,
     TARS: _is_tar,
     TABLES: _is_table,
+    TEXTS: _is_text,
     (".json",): _is_json,
 }

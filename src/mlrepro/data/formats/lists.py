@@ -73,11 +73,12 @@ def _pictures_of_list(
 
 def _load(path: Path) -> JsonList:
     """Read one list; labels that are numbers (VG500) become text."""
+    text = read_text(path, "mend `splits`, or place the list there")
     try:
-        content = json.loads(read_text(path, "mend `splits`, or place the list there"))
+        content = json.loads(text)
         images = [_image(path, labels) for path, labels in content["images"]]
         classes = sort_names({str(name) for name in content["classes"]})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: expected {{'classes': [...], 'images': [[path, [label, ...]], ...]}} "
             f"({error!r}); fetch the list again"

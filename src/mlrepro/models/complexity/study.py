@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from mlrepro.data.class_counts import CLASS_COUNTS
+from mlrepro.data.class_counts import class_count
 from mlrepro.errors import InputError
+from mlrepro.files import write_bytes
 from mlrepro.models.backbones import create_published
 from mlrepro.models.complexity.networks import build, parameters_of
 from mlrepro.models.complexity.operations import PRODUCTS, count
@@ -35,7 +36,7 @@ class StudyCosts:
         versions = {name: version(name) for name in LIBRARIES}
         content = {"versions": versions, "runs": self.runs}
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-        path.write_text(text, encoding="utf-8")
+        write_bytes(path, text.encode())
 
 
 def study_costs(study: Study, folder: Path) -> StudyCosts:
@@ -47,7 +48,7 @@ def study_costs(study: Study, folder: Path) -> StudyCosts:
     measured: dict[str, dict] = {}
     for run_id in tqdm(study.models, desc=f"complexity {study.name}", unit="run"):
         run = parse_run_id(run_id)
-        classes = CLASS_COUNTS[run.data]
+        classes = class_count(run.data)
         options = head_options(study.description, run)
 
         # Runs that differ in loss or variant alone have the same model.

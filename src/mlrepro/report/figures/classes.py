@@ -1,6 +1,7 @@
 """Figures with a row a label."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,10 +36,11 @@ MARKINGS = [
 # ---- The figures -------------------------------------------------------------------------------
 
 
-def class_average_precision(best: Records, stem: Path) -> None:
+def class_average_precision(best: Records, stem: Path, places: Sequence[int] | None = None) -> None:
     """AP by class of one run a regime, sorted by the first one's.
 
-    Classes without an AP come last, without a marker.
+    Classes without an AP come last, without a marker. places: of the classes that are shown; none:
+    all.
     """
     classes = next(iter(best.values()))[0].selected.per_class
     columns = {}
@@ -49,7 +51,7 @@ def class_average_precision(best: Records, stem: Path) -> None:
     # sorted() keeps the data set's order among equals, also in reverse.
     first = next(iter(columns.values()))
     order = sorted(
-        range(len(classes)),
+        range(len(classes)) if places is None else places,
         key=lambda index: -1 if first[index] is None else first[index],
         reverse=True,
     )
@@ -58,9 +60,15 @@ def class_average_precision(best: Records, stem: Path) -> None:
     _dots(stem, names, "AP (%)", series)
 
 
-def label_distribution(record: Record, stem: Path) -> None:
-    """Positives by class, most frequent in train first; a logarithmic axis with 0 at its left."""
-    classes = sorted(record.selected.per_class, key=lambda c: -c.train)
+def label_distribution(record: Record, stem: Path, places: Sequence[int] | None = None) -> None:
+    """Positives by class, most frequent in train first; a logarithmic axis with 0 at its left.
+
+    places: of the classes that are shown; none: all.
+    """
+    classes = record.selected.per_class
+    if places is not None:
+        classes = [classes[place] for place in places]
+    classes = sorted(classes, key=lambda c: -c.train)
 
     series = {"train": [c.train for c in classes]}
     if record.run.labels == "single":

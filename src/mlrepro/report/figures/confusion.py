@@ -8,6 +8,7 @@ import numpy as np
 
 from mlrepro.records import ClassResult
 from mlrepro.report.figures.drawing import blank_figure
+from mlrepro.terminal import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +71,7 @@ def _errors(c: ClassResult) -> int:
 def _write_block(axes: "Axes", x: int, y: int, counts: np.ndarray, name: str) -> None:
     for (row, column), n in np.ndenumerate(counts):
         axes.text(x + column, y + row, n, ha="center", va="center")
-    axes.text(x + 0.5, y - 0.58, name[:20], ha="center", va="bottom")
+    axes.text(x + 0.5, y - 0.58, one_line(name)[:20], ha="center", va="bottom")
 
 
 def _name_sides(axes: "Axes", x: int, y: int, *, rows: bool, columns: bool) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic_core import to_json
 
+from mlrepro.terminal import visible
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -75,7 +77,7 @@ def draw(figure: Callable[..., None], data: tuple, stem: Path, options: dict) ->
     versions = [version(library) for library in LIBRARIES]
     drawn_from = to_json(
         [figure.__name__, data, options, versions],
-        fallback=np.ndarray.tolist,
+        fallback=_digest_of_array,
     )
 
     memory = stem.parent / "drawn" / stem.name
@@ -85,6 +87,11 @@ def draw(figure: Callable[..., None], data: tuple, stem: Path, options: dict) ->
     figure(*data, stem, **options)
     memory.parent.mkdir(exist_ok=True)
     memory.write_text(_digest(drawn_from, stem))
+
+
+def _digest_of_array(array: np.ndarray) -> list:
+    content = hashlib.sha256(np.ascontiguousarray(array))
+    return [array.dtype.str, array.shape, content.hexdigest()]
 
 
 def _digest(drawn_from: bytes, stem: Path) -> str:
@@ -116,9 +123,20 @@ def blank_figure(stem: Path, height: float) -> Iterator["Figure"]:
 
 def write(figure: "Figure", stem: Path) -> None:
     """Writes stem.png and stem.svg, without dates, versions or random ids."""
+    _make_visible(figure)
     stem.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
     figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+
+
+def _make_visible(figure: "Figure") -> None:
+    """Characters that steer a terminal have no glyph, and SVG must not hold them."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        shown = visible(text.get_text())
+        if shown != text.get_text():
+            text.set_text(shown)
 
 
 def line_style(index: int) -> dict:

@@ -2,6 +2,7 @@
 
 from mlrepro.records import Records
 from mlrepro.settings.run import Run
+from mlrepro.terminal import one_line
 
 LABEL_LENGTH = 38  # characters that the right margin of a figure holds
 
@@ -37,6 +38,7 @@ def _parts(run: Run) -> list[str]:
 
 def shorten(text: str, length: int) -> str:
     """The text, with an ellipsis for its middle where it is longer than `length` characters."""
+    text = one_line(text)
     if len(text) <= length:
         return text
 

@@ -1,0 +1,27 @@
+"""What a search's results follow from."""
+
+import hashlib
+import json
+
+import torch
+
+from mlrepro.code import evaluation_code, search_code
+from mlrepro.training.grid.data import Grid
+
+
+def fingerprint(grid: Grid) -> dict:
+    """Everything that determines what a search gives, digests in place of what is long."""
+    runs = [run for run, _ in grid.members]
+    members = [[run.model_dump(mode="json"), seed] for run, seed in grid.members]
+    targets = {
+        name: hashlib.sha256(values.numpy()).hexdigest()
+        for name, values in grid.data.targets_by_labels.items()
+    }
+    return {
+        "settings": hashlib.sha256(json.dumps(members).encode()).hexdigest(),
+        "manifest": grid.manifest_digest,
+        "labels": targets,
+        "features": grid.header,
+        "code": search_code(runs) | evaluation_code(),
+        "torch": torch.__version__,
+    }
