@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from forks import status_at_end
 
 from mlrepro import extras
 from mlrepro.data.fetching import web
@@ -31,6 +32,8 @@ os.environ.setdefault("MLREPRO_TRACKING", "none")
 LINEAR = "linear-bce-efficientnet_lite0-digits-32"
 ROLE = "linear-role-efficientnet_lite0-digits-single-32"
 PICTURES = "gap-bce-test_resnet-digits-32"
+# On pictures with a network of our own: a process that trains it need not import timm.
+CNN = "gap-bce-small_cnn_narrow-digits-32"
 
 # Half a unit of the last of the six digits that a record keeps of a measured number.
 SIX_DIGITS = 5e-6
@@ -90,11 +93,8 @@ def stage(
         patch.syspath_prepend(repository / "stages")  # Python itself puts it there
         try:
             runpy.run_path(command[0], run_name="__main__")
-        except SystemExit as exit:
-            # A text is an error message, which Python prints.
-            status = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
-            if isinstance(exit.code, str):
-                print(exit.code, file=sys.stderr)
+        except SystemExit as end:
+            status = status_at_end(end)
         except Exception:
             status = 1
             traceback.print_exc()
@@ -171,6 +171,10 @@ def small_disk(folder: Path, size: int, options: str = "rw"):
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+# Seconds for what another process or a server does: many, for the machine may be busy.
+PATIENCE = 300
 
 
 def free_port() -> int:

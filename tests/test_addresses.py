@@ -65,9 +65,9 @@ def test_all_else_stays(text):
 
 @pytest.mark.parametrize("piece", ["a", "x.", "http://", "//a:", "//", "?a", "&k=:", "a:b", "@"])
 def test_long_texts_take_no_time(piece):
-    start = time.monotonic()
+    start = time.process_time()
     without_secrets("http://" + piece * 50_000 + " @")
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_variables_of_the_environment(monkeypatch):

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from functools import cache
 
+import forks
 import pytest
-from conftest import LINEAR, ROOT, run_settings
+from conftest import LINEAR, PICTURES, ROOT, run_settings
 
 from mlrepro import code
 from mlrepro.code import code_digest
@@ -166,13 +167,10 @@ print("LOADED " + json.dumps([name for name in sys.modules if name.partition("."
 """
 
 
-@pytest.mark.parametrize("run_id", [LINEAR, "gap-bce-test_resnet-digits-32"])
+@pytest.mark.parametrize("run_id", [LINEAR, PICTURES])
 def test_the_reading_of_imports_misses_none_that_a_training_loads(repository, run_id):
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED, run_id], cwd=repository, capture_output=True, text=True
-    )
-    assert not done.returncode, done.stderr
-    loaded = json.loads(done.stdout.rpartition("LOADED ")[2])
+    output = forks.run("-c", LOADED, run_id, folder=repository)
+    loaded = json.loads(output.rpartition("LOADED ")[2])
 
     run = Run.model_validate(run_settings(run_id))
     with_effect = {module for module in loaded if not code._without_effect(module)}

@@ -268,10 +268,10 @@ def merged_nine_times(levels: int) -> str:
 def test_yaml_that_would_not_end(tmp_path, content, message):
     path = tmp_path / "params.yaml"
     path.write_text(content)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InputError) as error:
         load_pipeline(path)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import LINEAR, PICTURES, run_settings, stage_process
+from conftest import LINEAR, PICTURES, run_settings
 from safetensors.torch import load_file
 
 from mlrepro import threads
@@ -111,6 +111,14 @@ def test_waiting_threads_do_not_spin():
 
 # ---- The same bits -----------------------------------------------------------------------------
 
+# In one process, and one that has not loaded torch: then it reads OMP_NUM_THREADS.
+BOTH_STAGES = """
+import runpy, sys
+sys.path[0] = "stages"
+for name in ("train", "evaluate"):
+    sys.argv[0] = f"stages/{name}.py"
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 RESULTS = ("training/best.safetensors", "training/last.safetensors", "logits.safetensors")
 
 
@@ -121,8 +129,12 @@ def results_of(repository: Path, threads: str | None, cores: set[int] | None = N
     variables = {"OMP_NUM_THREADS": threads} if threads else {}
     try:
         os.sched_setaffinity(0, cores or before)  # processes started from here have the same
-        for name in ("train", "evaluate"):
-            stage_process(repository, name, "params.yaml", LINEAR, "0", **variables)
+        subprocess.run(
+            [sys.executable, "-c", BOTH_STAGES, "params.yaml", LINEAR, "0"],
+            cwd=repository,
+            env=os.environ | variables,
+            check=True,
+        )
     finally:
         os.sched_setaffinity(0, before)
         if old:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import LINEAR, PICTURES, ROLE, ROOT, run_settings, skip_without, write_yaml
+from conftest import CNN, LINEAR, PATIENCE, ROLE, ROOT, run_settings, skip_without, write_yaml
 
 from mlrepro.errors import InputError
 from mlrepro.records import Failure, read_failures, write_failure
@@ -170,18 +170,16 @@ def template(tmp_path_factory) -> Path:
     git(folder, "init", "-q")
     dvc(folder, "init", "-q")
     dvc(folder, "config", "core.analytics", "false")
-    dvc(folder, "remote", "add", "-q", "-d", "storage", str(folder.with_name("remote")))
+    dvc(folder, "remote", "add", "-q", "-d", "storage", "../remote")
     commit(folder)
     return folder
 
 
 @pytest.fixture
 def repository(template, tmp_path, monkeypatch) -> Path:
-    """A copy to change, with a remote and a log of its own; the tests work in it."""
+    """A copy to change, with a remote beside it and a log of its own; the tests work in it."""
     folder = tmp_path / "repository"
     shutil.copytree(template, folder)
-    dvc(folder, "remote", "add", "-q", "-f", "-d", "storage", str(tmp_path / "remote"))
-    commit(folder)
     (tmp_path / "log").mkdir()
 
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
@@ -475,7 +473,10 @@ def test_what_a_person_placed_on_a_machine_is_read_there(repository, monkeypatch
 
 @pytest.mark.parametrize("shards", [{}, {"shards": {"pictures": 48}}], ids=["files", "shards"])
 def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch, shards):
-    """The real stages: two trainings on one machine make the pictures of a manifest once."""
+    """The real stages: two trainings on one machine make the pictures of a manifest once.
+
+    What makes them is asked once more where they are files: on a machine that makes others.
+    """
     folder = tmp_path / "repository"
     write_real_repository(folder, prepared, shards)
     shared = ("download", "prepare")
@@ -484,8 +485,7 @@ def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch, shard
     # A restored manifest comes without pictures.
     monkeypatch.setenv("MLREPRO_WORK", str(tmp_path / "node"))
     first, second = (
-        Job(f"train@{PICTURES}-{seed}", shared, pictures=shared, data="data/digits")
-        for seed in (0, 1)
+        Job(f"train@{CNN}-{seed}", shared, pictures=shared, data="data/digits") for seed in (0, 1)
     )
     outcome = attempt_on_cluster(first, source(folder))
     assert outcome.error is None
@@ -497,6 +497,8 @@ def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch, shard
     assert list(archives.iterdir()), "where a person may place one"
 
     # A machine whose pictures are others.
+    if shards:
+        return
     monkeypatch.setenv("MLREPRO_WORK", str(tmp_path / "another"))
     make = "dvc repro -f -s $PICTURES"
     script = SCRIPT.replace(make, f'{make} && echo >>"$DATA/summary.json"')
@@ -521,10 +523,10 @@ def write_real_repository(folder: Path, prepared: Path, shards: dict) -> None:
     write_yaml(folder / "dvc.yaml", {"stages": kept})
 
     settings = yaml.safe_load((prepared / "params.yaml").read_text())
-    settings |= {"runs": [PICTURES], "seeds": [0, 1]}
+    settings |= {"runs": [CNN], "seeds": [0, 1]}
     settings["data"]["digits"] |= shards
     write_yaml(folder / "params.yaml", settings)
-    write_yaml(folder / "runs" / f"{PICTURES}.yaml", run_settings(PICTURES, epochs=1))
+    write_yaml(folder / "runs" / f"{CNN}.yaml", run_settings(CNN, epochs=1))
 
     git(folder, "init", "-q")
     dvc(folder, "init", "-q")
@@ -592,7 +594,9 @@ def test_a_killed_stage_is_tried_again_and_its_dependents_wait(tmp_path, capsys,
     assert "it had to run extract" in out
 
 
-def test_an_interrupted_launch_starts_no_second_attempt(tmp_path, monkeypatch):
+def test_an_interrupted_launch_starts_no_second_attempt(
+    tmp_path, monkeypatch, signals_as_in_a_terminal
+):
     monkeypatch.setattr(schedule, "PAUSE", 30)
     calls = []
     threads = []
@@ -609,14 +613,35 @@ def test_an_interrupted_launch_starts_no_second_attempt(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         schedule.run_jobs([Job("train")], engine, slots=1, attempts=3, log=tmp_path)
     [thread] = threads
-    thread.join(5)
+    thread.join(20)  # less than the pause
     assert not thread.is_alive()
     assert calls == ["train"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_launch_leaves_no_job_running(repository, number):
+@pytest.fixture
+def signals_as_in_a_terminal():
+    """A test run that a script has put into the background (&, nohup) ignores two signals.
+
+    So would all processes that it starts.
+    """
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+# In the background of a script, where SIGINT is ignored, SIGTERM ends it.
+@pytest.mark.parametrize(
+    ("number", "ignored"),
+    [(signal.SIGINT, None), (signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, None)],
+)
+def test_an_interrupted_launch_leaves_no_job_running(
+    repository, signals_as_in_a_terminal, number, ignored
+):
     tell(repository, LINEAR, "wait")
+    if ignored:
+        signal.signal(ignored, signal.SIG_IGN)  # the fixture takes it back
     code = "import sys; from mlrepro_cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "launch", "params.yaml"]
     head = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -625,11 +650,11 @@ def test_an_interrupted_launch_leaves_no_job_running(repository, number):
         time.sleep(0.05)
 
     head.send_signal(number)
-    _, errors = head.communicate(timeout=60)
+    _, errors = head.communicate(timeout=PATIENCE)
     assert "interrupted" in errors
     assert head.returncode == 130
     [(_, _, process)] = trainings(repository)
-    for _ in range(100):
+    for _ in range(600):
         if has_ended(process):
             return
         time.sleep(0.1)

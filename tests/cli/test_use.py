@@ -17,7 +17,7 @@ import pytest
 import timm
 import torch
 import yaml
-from conftest import LINEAR, PICTURES, free_port, run_settings, skip_without, write_yaml
+from conftest import LINEAR, PATIENCE, PICTURES, free_port, run_settings, skip_without, write_yaml
 from picture_files import write_no_pictures, write_odd_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -491,7 +491,7 @@ def ask(port: int, body: dict) -> list[dict]:
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=60) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
         return json.load(response)["predictions"]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import PATIENCE
 from test_fetching import files_in, in_child
 
 from mlrepro.data import disk
@@ -194,7 +195,7 @@ def test_killed_extraction_is_completed(tmp_path):
     archive = make(tmp_path / "x.tar")
     folder = tmp_path / "out"
     child = in_child(KILLED, archive, folder)
-    child.communicate(timeout=20)
+    child.communicate(timeout=PATIENCE)
     assert child.returncode == -signal.SIGKILL
     assert files_in(folder) == ["set/a.txt", "set/deep/b.txt"]
     assert not (folder / "set/deep/b.txt").stat().st_size

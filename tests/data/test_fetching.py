@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from conftest import serving
+from conftest import PATIENCE, serving
 
 import mlrepro
 from mlrepro.data.fetching import web
@@ -123,7 +123,7 @@ def in_child(code, *arguments):
 
 def wait_for_half(part):
     """Wait until the reader of a held connection has written what it was sent."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while not (part.exists() and part.stat().st_size == HALF):
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -176,7 +176,7 @@ def test_killed_download_is_resumed(server, tmp_path):
     child = in_child(FETCH, server.url, target, SHA256)
     wait_for_half(tmp_path / "images.tar.part")
     child.kill()
-    child.communicate(timeout=20)
+    child.communicate(timeout=PATIENCE)
     assert files_in(tmp_path) == ["images.tar.lock", "images.tar.part", "images.tar.part.json"]
 
     facts, _ = get(server, target)
@@ -382,7 +382,7 @@ def test_two_processes_download_once(server, tmp_path):
     assert "waiting for another process" in second.stderr.readline()
 
     server.released.set()
-    assert first.communicate(timeout=20)[1].strip() == server.url
-    assert second.communicate(timeout=20)[1].strip() == "present"
+    assert first.communicate(timeout=PATIENCE)[1].strip() == server.url
+    assert second.communicate(timeout=PATIENCE)[1].strip() == "present"
     assert server.ranges == [None]
     assert target.read_bytes() == BODY

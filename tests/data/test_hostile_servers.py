@@ -107,7 +107,7 @@ def test_a_slow_server_is_left_for_the_next(server, tmp_path, monkeypatch, capsy
     start = time.monotonic()
     _, mirror = get(tmp_path / "t.csv", f"{server.url}/slow", f"{server.url}/good", sha256=SHA256)
     assert mirror.endswith("/good")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60  # of 200 in which it would have sent all
     assert "too slow: " in capsys.readouterr().err
 
 

@@ -5,12 +5,11 @@ Resizing, every kind of JPEG file, augmentation.
 
 import importlib
 import io
-import os
 import re
-import subprocess
 import sys
 from types import SimpleNamespace
 
+import forks
 import numpy as np
 import pandas
 import pytest
@@ -276,14 +275,12 @@ def test_kernels_are_loaded_where_they_pay():
         "print(fast_kernels(128) is not None, 'numba' in sys.modules)\n"
     )
     # Nowhere to keep what is compiled.
-    environment = os.environ | {
+    nowhere = {
         "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
         "NUMBA_CACHE_DIR": "",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-    )
-    assert done.stdout.splitlines() == ["None False", "False True"], done.stderr
+    output = forks.run("-c", code, **nowhere)
+    assert output.splitlines() == ["None False", "False True"]
 
 
 def test_another_pillow_is_noticed(monkeypatch):

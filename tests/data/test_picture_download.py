@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import serving
+from conftest import PATIENCE, serving
 from PIL import Image
 
 import mlrepro
@@ -189,9 +189,9 @@ def test_killed_download_goes_on(server, settings, folder):
         env=os.environ | {"PYTHONPATH": str(Path(mlrepro.__file__).parents[1])},
     )
     for _ in held:
-        assert server.holding.acquire(timeout=30)
+        assert server.holding.acquire(timeout=PATIENCE)
     child.send_signal(signal.SIGKILL)
-    child.wait(timeout=20)
+    child.wait(timeout=PATIENCE)
 
     present = contents_of(folder)
     assert not present.keys() & set(held)

@@ -9,14 +9,12 @@ A line before each fenced block says where the block goes:
 A block of commands (sh) has no such line.
 """
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import forks
 import yaml
 from conftest import ROOT
 
@@ -95,12 +93,7 @@ def copy_of_repository(folder: Path) -> Path:
 
 def run(repository: Path, *command: str) -> str:
     """Runs `python ...` with the code of the repository; gives its output. It must succeed."""
-    environment = {**os.environ, "PYTHONPATH": str(repository / "src")}
-    done = subprocess.run(
-        [sys.executable, *command], cwd=repository, capture_output=True, text=True, env=environment
-    )
-    assert not done.returncode, f"{' '.join(command)}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    return forks.run(*command, folder=repository, PYTHONPATH=str(repository / "src"))
 
 
 def run_stage(repository: Path, dvc_file: str, stage: str, **item: str) -> str:

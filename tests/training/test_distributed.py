@@ -7,24 +7,25 @@ As a script, it is what torchrun runs: every case of CASES, each process's outco
 import hashlib
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import permutations
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 from conftest import LINEAR, PICTURES, ROLE, free_port, run_settings, write_yaml
+from forks import Fork
 from safetensors.torch import load_file
 from test_modes import train
-from test_resume import results, trained, wait_for_checkpoint
+from test_resume import CHECKPOINT, KILLED, results, trained
 from torch import nn
 from toys import CPU, Interruption, Memory, toy_job
 
@@ -40,7 +41,7 @@ from mlrepro.training.job import prepare
 from mlrepro.training.predict import predict
 from mlrepro.training.splits import read_labelled
 
-FROZEN = "gap-role-test_resnet-digits-single-32"
+FROZEN = "gap-role-small_cnn_narrow-digits-single-32"
 SGD = {"name": "sgd", "lr": 0.05}
 SINGLE = {"labels": "single"}
 CASES = {
@@ -101,37 +102,54 @@ def outcome(changes: dict) -> dict:
     }
 
 
-ONE_MACHINE = ("--standalone", "--nproc-per-node", "2")
-
-
-def torchrun(
-    folder: Path, *arguments: str, options: Sequence[str] = ONE_MACHINE
-) -> subprocess.Popen:
+def torchrun(folder: Path, *arguments: str) -> Fork:
     """torchrun in a folder, whose processes find the folders of the tests too."""
-    command = [sys.executable, "-m", "torch.distributed.run", *options, *arguments]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = ("-m", "torch.distributed.run", *arguments)
+    return forks.start(*command, folder=folder, PYTHONPATH=os.pathsep.join(sys.path))
 
 
-def finished(process: subprocess.Popen) -> str:
+def finished(fork: Fork) -> str:
     """What it printed; it must have succeeded."""
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
-    return output
+    assert fork.wait() == 0, fork.output
+    return fork.output
+
+
+@contextmanager
+def pair(folder: Path, *words: str) -> Iterator[list[Fork]]:
+    """Ranks 0 and 1 of two processes, with what torchrun's agent gives its own."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    variables = {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_RUN_ID": "pair",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "WORLD_SIZE": "2",
+    }
+    ranks = []
+    try:
+        for rank in ("0", "1"):
+            ranks.append(
+                forks.start(*words, folder=folder, **variables, RANK=rank, LOCAL_RANK=rank)
+            )
+        yield ranks
+    finally:
+        for fork in ranks:
+            fork.kill()
+
+
+def run_pair(folder: Path, *words: str) -> str:
+    """What both have printed; they must have succeeded."""
+    with pair(folder, *words) as ranks:
+        return "".join([finished(fork) for fork in ranks])
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory) -> list[dict]:
     """Of each of two processes: the outcome of every case."""
     folder = tmp_path_factory.mktemp("two")
-    finished(torchrun(folder, str(Path(__file__).resolve()), str(folder)))
+    script = str(Path(__file__).resolve())
+    finished(torchrun(folder, "--standalone", "--nproc-per-node", "2", script, str(folder)))
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 
@@ -256,20 +274,6 @@ def test_of_two_processes_of_one_rank_one_is_left_out_and_fails(server, ranks, l
 # ---- Train stages under torchrun ---------------------------------------------------------------
 
 
-def worker(parents: Sequence[int], rank: int) -> int:
-    """The process id of the worker of `rank` that torchrun, one of `parents`, has started."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-            environment = (folder / "environ").read_text()
-        except (OSError, IndexError):  # has ended meanwhile, or is another user's
-            continue
-        parent = int(fields[1])
-        if parent in parents and f"\0RANK={rank}\0" in environment:
-            return int(folder.name)
-    raise AssertionError(f"torchrun has no worker of rank {rank}")
-
-
 def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_lost_its_worker(
     repository, monkeypatch
 ):
@@ -282,7 +286,7 @@ def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_
     arguments = ("stages/train.py", "params.yaml", FROZEN, "0")
 
     # Two processes of one machine.
-    finished(torchrun(repository, *arguments))
+    run_pair(repository, *arguments)
     folder = trained(repository, FROZEN)
     wanted = results(repository, FROZEN)
     used = json.loads(folder.with_name("training-environment.json").read_text())
@@ -294,10 +298,10 @@ def test_pictures_like_in_one_process_and_the_same_on_two_machines_of_which_one_
     # Two machines of one process each.
     machines = ["--nnodes", "2", "--rdzv-backend", "c10d", "--max-restarts", "3"]
     machines += ["--rdzv-endpoint", f"127.0.0.1:{free_port()}"]
-    agents = [torchrun(repository, *arguments, options=machines) for _ in range(2)]
-    wait_for_checkpoint(repository, agents[0])
-    os.kill(worker([agent.pid for agent in agents], 1), signal.SIGKILL)
+    killed_once = (str(KILLED), CHECKPOINT, *arguments)
+    agents = [torchrun(repository, *machines, *killed_once) for _ in range(2)]
     output = "".join(finished(agent) for agent in agents)
+    assert (repository / "killed-once").exists()
     assert output.count("resumed after epoch") == 1, output
     assert output.count("best validation mAP") == 1, output
     assert results(repository, FROZEN) == wanted

@@ -1,16 +1,13 @@
 """Feature extraction: what the header proves, interruption, weights that do not fit."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from conftest import stage, write_yaml
+from test_resume import kill_at_work
 
 from mlrepro.data.features import read_features, read_header
 from mlrepro.data.images import decode
@@ -49,24 +46,12 @@ def test_killed_extraction_goes_on_and_gives_the_same_bytes(repository):
     wanted = (repository / MAPS_FILE).read_bytes()
     (repository / MAPS_FILE).unlink()
 
-    process = subprocess.Popen(
-        [sys.executable, "stages/extract.py", "params.yaml"],
-        cwd=repository,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ,
-    )
-    checkpoints = repository / ".checkpoints"
-    while not list(checkpoints.glob("*/done.json")):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_at_work(repository, "stages/extract.py", "params.yaml", at=".checkpoints/*/done.json")
 
     done = stage(repository, "extract", "params.yaml")
     assert "resumed at picture" in done.stdout + done.stderr
     assert (repository / MAPS_FILE).read_bytes() == wanted
-    assert not list(checkpoints.glob("*/done.json"))
+    assert not list((repository / ".checkpoints").glob("*/done.json"))
 
 
 def test_unreadable_picture_is_an_error_not_a_black_square(repository):

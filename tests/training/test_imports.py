@@ -1,9 +1,8 @@
 """A training imports what it computes with, and nothing that other trainings need."""
 
 import json
-import subprocess
-import sys
 
+import forks
 import pytest
 import torch
 from conftest import LINEAR
@@ -45,9 +44,7 @@ print(*sys.modules)
 
 
 def test_a_training_on_features_imports_nothing_of_pictures():
-    command = [sys.executable, "-c", FEATURE_RUN]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    imported = set(done.stdout.split())
+    imported = set(forks.run("-c", FEATURE_RUN).split())
     assert "mlrepro.training.tasks.features" in imported
     assert imported & (HEAVY | OF_PICTURES) == set()
 
@@ -67,11 +64,8 @@ print("IMPORTED " + json.dumps(list(sys.modules)))
 
 def imported_by_stage(repository, name: str) -> set[str]:
     arguments = [f"stages/{name}.py", "params.yaml", LINEAR, "0"]
-    done = subprocess.run(
-        [sys.executable, "-c", STAGE, *arguments], cwd=repository, capture_output=True, text=True
-    )
-    assert not done.returncode, done.stderr
-    return set(json.loads(done.stdout.rpartition("IMPORTED ")[2]))
+    output = forks.run("-c", STAGE, *arguments, folder=repository)
+    return set(json.loads(output.rpartition("IMPORTED ")[2]))
 
 
 def test_train_and_evaluate_of_a_feature_run_import_what_they_compute_with(repository):

@@ -2,9 +2,6 @@
 
 import copy
 import json
-import os
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +9,7 @@ import pytest
 import torch
 from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
 from pydantic import TypeAdapter
-from test_resume import results, start, wait_for_checkpoint
+from test_resume import kill_training, results
 from toys import CPU, Interruption, Memory, Recorder, toy_job
 
 from mlrepro.data.manifest import load_observed, read_manifest
@@ -120,19 +117,10 @@ def test_killed_linear_init_equals_uninterrupted(repository):
     stage(repository, "train", "params.yaml", LINEAR_INIT, "0")
     wanted = results(repository, LINEAR_INIT)
 
-    # Killed in the first stage.
-    process = start(repository, LINEAR_INIT)
-    wait_for_checkpoint(repository, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-
-    # And in the second one.
-    process = start(repository, LINEAR_INIT)
-    while not list((repository / ".checkpoints").glob("*-s0-????????????/state-*.pt")):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    # Killed in the first stage, and in the second one.
+    for checkpoint in ("*-linear_init", "*-s0"):
+        at = f".checkpoints/{checkpoint}-????????????/state-*.pt"
+        kill_training(repository, LINEAR_INIT, at=at)
 
     again = stage(repository, "train", "params.yaml", LINEAR_INIT, "0")
     assert (again.stdout + again.stderr).count("resumed after epoch") == 2

@@ -2,34 +2,40 @@
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forks
 import pytest
 import yaml
-from conftest import LINEAR, PICTURES, ROLE, run_settings, stage, write_yaml
+from conftest import CNN, LINEAR, PICTURES, ROLE, run_settings, stage, write_yaml
+from forks import Fork
 
 from mlrepro.code import training_code
 from mlrepro.environments import read_environment
 from mlrepro.settings.run import load_run
 from mlrepro.training.write import environment_file
 
+KILLED = Path(__file__).with_name("killed.py")
+CHECKPOINT = ".checkpoints/*/state-*.pt"
 COMPARED = ("best.safetensors", "last.safetensors", "history.csv")
 
 
-def start(repository: Path, run_id: str) -> subprocess.Popen:
+def start(repository: Path, run_id: str) -> Fork:
     """A train stage that goes on while the test does."""
-    return subprocess.Popen(
-        [sys.executable, "stages/train.py", "params.yaml", run_id, "0"],
-        cwd=repository,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return forks.start("stages/train.py", "params.yaml", run_id, "0", folder=repository)
+
+
+def kill_at_work(repository: Path, *words: str, at: str = CHECKPOINT) -> None:
+    """A stage, killed soon after it has written a file like `at`."""
+    fork = forks.start(str(KILLED), at, *words, folder=repository)
+    assert fork.wait() == -signal.SIGKILL, f"it was not killed:\n{fork.output}"
+
+
+def kill_training(repository: Path, run_id: str, at: str = CHECKPOINT) -> None:
+    kill_at_work(repository, "stages/train.py", "params.yaml", run_id, "0", at=at)
 
 
 def trained(repository: Path, run_id: str) -> Path:
@@ -57,15 +63,15 @@ def wait_for_checkpoint(repository: Path, process: subprocess.Popen, after_ns: i
 
 
 # The label estimator and Adam's state are part of what must come back.
-LONG_ROLE = {"epochs": 100}
+SOME_EPOCHS = {"epochs": 8}
 AUGMENTED = {
-    "epochs": 12,
+    "epochs": 8,
     "augment": "flip",
     "optimizer": {"name": "sgd", "lr": 0.05, "schedule": "one_cycle"},
 }
 
 
-@pytest.mark.parametrize(("run_id", "changes"), [(ROLE, LONG_ROLE), (PICTURES, AUGMENTED)])
+@pytest.mark.parametrize(("run_id", "changes"), [(ROLE, SOME_EPOCHS), (CNN, AUGMENTED)])
 def test_killed_and_resumed_equals_uninterrupted(repository, run_id, changes):
     write_yaml(repository / "runs" / f"{run_id}.yaml", run_settings(run_id, **changes))
     stage(repository, "train", "params.yaml", run_id, "0")
@@ -73,13 +79,8 @@ def test_killed_and_resumed_equals_uninterrupted(repository, run_id, changes):
     for name in COMPARED:
         (trained(repository, run_id) / name).unlink()
 
-    written = 0
     for _ in range(2):
-        process = start(repository, run_id)
-        written = wait_for_checkpoint(repository, process, written)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-
+        kill_training(repository, run_id)
     again = stage(repository, "train", "params.yaml", run_id, "0")
     assert "resumed after epoch" in again.stdout + again.stderr
     assert results(repository, run_id) == wanted
@@ -88,10 +89,7 @@ def test_killed_and_resumed_equals_uninterrupted(repository, run_id, changes):
 
 def test_changed_settings_start_afresh_and_say_so(repository):
     write_yaml(repository / "runs" / f"{ROLE}.yaml", run_settings(ROLE, epochs=300))
-    process = start(repository, ROLE)
-    wait_for_checkpoint(repository, process)
-    process.kill()
-    process.wait()
+    kill_training(repository, ROLE)
 
     write_yaml(repository / "runs" / f"{ROLE}.yaml", run_settings(ROLE, epochs=2))
     done = stage(repository, "train", "params.yaml", ROLE, "0")
@@ -112,14 +110,15 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(reposi
 
 def test_second_process_on_the_same_run_is_refused(repository):
     write_yaml(repository / "runs" / f"{ROLE}.yaml", run_settings(ROLE, epochs=3000))
-    process = start(repository, ROLE)
-    wait_for_checkpoint(repository, process)
+    first = start(repository, ROLE)
+    while not list(repository.glob(CHECKPOINT)):
+        assert first.poll() is None, first.output
+        time.sleep(0.01)
 
     done = stage(repository, "train", "params.yaml", ROLE, "0", check=False)
     assert done.returncode == 1
     assert "another process is at work on it" in done.stderr
-    process.kill()
-    process.wait()
+    first.kill()
 
 
 def test_features_of_other_pictures_are_refused(repository):

@@ -1,11 +1,10 @@
 """Training from shards: the results of files, every row once, two processes, a worker killed.
 
-As a script, it is what torchrun runs: the rows that each process's workers deliver, in
+As a script, it is what two processes run: the rows that each process's workers deliver, in
 <folder>/<rank>.npz.
 """
 
 import json
-import os
 import shutil
 import signal
 import sys
@@ -17,9 +16,9 @@ import torch
 import yaml
 from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
 from safetensors.torch import load_file
-from test_distributed import FROZEN, ONE_MACHINE, SGD, finished, torchrun, worker
+from test_distributed import FROZEN, SGD, pair, run_pair
 from test_modes import train
-from test_resume import results, wait_for_checkpoint
+from test_resume import CHECKPOINT, KILLED, results
 from torch.utils.data import DataLoader
 
 from mlrepro.data.images import Pictures
@@ -86,18 +85,18 @@ def test_two_processes_and_a_killed_worker(sharded, monkeypatch):
     write_yaml(sharded / "runs" / f"{FROZEN}.yaml", settings)
     command = ("stages/train.py", "params.yaml", FROZEN, "0")
 
-    finished(torchrun(sharded, *command))
+    run_pair(sharded, *command)
     folder = sharded / "outputs" / "demo" / "digits" / f"{FROZEN}-s0" / "training"
     wanted = results(sharded, FROZEN)
     by_two = load_file(folder / "last.safetensors")
     for path in folder.iterdir():
         path.unlink()
 
-    # The same bits with a worker killed and restarted.
-    process = torchrun(sharded, *command, options=(*ONE_MACHINE, "--max-restarts", "1"))
-    wait_for_checkpoint(sharded, process)
-    os.kill(worker([process.pid], 1), signal.SIGKILL)
-    output = finished(process)
+    # The same bits after one of them was killed, which the other does not survive.
+    with pair(sharded, str(KILLED), CHECKPOINT, *command) as (other, killed):
+        assert killed.wait() == -signal.SIGKILL, killed.output
+        assert other.wait() != 0
+    output = run_pair(sharded, *command)
     assert output.count("resumed after epoch") == 1, output
     assert results(sharded, FROZEN) == wanted, output
 
@@ -130,7 +129,7 @@ EPOCHS = (0, 1)
 
 def test_workers_of_two_processes_read_every_row_once(sharded):
     """Five shards, two processes with three workers each; the scored rows keep their order."""
-    finished(torchrun(sharded, str(Path(__file__).resolve()), str(sharded)))
+    run_pair(sharded, str(Path(__file__).resolve()), str(sharded))
     manifest = read_manifest(sharded / DATA)
     first, second = (np.load(sharded / f"{rank}.npz") for rank in range(2))
 

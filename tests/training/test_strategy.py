@@ -5,8 +5,6 @@ They are compared with goldens of the authors' code, by their effects, and throu
 
 import copy
 import io
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ import torch
 from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
 from safetensors.torch import load_file
 from test_modes import facts, write_run
-from test_resume import results, start, trained, wait_for_checkpoint
+from test_resume import kill_training, results, trained
 from torch import nn
 from toys import CPU, NEVER, Memory, Recorder, toy_job
 
@@ -513,12 +511,8 @@ def test_killed_with_everything_equals_uninterrupted_and_its_record_is_complete(
     stage(repository, "train", "params.yaml", PICTURES, "0")
     wanted = results(repository, PICTURES)
 
-    written = 0
     for _ in range(2):
-        process = start(repository, PICTURES)
-        written = wait_for_checkpoint(repository, process, written)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_training(repository, PICTURES)
     again = stage(repository, "train", "params.yaml", PICTURES, "0")
     assert "resumed after epoch" in again.stdout + again.stderr
     assert results(repository, PICTURES) == wanted

@@ -75,6 +75,9 @@ def _interrupt(processes: list[subprocess.Popen]) -> None:
 
     A training goes on from its checkpoint the next time.
     """
+    # In the background of a script SIGINT is ignored, here and so in all that was started here.
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    number = signal.SIGTERM if ignored else signal.SIGINT
     for process in processes:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
