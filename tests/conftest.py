@@ -177,6 +177,16 @@ def small_disk(folder: Path, size: int, options: str = "rw"):
 PATIENCE = 300
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """A store of MLflow, which takes seconds to make one."""
+    from mlflow import MlflowClient  # here: most tests do without
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 def free_port() -> int:
     """A port on loopback that nobody listens on."""
     with socket.socket() as listener:

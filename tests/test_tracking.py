@@ -94,14 +94,6 @@ def folder(tmp_path, monkeypatch):
     end_writers(folder)
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory) -> Path:
-    """MLflow takes seconds to make one."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def by_hand(folder, empty_store, monkeypatch):
     """No writer is started: the test writes with `write`."""

@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param
@@ -58,8 +60,9 @@ class Stores:
         metrics = [metric for event in kinds["metrics"] for metric in _metrics(event)]
         for first in range(0, len(metrics), METRICS):
             client.log_batch(run_id, metrics=metrics[first : first + METRICS])
-        for event in kinds["file"]:
-            client.log_text(run_id, event["text"], event["name"])
+        if kinds["file"] and not _is_of_another_checkout(client.get_run(run_id)):
+            for event in kinds["file"]:
+                client.log_text(run_id, event["text"], event["name"])
         for event in kinds["finish"]:
             _finish(client, run_id, event)
 
@@ -98,6 +101,9 @@ def _create_if_absent(address: str) -> None:
         return
     path = Path(address.removeprefix(SQLITE))
     if path.exists():
+        # MLflow would try for minutes to open anything else.
+        if not path.is_file():
+            raise OSError(f"{path}: no regular file; move it away")
         return
 
     unfinished = path.with_name(path.name + ".new")
@@ -120,6 +126,17 @@ def _file_identity(address: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _is_of_another_checkout(run: MlflowRun) -> bool:
+    """Whether MLflow would put its files into one that this was moved or copied from.
+
+    A store has absolute paths, and keeps them. The files, which are records, are in git as well.
+    """
+    address = urlsplit(run.info.artifact_uri)
+    path = Path(url2pathname(address.path))
+    is_ours = address.scheme in ("", "file") and ARTIFACTS.name in path.parts
+    return is_ours and not path.is_relative_to(Path.cwd())
 
 
 def _metrics(event: dict) -> list[Metric]:

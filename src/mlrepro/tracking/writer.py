@@ -153,13 +153,20 @@ def _write_file(stores, file: spool.Spooled, described: dict) -> bool:
 
 
 def _report(folder: Path, error: Exception) -> None:
-    first_line = without_secrets(str(error).strip().partition("\n")[0])
-    text = f"{type(error).__name__}: {first_line[:PROBLEM_LENGTH]}"
+    text = f"{type(error).__name__}: {_first_line(error)[:PROBLEM_LENGTH]}"
     print(text, flush=True)  # into writer.log
     try:
         (folder / spool.PROBLEM).write_text(text, encoding="utf-8")
     except OSError:  # the folder is gone, or the disk is full
         pass
+
+
+def _first_line(error: Exception) -> str:
+    """That says what is wrong: SQLAlchemy begins with how it came about."""
+    for line in without_secrets(str(error)).splitlines():
+        if line.strip() and not line.startswith("(raised as a result"):
+            return line.strip()
+    return "without a message"
 
 
 if __name__ == "__main__":
