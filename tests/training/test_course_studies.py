@@ -408,7 +408,8 @@ def test_a_studys_page_shows_training_metrics_and_the_accuracy_of_nothing(reposi
 
     It is of digits, under the name of the study's run.
     """
-    shutil.copytree(ROOT / "studies" / "mirflickr", repository / "study")
+    without_records = shutil.ignore_patterns("results")
+    shutil.copytree(ROOT / "studies" / "mirflickr", repository / "study", ignore=without_records)
     run = load_run(
         repository / "study/mirflickr20k/runs/gap-bce-small_cnn_narrow-mirflickr20k-64.yaml"
     )

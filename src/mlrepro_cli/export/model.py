@@ -50,8 +50,11 @@ def create_model(trained: TrainedRun) -> Model:
     """
     run = trained.run
     # Where only the head was trained, the backbone is the one that features were extracted with.
-    trained_whole = run.inputs == "images"
-    weights = "none" if trained_whole or run.weights == "published" else run.weights
+    weights = "none"
+    if run.inputs != "images":
+        # A pipeline that names no features extracts what each of its runs reads.
+        features = trained.layout.pipeline.features
+        weights = (features.weights if features else run.weights) or "none"
     backbone, _ = create_backbone(run.backbone, weights, run.resolution)
     inputs = PictureInputs(trained.manifest, run, backbone, torch.device("cpu"))
 
