@@ -501,7 +501,7 @@ def test_ten_thousand_labels(tmp_path, capsys):
             "digest": [str(row) for row in range(len(given))],
         }
     )
-    own = OwnData(tmp_path, frame, names, labels)
+    own = OwnData(tmp_path, frame, names, labels, np.zeros_like(labels))
     own.frame["split"] = complete_splits(own)
     describe(own, [], [])
 

@@ -226,6 +226,7 @@ class CsvData(FormatSettings):
                    the captions are used alone.
     unlabelled:    a table without labels and splits; its rows get the split `unlabelled`.
     split_column:  none: every row is `train`, and test_fraction is cut out of it.
+    unknown_column: labels of a picture that nobody knows to be there or not; none: all are known.
     separator:     between the labels of one picture.
     classes:       none: every label that occurs, sorted.
     """
@@ -238,6 +239,7 @@ class CsvData(FormatSettings):
     labels_column: str = "labels"
     split_column: str | None = "split"
     caption_column: str | None = None
+    unknown_column: str | None = None
     separator: str = " "
     classes: list[str] | None = None
     test_fraction: float | None = Field(None, gt=0, lt=1)

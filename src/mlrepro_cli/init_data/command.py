@@ -33,19 +33,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="that pictures are resized to (default: as in budgets.yaml)",
     )
-    parser.add_argument(
+    unnamed = parser.add_mutually_exclusive_group()
+    unnamed.add_argument(
         "--partial",
         action="store_true",
         help="labels that are not given are unknown, not absent; so they are without this, too, "
         "where every picture has exactly one",
     )
+    unnamed.add_argument(
+        "--complete",
+        action="store_true",
+        help="labels that are not given are absent, even where every picture has exactly one",
+    )
     parser.add_argument(
         "--name",
         help="of the data set, in run ids and of the report (default: the folder's)",
     )
+    _add_answers(parser.add_argument_group("how labels are meant, where init-data asks"))
+
+
+def _add_answers(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--layout", metavar="NAME", help="the one layout of labels to read, as init-data names it"
+    )
+    group.add_argument(
+        "--image-column", metavar="COLUMN", help="of a table: where the names of pictures stand"
+    )
+    group.add_argument(
+        "--labels-column",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        help="of a table: where labels stand; several times for several columns",
+    )
+    group.add_argument(
+        "--split-column", metavar="COLUMN", help="of a table: where train, val or test stands"
+    )
+    group.add_argument(
+        "--group-column",
+        metavar="COLUMN",
+        help="of a table: what pictures share that must not lie in two splits, such as a patient",
+    )
+    group.add_argument(
+        "--separator",
+        metavar="MARK",
+        help="between the labels of a field; '' where a field is one label",
+    )
+    group.add_argument(
+        "--negative",
+        metavar="LABEL",
+        action="append",
+        default=[],
+        help="a label that says that there is none, such as 'No Finding'; may be given repeatedly",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from mlrepro_cli.init_data.answers import Answers
     from mlrepro_cli.init_data.init_data import init_data
 
     init_data(
@@ -54,6 +98,16 @@ def run(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         budget=arguments.budget,
         resolution=arguments.resolution,
-        partial=arguments.partial,
+        answers=Answers(
+            layout=arguments.layout,
+            image_column=arguments.image_column,
+            label_columns=tuple(arguments.labels_column),
+            split_column=arguments.split_column,
+            group_column=arguments.group_column,
+            separator=arguments.separator,
+            negative=tuple(arguments.negative),
+            partial=arguments.partial,
+            complete=arguments.complete,
+        ),
     )
     return 0

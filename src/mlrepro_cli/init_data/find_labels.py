@@ -11,6 +11,7 @@ from mlrepro.data.disk import is_something_else
 from mlrepro.data.formats.csv_table import SPLITS
 from mlrepro.data.picture_names import picture_name
 from mlrepro.errors import InputError
+from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, FOLDER_LAYOUTS
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
 from mlrepro_cli.pictures import SUFFIXES, is_picture
@@ -56,7 +57,7 @@ class PictureNames:
         return min(candidates, key=lambda picture: (split not in picture, len(picture)))
 
 
-def find_labels(path: Path) -> FoundLabels:
+def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
     """Pictures and labels of a folder, or those that one label file lists. Prints what was found.
 
     Raises InputError where there are no labels, or labels in two layouts.
@@ -70,9 +71,9 @@ def find_labels(path: Path) -> FoundLabels:
     pictures, irregular = find_pictures(root)
 
     # Label files say more than folders do, which may be there for order alone.
-    found = _read_files(_label_files(path, root), PictureNames(pictures))
+    found = _read_files(_label_files(path, root, answers), PictureNames(pictures))
     if not found and path.is_dir():
-        found = _read_folders(root, pictures)
+        found = _read_folders(root, pictures, answers)
     if len(found) != 1:
         layouts = " and ".join(found) or "no"
         raise InputError(
@@ -119,7 +120,7 @@ def _root(path: Path) -> Path:
     return folder
 
 
-def _label_files(path: Path, root: Path) -> Iterator[LabelFile]:
+def _label_files(path: Path, root: Path, answers: Answers) -> Iterator[LabelFile]:
     given = not path.is_dir()
     files = [path.resolve()] if given else root.rglob(VISIBLE_WITH_SUFFIX)
 
@@ -127,7 +128,7 @@ def _label_files(path: Path, root: Path) -> Iterator[LabelFile]:
     # lists it.
     for file in sorted(files, key=lambda file: (file.stem.endswith("_trainval"), file)):
         place = file.relative_to(root).as_posix()
-        yield LabelFile(file, place, _split_in_name(place), given)
+        yield LabelFile(file, place, _split_in_name(place), given, answers)
 
 
 def _split_in_name(place: str) -> str:
@@ -166,9 +167,9 @@ def _read_file(layout: ModuleType, file: LabelFile, names: PictureNames) -> list
         ) from None
 
 
-def _read_folders(root: Path, pictures: list[str]) -> dict[str, list[LabelRow]]:
+def _read_folders(root: Path, pictures: list[str], answers: Answers) -> dict[str, list[LabelRow]]:
     for layout in FOLDER_LAYOUTS:
-        rows = list(layout.read(root, pictures))
+        rows = list(layout.read(root, pictures, answers))
         if rows:
             return {layout.NAME: rows}
     return {}

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from mlrepro.errors import InputError
+from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.describe import describe
 from mlrepro_cli.init_data.find_labels import FoundLabels, find_labels
 from mlrepro_cli.init_data.own_data import OwnData, gather
@@ -25,14 +26,14 @@ def init_data(
     name: str | None = None,
     budget: str = "quick",
     resolution: int | None = None,
-    partial: bool = False,
+    answers: Answers = NO_ANSWERS,
 ) -> None:
     """Writes `to`/params.yaml and `to`/runs for a user's pictures, and prints what is there.
 
     path:    a folder, or the table or COCO file that lists pictures.
     name:    of the data set; without it, the folder's.
-    partial: labels that are not given are unknown, not absent; so they are, too, where every
-             picture has exactly one.
+    answers: how the labels are meant, where they can be read in more than one way. Unless they say
+             otherwise, labels that are not given are unknown where every picture has exactly one.
 
     An older params.yaml is kept beside the new one. Raises InputError for data on which nothing can
     be compared.
@@ -41,7 +42,7 @@ def init_data(
         raise InputError(f"--resolution {resolution}: give {LEAST_RESOLUTION} or more")
 
     # What is there: one row a picture that can be read.
-    found = find_labels(path)
+    found = find_labels(path, answers)
     own, rejected = gather(found)
     rejected += _irregular(found, rejected)
     _refuse_too_little(path, own, rejected)
@@ -53,7 +54,7 @@ def init_data(
 
     # Who gives every picture one label has hardly looked for others.
     one_label_each = bool((own.labels.sum(1) == 1).all())
-    partial = partial or one_label_each
+    partial = answers.partial or (one_label_each and not answers.complete)
     if partial:
         _print_partial(one_label_each)
 
@@ -91,7 +92,8 @@ def _print_partial(one_label_each: bool) -> None:
     reason = " (every picture has exactly one)" if one_label_each else ""
     print(
         f"Labels that are not given are taken as unknown{reason}: single-positive methods apply "
-        "and run too.\nThe test labels lack as many, so every score is below the truth."
+        "and run too.\nThe test labels lack as many, so every score is below the truth. Where "
+        "they are absent, as where classes exclude each other, say --complete."
     )
 
 

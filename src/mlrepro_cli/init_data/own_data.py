@@ -9,8 +9,9 @@ import pandas
 from mlrepro.data.picture_names import picture_file
 from mlrepro.data.prepare import check_pictures
 from mlrepro.files import file_sha256
+from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.find_labels import FoundLabels
-from mlrepro_cli.init_data.layouts.rows import LabelRow
+from mlrepro_cli.init_data.layouts.rows import PRESENT, UNKNOWN, LabelRow
 
 
 @dataclass
@@ -18,16 +19,18 @@ class OwnData:
     """The pictures that can be read.
 
     root:    the folder that pictures are named from.
-    frame:   a row a picture: image (its path below root), split (train, val, test or "") and label
-             (a set of names), with what was measured of the picture.
+    frame:   a row a picture: image (its path below root), split (train, val, test or ""), label and
+             unknown (sets of names), with what was measured of the picture.
     classes: all labels, sorted.
-    labels:  (pictures, classes) bool.
+    labels:  (pictures, classes) bool: what is said to be there.
+    unknown: (pictures, classes) bool: what is said to be there or not, nobody knows.
     """
 
     root: Path
     frame: pandas.DataFrame
     classes: list[str]
     labels: np.ndarray
+    unknown: np.ndarray
 
     def digests(self) -> list[str]:
         """SHA-256 of every picture's file: copies have the same. Reads all files."""
@@ -37,21 +40,54 @@ class OwnData:
 def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:
     """One row a picture, and {image, reason, ...} of those that cannot be read."""
     # A row a label, as the layouts give them.
-    rows = pandas.DataFrame(found.rows, columns=LabelRow._fields).fillna("")
+    rows = pandas.DataFrame(found.rows, columns=LabelRow._fields).fillna({"split": "", "label": ""})
     _warn_of_similar_labels(rows["label"])
     rows["label"] = rows["label"].str.strip()
     classes = sorted(set(rows["label"]) - {""})
 
+    _refuse_contradictions(rows)
+
     # The first split that a picture is listed in is its.
     by_picture = rows.groupby("image", sort=False)
-    listed = by_picture.agg({"split": "first", "label": set}).reset_index()
-    frame, rejected = check_pictures(listed, found.root)
+    listed = by_picture.agg({"split": "first"})
+    listed["label"] = _label_sets(rows, PRESENT, listed.index)
+    # What one row shows is there, even where another cannot tell.
+    unknown = _label_sets(rows, UNKNOWN, listed.index)
+    listed["unknown"] = [
+        names - shown for names, shown in zip(unknown, listed["label"], strict=True)
+    ]
+    frame, rejected = check_pictures(listed.reset_index(), found.root)
 
     places = {name: place for place, name in enumerate(classes)}
-    labels = np.zeros((len(frame), len(classes)), bool)
-    for row, names in enumerate(frame["label"]):
-        labels[row, [places[name] for name in names - {""}]] = True
-    return OwnData(found.root, frame, classes, labels), rejected
+    labels = _matrix(frame["label"], places)
+    return OwnData(found.root, frame, classes, labels, _matrix(frame["unknown"], places)), rejected
+
+
+def _label_sets(rows: pandas.DataFrame, state: int, images: pandas.Index) -> list[set[str]]:
+    """A set of labels a picture, of those rows that say `state`."""
+    said = rows[(rows["state"] == state) & (rows["label"] != "")]
+    sets = said.groupby("image", sort=False)["label"].agg(set)
+    return [sets.get(image, set()) for image in images]
+
+
+def _matrix(names_by_picture: pandas.Series, places: dict[str, int]) -> np.ndarray:
+    matrix = np.zeros((len(names_by_picture), len(places)), bool)
+    for row, names in enumerate(names_by_picture):
+        matrix[row, [places[name] for name in names]] = True
+    return matrix
+
+
+def _refuse_contradictions(rows: pandas.DataFrame) -> None:
+    """Raises Question where one row says that a label is there, and another that it is not."""
+    known = rows[(rows["state"] != UNKNOWN) & (rows["label"] != "")]
+    different = known.groupby(["image", "label"], sort=False)["state"].nunique()
+    contradicted = different[different > 1].index
+    if len(contradicted):
+        image, label = contradicted[0]
+        raise Question(
+            f"{image}: {label!r} is said to be there and not to be there, and so are "
+            f"{len(contradicted) - 1} others; name the one file that is right, or mend them"
+        )
 
 
 def _warn_of_similar_labels(labels: pandas.Series) -> None:

@@ -36,7 +36,7 @@ def write_settings(
     run files that are there stay.
     """
     separator = _separator(own)
-    text = _table(own.frame, separator)
+    text = _table(own, separator)
     # DVC notices a change by the name.
     digest = sha256(text.encode()).hexdigest()[:8]
     table = TABLES.resolve() / f"{name}-{digest}.csv"
@@ -56,14 +56,7 @@ def write_settings(
         "title": f"Own data: {name}",
         "budget": budget,
         "intro": _intro(len(own.frame), budget, known["features"]["resolution"], partial),
-        "data": {
-            name: {
-                "format": "csv",
-                "folder": own.root.as_posix(),
-                "table": table.as_posix(),
-                "separator": separator,
-            }
-        },
+        "data": {name: _data_settings(own, table, separator)},
         # All labels are kept as they are; one that is not given is 0, unknown.
         "corruption": {"positives": -1, "negatives": 0},
         "features": known["features"] | {"maps": True},
@@ -86,6 +79,18 @@ def write_settings(
     )
 
 
+def _data_settings(own: OwnData, table: Path, separator: str) -> dict:
+    settings = {
+        "format": "csv",
+        "folder": own.root.as_posix(),
+        "table": table.as_posix(),
+        "separator": separator,
+    }
+    if own.unknown.any():
+        settings["unknown_column"] = "unknown"
+    return settings
+
+
 def _separator(own: OwnData) -> str:
     """A mark that is in no label. Raises InputError where all are."""
     used = {character for name in own.classes for character in name}
@@ -98,10 +103,16 @@ def _separator(own: OwnData) -> str:
     )
 
 
-def _table(frame: pandas.DataFrame, separator: str) -> str:
-    """The pictures' labels as csv."""
-    labels = [separator.join(sorted(names - {""})) for names in frame["label"]]
-    return frame.assign(labels=labels)[["image", "labels", "split"]].to_csv(index=False)
+def _table(own: OwnData, separator: str) -> str:
+    """The pictures' labels as csv. A column of unknown labels only where some are."""
+    columns = {
+        "image": own.frame["image"],
+        "labels": [separator.join(sorted(names)) for names in own.frame["label"]],
+        "split": own.frame["split"],
+    }
+    if own.unknown.any():
+        columns["unknown"] = [separator.join(sorted(names)) for names in own.frame["unknown"]]
+    return pandas.DataFrame(columns).to_csv(index=False)
 
 
 def _validation_mAPs(results: Path) -> dict[str, float]:

@@ -19,7 +19,13 @@ SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "
 UNLABELLED = "unlabelled"  # part and split of pictures whose labels nobody has published
 
 # Settings that name a column.
-COLUMN_KEYS = ("image_column", "labels_column", "split_column", "caption_column")
+COLUMN_KEYS = (
+    "image_column",
+    "labels_column",
+    "split_column",
+    "caption_column",
+    "unknown_column",
+)
 COLUMN_KEYS_UNLABELLED = ("image_column", "caption_column")
 
 
@@ -45,9 +51,11 @@ def read(settings: CsvData, root: Path) -> Listing:
         rows += _unlabelled_rows(settings, root / settings.unlabelled)
 
     # The classes are known only when all rows are, unless the settings list them.
-    names = [_label_names(settings, row) for row in rows]
-    classes = settings.classes or sort_names({name for of_row in names for name in of_row})
-    pictures = _pictures(settings, rows, names, classes)
+    names = [_label_names(settings, row, settings.labels_column) for row in rows]
+    unknown = [_label_names(settings, row, settings.unknown_column) for row in rows]
+    used = {name for of_row in names + unknown for name in of_row}
+    classes = settings.classes or sort_names(used)
+    pictures = _pictures(settings, rows, names, unknown, classes)
 
     if settings.caption_column:
         without_caption = sum(not picture.captions for picture in pictures)
@@ -61,21 +69,26 @@ def has_pictures(settings: CsvData) -> bool:
     return settings.pictures is not None
 
 
-def _label_names(settings: CsvData, row: Row) -> list[str]:
-    if row.split == UNLABELLED:
+def _label_names(settings: CsvData, row: Row, column: str | None) -> list[str]:
+    """The labels in one of a row's fields; none in a column that is not named."""
+    if row.split == UNLABELLED or column is None:
         return []
-    names = row.fields[settings.labels_column].split(settings.separator)
+    names = row.fields[column].split(settings.separator)
     return [name.strip() for name in names if name.strip()]
 
 
 def _pictures(
-    settings: CsvData, rows: list[Row], names: list[list[str]], classes: list[str]
+    settings: CsvData,
+    rows: list[Row],
+    names: list[list[str]],
+    unknown: list[list[str]],
+    classes: list[str],
 ) -> list[ListedPicture]:
     class_index = {name: index for index, name in enumerate(classes)}
     pictures = []
     first_rows = {}  # picture -> where it stands first
-    for row, of_row in zip(rows, names, strict=True):
-        for name in of_row:
+    for row, of_row, unknown_of_row in zip(rows, names, unknown, strict=True):
+        for name in of_row + unknown_of_row:
             if name not in class_index:
                 raise InputError(f"{row.where}: unknown class {name!r}; {nearest(name, classes)}")
 
@@ -94,6 +107,7 @@ def _pictures(
                 part=row.part,
                 split=row.split,
                 labels=sorted({class_index[name] for name in of_row}),
+                ignored=sorted({class_index[name] for name in unknown_of_row}),
                 captions=_captions(settings, row),
                 # No class is known to be absent, so that all are ignored.
                 negatives=[] if row.split == UNLABELLED else None,

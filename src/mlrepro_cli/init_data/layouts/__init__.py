@@ -9,12 +9,12 @@ A layout of label files is a module with
 and a line in FILE_LAYOUTS. Every file below the user's folder is offered to each of them. What
 `read` raises (ValueError, LookupError, TypeError, csv.Error) is told to the user with the file's
 name. Reading a file wrongly without a word is the worst that a layout can do: where a file may mean
-two things, print what is taken.
+two things, and the user's answers (`file.answers`) do not say which, it raises `Question`.
 
 A layout without any file, where the folders themselves are the labels, is a module with
 
     NAME
-    read(root, pictures)
+    read(root, pictures, answers)
 
 and a line in FOLDER_LAYOUTS. It is asked only where no label file was found.
 """

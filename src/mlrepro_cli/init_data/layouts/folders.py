@@ -6,12 +6,13 @@ from pathlib import Path
 from mlrepro.data.formats.csv_table import SPLITS
 from mlrepro.data.picture_names import picture_file
 from mlrepro.files import file_sha256
+from mlrepro_cli.init_data.answers import Answers
 from mlrepro_cli.init_data.layouts.rows import LabelRow
 
 NAME = "a folder a label"
 
 
-def read(root: Path, pictures: list[str]) -> Iterator[LabelRow]:
+def read(root: Path, pictures: list[str], answers: Answers) -> Iterator[LabelRow]:
     """A row a picture in a folder. pictures: paths below root.
 
     Files of the same bytes in a split are one picture, the first of them, with all their labels.

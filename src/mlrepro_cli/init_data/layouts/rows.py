@@ -4,6 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
+
+# What is said of one label of one picture, as in a manifest's label matrix.
+PRESENT = 1
+ABSENT = 0
+UNKNOWN = -1
+
 
 @dataclass(frozen=True)
 class LabelFile:
@@ -12,12 +19,14 @@ class LabelFile:
     place: its path below the folder that pictures are named from, with slashes.
     split: train, val or test, where its name or a folder's says so; else "".
     given: whether the user named this very file.
+    answers: what the user said of the labels; a layout asks for what it cannot tell without.
     """
 
     path: Path
     place: str
     split: str
     given: bool
+    answers: Answers = NO_ANSWERS
 
 
 class LabelRow(NamedTuple):
@@ -26,8 +35,11 @@ class LabelRow(NamedTuple):
     image: the picture's name as it stands there: with none, some or all of its folders.
     split: train, val or test; "" where nothing says which.
     label: "" for a picture that is listed without any.
+    state: PRESENT, ABSENT or UNKNOWN. A label that no row of a picture names is absent there, or
+           unknown with `--partial`.
     """
 
     image: str
     split: str
     label: str
+    state: int = PRESENT
