@@ -37,9 +37,12 @@ class LabelRow(NamedTuple):
     label: "" for a picture that is listed without any.
     state: PRESENT, ABSENT or UNKNOWN. A label that no row of a picture names is absent there, or
            unknown with `--partial`.
+    group: what the picture shares with others that must not lie in two splits, such as a patient;
+           "" where nothing is known.
     """
 
     image: str
     split: str
     label: str
     state: int = PRESENT
+    group: str = ""
