@@ -144,9 +144,11 @@ def _split_in_name(place: str) -> str:
 
 def _read_files(files: Iterator[LabelFile], names: PictureNames) -> dict[str, list[LabelRow]]:
     """Rows by the name of their layout. Layouts without a row are left out."""
-    found: dict[str, list[LabelRow]] = {}
-    # Files that are read together, each by the name of its layout.
-    together: dict[str, list[LabelFile]] = {}
+
+    def picture(name: str, file: LabelFile) -> str:
+        return names.picture(name, file.split)
+
+    files_of_layout: dict[str, list[LabelFile]] = {layout.NAME: [] for layout in FILE_LAYOUTS}
     for file in files:
         for layout in FILE_LAYOUTS:
             if not layout.matches(file):
@@ -154,21 +156,17 @@ def _read_files(files: Iterator[LabelFile], names: PictureNames) -> dict[str, li
             if is_something_else(file.path):
                 print(f"{file.path}: no regular file, left out")
                 continue
-            if hasattr(layout, "read_all"):
-                together.setdefault(layout.NAME, []).append(file)
-                continue
-            rows = _read_file(layout, file, names)
-            if rows:
-                found.setdefault(layout.NAME, []).extend(rows)
+            files_of_layout[layout.NAME].append(file)
 
-    def picture(name: str, file: LabelFile) -> str:
-        return names.picture(name, file.split)
-
+    found = {}
     for layout in FILE_LAYOUTS:
-        if layout.NAME in together:
-            rows = list(layout.read_all(together[layout.NAME], picture))
-            if rows:
-                found[layout.NAME] = rows
+        own = files_of_layout[layout.NAME]
+        if hasattr(layout, "read_all"):
+            rows = list(layout.read_all(own, picture))
+        else:
+            rows = [row for file in own for row in _read_file(layout, file, names)]
+        if rows:
+            found[layout.NAME] = rows
     return found
 
 
