@@ -14,6 +14,7 @@ from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.backbones import create_backbone
 from mlrepro.models.checkpoints import head_options
 from mlrepro.training.inputs.pictures import PictureInputs
+from mlrepro_cli.export.edges import between_scores
 from mlrepro_cli.export.trained import TrainedRun
 from mlrepro_cli.predict.config import VERSIONS
 from mlrepro_cli.predict.model import build, logits
@@ -115,6 +116,7 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
     """
     run, manifest = trained.run, trained.manifest
     thresholds = tune_thresholds(trained.logits, manifest.label_matrix(trained.rows))
+    thresholds = between_scores(thresholds, trained.logits)
     return {
         "classes": manifest.classes,
         "thresholds": [value if np.isfinite(value) else None for value in thresholds.tolist()],
