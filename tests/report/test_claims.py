@@ -126,6 +126,15 @@ def test_p_values_are_adjusted_for_all_comparisons_of_a_page():
     assert adjusted.verdict == "cannot be told apart"
 
 
+def test_a_single_seed_is_no_comparison():
+    """Its p-value would be that of a difference which nothing moves."""
+    runs = {WITH: seeds_of("asl", [75.0]), WITHOUT: seeds_of("bce", [73.0])}
+    measured = measure_claims(runs, [claim("above")])
+    pairs, kept = adjusted_together(pairs_of([Difference(1.0, 1.0, 1.0, math.inf, 0.04)]), measured)
+    assert pairs.differences[0].p == 0.04
+    assert kept == measured
+
+
 def pairs_of(differences: list[Difference]) -> RunPairs:
     return RunPairs([RunPair("a", "b", one, True, 0.0) for one in differences])
 

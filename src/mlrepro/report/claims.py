@@ -39,10 +39,15 @@ class Measured:
     of_second: float = 0.0
 
     @property
+    def is_tested(self) -> bool:
+        """One seed says nothing of others."""
+        return self.seeds > 1
+
+    @property
     def verdict(self) -> str:
         if self.difference is None:
             return NOT_RUN
-        if self.seeds == 1:
+        if not self.is_tested:
             return "one seed"
         if not self.difference.is_told_apart:
             return UNDECIDED
@@ -87,9 +92,9 @@ def measure_claims(runs: Records, claims: Sequence[Claim]) -> list[Measured]:
 def with_differences(
     measured: Sequence[Measured], differences: Sequence[Difference]
 ) -> list[Measured]:
-    """The same with these differences, one for each pair that is run."""
+    """The same with these differences, one for each pair that is tested."""
     left = iter(differences)
-    return [replace(one, difference=next(left)) if one.difference else one for one in measured]
+    return [replace(one, difference=next(left)) if one.is_tested else one for one in measured]
 
 
 def _measure_claim(runs: Records, claim: Claim) -> Iterator[Measured]:
@@ -215,4 +220,4 @@ def _with_interval(one: Measured) -> str:
     if one.difference is None:
         return ABSENT
     points = f"{one.difference.points:+.2f}"
-    return points if one.seeds == 1 else f"{points} ± {one.difference.margin:.2f}"
+    return f"{points} ± {one.difference.margin:.2f}" if one.is_tested else points

@@ -103,7 +103,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
         recommendation=recommendation,
         ranking=tables.ranking_table(runs, expected, pairs, failures),
         pairs=pairs,
-        comparisons=len(pairs.pairs) + sum(one.difference is not None for one in claims),
+        comparisons=len(pairs.pairs) + sum(one.is_tested for one in claims),
         claims=claims_section(claims, path),
         orderings=ordering_section(runs, pairs, comparison.orderings, path),
         failed=failed_section(failures, path),
@@ -121,7 +121,7 @@ def adjusted_together(
     pairs: RunPairs, claims: Sequence[Measured]
 ) -> tuple[RunPairs, list[Measured]]:
     """Both with p-values that are adjusted for all comparisons of the page."""
-    of_claims = [one.difference for one in claims if one.difference]
+    of_claims = [one.difference for one in claims if one.is_tested]
     adjusted = adjust([*pairs.differences, *of_claims])
     count = len(pairs.pairs)
     return pairs.replaced(adjusted[:count]), with_differences(claims, adjusted[count:])
