@@ -462,7 +462,7 @@ def all_marks_in_labels(own: Path) -> None:
         (another_place, "'missing'"),
         (short_row, "t.csv: .*row 2"),
         (unknown_split, "t.csv: cannot be read as a table .*row 2 .*split"),
-        (two_layouts, "COCO's annotations and a table"),
+        (two_layouts, "a table and COCO's annotations"),
     ],
 )
 def test_bad_input_is_refused_with_a_remedy(own, make, message):

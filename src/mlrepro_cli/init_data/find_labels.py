@@ -71,7 +71,7 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
     pictures, irregular = find_pictures(root)
 
     # Label files say more than folders do, which may be there for order alone.
-    found = _read_files(_label_files(path, root, answers), PictureNames(pictures))
+    found = _read_files(_label_files(path, root, pictures, answers), PictureNames(pictures))
     if not found and path.is_dir():
         found = _read_folders(root, pictures, answers)
     if len(found) != 1:
@@ -120,7 +120,9 @@ def _root(path: Path) -> Path:
     return folder
 
 
-def _label_files(path: Path, root: Path, answers: Answers) -> Iterator[LabelFile]:
+def _label_files(
+    path: Path, root: Path, pictures: list[str], answers: Answers
+) -> Iterator[LabelFile]:
     given = not path.is_dir()
     files = [path.resolve()] if given else root.rglob(VISIBLE_WITH_SUFFIX)
 
@@ -128,7 +130,7 @@ def _label_files(path: Path, root: Path, answers: Answers) -> Iterator[LabelFile
     # lists it.
     for file in sorted(files, key=lambda file: (file.stem.endswith("_trainval"), file)):
         place = file.relative_to(root).as_posix()
-        yield LabelFile(file, place, _split_in_name(place), given, answers)
+        yield LabelFile(file, place, _split_in_name(place), given, answers, pictures)
 
 
 def _split_in_name(place: str) -> str:
@@ -142,7 +144,11 @@ def _split_in_name(place: str) -> str:
 
 def _read_files(files: Iterator[LabelFile], names: PictureNames) -> dict[str, list[LabelRow]]:
     """Rows by the name of their layout. Layouts without a row are left out."""
-    found: dict[str, list[LabelRow]] = {}
+
+    def picture(name: str, file: LabelFile) -> str:
+        return names.picture(name, file.split)
+
+    files_of_layout: dict[str, list[LabelFile]] = {layout.NAME: [] for layout in FILE_LAYOUTS}
     for file in files:
         for layout in FILE_LAYOUTS:
             if not layout.matches(file):
@@ -150,9 +156,17 @@ def _read_files(files: Iterator[LabelFile], names: PictureNames) -> dict[str, li
             if is_something_else(file.path):
                 print(f"{file.path}: no regular file, left out")
                 continue
-            rows = _read_file(layout, file, names)
-            if rows:
-                found.setdefault(layout.NAME, []).extend(rows)
+            files_of_layout[layout.NAME].append(file)
+
+    found = {}
+    for layout in FILE_LAYOUTS:
+        own = files_of_layout[layout.NAME]
+        if hasattr(layout, "read_all"):
+            rows = list(layout.read_all(own, picture))
+        else:
+            rows = [row for file in own for row in _read_file(layout, file, names)]
+        if rows:
+            found[layout.NAME] = rows
     return found
 
 

@@ -19,8 +19,9 @@ class OwnData:
     """The pictures that can be read.
 
     root:    the folder that pictures are named from.
-    frame:   a row a picture: image (its path below root), split (train, val, test or ""), label and
-             unknown (sets of names), with what was measured of the picture.
+    frame:   a row a picture: image (its path below root), split (train, val, test or ""), group
+             (of LabelRow), label and unknown (sets of names), with what was measured of the
+             picture.
     classes: all labels, sorted.
     labels:  (pictures, classes) bool: what is said to be there.
     unknown: (pictures, classes) bool: what is said to be there or not, nobody knows.
@@ -47,9 +48,9 @@ def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:
 
     _refuse_contradictions(rows)
 
-    # The first split that a picture is listed in is its.
+    # The first split that a picture is listed in is its; a group that any row names, too.
     by_picture = rows.groupby("image", sort=False)
-    listed = by_picture.agg({"split": "first"})
+    listed = by_picture.agg({"split": "first", "group": "max"})
     listed["label"] = _label_sets(rows, PRESENT, listed.index)
     # What one row shows is there, even where another cannot tell.
     unknown = _label_sets(rows, UNKNOWN, listed.index)

@@ -6,6 +6,12 @@ A layout of label files is a module with
     matches(file)    whether a LabelFile may be one of its own, by the name alone
     read(file)       its LabelRows; none where the file turns out to be of another kind
 
+or, where one file tells what another means,
+
+    read_all(files, picture)
+                     the LabelRows of all of its files, in which pictures are called by their
+                     paths; picture(name, file): the path of the one that a LabelFile means
+
 and a line in FILE_LAYOUTS. Every file below the user's folder is offered to each of them. What
 `read` raises (ValueError, LookupError, TypeError, csv.Error) is told to the user with the file's
 name. Reading a file wrongly without a word is the worst that a layout can do: where a file may mean

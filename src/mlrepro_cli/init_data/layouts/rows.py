@@ -1,5 +1,6 @@
 """What a layout is given, and what it gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ class LabelFile:
     split: train, val or test, where its name or a folder's says so; else "".
     given: whether the user named this very file.
     answers: what the user said of the labels; a layout asks for what it cannot tell without.
+    pictures: the paths of all pictures below that folder.
     """
 
     path: Path
@@ -27,6 +29,7 @@ class LabelFile:
     split: str
     given: bool
     answers: Answers = NO_ANSWERS
+    pictures: Sequence[str] = ()
 
 
 class LabelRow(NamedTuple):
@@ -37,9 +40,12 @@ class LabelRow(NamedTuple):
     label: "" for a picture that is listed without any.
     state: PRESENT, ABSENT or UNKNOWN. A label that no row of a picture names is absent there, or
            unknown with `--partial`.
+    group: what the picture shares with others that must not lie in two splits, such as a patient;
+           "" where nothing is known.
     """
 
     image: str
     split: str
     label: str
     state: int = PRESENT
+    group: str = ""
