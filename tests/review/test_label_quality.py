@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from mlrepro.review.label_quality import label_issues, label_quality, picture_quality
+from mlrepro.review.label_quality import (
+    adjusted_quality,
+    label_issues,
+    label_quality,
+    picture_quality,
+)
 
 
 def test_quality_by_hand():
@@ -15,6 +20,15 @@ def test_quality_by_hand():
     # 0.9; 0.8 * 0.4 + 0.2 * 0.9 = 0.5; 0.8 * 0.2 + 0.2 * 0.5 = 0.26. And 0.8 * 0.7 + 0.2 * 0.9.
     np.testing.assert_allclose(picture_quality(quality), [0.26, 0.74])
     np.testing.assert_allclose(picture_quality(np.full((1, 3), np.nan)), [1.0])
+
+
+def test_a_rare_label_is_not_doubted_for_being_rare():
+    """It is given on one of five pictures: odds of 0.25, whose root is 0.5."""
+    probabilities = np.array([[0.2], [0.2], [0.1], [0.1], [0.1]])
+    labels = np.array([[1], [0], [0], [0], [0]])
+    # Odds 0.25 / 0.5: one half, and so a third. Where it is not given, nothing changes.
+    expected = [1 / 3, 0.8, 0.9, 0.9, 0.9]
+    np.testing.assert_allclose(adjusted_quality(probabilities, labels)[:, 0], expected)
 
 
 def test_issues_by_hand():

@@ -60,3 +60,8 @@ def test_a_rare_label_is_not_judged():
     none = find_suspects(features, rare, ALONE)
     assert not none.judged.any()
     assert none.count(ABSENT) == none.count(PRESENT) == 0
+
+
+def test_copies_of_one_picture_are_not_judged():
+    features, labels = clusters()
+    assert not find_suspects(features, labels, np.zeros(300, int)).judged.any()

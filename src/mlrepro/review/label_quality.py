@@ -3,7 +3,10 @@
 - A. Thyagarajan, E. Snorrason, C. Northcutt and J. Mueller, Identifying incorrect annotations in
   multi-label classification data, 2022: a label's quality is its self-confidence, a picture's the
   exponential moving average of its labels'.
-- C. Northcutt, L. Jiang and I. Chuang, Confident learning, 2021, eq. 2: whether a label is an issue.
+- C. Northcutt, L. Jiang and I. Chuang, Confident learning, 2021, eq. 2: whether it is
+  an issue.
+- A. K. Menon et al., Long-tail learning via logit adjustment, 2021, eq. 9: how a label's
+  frequency is taken off.
 
 The tests compare with cleanlab, the authors' library.
 """
@@ -13,6 +16,12 @@ import numpy as np
 # Of the moving average: so much of it is the worst label's.
 ALPHA = 0.8
 
+# How much of a label's log odds is taken off the score of one that is given. With 0, a rare label
+# is doubted for being rare: right where people put rare labels on as many wrong pictures as
+# frequent ones. 1 is right where they err in proportion to the frequency. Nobody knows: half does
+# nearly as well as the better one in both (benchmarks/label_errors.py).
+TEMPERATURE = 0.5
+
 
 def label_quality(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Self-confidence (n, C): how probable what is given is. Both arrays are (n, C).
@@ -21,6 +30,19 @@ def label_quality(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     quality = np.where(labels == 1, probabilities, 1 - probabilities)
     return np.where(labels < 0, np.nan, quality)
+
+
+def adjusted_quality(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """`label_quality`, with the frequency of a label taken off where it is given.
+
+    Its quality is there sigmoid(logit(p) - TEMPERATURE logit(share of pictures that have it)). Each
+    label is given somewhere, and somewhere not.
+    """
+    present = (labels == 1).sum(0)
+    absent = (labels == 0).sum(0)
+    odds = probabilities / (1 - probabilities) * (absent / present) ** TEMPERATURE
+    adjusted = np.where(labels == 1, odds / (1 + odds), probabilities)
+    return label_quality(adjusted, labels)
 
 
 def picture_quality(quality: np.ndarray) -> np.ndarray:

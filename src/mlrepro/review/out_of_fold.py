@@ -86,8 +86,7 @@ def _out_of_fold_scores(
 
 
 def platt(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Probabilities sigmoid(a s + b) of scores (n, C), with a and b of each label by Newton's
-    method.
+    """Probabilities sigmoid(a s + b) of scores (n, C), a and b of each label by Newton's method.
 
     labels: (n, C) 1, 0, or -1, which counts nowhere. Targets are Platt's, (n+ + 1) / (n+ + 2) and
     1 / (n- + 2), so that no label is certain.

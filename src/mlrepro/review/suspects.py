@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlrepro.review.folds import stratified_folds
-from mlrepro.review.label_quality import label_issues, label_quality, picture_quality
+from mlrepro.review.folds import FOLDS, stratified_folds
+from mlrepro.review.label_quality import adjusted_quality, label_issues, picture_quality
 from mlrepro.review.out_of_fold import out_of_fold_probabilities
 
 PRESENT = 1
@@ -20,13 +20,14 @@ LEAST_UNKNOWN = 20
 
 @dataclass(frozen=True)
 class Suspects:
-    """Labels for which another answer is likelier than the given one, and unknown ones that are
-    likely there. Each of the m arrays is (m,), most suspicious first.
+    """Labels to doubt, and unknown ones that are likely there.
+
+    Each of the first five is (m,), most suspicious first.
 
     rows, classes: of the label matrix.
     given:         PRESENT, ABSENT or UNKNOWN.
     probability:   that the label is there, by a model that has not seen the picture.
-    likely:        whether confident learning takes it for wrong, too.
+    likely:        whether it is unknown, or confident learning takes it for wrong, too.
     pictures:      (n,) how suspicious all labels of each picture are together, 0 to 1.
     judged:        (C,) whether a label has enough pictures to be judged.
     """
@@ -40,7 +41,8 @@ class Suspects:
     judged: np.ndarray
 
     def count(self, given: int) -> int:
-        return int((self.given == given).sum())
+        """How many are likely wrong, or there, of those that are given so."""
+        return int((self.likely & (self.given == given)).sum())
 
 
 def find_suspects(
@@ -54,6 +56,8 @@ def find_suspects(
     positives = (labels == 1).sum(0)
     negatives = (labels == 0).sum(0)
     judged = (positives >= LEAST_PICTURES) & (negatives >= LEAST_PICTURES)
+    # Where all are copies of a few, none can be left out.
+    judged &= len(np.unique(groups)) >= FOLDS
     places = np.flatnonzero(judged)
     if not len(places):
         return _none(labels, judged)
@@ -63,13 +67,15 @@ def find_suspects(
     probabilities = out_of_fold_probabilities(features, trained, folds)
 
     given = np.where(trained == ABSENT, UNKNOWN, trained) if partial else trained
-    quality = label_quality(probabilities, given)
-    issues = label_issues(probabilities, given)
+    # Frequencies and thresholds are those of the labels that the model was trained with.
+    quality = adjusted_quality(probabilities, trained)
+    issues = label_issues(probabilities, trained) & (given != UNKNOWN)
     offered = _probably_present(probabilities, given)
 
     # Of a known label its other answer, of an unknown one that it is there.
     suspicion = np.where(given == UNKNOWN, probabilities, 1 - quality)
-    rows, columns = np.nonzero(offered | (quality < 0.5))
+    doubted = (suspicion > 0.5) & (given != UNKNOWN)
+    rows, columns = np.nonzero(offered | issues | doubted)
     most_first = np.argsort(-suspicion[rows, columns], kind="stable")
     rows, columns = rows[most_first], columns[most_first]
     return Suspects(
@@ -78,7 +84,7 @@ def find_suspects(
         given=given[rows, columns],
         probability=probabilities[rows, columns],
         likely=issues[rows, columns] | offered[rows, columns],
-        pictures=1 - picture_quality(quality),
+        pictures=1 - picture_quality(np.where(given == UNKNOWN, np.nan, quality)),
         judged=judged,
     )
 
