@@ -190,6 +190,8 @@ def test_thumbnails_of_what_a_page_cannot_show(tmp_path):
     random = np.random.default_rng(0)
     grey = random.integers(0, 4096, (400, 600), np.uint16)
     Image.fromarray(grey).save(tmp_path / "grey.tif")
+    Image.fromarray(grey[:40, :60]).save(tmp_path / "deep.png")
+    Image.fromarray((grey[:40, :60] >> 4).astype(np.uint8)).save(tmp_path / "flat.png")
     noise = Image.fromarray(random.integers(0, 256, (900, 1200, 3), np.uint8))
     exif = noise.getexif()
     exif[0x0112] = 6  # lies on its side
@@ -198,6 +200,7 @@ def test_thumbnails_of_what_a_page_cannot_show(tmp_path):
 
     thumbnails = Thumbnails(tmp_path / "thumbnails")
     assert thumbnails.of(tmp_path / "small.jpg") is None
+    assert thumbnails.of(tmp_path / "flat.png") is None
     assert thumbnails.of(tmp_path / "broken.tif") is None
     assert thumbnails.of(tmp_path / "gone.jpg") is None
     with Image.open(thumbnails.of(tmp_path / "large.jpg")) as image:
@@ -205,3 +208,6 @@ def test_thumbnails_of_what_a_page_cannot_show(tmp_path):
     with Image.open(thumbnails.of(tmp_path / "grey.tif")) as image:
         assert image.size == (320, 213)
         assert np.asarray(image.convert("L")).std() > 5, "not black"
+    with Image.open(thumbnails.of(tmp_path / "deep.png")) as image:
+        assert image.size == (60, 40)
+        assert np.asarray(image.convert("L")).mean() > 100, "12 bits of 16"

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image
+
+from mlrepro.data.appearance import flat, orientation, turned
+from mlrepro.data.picture_formats import open_picture
 
 # What every browser shows.
 SHOWN_BY_BROWSERS = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp", ".avif")
@@ -37,20 +41,27 @@ class Thumbnails:
 
 
 def _needs_one(picture: Path) -> bool:
-    if picture.suffix.lower() not in SHOWN_BY_BROWSERS:
+    """Raises nothing: what cannot be opened has none, and the page shows its name."""
+    suffix = picture.suffix.lower()
+    if suffix not in SHOWN_BY_BROWSERS:
         return True
     try:
-        return picture.stat().st_size > MOST_BYTES
+        if picture.stat().st_size > MOST_BYTES:
+            return True
+        if suffix != ".png":
+            return False
+        # Grey of 12 bits in a file of 16 is black to a browser.
+        with open_picture(picture) as image:
+            return image.mode.startswith("I")
     except OSError:
         return False
 
 
 def _write(picture: Path, target: Path) -> None:
-    with Image.open(picture) as image:
+    with open_picture(picture) as image:
         image.draft("RGB", (SIDE, SIDE))  # of a JPEG: decoded smaller
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):
-            upright = ImageOps.autocontrast(upright.point(lambda value: value / 256).convert("L"))
-        upright = upright.convert("RGB")
-        upright.thumbnail((SIDE, SIDE))
-        upright.save(target, quality=85)
+        turn = orientation(image, "shown")
+        small = flat(image, "shown").convert("RGB")
+    small.thumbnail((SIDE, SIDE))
+    upright = turned(np.asarray(small), turn)
+    Image.fromarray(upright).save(target, quality=85)
