@@ -58,7 +58,7 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     sheets, problems = _open_all(files)
     _refuse_unknown_columns(sheets, answers)
     of_names = [sheet for sheet in sheets if is_class_names(sheet)]
-    sheets = [sheet for sheet in sheets if sheet not in of_names]
+    sheets = [sheet for sheet in sheets if not is_class_names(sheet)]
 
     tables, lists = _with_pictures(sheets, stems, answers)
     if not tables:
