@@ -25,9 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("jsonl", "csv"),
+        choices=("jsonl", "csv", "fiftyone", "label-studio"),
         default="jsonl",
-        help="csv: a column a class",
+        help="csv: a column a class; fiftyone: labels.json of a FiftyOneImageClassificationDataset;"
+        " label-studio: tasks with predictions, and the labelling interface beside FILE",
     )
     parser.add_argument(
         "--output",
