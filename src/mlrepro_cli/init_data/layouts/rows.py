@@ -1,10 +1,12 @@
 """What a layout is given, and what it gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
+from mlrepro_cli.init_data.name_forms import stem
 
 # What is said of one label of one picture, as in a manifest's label matrix.
 PRESENT = 1
@@ -29,6 +31,39 @@ class LabelFile:
     answers: Answers = NO_ANSWERS
 
 
+@dataclass(frozen=True)
+class UserFolder:
+    """All that is visible below one folder; links to folders are followed.
+
+    root:      the folder that pictures are named from.
+    pictures:  paths below root, sorted.
+    irregular: what is called as pictures are, and is no regular file.
+    files:     all others, sorted by place; only the one that the user named, where one was.
+    beside:    all others, whether the user named one or not.
+    given:     whether the user named a file.
+    notes:     lines for the user on what was understood, in the order of reading.
+    """
+
+    root: Path
+    pictures: list[str]
+    irregular: list[str]
+    files: list[LabelFile]
+    beside: list[LabelFile]
+    answers: Answers = NO_ANSWERS
+    given: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def stems(self) -> set[str]:
+        """Names of all pictures without folder and suffix."""
+        return {stem(picture.rpartition("/")[2]) for picture in self.pictures}
+
+    def note(self, line: str) -> None:
+        """Says it once, at the end."""
+        if line not in self.notes:
+            self.notes.append(line)
+
+
 class LabelRow(NamedTuple):
     """One label of one picture, as a layout says it. A picture with two labels has two rows.
 
@@ -39,6 +74,11 @@ class LabelRow(NamedTuple):
            unknown with `--partial`.
     group: what the picture shares with others that must not lie in two splits, such as a patient;
            "" where nothing is known.
+    source: place of the file that says so, or of a folder; pictures are looked for beside it first.
+            Filled in for layouts of one file each.
+
+    A row without a label whose state is UNKNOWN says that nobody knows the picture's labels: it is
+    left out, and that is said.
     """
 
     image: str
@@ -46,3 +86,9 @@ class LabelRow(NamedTuple):
     label: str
     state: int = PRESENT
     group: str = ""
+    source: str = ""
+
+
+def unlabelled(image: str, split: str, source: str = "") -> LabelRow:
+    """The row of a picture that is listed, and of whose labels nothing is known."""
+    return LabelRow(image, split, "", UNKNOWN, source=source)
