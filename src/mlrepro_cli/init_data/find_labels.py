@@ -13,7 +13,7 @@ from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers, Question
 from mlrepro_cli.init_data.file_name_hint import file_name_hint
 from mlrepro_cli.init_data.layouts import FOLDER_LAYOUTS, JSON_LAYOUTS, LAYOUTS, folders
 from mlrepro_cli.init_data.layouts.reading import read_label_files
-from mlrepro_cli.init_data.layouts.rows import PRESENT, UNKNOWN, LabelRow, UserFolder
+from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
 from mlrepro_cli.init_data.picture_matching import Names
 from mlrepro_cli.init_data.user_folder import has_pictures, look_into
 from mlrepro_cli.pictures import SUFFIXES
@@ -55,11 +55,12 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
     folder = look_into(root, answers, None if path.is_dir() else path.resolve())
 
     # Label files say more than folders do, which may be there for order alone.
-    option, rows = _one_layout(path, folder)
+    names = Names(root, folder.pictures)
+    option, rows = _one_layout(path, folder, names)
     rows = _without_unlabelled(folder, rows)
     if option not in FOLDER_LAYOUTS:
-        rows, lines = Names(root, folder.pictures).matched(rows)
-        for line in lines:
+        rows = names.matched(rows)
+        for line in names.lines():
             folder.note(line)
         _refuse_disagreeing_files(option, rows)
         _compare_with_folders(path, folder, option, rows)
@@ -94,10 +95,10 @@ def _root(path: Path) -> Path:
     return folder
 
 
-def _one_layout(path: Path, folder: UserFolder) -> tuple[str, list[LabelRow]]:
+def _one_layout(path: Path, folder: UserFolder, names: Names) -> tuple[str, list[LabelRow]]:
     """The name for `--layout` of the only layout that is there, and its rows."""
     only = folder.answers.layout
-    found = {} if only in FOLDER_LAYOUTS else read_label_files(folder)
+    found = {} if only in FOLDER_LAYOUTS else read_label_files(folder, names)
     # A part without any label says nothing that another layout does not.
     labelled = {option: rows for option, rows in found.items() if any(row.label for row in rows)}
 
@@ -138,12 +139,12 @@ def _first_file(rows: list[LabelRow]) -> str:
 
 def _without_unlabelled(folder: UserFolder, rows: list[LabelRow]) -> list[LabelRow]:
     """The rows that say something; of how many pictures nothing is known is noted by their file."""
-    kept = [row for row in rows if row.label or row.state != UNKNOWN]
+    kept = [row for row in rows if row.state != UNLABELLED]
     labelled = {(row.image, row.split) for row in kept}
 
     left_out = defaultdict(set)
     for row in rows:
-        if not row.label and row.state == UNKNOWN and (row.image, row.split) not in labelled:
+        if row.state == UNLABELLED and (row.image, row.split) not in labelled:
             left_out[row.source].add(row.image)
     for source, images in left_out.items():
         folder.note(

@@ -6,7 +6,7 @@ answer to is asked about, and one that none answers to stays as it is and is lis
 
 import os
 import posixpath
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from mlrepro.data.picture_names import picture_file, picture_name
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256
 from mlrepro_cli.init_data.answers import Question
-from mlrepro_cli.init_data.layouts.rows import LabelRow
+from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
 from mlrepro_cli.init_data.name_forms import AS_WRITTEN, folded, forms, is_address, parts, stem
 from mlrepro_cli.init_data.not_labels import is_beside_pictures
 from mlrepro_cli.init_data.split_words import split_in_path
@@ -63,6 +63,9 @@ class PictureNames:
         self._by_folded = _grouped(pictures, folded)
         self._by_last = _grouped(pictures, lambda picture: folded(_last(picture)))
         self._by_stem = _grouped(pictures, lambda picture: folded(stem(_last(picture))))
+        # Lists of many classes name the same pictures.
+        self._found: dict[tuple[str, str, str], Match] = {}
+        self._folders = {folded(_folder(picture)) for picture in pictures}
         self._by_number = _grouped(
             [picture for picture in pictures if stem(_last(picture)).isdecimal()],
             lambda picture: str(int(stem(_last(picture)))),
@@ -70,8 +73,13 @@ class PictureNames:
 
     def match(self, name: str, source: str = "", split: str = "") -> Match:
         """source: place of the file that says the name. Raises Ambiguous."""
-        meant = forms(name.strip())
-        folder = source.rpartition("/")[0]
+        key = (name.strip(), _folder(source), split)
+        if key not in self._found:
+            self._found[key] = self._match(*key)
+        return self._found[key]
+
+    def _match(self, name: str, folder: str, split: str) -> Match:
+        meant = forms(name)
         for form, how in meant.items():
             picture = self._at_its_place(form, folder)
             if picture:
@@ -127,15 +135,29 @@ class PictureNames:
 
     def _by_its_end(self, form: str, folder: str) -> tuple[list[str], str]:
         wanted = parts(form)
+        # Where its own folder is there, the picture is missing, and not one of another folder.
+        if len(wanted) > 1 and self._has_folder(form, folder):
+            return [], ""
         return self._longest_end(self._by_last, folded(wanted[-1]), wanted), ""
 
     def _without_suffix(self, form: str, folder: str) -> tuple[list[str], str]:
         wanted = parts(form)
         last = stem(wanted[-1])
         candidates = self._longest_end(self._by_stem, folded(last), wanted)
+        if len(wanted) > 1 and self._has_folder(form, folder):
+            # Another suffix, but not another folder.
+            own = folded(wanted[-2])
+            candidates = [one for one in candidates if folded(_folder(one)).endswith(own)]
         if candidates or not last.isdecimal():
             return candidates, OTHER_SUFFIX if last != wanted[-1] else STEM
         return self._longest_end(self._by_number, str(int(last)), wanted), NUMBER
+
+    def _has_folder(self, form: str, folder: str) -> bool:
+        """Whether pictures lie in the very folder that a name is of."""
+        return any(
+            folded(_folder(posixpath.normpath(posixpath.join(beside, form)))) in self._folders
+            for beside in dict.fromkeys((folder, ""))
+        )
 
     def _longest_end(self, by_key: dict[str, list[str]], key: str, wanted: list[str]) -> list[str]:
         """Of the pictures with a key, those whose folders agree with the wanted ones longest."""
@@ -171,39 +193,89 @@ class PictureNames:
 
 
 class Names:
-    """Matches the rows of label files, and says how. One for all rows."""
+    """Finds the pictures of label files, and keeps how. One for all files of a folder."""
 
     def __init__(self, root: Path, pictures: list[str]):
         self._root = root
         self._pictures = pictures
         self._names = PictureNames(root, pictures)
+        # (name, source, split) -> what was found.
+        self._matches: dict[tuple[str, str, str], Match] = {}
 
-    def matched(self, rows: list[LabelRow]) -> tuple[list[LabelRow], list[str]]:
-        """The rows with the pictures' paths, and lines for the user on how they were found.
+    def picture(self, name: str, file: LabelFile) -> str:
+        """The path of the picture that a file means; its name where there is none.
 
-        A name that no picture has stays. Raises Question for one that two have, and InputError
-        where none has a picture.
+        Raises Question where several are called so.
         """
-        named = dict.fromkeys((row.image, row.source, row.split) for row in rows)
-        matches: dict[tuple[str, str, str], Match] = {}
-        ambiguous = {}
-        for key in named:
-            try:
-                matches[key] = self._names.match(*key)
-            except Ambiguous as error:
-                ambiguous[key] = error.candidates
-        if ambiguous:
-            _refuse_ambiguous(ambiguous)
+        return self._found(name, file.place, file.split)
 
-        matches = _without_second_names(matches)
-        missing = [key for key, match in matches.items() if not match.picture]
-        if missing and len(missing) == len(matches):
-            self._refuse_all(missing)
+    def _found(self, name: str, source: str, split: str) -> str:
+        key = (name, source, split)
+        if key not in self._matches:
+            try:
+                self._matches[key] = self._names.match(*key)
+            except Ambiguous as error:
+                first, second, *others = error.candidates
+                raise Question(
+                    f"{self._root / source}: {name!r} may be {first} or {second}"
+                    f"{f', or one of {len(others)} more' if others else ''}; write the folder "
+                    "before the name there, or move the pictures that are not meant away"
+                ) from None
+        return self._matches[key].picture or name
+
+    def matched(self, rows: list[LabelRow]) -> list[LabelRow]:
+        """The rows with the pictures' paths; a name that no picture has stays.
+
+        Raises Question where a name means several, or a picture has several, and InputError where
+        no name has a picture.
+        """
+        # Of tables, paths are there already.
         renamed = [
-            row._replace(image=matches[row.image, row.source, row.split].picture or row.image)
+            row._replace(image=self._found(row.image, row.source, row.split)) if row.source else row
             for row in rows
         ]
-        return renamed, _lines(matches, missing)
+        self._refuse_second_names()
+        missing = self._missing()
+        if missing and len(missing) == len(self._matches):
+            self._refuse_all(missing)
+        return renamed
+
+    def lines(self) -> list[str]:
+        """What to tell the user of how pictures were found, with an example of each way."""
+        # Several files may name a picture.
+        found = {match for match in self._matches.values() if match.picture}
+        counted = Counter(match.how for match in found)
+        examples = {match.how: (key[0], match.picture) for key, match in self._matches.items()}
+        told = []
+        for how, count in counted.most_common():
+            name, picture = examples[how]
+            example = f" ({name!r} is {picture})" if how != AS_WRITTEN else ""
+            told.append(f"{count} {how}{example}")
+
+        lines = [f"Pictures were found: {', '.join(told)}"] if told else []
+        missing = self._missing()
+        if missing:
+            count = len({name for name, _, _ in missing})
+            lines.append(f"Names without a picture, left out: {count}, such as {_shown(missing)}")
+        return lines
+
+    def _missing(self) -> list[tuple[str, str, str]]:
+        return [key for key, match in self._matches.items() if not match.picture]
+
+    def _refuse_second_names(self) -> None:
+        """Raises Question where two names of a file, not alike, lead to one picture."""
+        first_name: dict[tuple[str, str], tuple[str, str]] = {}
+        for (name, source, _), match in self._matches.items():
+            if not match.picture:
+                continue
+            other, how = first_name.setdefault((match.picture, source), (name, match.how))
+            alike = match.how == how == AS_WRITTEN
+            if other != name and not alike:
+                raise Question(
+                    f"{self._root / source}: {other!r} ({how}) and {name!r} ({match.how}) both "
+                    f"lead to {match.picture}; put the picture that is missing there, or take its "
+                    "row out, or write one name for one picture"
+                )
 
     def _refuse_all(self, missing: list[tuple[str, str, str]]) -> None:
         """Raises InputError that shows names of both sides."""
@@ -221,65 +293,6 @@ class Names:
             f"{', such as ' if there else ''}{there}; give the folder that holds both, or mend the "
             "names"
         )
-
-
-def _without_second_names(
-    matches: dict[tuple[str, str, str], Match],
-) -> dict[tuple[str, str, str], Match]:
-    """Two names of a file are not one picture: the looser of two matches is none.
-
-    Raises Question where both are loose.
-    """
-    by_picture = defaultdict(dict)
-    for (name, source, split), match in matches.items():
-        if match.picture:
-            by_picture[match.picture, source].setdefault(match.how, []).append(
-                (name, source, split)
-            )
-
-    kept = dict(matches)
-    for (picture, source), by_how in by_picture.items():
-        names = {name for keys in by_how.values() for name, _, _ in keys}
-        if len(names) == 1:
-            continue
-        # "./a.jpg" and "a.jpg" are one name.
-        exact = by_how.pop(AS_WRITTEN, [])
-        loose = [key for keys in by_how.values() for key in keys]
-        if not exact and len({name for name, _, _ in loose}) > 1:
-            first, second = sorted({name for name, _, _ in loose})[:2]
-            raise Question(
-                f"{source}: {first!r} and {second!r} could both mean {picture}, the only picture "
-                "that is called so; put the missing one there, or write its path into that file"
-            )
-        for key in loose:
-            kept[key] = NO_MATCH
-    return kept
-
-
-def _refuse_ambiguous(ambiguous: dict[tuple[str, str, str], list[str]]) -> None:
-    (name, source, _), candidates = next(iter(ambiguous.items()))
-    raise Question(
-        f"{source}: {name!r} may be {candidates[0]} or {candidates[1]}"
-        f"{f', and {len(ambiguous) - 1} more names are as unclear' if len(ambiguous) > 1 else ''}; "
-        "write the folder before the name there, or move those that are not meant out of the folder"
-    )
-
-
-def _lines(
-    matches: dict[tuple[str, str, str], Match], missing: list[tuple[str, str, str]]
-) -> list[str]:
-    counted = Counter(match.how for match in matches.values() if match.picture)
-    examples = {match.how: (key[0], match.picture) for key, match in matches.items()}
-    told = []
-    for how, count in counted.most_common():
-        name, picture = examples[how]
-        example = f" ({name!r} is {picture})" if how != AS_WRITTEN else ""
-        told.append(f"{count} {how}{example}")
-
-    lines = [f"Pictures were found {', '.join(told)}"] if told else []
-    if missing:
-        lines.append(f"No picture, left out: {len(missing)} names, such as {_shown(missing)}")
-    return lines
 
 
 def _how_by_end(wanted: list[str], picture: str, how: str) -> str:

@@ -36,15 +36,17 @@ def look_into(root: Path, answers: Answers = NO_ANSWERS, given: Path | None = No
         if is_picture(place):
             (irregular if is_something_else(path) else pictures).append(name)
         elif not is_something_else(path):
-            files.append(LabelFile(path, name, split_in_path(name), path == given, answers))
+            split = split_in_path(name)
+            files.append(LabelFile(path, name, split, path == given, answers, pictures))
         elif place.lower().endswith(LABEL_SUFFIXES):
             print(f"{path}: no regular file, left out")
 
+    pictures.sort()
     files.sort(key=lambda file: file.place)
     named = [file for file in files if file.given]
     return UserFolder(
         root=root,
-        pictures=sorted(pictures),
+        pictures=pictures,
         irregular=sorted(irregular),
         files=named if given else files,
         beside=files,

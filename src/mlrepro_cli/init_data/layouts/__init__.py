@@ -8,8 +8,14 @@ told to the user with the file's name.
 
 FILE_LAYOUTS, of single files, have
 
-    matches(file)          whether a LabelFile may be one of its own
+    matches(file)          whether a LabelFile may be one of its own, by the name alone
     read(file)             its rows; none where the file turns out to be of another kind
+
+or, where one file tells what another means,
+
+    read_all(files, picture)
+                           the rows of all of its files, in which pictures are called by their
+                           paths; picture(name, file): the path of the one that a LabelFile means
 
 JSON_LAYOUTS, of single JSON files, which are told by what is in them, have
 

@@ -14,6 +14,7 @@ NAME = "COCO's annotations"
 # Beside instances, these say the same or nothing of labels.
 OTHERS = re.compile(r"^(captions|person_keypoints|panoptic|stuff)_")
 INSTANCES = re.compile(r"^instances_")
+CALLED_COCO = re.compile(r"^instances|coco[^/]*\.json$")
 # Keys of an image that may say where its file is, likeliest first.
 NAME_KEYS = ("file_name", "filename", "path", "coco_url", "flickr_url", "url")
 
@@ -37,12 +38,16 @@ def is_known_without_labels(file: LabelFile, folder: UserFolder) -> bool:
     )
 
 
-def why_without_labels(content: dict | list) -> str:
-    """A clause on a JSON file that is like COCO's and has no labels; "" for others."""
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        return ""
-    if isinstance(content.get("annotations"), list):
+def why_without_labels(file: LabelFile, content: dict) -> str:
+    """A clause on a JSON file that is like COCO's and has no labels; "" for others.
+
+    Raises ValueError for one that is called as COCO's are.
+    """
+    lists = [key for key in ("images", "annotations") if isinstance(content.get(key), list)]
+    if len(lists) == 2:
         return "it has images and annotations as COCO's has, but no categories (captions?)"
+    if CALLED_COCO.search(file.path.name):
+        raise ValueError("it has no lists of images and categories")
     return ""
 
 

@@ -98,7 +98,7 @@ def _note_beside(node: FolderOfPictures, said: Understood) -> None:
     if node.pictures:
         shown = ", ".join(node.pictures[:SHOWN])
         said.notes.append(
-            f"{len(node.pictures)} pictures beside the folders have no label, left out: {shown}"
+            f"Pictures beside the folders have no label, {len(node.pictures)} left out: {shown}"
         )
 
 

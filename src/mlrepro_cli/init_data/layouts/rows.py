@@ -1,5 +1,6 @@
 """What a layout is given, and what it gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,8 @@ from mlrepro_cli.init_data.name_forms import stem
 PRESENT = 1
 ABSENT = 0
 UNKNOWN = -1
+# Of a row without a label: nobody has said anything of the picture's labels.
+UNLABELLED = -2
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class LabelFile:
     split: train, val or test, where its name or a folder's says so; else "".
     given: whether the user named this very file.
     answers: what the user said of the labels; a layout asks for what it cannot tell without.
+    pictures: the paths of all pictures below that folder.
     """
 
     path: Path
@@ -29,6 +33,7 @@ class LabelFile:
     split: str
     given: bool
     answers: Answers = NO_ANSWERS
+    pictures: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,9 @@ class LabelRow(NamedTuple):
     source: place of the file that says so, or of a folder; pictures are looked for beside it first.
             Filled in for layouts of one file each.
 
-    A row without a label whose state is UNKNOWN says that nobody knows the picture's labels: it is
-    left out, and that is said.
+    A row without a label says of all labels that the picture's other rows do not name: nothing
+    (PRESENT), or that they are ABSENT or UNKNOWN. UNLABELLED: nothing at all is known of the
+    picture, which is left out, and that is said.
     """
 
     image: str
@@ -91,4 +97,4 @@ class LabelRow(NamedTuple):
 
 def unlabelled(image: str, split: str, source: str = "") -> LabelRow:
     """The row of a picture that is listed, and of whose labels nothing is known."""
-    return LabelRow(image, split, "", UNKNOWN, source=source)
+    return LabelRow(image, split, "", UNLABELLED, source=source)
