@@ -28,14 +28,14 @@ class FoundLabels:
 
     root:     the folder that pictures are named from.
     pictures: all below it, listed with a label or not.
-    irregular: what is called as pictures are, and is no regular file.
+    left_out: pictures that are not used, and why.
     rows:     with the pictures' paths below root, or names that no picture there has.
     notes:    lines for the user: what was understood, and what was left out.
     """
 
     root: Path
     pictures: list[str]
-    irregular: list[str]
+    left_out: dict[str, str]
     rows: list[LabelRow]
     notes: list[str] = field(default_factory=list)
 
@@ -215,7 +215,7 @@ def _with_pictures_outside(folder: UserFolder, rows: list[LabelRow]) -> FoundLab
     """What was found; with pictures outside the folder, all are named from one that has them."""
     outside = [row.image for row in rows if os.path.isabs(row.image) and Path(row.image).is_file()]
     if not outside:
-        return FoundLabels(folder.root, folder.pictures, folder.irregular, rows, folder.notes)
+        return FoundLabels(folder.root, folder.pictures, folder.left_out, rows, folder.notes)
 
     root = Path(os.path.commonpath([folder.root, *map(posixpath.dirname, outside)]))
     print(f"Pictures lie outside the folder: all are named from {root}")
@@ -226,7 +226,7 @@ def _with_pictures_outside(folder: UserFolder, rows: list[LabelRow]) -> FoundLab
     return FoundLabels(
         root=root,
         pictures=sorted({renamed(image) for image in folder.pictures + outside}),
-        irregular=[renamed(image) for image in folder.irregular],
+        left_out={renamed(image): reason for image, reason in folder.left_out.items()},
         rows=[row._replace(image=renamed(row.image)) for row in rows],
         notes=folder.notes,
     )

@@ -9,7 +9,7 @@ from mlrepro.data.picture_names import picture_name
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.layouts.rows import LabelFile, UserFolder
 from mlrepro_cli.init_data.split_words import split_in_path
-from mlrepro_cli.pictures import is_picture
+from mlrepro_cli.pictures import is_picture, is_picture_without_suffix, why_left_out
 
 # What systems and editors put beside a user's files. All that is hidden is left alone, too.
 LEFT_ALONE = {
@@ -29,17 +29,22 @@ LABEL_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".xml", ".parquet", ".xlsx"
 
 def look_into(root: Path, answers: Answers = NO_ANSWERS, given: Path | None = None) -> UserFolder:
     """Lists what lies below root. given: the one file that is to be read for labels."""
-    pictures, irregular, files = [], [], []
+    pictures, left_out, files = [], {}, []
     for place in _places(root, "", frozenset()):
         path = root / place
         name = picture_name(place)
-        if is_picture(place):
-            (irregular if is_something_else(path) else pictures).append(name)
-        elif not is_something_else(path):
+        if is_something_else(path):
+            if is_picture(place):
+                left_out[name] = "no regular file"
+            elif place.lower().endswith(LABEL_SUFFIXES):
+                print(f"{path}: no regular file, left out")
+        elif reason := why_left_out(path):
+            left_out[name] = reason
+        elif is_picture(place) or is_picture_without_suffix(path):
+            pictures.append(name)
+        else:
             split = split_in_path(name)
             files.append(LabelFile(path, name, split, path == given, answers, pictures))
-        elif place.lower().endswith(LABEL_SUFFIXES):
-            print(f"{path}: no regular file, left out")
 
     pictures.sort()
     files.sort(key=lambda file: file.place)
@@ -47,7 +52,7 @@ def look_into(root: Path, answers: Answers = NO_ANSWERS, given: Path | None = No
     return UserFolder(
         root=root,
         pictures=pictures,
-        irregular=sorted(irregular),
+        left_out=left_out,
         files=named if given else files,
         beside=files,
         answers=answers,

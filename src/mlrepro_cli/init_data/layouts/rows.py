@@ -42,7 +42,7 @@ class UserFolder:
 
     root:      the folder that pictures are named from.
     pictures:  paths below root, sorted.
-    irregular: what is called as pictures are, and is no regular file.
+    left_out:  pictures that are not used, and why.
     files:     all others, sorted by place; only the one that the user named, where one was.
     beside:    all others, whether the user named one or not.
     given:     whether the user named a file.
@@ -51,7 +51,7 @@ class UserFolder:
 
     root: Path
     pictures: list[str]
-    irregular: list[str]
+    left_out: dict[str, str]
     files: list[LabelFile]
     beside: list[LabelFile]
     answers: Answers = NO_ANSWERS
@@ -74,17 +74,18 @@ class LabelRow(NamedTuple):
 
     image: the picture's name as it stands there: with none, some or all of its folders.
     split: train, val or test; "" where nothing says which.
-    label: "" for a picture that is listed without any.
-    state: PRESENT, ABSENT or UNKNOWN. A label that no row of a picture names is absent there, or
-           unknown with `--partial`.
+    label: "" for a picture that is listed, with or without any; its state is of all labels that no
+           row of the picture names: ABSENT where they were looked for, UNKNOWN, or PRESENT for
+           nothing said.
+    state: PRESENT, ABSENT or UNKNOWN. Where nothing is said of a label, it is absent, or unknown
+           with `--partial`.
     group: what the picture shares with others that must not lie in two splits, such as a patient;
            "" where nothing is known.
     source: place of the file that says so, or of a folder; pictures are looked for beside it first.
             Filled in for layouts of one file each.
 
-    A row without a label says of all labels that the picture's other rows do not name: nothing
-    (PRESENT), or that they are ABSENT or UNKNOWN. UNLABELLED: nothing at all is known of the
-    picture, which is left out, and that is said.
+    A row without a label that is UNLABELLED says that nobody has said anything of the picture: it
+    is left out, and that is said.
     """
 
     image: str
