@@ -11,6 +11,7 @@ from mlrepro.stage import main
 from mlrepro.studies.runs import read_run
 from mlrepro.training.device import device
 from mlrepro.training.extract import extract
+from mlrepro.training.extract_composed import extract_pooled
 
 
 def stage(settings: str) -> None:
@@ -28,29 +29,43 @@ def stage(settings: str) -> None:
                 f"extract {layout.name}: {kind} of {of} ({features.weights} weights) at "
                 f"{features.resolution} px, on {device()}"
             )
-            extract(features, read_manifest(layout.data), path, device())
+            if features.maps:
+                extract(features, read_manifest(layout.data), path, device())
+            else:
+                extract_pooled(features, read_manifest(layout.data), layout.data, device())
 
 
 def wanted_features(layout: Layout) -> list[Features]:
-    """What the pipeline names, or else what each of its runs on features needs."""
+    """What the pipeline names, or else what each of its runs on features needs.
+
+    Where it names several backbones, which a search reads, also the maps that its runs read.
+    """
     named = layout.pipeline.features
     if named is None:
-        runs = [read_run(layout, run_id) for run_id in layout.pipeline.runs]
-        of_runs = [
-            Features(
+        return _of_runs(layout)
+    if layout.pipeline.backbones:
+        maps = [features for features in _of_runs(layout) if features.maps]
+        return [*layout.pipeline.backbones, named, *maps]
+    if named.maps and layout.pipeline.search:
+        pooled = named.model_copy(update={"maps": False})  # the search reads those
+        return [pooled, named]
+    return [named]
+
+
+def _of_runs(layout: Layout) -> list[Features]:
+    """What each run on features or maps reads, each once."""
+    wanted = []
+    for run_id in layout.pipeline.runs:
+        run = read_run(layout, run_id)
+        if run.inputs in ("features", "maps"):
+            features = Features(
                 backbone=run.backbone,
                 weights=run.weights,
                 resolution=run.resolution,
                 maps=run.inputs == "maps",
             )
-            for run in runs
-            if run.inputs in ("features", "maps")
-        ]
-        return list(dict.fromkeys(of_runs))
-    if named.maps and layout.pipeline.search:
-        pooled = named.model_copy(update={"maps": False})  # the search reads those
-        return [pooled, named]
-    return [named]
+            wanted.append(features)
+    return list(dict.fromkeys(wanted))
 
 
 main(stage, "params.yaml")
