@@ -16,23 +16,26 @@ from mlrepro.training.extract_composed import extract_pooled
 
 def stage(settings: str) -> None:
     layout = read_layout(settings)
-    archives = layout.data / "archives"
-    for features in wanted_features(layout):
-        of = features.backbone
-        path = features_path(layout.data, of, features.resolution, features.maps)
+    wanted = wanted_features(layout)
+    for features in wanted:
+        kind = "maps" if features.maps else "pooled features"
+        made = "as published" if features.published else f"{features.weights} weights"
+        print(
+            f"extract {layout.name}: {kind} of {features.backbone} ({made}) at "
+            f"{features.resolution} px, on {device()}"
+        )
+
+    manifest = read_manifest(layout.data)
+    pooled = [features for features in wanted if not features.maps and not features.published]
+    extract_pooled(pooled, manifest, layout.data, device())
+    for features in wanted:
+        path = features_path(
+            layout.data, features.backbone, features.resolution, maps=features.maps
+        )
         if features.published:
-            print(f"extract {layout.name}: {of} features as published, from {archives}")
-            import_published(features, read_manifest(layout.data), archives, path)
-        else:
-            kind = "maps" if features.maps else "pooled features"
-            print(
-                f"extract {layout.name}: {kind} of {of} ({features.weights} weights) at "
-                f"{features.resolution} px, on {device()}"
-            )
-            if features.maps:
-                extract(features, read_manifest(layout.data), path, device())
-            else:
-                extract_pooled(features, read_manifest(layout.data), layout.data, device())
+            import_published(features, manifest, layout.data / "archives", path)
+        elif features.maps:
+            extract(features, manifest, path, device())
 
 
 def wanted_features(layout: Layout) -> list[Features]:

@@ -93,7 +93,9 @@ class Layout:
             of_run = seeds.setdefault(run.run_id, [])
             if seed not in of_run:
                 of_run.append(seed)
-        return {run_id: of_run for run_id, of_run in seeds.items() if run_id not in self.pipeline.runs}
+        return {
+            run_id: of_run for run_id, of_run in seeds.items() if run_id not in self.pipeline.runs
+        }
 
     @property
     def expected(self) -> dict[str, list[int]]:

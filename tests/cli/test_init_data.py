@@ -526,19 +526,19 @@ def test_budgets(own):
 
     layout = read_layout(TO / "params.yaml")
     assert len(layout.pipeline.runs) == 9
-    assert layout.pipeline.features.maps
+    assert len(layout.pipeline.backbones) == 4
     for run_id in layout.pipeline.runs:
         run = load_run(TO / "runs" / f"{run_id}.yaml")
         assert run.inputs == ("maps" if run_id.endswith("-maps") else "images")
         assert layout.output(run_id, 1).parent.name == "my-own"
-    assert len(layout.searched) == 9
+    assert len(layout.searched) == 14
     assert layout.output(min(layout.searched), 1).parent.name == "search"
-    assert len(layout.expected) == 18
+    assert len(layout.expected) == 23
 
     # A budget that a person has changed without its runs.
     text = (TO / "params.yaml").read_text()
     (TO / "params.yaml").write_text(text.replace("thorough", "quick"))
-    message = "`budget: quick` has 2 `runs`, not 9; run `mlrepro init-data`"
+    message = "`budget: quick` has 0 `runs`, not 9; run `mlrepro init-data`"
     with pytest.raises(InputError, match=message):
         read_layout(TO / "params.yaml")
 
@@ -583,8 +583,7 @@ def test_from_pictures_to_the_page(own, monkeypatch):
     )
 
     page = Path("reports/own-data-my-own.md").read_text()
-    assert page.count("| complete |") == 9
-    assert page.count("| not-run ") == 2
+    assert page.count("| complete |") == 14
     assert "-scores.png" in page
     review = Path("outputs/own-data/my-own/review")
     assert (review / "missing.html").is_file()

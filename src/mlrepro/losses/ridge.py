@@ -7,7 +7,7 @@ from mlrepro.losses.numerics import at_least_float32
 
 
 def ridge(logits: Tensor, targets: Tensor, penalty: float) -> Tensor:
-    """Squared error against 1 (positive) and -1 (negative), the sum over all entries divided by B*C.
+    """Squared error against 1 (positive) and -1 (negative), the sum over all divided by B*C.
 
     logits (B, C); targets (B, C): 1 positive, 0 negative, -1 ignored. Returns a scalar. The penalty
     is of the weights and has no part in the error: training/grid/closed_form.py minimises both.

@@ -5,14 +5,13 @@ picture and of its mirror image. So a pipeline that compares a network, several 
 mirrored form computes each network once, and once on mirror images.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from mlrepro.data.features import features_path, open_features, read_features
 from mlrepro.data.manifest import Manifest
-from mlrepro.errors import InputError
 from mlrepro.models.catalogue import parts_of
 from mlrepro.models.complexity.parts import backbone_cost
 from mlrepro.models.pretrained import joined_origin
@@ -24,51 +23,56 @@ FLIPPED = "_flipped"
 
 
 def extract_pooled(
-    settings: Features, manifest: Manifest, data_folder: Path, device: torch.device
+    wanted: Iterable[Features], manifest: Manifest, data_folder: Path, device: torch.device
 ) -> None:
-    """Writes the pooled features of any backbone to their place below `data_folder`.
+    """Writes the pooled features of backbones to their places below `data_folder`.
 
-    Those of the networks that it is composed of are computed where they are not there yet, and
-    stay.
+    Those of the networks that one is composed of stay there, too.
     """
+    made: set[Path] = set()
+    for settings in wanted:
+        networks, mirrored = parts_of(settings.backbone)
+        for network in networks:
+            of_network = settings.model_copy(update={"backbone": network})
+            for flipped in (False, True) if mirrored else (False,):
+                path = _path(of_network, data_folder, flipped)
+                if path not in made:
+                    extract(of_network, manifest, path, device, flipped)
+                    made.add(path)
+        if parts_of(settings.backbone).composed:
+            _compose(settings, manifest, data_folder)
+
+
+def _path(settings: Features, data_folder: Path, flipped: bool = False) -> Path:
+    named = settings.backbone + (FLIPPED if flipped else "")
+    return features_path(data_folder, named, settings.resolution)
+
+
+def _compose(settings: Features, manifest: Manifest, data_folder: Path) -> None:
+    """Writes the features of a composed backbone from those of its networks."""
     networks, mirrored = parts_of(settings.backbone)
-    ways = (False, True) if mirrored else (False,)
     columns = []
     headers = []
     for network in networks:
         of_network = settings.model_copy(update={"backbone": network})
-        read = [_one_network(of_network, manifest, data_folder, device, way) for way in ways]
-        columns.append([features.numpy() for features, _ in read])
-        headers.append(read[0][1])
-    if not parts_of(settings.backbone).composed:
-        return
+        named = (manifest, network, settings.resolution)
+        features, header = read_features(_path(of_network, data_folder), *named)
+        if mirrored:
+            flipped, _ = read_features(_path(of_network, data_folder, flipped=True), *named)
+            features = (features + flipped) / 2
+        columns.append(features)
+        headers.append(header)
 
-    path = features_path(data_folder, settings.backbone, settings.resolution)
-    width = sum(of_network[0].shape[1] for of_network in columns)
-    values = open_features(path, _joined_header(settings, headers), (manifest.pictures, width))
+    width = sum(features.shape[1] for features in columns)
+    header = _joined_header(settings, headers)
+    path = _path(settings, data_folder)
+    values = open_features(path, header, (manifest.pictures, width))
     start = 0
-    for of_network in columns:
-        stop = start + of_network[0].shape[1]
-        values[:, start:stop] = sum(of_network) / len(of_network)
+    for features in columns:
+        stop = start + features.shape[1]
+        values[:, start:stop] = features.numpy()
         start = stop
     values.flush()
-
-
-def _one_network(
-    settings: Features,
-    manifest: Manifest,
-    data_folder: Path,
-    device: torch.device,
-    flipped: bool,
-) -> tuple[Tensor, dict]:
-    """One network's features and their header; made where they are not there, or are of others."""
-    named = settings.backbone + (FLIPPED if flipped else "")
-    path = features_path(data_folder, named, settings.resolution)
-    try:
-        return read_features(path, manifest, settings.backbone, settings.resolution)
-    except InputError:
-        extract(settings, manifest, path, device, flipped)
-    return read_features(path, manifest, settings.backbone, settings.resolution)
 
 
 def _joined_header(settings: Features, headers: list[dict]) -> dict:
@@ -81,4 +85,3 @@ def _joined_header(settings: Features, headers: list[dict]) -> dict:
         "weights_sha256": sha256,
         "cost": backbone_cost(settings.backbone, settings.resolution),
     }
-

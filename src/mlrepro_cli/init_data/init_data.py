@@ -5,6 +5,7 @@ No torch.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlrepro.errors import InputError
@@ -27,6 +28,7 @@ def init_data(
     budget: str = "quick",
     resolution: int | None = None,
     answers: Answers = NO_ANSWERS,
+    backbones: Sequence[str] = (),
 ) -> None:
     """Writes `to`/params.yaml and `to`/runs for a user's pictures, and prints what is there.
 
@@ -34,6 +36,8 @@ def init_data(
     name:    of the data set; without it, the folder's.
     answers: how the labels are meant, where they can be read in more than one way. Unless they say
              otherwise, labels that are not given are unknown where every picture has exactly one.
+
+    backbones: of timm's, that are compared in place of those of budgets.yaml.
 
     An older params.yaml is kept beside the new one. Raises InputError for data on which nothing can
     be compared.
@@ -59,7 +63,7 @@ def init_data(
         _print_partial(one_label_each)
 
     data_set = _data_set_name(name or found.root.name)
-    write_settings(to, data_set, own, budget, resolution, partial)
+    write_settings(to, data_set, own, budget, resolution, partial, backbones)
 
 
 def _refuse_too_little(path: Path, own: OwnData, rejected: list[dict]) -> None:

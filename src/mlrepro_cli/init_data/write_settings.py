@@ -1,5 +1,6 @@
 """Writes the table of a user's labels, params.yaml and run files, as budgets.yaml says."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mlrepro.settings.base import read_yaml
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.pipeline import RUNS_OF_BUDGET
 from mlrepro.settings.run import Run
+from mlrepro_cli.init_data.backbones import choose_backbones
 from mlrepro_cli.init_data.own_data import OwnData
 
 # What may be between labels: the first that is in none of them.
@@ -28,11 +30,13 @@ def write_settings(
     budget: str,
     resolution: int | None,
     partial: bool,
+    backbones: Sequence[str] = (),
 ) -> None:
     """Writes the settings of the pipeline in `to`, and prints what to do next.
 
     The losses of the runs are those that the search found best on validation, if it has run.
-    partial: labels that are not given are unknown. An older params.yaml is kept beside the new one;
+    partial: labels that are not given are unknown. backbones: that are compared in place of those of
+    budgets.yaml, see `choose_backbones`. An older params.yaml is kept beside the new one;
     run files that are there stay.
     """
     separator = _separator(own)
@@ -42,9 +46,7 @@ def write_settings(
     table = TABLES.resolve() / f"{name}-{digest}.csv"
 
     # What the budget asks for, with the user's resolution.
-    known = read_yaml(to / "budgets.yaml")
-    if resolution:
-        known["features"]["resolution"] = resolution
+    known = choose_backbones(read_yaml(to / "budgets.yaml"), backbones, resolution)
     losses = known["losses"]
     if partial:
         losses = losses + known["partial_losses"]
@@ -59,7 +61,8 @@ def write_settings(
         "data": {name: _data_settings(own, table, separator)},
         # All labels are kept as they are; one that is not given is 0, unknown.
         "corruption": {"positives": -1, "negatives": 0},
-        "features": known["features"] | {"maps": True},
+        "features": known["features"],
+        "backbones": known["backbones"],
         "search": known["search"] | {"losses": losses},
         "seeds": known["seeds"],
         "runs": [run.run_id for run in runs],
@@ -74,8 +77,8 @@ def write_settings(
 
     minutes = known["minutes"][budget] * len(own.frame) // 1000 + 1
     print(
-        f"Written: {file}, with {len(losses)} losses on extracted features and {len(runs)} more "
-        f"runs. Next, about {minutes} minutes on two cores: dvc repro {to / 'dvc.yaml'}"
+        f"Written: {file}, with ridge regressions on {len(known['backbones']) + 1} backbones' "
+        f"features, {len(losses)} losses on the last's and {len(runs)} more runs. Next, about {minutes} minutes on two cores: dvc repro {to / 'dvc.yaml'}"
     )
 
 
@@ -139,7 +142,7 @@ def _runs(
         loss = best_first[entry["loss"]]
         labels = "full" if loss["name"] in FULL_LABEL_LOSSES else "single"
         chosen = {"data": "own", "loss": loss, "labels": labels}
-        runs.append(Run(**known["features"] | entry | chosen))
+        runs.append(Run(**known["network"] | entry | chosen))
     return runs
 
 

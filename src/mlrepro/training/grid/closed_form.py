@@ -1,8 +1,8 @@
 """Ridge regression on features: the layers of all penalties from one decomposition.
 
 The weights w and bias b of a class minimise, over its known training rows,
-sum (x w + b - y)^2 + penalty * scale * |w|^2, where y is 1 for a positive and -1 for a negative, and
-scale is the mean squared norm of the centred features. The bias is not penalised. All is computed
+sum (x w + b - y)^2 + penalty * scale * |w|^2, where y is 1 for a positive and -1 for a negative,
+and scale is the mean squared norm of the centred features. The bias is not penalised. All is computed
 in float64, and the weights are kept in float32, as those of every run.
 """
 
@@ -59,9 +59,7 @@ def ridge_layers(
     unknown. A class that is known for no row gets weights 0 and the bias of a negative.
     """
     classes = targets.shape[1]
-    layers = [
-        (np.zeros((classes, features.shape[1])), np.full(classes, -1.0)) for _ in penalties
-    ]
+    layers = [(np.zeros((classes, features.shape[1])), np.full(classes, -1.0)) for _ in penalties]
 
     known = targets != -1
     masks, group_of = np.unique(known, axis=1, return_inverse=True)
