@@ -41,6 +41,7 @@ class Benchmark:
 BENCHMARKS = [
     Benchmark("pictures", "cpu", "Pictures in"),
     Benchmark("metrics", "cpu", "Metrics"),
+    Benchmark("resamples", "cpu", "Paired comparisons"),
     Benchmark("heads", "cpu", "Heads and losses"),
     Benchmark("heads", "cuda", "Heads and losses, GPU", " --device cuda"),
     Benchmark("newcomer", "cpu", "A newcomer's first minutes"),

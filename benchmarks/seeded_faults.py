@@ -56,6 +56,7 @@ HEADS = ("tests/models/test_heads.py",)
 GRAPH_HEADS = ("tests/models/test_heads_graph.py",)
 LABEL_GRAPH = ("tests/data/test_graph.py", *GRAPH_HEADS)
 PRECISION = ("tests/metrics/test_average_precision.py",)
+RESAMPLES = ("tests/metrics/test_bootstrap.py",)
 DECISIONS = ("tests/metrics/test_thresholded.py",)
 THRESHOLDS = ("tests/metrics/test_thresholds.py",)
 CORRUPTION = ("tests/data/test_corruption.py",)
@@ -281,10 +282,10 @@ METRICS = [
     ),
     Fault(
         "The standard error divides by n, not n - 1",
-        "metrics/average_precision.py",
-        "np.std(means, ddof=1)",
-        "np.std(means, ddof=0)",
-        PRECISION,
+        "metrics/bootstrap.py",
+        "np.std(known, ddof=1)",
+        "np.std(known, ddof=0)",
+        RESAMPLES,
     ),
     Fault(
         "CF1 is the mean of the classes' F1",

@@ -98,6 +98,13 @@ def test_metrics_are_the_peers(benchmark):
     assert "scores and labels are 0.00" in growth["note"]
 
 
+def test_a_paired_comparison_is_the_double_loop(benchmark):
+    comparison, kept = benchmark("resamples").compared(300, 7, repeats=1)
+    assert comparison["difference"] < 1e-9
+    assert comparison["ratio"] > 0
+    assert "200 resamples" in kept["name"]
+
+
 # Prints the memory that an evaluation takes beside its data, as a multiple of the data.
 MEMORY_OF_EVALUATION = """
 import os

@@ -22,6 +22,21 @@ def train_and_evaluate(repository, run_id: str) -> None:
         stage(repository, name, "params.yaml", run_id, "0")
 
 
+def resampled_by_hand(scores: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Each resample drawn and scored for itself; a class without positives counts 0."""
+    draws = np.random.default_rng(0)
+    maps = []
+    for _ in range(200):
+        rows = draws.integers(len(labels), size=len(labels))
+        drawn = labels[rows]
+        aps = [
+            average_precision_score(drawn[:, k], scores[rows, k])
+            for k in np.flatnonzero(drawn.any(0))
+        ]
+        maps.append(round(100 * sum(aps) / labels.shape[1], 2))
+    return pytest.approx(maps, abs=0.0101)  # which may be rounded either way
+
+
 @pytest.mark.parametrize("run_id", [LINEAR, PICTURES])
 def test_record_agrees_with_its_logits(repository, run_id):
     train_and_evaluate(repository, run_id)
@@ -44,6 +59,11 @@ def test_record_agrees_with_its_logits(repository, run_id):
         assert metrics["mAP_nonempty"] == pytest.approx(100 * np.mean(aps), rel=SIX_DIGITS)
         micro = f1_score(labels, scores >= 0, average="micro", zero_division=0)
         assert metrics["micro_F1"] == pytest.approx(100 * micro, rel=SIX_DIGITS)
+
+        if selection == record.run.selection:
+            assert measured.resamples == resampled_by_hand(scores, labels)
+        else:
+            assert measured.resamples is None
 
         weights = (out / "training" / f"{selection}.safetensors").read_bytes()
         digest = hashlib.sha256(weights).hexdigest()

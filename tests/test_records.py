@@ -177,6 +177,17 @@ def long_record() -> Record:
     return Record.model_validate(values)
 
 
+def test_resamples_of_the_pictures_are_one_line(tmp_path):
+    """So that `git diff` shows a line where another processor swaps two pictures."""
+    values = record().model_dump(mode="json")
+    values["measurements"]["best"]["resamples"] = [61.25, None, 70.0] * 70
+    resampled = Record.model_validate(values)
+    text = written(resampled, tmp_path)
+    [line] = [line for line in text.splitlines() if "resamples" in line]
+    assert line.count("null") == 70 and "61.25" in line
+    assert read_record(tmp_path / f"{resampled.name}.json").selected.resamples[:2] == [61.25, None]
+
+
 def test_every_value_is_read_again(tmp_path):
     path = tmp_path / "record.json"
     write_record(long_record(), path)

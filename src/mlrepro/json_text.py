@@ -28,7 +28,7 @@ def json_text(value, width: int = WIDTH) -> str:
 
     Of a longer mapping the short items share lines of about `width` columns, and the long ones are
     broken the same way. An item of a longer list stands on one line, however long, if it is a list
-    or a mapping.
+    or a mapping, and so does a list of numbers alone.
     """
     return "\n".join(_lines(value, width)) + "\n"
 
@@ -36,7 +36,7 @@ def json_text(value, width: int = WIDTH) -> str:
 def _lines(value, width: int, key: str = "") -> list[str]:
     """Those of a value; the first begins with its key."""
     one_line = key + _one_line(value)
-    if len(one_line) <= width or not isinstance(value, dict | list):
+    if len(one_line) <= width or not isinstance(value, dict | list) or _is_row(value):
         return [one_line]
 
     if isinstance(value, list):
@@ -46,6 +46,11 @@ def _lines(value, width: int, key: str = "") -> list[str]:
         first, last = "{", "}"
         items = _mapping_items(value, width - 1)
     return [key + first, *(f" {line}" for line in _filled(items, width - 1)), last]
+
+
+def _is_row(value: dict | list) -> bool:
+    """Whether it is a list of numbers alone, of which some may be absent."""
+    return isinstance(value, list) and all(isinstance(item, float | None) for item in value)
 
 
 def _list_items(value: list) -> list[list[str]]:

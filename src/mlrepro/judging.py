@@ -164,18 +164,6 @@ def judge(  # noqa: PLR0913
 # ---- Runs beside each other --------------------------------------------------------------------
 
 
-def noise(first: list[Record], second: list[Record]) -> float:
-    """mAP points by which two runs must differ to be told apart.
-
-    The formula is explained in docs/reading-reports.md.
-    """
-    spreads = []
-    for records in (first, second):
-        values = metric_values(records, "mAP")
-        spreads.append(tolerance(values, standard_error(records), minimum=0.0))
-    return max(MINIMUM_TOLERANCE, math.hypot(*spreads))
-
-
 def ranked(records: Records) -> Records:
     """Highest mAP first; runs without one last; ties by run id."""
 
@@ -184,20 +172,6 @@ def ranked(records: Records) -> Records:
         return (mAP is None, -(mAP or 0.0), run)
 
     return {run: records[run] for run in sorted(records, key=order)}
-
-
-def within_noise(runs: Records) -> set[str]:
-    """Of ranked runs those, apart from the first, that cannot be told apart from it."""
-    scored = [run for run, records in runs.items() if mean_map(records) is not None]
-    if not scored:
-        return set()
-
-    first = runs[scored[0]]
-    ties = set()
-    for run in scored[1:]:
-        if mean_map(first) - mean_map(runs[run]) <= noise(first, runs[run]):
-            ties.add(run)
-    return ties
 
 
 def best_of_regime(runs: Records) -> dict[str, str]:

@@ -48,13 +48,24 @@ COUNT_CODE = [
 CORRUPT_CODE = ["src/mlrepro/data/corruption.py", "src/mlrepro/data/manifest.py"]
 CHECKPOINT_CODE = ["src/mlrepro/models/checkpoints.py", "src/mlrepro/models/weight_files.py"]
 TEXT_CODE = ["src/mlrepro/models/text.py", "src/mlrepro/models/weight_files.py"]
+COMPARING_CODE = [
+    "src/mlrepro/run_pairs.py",
+    "src/mlrepro/pairs.py",
+    "src/mlrepro/metrics/bootstrap.py",
+]
 PAGE_CODE = [
     "src/mlrepro/report",
     "src/mlrepro/records.py",
     "src/mlrepro/environments.py",
     "src/mlrepro/judging.py",
+    *COMPARING_CODE,
 ]
-STUDY_CODE = ["src/mlrepro/report", "src/mlrepro/studies", "src/mlrepro/judging.py"]
+STUDY_CODE = [
+    "src/mlrepro/report",
+    "src/mlrepro/studies",
+    "src/mlrepro/judging.py",
+    *COMPARING_CODE,
+]
 HEADER = """\
 # Written by `python studies/pipelines.py` from params.yaml and runs/ beside it: change those.
 # `dvc repro {file}` {purpose}.
@@ -430,7 +441,7 @@ def _page_stages(plan: Plan) -> Stages:
             "pages of the recommended run's mistakes, "
             "and of labels that training pictures may lack",
             f"stages/review.py {plan.settings}",
-            deps=["src/mlrepro/report", *searched, results],
+            deps=["src/mlrepro/report", *COMPARING_CODE, *searched, results],
             params=["search", "runs", "seeds"],
             outs=[f"outputs/own-data/{plan.name}/review"],
         )

@@ -61,6 +61,8 @@ class Measurement(Strict):
     metrics: in percent, also those of its Epoch.
     mAP_se:  standard error from resampled test pictures, in points; none where there is no mAP.
     predicted_positives: mean sum of a test picture's probabilities.
+    resamples: the mAP on each resample of the test pictures (resamples.py); none of another
+               selection than the run's own, and in records of older versions.
     """
 
     epoch: int
@@ -69,6 +71,7 @@ class Measurement(Strict):
     mAP_se: float | None
     predicted_positives: float | None = None
     per_class: list[ClassResult]
+    resamples: list[float | None] | None = None
 
 
 class Epoch(Strict):
@@ -336,6 +339,8 @@ def write_record(record: Record, path: Path) -> None:
     for selection, measurement in record.measurements.items():
         classes = [_without_defaults(c) for c in measurement.per_class]
         values["measurements"][selection]["per_class"] = classes
+        if measurement.resamples is None:
+            del values["measurements"][selection]["resamples"]
     rounded = {key: significant(values[key]) for key in MEASURED if key in values}
 
     text = json_text(values | rounded)

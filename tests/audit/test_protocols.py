@@ -262,10 +262,10 @@ def test_two_sets_of_scores_on_the_same_pictures():
         scale = read_scale(first.scores)
         return compare((first, scale), (other, read_scale(other.scores)), resamples=200).rows
 
-    assert all(row.difference == 0 and row.p == 1 for row in against(same))
+    assert all(row.difference.points == 0 and row.difference.p == 1 for row in against(same))
     rows = against(worse)
     assert [row.name for row in rows] == ["mAP", "a", "b", "c"]
-    assert rows[0].is_told_apart and rows[0].interval[0] > 0
+    assert rows[0].difference.is_told_apart and rows[0].difference.interval[0] > 0
 
 
 @pytest.mark.skipif(not DETECTORS.exists(), reason="no ../shared/data: published detectors' scores")

@@ -16,7 +16,6 @@ from mlrepro.metrics import average_precision as module
 from mlrepro.metrics.average_precision import (
     average_precision,
     average_precisions,
-    bootstrap_se,
     mean_average_precision,
     positions,
 )
@@ -208,38 +207,6 @@ def test_what_cannot_be_scored_is_refused():
         average_precision(np.where(SCORES == 0.3, np.nan, SCORES), LABELS)
     with pytest.raises(ValueError, match="interpolated"):
         average_precision(SCORES, LABELS, "voc")
-
-
-@pytest.mark.parametrize("empty", ["zero", "skip"])
-def test_bootstrap_equals_scoring_each_resample(empty):
-    random = np.random.default_rng(3)
-    scores = random.integers(0, 12, (30, 4)).astype(np.float32)
-    labels = random.choice([-1, 0, 1], p=[0.1, 0.6, 0.3], size=(30, 4))
-    labels[:, 2] = np.arange(30) == 5  # left without a positive by about a third of the resamples
-
-    draws = np.random.default_rng(7)
-    means = []
-    for _ in range(20):
-        rows = draws.integers(30, size=30)
-        ap = average_precision(scores[rows], labels[rows])
-        means.append(mean_average_precision(ap, empty))
-
-    expected = np.std(means, ddof=1)
-    assert bootstrap_se(scores, labels, 20, 7, empty) == pytest.approx(expected, rel=1e-10)
-
-
-def test_standard_error_where_resamples_lack_positives():
-    """One positive among ten pictures: a third of the resamples do not draw it."""
-    scores = np.arange(20.0).reshape(10, 2)
-    labels = np.zeros((10, 2), np.int8)
-    labels[4, 0] = 1
-    assert bootstrap_se(scores, labels, empty="skip") > 0
-    assert np.isnan(bootstrap_se(scores, labels, empty="nan"))  # as the mAP is
-
-    labels[6, 1] = 1
-    skipped = bootstrap_se(scores, labels, empty="skip")
-    assert bootstrap_se(scores, labels, empty="nan") == skipped > 0
-    assert np.isnan(bootstrap_se(scores, np.zeros_like(labels), empty="skip"))
 
 
 @pytest.mark.parametrize(

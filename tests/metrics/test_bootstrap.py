@@ -8,10 +8,9 @@ from mlrepro.metrics.average_precision import average_precision, mean_average_pr
 from mlrepro.metrics.bootstrap import (
     benjamini_hochberg,
     interval,
-    p_value,
     resampled_average_precision,
     resampled_map,
-    with_seeds,
+    standard_error,
 )
 
 
@@ -53,45 +52,6 @@ def test_blocks_draw_the_same(implementation, data, monkeypatch):
     np.testing.assert_array_equal(resampled_average_precision(*data, resamples=11), whole)
 
 
-def test_a_paired_difference_is_that_of_a_double_loop(data):
-    """Of two sets of scores with two seeds each, seeds inside."""
-    scores, labels = data
-    random = np.random.default_rng(0)
-    runs = [
-        [scores + random.normal(0, spread, scores.shape) for _ in range(2)] for spread in (1, 4)
-    ]
-
-    draws = np.random.default_rng(5)
-    seeds = np.random.default_rng([5, 2]).integers(2, size=(2, 20))
-    expected = []
-    for resample in range(20):
-        rows = draws.integers(40, size=40)
-        means = []
-        for run in runs:
-            mAPs = [
-                mean_average_precision(average_precision(of_seed[rows], labels[rows]))
-                for of_seed in run
-            ]
-            drawn = np.mean([mAPs[seed] for seed in seeds[:, resample]])
-            means.append(np.mean(mAPs) + np.sqrt(2) * (drawn - np.mean(mAPs)))
-        expected.append(means[0] - means[1])
-
-    found = []
-    for run in runs:
-        maps = [resampled_map(resampled_average_precision(s, labels, 20, 5)) for s in run]
-        found.append(with_seeds(np.stack(maps), seed=5))
-    np.testing.assert_allclose(found[0] - found[1], expected, rtol=0, atol=1e-9)
-
-
-def test_seeds_vary_as_their_mean_does():
-    """Twenty thousand resamples of the same pictures: only seeds differ."""
-    maps = np.repeat([[10.0], [12.0], [17.0]], 20_000, axis=1)
-    found = with_seeds(maps)
-    assert found.mean() == pytest.approx(13, abs=0.05)
-    assert found.std() == pytest.approx(np.std([10, 12, 17], ddof=1) / np.sqrt(3), rel=0.03)
-    np.testing.assert_array_equal(with_seeds(maps[:1]), maps[0])
-
-
 def test_pairs_vary_less_than_their_parts():
     """Scores that differ by a little noise share what makes pictures hard."""
     random = np.random.default_rng(1)
@@ -102,13 +62,41 @@ def test_pairs_vary_less_than_their_parts():
     assert np.std(maps[0] - maps[1]) < np.hypot(np.std(maps[0]), np.std(maps[1])) / 3
 
 
-def test_intervals_and_p_values_by_hand():
+def test_intervals_by_hand():
     values = np.append(np.arange(1, 101), np.nan)
     assert interval(values, 0.9) == pytest.approx((5.95, 95.05))  # numpy's quantiles
-    assert p_value(values) == pytest.approx(2 / 101)
-    assert p_value(np.array([-1.0, 1, 2, 3, 4, 5, 6])) == pytest.approx(2 * 2 / 8)
-    assert p_value(np.zeros(4)) == 1
     assert np.isnan(interval(np.array([np.nan]))).all()
+
+
+@pytest.mark.parametrize("empty", ["zero", "skip"])
+def test_a_standard_error_is_that_of_scoring_each_resample(data, empty):
+    scores, labels = data
+    draws = np.random.default_rng(0)
+    means = []
+    for _ in range(20):
+        rows = draws.integers(40, size=40)
+        ap = average_precision(scores[rows], labels[rows])
+        means.append(mean_average_precision(ap, empty))
+
+    maps = resampled_map(resampled_average_precision(scores, labels, 20), empty)
+    assert standard_error(maps) == pytest.approx(np.std(means, ddof=1), rel=1e-10)
+
+
+def test_a_standard_error_where_resamples_lack_positives():
+    """One positive among ten pictures: a third of the resamples do not draw it."""
+    scores = np.arange(20.0).reshape(10, 2)
+    labels = np.zeros((10, 2), np.int8)
+    labels[4, 0] = 1
+
+    def error(labels: np.ndarray, empty: str) -> float:
+        return standard_error(resampled_map(resampled_average_precision(scores, labels), empty))
+
+    assert error(labels, "skip") > 0
+    assert np.isnan(error(labels, "nan"))  # as the mAP is
+
+    labels[6, 1] = 1
+    assert error(labels, "nan") == error(labels, "skip") > 0
+    assert np.isnan(error(np.zeros_like(labels), "skip"))
 
 
 def test_benjamini_hochberg_by_hand():

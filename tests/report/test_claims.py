@@ -1,12 +1,18 @@
 """What a paper claims in words, beside pairs of made-up runs."""
 
+import math
+
 import pytest
 from pydantic import ValidationError
 from scipy import stats
 from test_tables import cells, made_up_record
 
-from mlrepro.records import Record
-from mlrepro.report.claims import claims_section, half_interval, judge_claim
+from mlrepro.judging import metric_values
+from mlrepro.pairs import Difference
+from mlrepro.records import Record, Records
+from mlrepro.report.claims import claims_section, measure_claims
+from mlrepro.report.comparison import adjusted_together
+from mlrepro.run_pairs import RunPair, RunPairs
 from mlrepro.settings.pipeline import Claim
 
 WITH = "mlp-asl-net-toy-224"
@@ -23,8 +29,13 @@ def claim(expected: float | str, pairs=((WITH, WITHOUT),)) -> Claim:
 
 def verdict(first: list[float], second: list[float], expected: float | str) -> str:
     runs = {WITH: seeds_of("asl", first), WITHOUT: seeds_of("bce", second)}
-    (measured,) = judge_claim(runs, claim(expected))
+    (measured,) = measure_claims(runs, [claim(expected)])
     return measured.verdict
+
+
+def section(runs: Records, *claims: Claim) -> str:
+    (text,) = claims_section(measure_claims(runs, claims))
+    return text
 
 
 @pytest.mark.parametrize(
@@ -49,27 +60,26 @@ def test_the_interval_is_that_of_pairs():
     # Seeds move both runs by far more than they move the difference.
     first = [60.0, 70.0, 80.0]
     second = [59.0, 68.9, 79.1]
-    differences = [1.0, 1.1, 0.9]
     runs = {WITH: seeds_of("asl", first), WITHOUT: seeds_of("bce", second)}
 
-    (measured,) = judge_claim(runs, claim("above"))
+    (measured,) = measure_claims(runs, [claim("above")])
     expected = stats.ttest_rel(first, second).confidence_interval(0.95)
     assert measured.verdict == "holds"
-    assert measured.difference == pytest.approx(1.0)
-    assert measured.difference + measured.interval == pytest.approx(expected.high)
-    assert half_interval(differences) == pytest.approx(measured.interval)
+    assert measured.difference.points == pytest.approx(1.0)
+    assert measured.difference.interval == pytest.approx((expected.low, expected.high))
+    assert measured.difference.p == pytest.approx(stats.ttest_rel(first, second).pvalue)
 
 
 def test_only_seeds_that_both_runs_have_are_paired():
     runs = {WITH: seeds_of("asl", [75.0, 76.0, 90.0]), WITHOUT: seeds_of("bce", [74.0, 74.0])}
-    (measured,) = judge_claim(runs, claim("above"))
-    assert measured.difference == pytest.approx(1.5)
+    (measured,) = measure_claims(runs, [claim("above")])
+    assert measured.difference.points == pytest.approx(1.5)
 
 
 def test_what_is_not_run_is_shown_as_not_run():
     runs = {WITH: seeds_of("asl", [75.0, 76.0])}
-    (section,) = claims_section(runs, [claim(1)])
-    summary, details = [cells(part) for part in section.split("\n\n") if part.startswith("|")]
+    text = section(runs, claim(1))
+    summary, details = [cells(part) for part in text.split("\n\n") if part.startswith("|")]
     assert summary[1] == ["a ¦ b", "section 3", "exact", "+1", "-", "not run (1)"]
     assert details[1][2:5] == ["-", "-", "not run"]
 
@@ -77,13 +87,60 @@ def test_what_is_not_run_is_shown_as_not_run():
 def test_the_summary_counts_pairs():
     runs = {WITH: seeds_of("asl", [75.0, 76.0]), WITHOUT: seeds_of("bce", [70.0, 71.1])}
     pairs = [(WITH, WITHOUT), (WITHOUT, WITH), (WITH, "other")]
-    (section,) = claims_section(runs, [claim("above", pairs)])
-    summary = next(cells(part) for part in section.split("\n\n") if part.startswith("|"))
+    text = section(runs, claim("above", pairs))
+    summary = next(cells(part) for part in text.split("\n\n") if part.startswith("|"))
     assert summary[1][4:] == ["-4.95 to +4.95", "holds (1), reversed (1), not run (1)"]
 
 
+def test_of_an_map_the_pictures_count_too():
+    """Three seeds that agree, on pictures of which half turn the difference round."""
+    runs = {}
+    for run, loss, mAP, resamples in (
+        (WITH, "asl", 75.0, [73.0, 77.0]),
+        (WITHOUT, "bce", 73.0, [77.0, 73.0]),
+    ):
+        runs[run] = [
+            made_up_record(loss, mAP=mAP + seed / 10, seed=seed, resamples=resamples)
+            for seed in range(3)
+        ]
+    (measured,) = measure_claims(runs, [claim("above")])
+    assert measured.verdict == "cannot be told apart"
+    assert measured.difference.error == pytest.approx(32**0.5)  # of -4 and 4, by n - 1
+
+    of_precision = claim(1).model_copy(update={"expected": {"OP": 1}})
+    (measured,) = measure_claims(runs, [of_precision])
+    values = [metric_values(records, "OP") for records in runs.values()]
+    # No record keeps resamples of it.
+    assert measured.difference.p == pytest.approx(stats.ttest_rel(*values).pvalue)
+
+
+def test_p_values_are_adjusted_for_all_comparisons_of_a_page():
+    """A difference beside a hundred that are chance."""
+    runs = {WITH: seeds_of("asl", [75.0, 76.0, 77.0]), WITHOUT: seeds_of("bce", [70.0, 71.6, 72.8])}
+    (measured,) = measure_claims(runs, [claim("above")])
+    assert measured.verdict == "holds"
+
+    chance = [Difference(0.0, 1.0, 1.0, math.inf, 1.0)] * 100
+    _, (adjusted,) = adjusted_together(pairs_of(chance), [measured])
+    assert adjusted.difference.p == pytest.approx(101 * measured.difference.p)
+    assert adjusted.verdict == "cannot be told apart"
+
+
+def test_a_single_seed_is_no_comparison():
+    """Its p-value would be that of a difference which nothing moves."""
+    runs = {WITH: seeds_of("asl", [75.0]), WITHOUT: seeds_of("bce", [73.0])}
+    measured = measure_claims(runs, [claim("above")])
+    pairs, kept = adjusted_together(pairs_of([Difference(1.0, 1.0, 1.0, math.inf, 0.04)]), measured)
+    assert pairs.differences[0].p == 0.04
+    assert kept == measured
+
+
+def pairs_of(differences: list[Difference]) -> RunPairs:
+    return RunPairs([RunPair("a", "b", one, True, 0.0) for one in differences])
+
+
 def test_nothing_is_shown_without_claims():
-    assert claims_section({}, []) == []
+    assert claims_section([]) == []
 
 
 def test_a_metric_that_no_record_holds_is_refused_with_the_nearest():

@@ -10,11 +10,13 @@ from PIL import Image
 from test_tables import VOC, by_run, cells, made_up_record, ranked_runs
 
 from mlrepro.errors import InputError
+from mlrepro.judging import ranked
 from mlrepro.records import Failure, Record, Records
 from mlrepro.report.comparison import Comparison, summarise, write_comparison
 from mlrepro.report.figures import drawing
 from mlrepro.report.orderings import ordering_section, ordering_table
 from mlrepro.report.render import render
+from mlrepro.run_pairs import compare_runs
 from mlrepro.settings.pipeline import Ordering
 
 MISSING = "linear-wan-efficientnet_lite0-toy-single-224"
@@ -294,13 +296,13 @@ def test_nothing_that_trains_imports_the_reports():
 def summary_text(*records: Record, expected: list[str] | None = None) -> str:
     """The page's first paragraph, with short names of runs."""
     runs = ranked_runs(*records)
-    summary = summarise(runs, dict.fromkeys(expected or runs, SEEDS))
+    summary = summarise(runs, compare_runs(runs), dict.fromkeys(expected or runs, SEEDS))
     text = render("summary.md.j2", Path("toy.md"), summary=summary)
     return re.sub(r"-efficientnet_lite0-toy(-single)?-224", "", text.strip())
 
 
 def test_summary_of_a_clear_winner_and_of_the_price_of_single_positives():
-    # noise: both runs have s = 0.707 over 2 seeds and SE 0.2: 2 sqrt(2 (0.5 / 2 + 0.04)) = 1.523
+    # Seed by seed the difference is the same, so that SE 0.2 of both is all: 1.96 x 0.2 sqrt(2).
     records = []
     for seed in SEEDS:
         records += [
@@ -309,24 +311,22 @@ def test_summary_of_a_clear_winner_and_of_the_price_of_single_positives():
             made_up_record("an", "single", 60.0 + seed, seed),
         ]
     assert summary_text(*records) == (
-        "`linear-asl` ranks first with mAP 73.50, 3.00 points ahead of `linear-bce` (70.50); "
-        "the noise is 1.52 points, so the lead is clear. "
+        "`linear-asl` ranks first with mAP 73.50, 3.00 points ahead of `linear-bce` (70.50; "
+        "95 %: 2.45 to 3.55): the lead is clear. "
         "The best run with single-positive labels, `linear-an` (60.50), is 13.00 points below "
-        "the best with full labels, `linear-asl` (73.50): more than the noise. "
+        "the best with full labels, `linear-asl` (73.50), which is more than chance. "
         "Of 3 runs, 3 complete, 0 partial, 0 not run."
     )
 
 
 def test_summary_of_ties():
-    # noise of one seed: 2 sqrt(2 * 0.04) = 0.566 with SE 0.2, 1.513 against SE 0.73
+    # of one seed: 1.96 sqrt(2 * 0.04) = 0.554 with SE 0.2, 1.484 against SE 0.73
     first = made_up_record("asl", mAP=71.4)
     near = made_up_record("bce", mAP=70.9)
     unsure = made_up_record("bce_ls", mAP=70.4, se=0.73)
 
     text = summary_text(first, near)
-    assert (
-        "`linear-bce` (70.90); the noise is 0.57 points, so the two cannot be told apart." in text
-    )
+    assert "`linear-bce` (70.90; 95 %: -0.05 to 1.05): the two cannot be told apart." in text
 
     text = summary_text(first, near, unsure)
     assert "cannot be told apart; nor can 1 further run be told from the first." in text
@@ -334,18 +334,18 @@ def test_summary_of_ties():
 
 def test_summary_of_a_tie_behind_a_clear_second():
     first = made_up_record("asl", mAP=71.4)
-    far = made_up_record("bce", mAP=70.8)
+    far = made_up_record("bce", mAP=70.6)
     unsure = made_up_record("bce_ls", mAP=70.4, se=0.73)
 
     text = summary_text(first, far, unsure)
-    assert "so this lead is clear, but 1 run further down cannot be told from the first." in text
+    assert "this lead is clear, but 1 run further down cannot be told from the first." in text
 
 
-def test_noise_is_never_less_than_half_a_point():
+def test_of_one_seed_half_a_point_is_nothing():
     first = made_up_record("asl", mAP=70.4, se=0.0)
     second = made_up_record("bce", mAP=70.0, se=0.0)
     text = summary_text(first, second)
-    assert "the noise is 0.50 points, so the two cannot be told apart." in text
+    assert "95 %: 0.40 to 0.40): the two cannot be told apart." in text
 
 
 def test_summary_of_little():
@@ -372,7 +372,7 @@ def seeds_of(loss: str, values: list[float], se: float = 0.3) -> tuple[str, list
 
 def verdict_rows(runs: Records, orderings: list[Ordering]) -> list[list[str]]:
     """Without the claim."""
-    _, *rows = cells(ordering_table(runs, orderings))
+    _, *rows = cells(ordering_table(runs, compare_runs(ranked(runs)), orderings))
     return [row[1:] for row in rows]
 
 
@@ -384,10 +384,10 @@ def test_claimed_orderings_are_judged_by_seeds_and_by_test_pictures():
     pairs = [(high, low), (low, high), (high, single), (low, "other")]
     orderings = [Ordering(claim="a | b", pairs=pairs)]
 
-    # Noise of seeds: s = 0.141 twice over 2 seeds, 2 sqrt(2 x 0.02 / 2) = 0.28;
-    # with SE 0.3 twice: 2 sqrt(0.02 + 0.18) = 0.89.
+    # Noise of seeds: s = 0.141 twice over 2 seeds, 2 sqrt(2 x 0.02 / 2) = 0.28. Seed by seed the
+    # difference is the same; SE 0.3 twice: 1.96 x 0.424 = 0.83.
     rows = verdict_rows(runs, orderings)
-    assert rows[0] == ["holds", "+2.00", "0.28", "0.89", f"`{high}`", f"`{low}`"]
+    assert rows[0] == ["holds", "+2.00 ± 0.83", "0.28", f"`{high}`", f"`{low}`"]
     assert [row[0] for row in rows] == ["holds", "reversed", "one seed", "not-run"]
 
     _, unsure = seeds_of("asl", [75, 75.2], se=1.5)
@@ -405,7 +405,7 @@ def test_a_claim_is_named_beside_its_first_pair_alone():
     runs = {high: first, low: second}
     orderings = [Ordering(claim="a | b", pairs=[(high, low), (low, high)])]
 
-    (section,) = ordering_section(runs, orderings)
+    (section,) = ordering_section(runs, compare_runs(runs), orderings)
     (table,) = markdown_tables(section)
     assert [row[0] for row in table[1:]] == ["a ¦ b", ""]
-    assert ordering_section(runs, []) == []
+    assert ordering_section(runs, compare_runs(runs), []) == []

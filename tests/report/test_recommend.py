@@ -15,11 +15,11 @@ from safetensors.numpy import save_file
 from test_tables import by_run, cells, made_up_record, ranked_runs
 
 from mlrepro.data.manifest import Manifest, write_manifest
-from mlrepro.judging import within_noise
 from mlrepro.layout import Layout, read_layout
 from mlrepro.records import Record, Records, write_record
 from mlrepro.report.comparison import Comparison, write_comparison
 from mlrepro.report.recommend import choose, recommendation_section
+from mlrepro.run_pairs import compare_runs
 
 LABELS = ["cat <b>", "dog"]
 PAGE = Path("reports/own-data-toy.md")
@@ -36,10 +36,10 @@ search: {losses: [{name: bce}, {name: asl}]}
 
 def chosen(*records: Record) -> Record | None:
     runs = ranked_runs(*records)
-    return choose(runs, within_noise(runs))
+    return choose(runs, compare_runs(runs).ties)
 
 
-def test_of_runs_that_noise_hides_from_the_first_the_cheapest():
+def test_of_runs_that_cannot_be_told_from_the_first_the_cheapest():
     best = made_up_record("asl", mAP=71.0, head="query2label", gmacs=5.2)
     near = made_up_record("bce", mAP=70.6)
     assert chosen(best, near).run.loss.name == "bce"

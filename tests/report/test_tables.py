@@ -9,6 +9,7 @@ from mlrepro.judging import ranked
 from mlrepro.metrics.catalogue import AVERAGE_PRECISIONS, BY_CLASS, DECISION_TABLES
 from mlrepro.records import Record, Records
 from mlrepro.report import markdown, tables
+from mlrepro.run_pairs import compare_runs
 
 VOC = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
@@ -44,6 +45,7 @@ def made_up_record(  # noqa: PLR0913 (a test names the two or three that it is a
     head: str = "linear",
     variant: str | None = None,
     positives: float | None = None,
+    resamples: Sequence[float] | None = None,
 ) -> Record:
     """A record with fixed numbers around `mAP`.
 
@@ -51,6 +53,7 @@ def made_up_record(  # noqa: PLR0913 (a test names the two or three that it is a
     scored:    test pictures, of 1000.
     absent:    metrics without a value.
     positives: labels a picture that are predicted in the last epoch.
+    resamples: mAPs on resamples of the test pictures.
     """
     rng = random.Random(f"{loss} {labels} {seed} {head}")
     metrics = {name: round(rng.uniform(40, 90), 4) for name in METRICS}
@@ -62,6 +65,7 @@ def made_up_record(  # noqa: PLR0913 (a test names the two or three that it is a
         "metrics": metrics,
         "mAP_se": se,
         "per_class": _made_up_classes(classes, labels, mAP, rng),
+        "resamples": resamples,
     }
     history = _made_up_history(trained or epochs, mAP, rng)
     if positives:
@@ -220,19 +224,17 @@ def test_a_table_aligns_numbers_right_and_keeps_a_users_label_literal():
 
 def test_ranking_orders_by_map_and_prints_every_expected_run():
     runs = ranked_runs(
-        made_up_record("bce", mAP=70.0),
+        made_up_record("bce", mAP=71.6),
         made_up_record("asl", mAP=72.0),
         made_up_record("bce_ls", mAP=71.0, absent=["mAP"]),
         made_up_record("an", "single", mAP=60.0, scored=998),
     )
     expected = dict.fromkeys([*runs, "never-run"], [0])
-    in_noise = {"linear-bce-efficientnet_lite0-toy-224"}
-
-    _, *rows = cells(tables.ranking_table(runs, expected, in_noise))
+    _, *rows = cells(tables.ranking_table(runs, expected, compare_runs(runs)))
 
     assert [row[1].split("-")[1] for row in rows] == ["asl", "bce", "an", "bce_ls", "run`"]
     assert [row[0] for row in rows] == ["1", "2", "3", "-", "-"]
-    assert [row[6] for row in rows] == ["0.00", "≈ -2.00", "-12.00", "-", "-"]
+    assert [row[6] for row in rows] == ["0.00", "≈ -0.40 ± 0.55", "-12.00 ± 0.55", "-", "-"]
     assert [row[-1] for row in rows] == ["complete", "complete", "partial", "partial", "not-run"]
     assert rows[4] == ["-", "`never-run`"] + ["-"] * 8 + ["not-run"]
 

@@ -1,4 +1,4 @@
-"""Ridge regression by its closed form: by hand, beside scikit-learn, with unknown cells, as a run."""
+"""Ridge regression by its closed form: by hand, beside scikit-learn, with unknown cells."""
 
 import numpy as np
 import pytest

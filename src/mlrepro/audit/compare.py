@@ -13,48 +13,18 @@ from mlrepro.audit.protocols import Protocol
 from mlrepro.audit.scales import Scale
 from mlrepro.audit.views import see
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
-from mlrepro.metrics.bootstrap import (
-    RESAMPLES,
-    benjamini_hochberg,
-    interval,
-    p_value,
-    resampled_average_precision,
-    resampled_map,
-)
-
-# Standard errors on either side of a number that hold 95 % of a normal distribution.
-NORMAL = 1.96
-
-# Of differences that are called so, how many may be chance (Benjamini and Hochberg 1995).
-FALSE_DISCOVERIES = 0.05
+from mlrepro.metrics.bootstrap import RESAMPLES, resampled_average_precision, resampled_map
+from mlrepro.pairs import Difference, adjust, paired_difference
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One number of two sets of scores, in percent, and their difference in points.
-
-    interval: 95 % of resamples of the pictures. unpaired: as it would be if the two were scored on
-    different pictures. p: adjusted for all comparisons that are made together.
-    """
+    """One number of two sets of scores, in percent; p is adjusted for all that are compared."""
 
     name: str
     first: float
     second: float
-    interval: tuple[float, float]
-    unpaired: tuple[float, float]
-    p: float
-
-    @property
-    def difference(self) -> float:
-        return self.first - self.second
-
-    @property
-    def is_told_apart(self) -> bool:
-        return self.p <= FALSE_DISCOVERIES
-
-    @property
-    def is_apart_unpaired(self) -> bool:
-        return not self.unpaired[0] <= 0 <= self.unpaired[1]
+    difference: Difference
 
 
 @dataclass(frozen=True)
@@ -102,28 +72,16 @@ def compare(
 
 def compare_resampled(names: list[str], first: Resampled, second: Resampled) -> list[Compared]:
     """A row a number; their p-values are adjusted for all of them."""
-    differences = first.resamples - second.resamples
-    adjusted = benjamini_hochberg([p_value(column) for column in differences.T])
+    points = first.values - second.values
+    differences = [
+        paired_difference(float(points[k]), first.resamples[:, k], second.resamples[:, k])
+        for k in range(len(names))
+    ]
 
     rows = []
-    for k, name in enumerate(names):
-        row = Compared(
-            name=name,
-            first=float(first.values[k]),
-            second=float(second.values[k]),
-            interval=interval(differences[:, k]),
-            unpaired=unpaired_interval(first, second, k),
-            p=float(adjusted[k]),
-        )
-        rows.append(row)
+    for k, difference in enumerate(adjust(differences)):
+        rows.append(Compared(names[k], float(first.values[k]), float(second.values[k]), difference))
     return rows
-
-
-def unpaired_interval(first: Resampled, second: Resampled, k: int) -> tuple[float, float]:
-    """As if the two were scored on different pictures: their variances add up."""
-    error = np.hypot(np.nanstd(first.resamples[:, k]), np.nanstd(second.resamples[:, k]))
-    difference = first.values[k] - second.values[k]
-    return float(difference - NORMAL * error), float(difference + NORMAL * error)
 
 
 def _resample(

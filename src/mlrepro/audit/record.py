@@ -14,7 +14,7 @@ from mlrepro.audit.protocols import (
 from mlrepro.audit.scales import Scale, probabilities
 from mlrepro.audit.tables import LabelTable
 from mlrepro.audit.views import View
-from mlrepro.metrics.average_precision import bootstrap_se
+from mlrepro.metrics.bootstrap import standard_error
 from mlrepro.metrics.catalogue import (
     F1_AVERAGES,
     MEAN_AVERAGE_PRECISIONS,
@@ -34,6 +34,7 @@ from mlrepro.records import (
     Provenance,
     Source,
 )
+from mlrepro.resamples import resampled_maps
 from mlrepro.training.references import resolve
 
 STUDY = "audit"
@@ -118,11 +119,12 @@ def measure(evaluation: Evaluation) -> Measurement:
     metrics |= _decided(evaluation, protocol)
     for key, function in metric_functions().items():
         metrics[key] = resolve(function)(view.scores, view.labels)
+    maps = resampled_maps(view.scores, view.labels, protocol.empty)
 
     return Measurement(
         epoch=-1,
         metrics={key: _none_if_nan(value) for key, value in metrics.items()},
-        mAP_se=_none_if_nan(bootstrap_se(view.scores, view.labels, empty=protocol.empty)),
+        mAP_se=_none_if_nan(standard_error(maps)),
         predicted_positives=_predicted_positives(evaluation.scale, view),
         per_class=_class_results(evaluation, protocol, aps),
     )

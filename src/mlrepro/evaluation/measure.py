@@ -10,9 +10,9 @@ from mlrepro.data.manifest import Manifest
 from mlrepro.metrics.arrays import ratio
 from mlrepro.metrics.average_precision import (
     average_precisions,
-    bootstrap_se,
     mean_average_precision,
 )
+from mlrepro.metrics.bootstrap import standard_error
 from mlrepro.metrics.catalogue import (
     F1_AVERAGES,
     MEAN_AVERAGE_PRECISIONS,
@@ -28,6 +28,7 @@ from mlrepro.metrics.thresholds import (
     tune_thresholds_released,
 )
 from mlrepro.records import ClassResult, Measurement
+from mlrepro.resamples import as_kept, resampled_maps
 from mlrepro.settings.run import Run
 from mlrepro.training.predict import expected_labels, logit_scale
 from mlrepro.training.references import resolve
@@ -69,13 +70,15 @@ def measure(run: Run, truth: Truth, logits: dict[str, np.ndarray], epoch: int) -
         metrics |= tuned_metrics(scores, labels, logits["val"], truth.scored["val"])
     metrics |= annotated_metrics(scores, labels, run.empty_classes)
     metrics |= metrics_with_a_function(scores, labels)
+    maps = resampled_maps(scores, labels, run.empty_classes)
 
     return Measurement(
         epoch=epoch,
         metrics={key: none_if_nan(value) for key, value in metrics.items()},
-        mAP_se=none_if_nan(bootstrap_se(scores, labels, empty=run.empty_classes)),
+        mAP_se=none_if_nan(standard_error(maps)),
         predicted_positives=expected_labels(scores * logit_scale(run)),
         per_class=list(class_results(truth, scores, aps["exact"])),
+        resamples=as_kept(maps),
     )
 
 

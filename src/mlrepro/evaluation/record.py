@@ -175,12 +175,15 @@ def _measure_selection(
     # A record's metrics are also those of the epoch that the weights are of.
     trained = next(entry for entry in history if entry.epoch == epoch)
     of_training = {"train_loss": trained.train_loss, **trained.metrics}
-    return measurement.model_copy(
-        update={
-            "metrics": measurement.metrics | of_training,
-            "weights": facts.weights[selection],
-        }
-    )
+    changes = {
+        "metrics": measurement.metrics | of_training,
+        "weights": facts.weights[selection],
+    }
+
+    # Pages compare what the run selects, and nothing else.
+    if selection != run.selection:
+        changes["resamples"] = None
+    return measurement.model_copy(update=changes)
 
 
 def _provenance(facts: TrainingFacts) -> Provenance:

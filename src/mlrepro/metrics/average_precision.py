@@ -1,7 +1,4 @@
-"""Average precision: exact, interpolated (VOC 2010 on) and 11-point (VOC 2007).
-
-And the standard error of its mean.
-"""
+"""Average precision: exact, interpolated (VOC 2010 on) and 11-point (VOC 2007)."""
 
 from collections.abc import Callable
 from functools import cache
@@ -12,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlrepro.metrics.arrays import check, in_parallel, ratio
+from mlrepro.metrics.arrays import check, in_parallel
 
 KINDS = ("exact", "interpolated", "11-point")
 CLASSES = 8  # that a thread copies at a time
@@ -113,70 +110,6 @@ def _by_kind(scores: np.ndarray, positive: np.ndarray, kinds: tuple[str, ...]) -
         values["11-point"] = np.mean(envelope[needed - 1])
 
     return [values[kind] for kind in kinds]
-
-
-# ---- Standard error of the mean ----------------------------------------------------------------
-
-
-def bootstrap_se(
-    scores: np.ndarray, labels: np.ndarray, resamples: int = 100, seed: int = 0, empty: str = "skip"
-) -> float:
-    """Standard error of the exact mAP, in points.
-
-    It is the mAP's deviation over resamples of the pictures with replacement. Only the test
-    pictures vary: neither the training nor its seed does. empty: see `mean_average_precision`;
-    under nan, a class that a resample alone lacks is skipped there. NaN where the mAP is NaN.
-    """
-    scores, labels = check(scores, labels)
-    if empty == "nan":
-        if not (labels == 1).any(0).all():
-            return float("nan")
-        empty = "skip"
-    pictures, classes = scores.shape
-    random = np.random.default_rng(seed)
-
-    # How often each picture was drawn, (resamples, N).
-    draws = [
-        np.bincount(random.integers(pictures, size=pictures), minlength=pictures)
-        for _ in range(resamples)
-    ]
-    weights = np.stack(draws).astype(np.uint16)
-
-    # A class is sorted once, for all resamples.
-    ap = np.full((resamples, classes), np.nan)
-    for c in range(classes):
-        rows = np.flatnonzero(labels[:, c] != -1)
-        rows = rows[np.argsort(-scores[rows, c])]
-        positive = labels[rows, c] == 1
-        ap[:, c] = _weighted_exact(scores[rows, c], positive, weights.take(rows, axis=1))
-
-    # A resample without any positive has no mAP.
-    means = np.array([mean_average_precision(row, empty) for row in ap])
-    means = means[~np.isnan(means)]
-    return float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
-
-
-def _weighted_exact(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Exact average precision (R,), where picture n occurs weights[r, n] times.
-
-    scores (n,) in descending order.
-    """
-    counted = counts_at_positives(scores, positive)
-    hits = counted.hits[::-1]
-    retrieved = counted.retrieved[::-1]
-
-    # How many positives and pictures a resample has down to each positive's score.
-    steps = weights[:, positive]
-    weighted_hits = np.cumsum(steps, axis=1, dtype=np.int32)
-    weighted_hits = weighted_hits.take(hits - 1, axis=1)
-    weighted_retrieved = np.cumsum(weights, axis=1, dtype=np.int32)
-    weighted_retrieved = weighted_retrieved.take(retrieved - 1, axis=1)
-
-    # NaN where a resample drew no positive.
-    precision = ratio(weighted_hits, weighted_retrieved)
-    area = (steps * precision).sum(axis=1)
-    total = steps.sum(axis=1)
-    return np.divide(area, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
 # ---- Ranks of a class's positives --------------------------------------------------------------

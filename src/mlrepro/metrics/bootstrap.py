@@ -134,12 +134,15 @@ def _kernels(many: bool) -> ModuleType | None:
 def resampled_map(aps: np.ndarray, empty: str = "zero") -> np.ndarray:
     """The mAP of each resample in percent, (R,), of average precisions (R, C).
 
-    empty: what a class without positives counts, see `mean_average_precision`; under `nan`, a class
-    that a resample alone lacks is skipped there. NaN where a resample has no mAP.
+    empty: what a class without positives counts, see `mean_average_precision`. Under `nan`, a class
+    that a resample alone lacks is skipped there, and with one that all of them lack there is no
+    mAP. NaN where a resample has no mAP.
     """
     if empty == "zero":
         return 100 * np.nan_to_num(aps, nan=0.0).mean(axis=1)
     known = ~np.isnan(aps)
+    if empty == "nan" and not known.any(axis=0).all():
+        return np.full(len(aps), np.nan)
     return 100 * np.divide(
         np.where(known, aps, 0).sum(axis=1),
         known.sum(axis=1),
@@ -148,25 +151,17 @@ def resampled_map(aps: np.ndarray, empty: str = "zero") -> np.ndarray:
     )
 
 
-def with_seeds(maps: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The mean over seeds on each resample, as other seeds and pictures would give it, (R,).
-
-    maps (S, R): a row a training seed. Each resample draws S of the S seeds, too. The means of so
-    few draws vary less than those of seeds do, by the factor (S - 1) / S of the variance, which is
-    made up for. One seed says nothing of others: it stays as it is.
-    """
-    seeds, resamples = maps.shape
-    mean = maps.mean(axis=0)
-    if seeds == 1:
-        return mean
-
-    random = np.random.default_rng([seed, seeds])
-    drawn = random.integers(seeds, size=(seeds, resamples))
-    drawn_mean = np.take_along_axis(maps, drawn, axis=0).mean(axis=0)
-    return mean + np.sqrt(seeds / (seeds - 1)) * (drawn_mean - mean)
-
-
 # ---- What resamples say --------------------------------------------------------------------------
+
+
+def standard_error(maps: np.ndarray) -> float:
+    """Of an mAP, in points: its deviation over resamples (R,) of the pictures.
+
+    Only the test pictures vary: neither the training nor its seed does. NaN are left out; NaN where
+    fewer than two are left.
+    """
+    known = maps[~np.isnan(maps)]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else np.nan
 
 
 def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -180,16 +175,6 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float,
     tail = (1 - confidence) / 2
     low, high = np.quantile(known, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def p_value(differences: np.ndarray) -> float:
-    """How seldom resamples turn the sign of a difference round, both sides, of (R,).
-
-    Never 0: of R resamples, none says no more than less than 2 in R + 1.
-    """
-    known = differences[~np.isnan(differences)]
-    fewer = min((known <= 0).sum(), (known >= 0).sum())
-    return min(1.0, 2 * (int(fewer) + 1) / (len(known) + 1))
 
 
 def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:

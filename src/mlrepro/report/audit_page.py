@@ -180,11 +180,11 @@ def comparison_table(rows: list[Compared]) -> str:
                 row.name,
                 number(row.first),
                 number(row.second),
-                signed(row.difference),
-                between(row.interval),
-                between(row.unpaired),
-                number(row.p, 4),
-                "yes" if row.is_told_apart else "no",
+                signed(row.difference.points),
+                between(row.difference.interval),
+                between(row.difference.unpaired_interval),
+                number(row.difference.p, 4),
+                "yes" if row.difference.is_told_apart else "no",
             ]
         )
     headers = ["", "these", "those", "difference", "95 %", "95 % unpaired", "p", "told apart"]

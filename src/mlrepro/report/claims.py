@@ -1,20 +1,19 @@
 """Whether what a paper claims in words holds here: one change of a run, measured in pairs."""
 
-import math
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlrepro.judging import metric_values
 from mlrepro.metrics.catalogue import all_metrics
+from mlrepro.pairs import Difference, difference, paired_difference, paired_seeds
 from mlrepro.records import Record, Records
 from mlrepro.report.markdown import ABSENT, code, folded, table
 from mlrepro.report.render import ANY_PAGE, render_section
+from mlrepro.run_pairs import METRIC, mean_resamples, same_pictures
 from mlrepro.settings.pipeline import Claim
-
-CONFIDENCE = 0.95
 
 NOT_RUN = "not run"
 HOLDS = "holds"
@@ -26,27 +25,52 @@ UNDECIDED = "cannot be told apart"
 class Measured:
     """What one pair of runs says of a claim, in one metric.
 
-    difference: first minus second, the mean over the seeds that both have, in points.
-    interval:   half of its paired 95 % interval over seeds; none of a single seed.
-    share:      the difference over the second's value, in percent; none where that is 0.
+    difference: first minus second, the mean over the seeds that both have; none: not run.
+    seeds:      how many those are.
+    of_second:  the second's value, in percent.
     """
 
     claim: Claim
     metric: str
     first: str
     second: str
-    verdict: str
-    difference: float | None = None
-    interval: float | None = None
-    share: float | None = None
+    difference: Difference | None = None
+    seeds: int = 0
+    of_second: float = 0.0
+
+    @property
+    def is_tested(self) -> bool:
+        """One seed says nothing of others."""
+        return self.seeds > 1
+
+    @property
+    def verdict(self) -> str:
+        if self.difference is None:
+            return NOT_RUN
+        if not self.is_tested:
+            return "one seed"
+        if not self.difference.is_told_apart:
+            return UNDECIDED
+
+        is_above = self.difference.points > 0
+        rises = self.claim.rises(self.metric)
+        if rises is None:
+            return "above" if is_above else "below"
+        return HOLDS if is_above == rises else REVERSED
+
+    @property
+    def share(self) -> float | None:
+        """The difference over the second's value, in percent; none where that is 0."""
+        if self.difference is None or not self.of_second:
+            return None
+        return 100 * self.difference.points / self.of_second
 
 
-def claims_section(runs: Records, claims: Sequence[Claim], page: Path = ANY_PAGE) -> list[str]:
+def claims_section(measured: Sequence[Measured], page: Path = ANY_PAGE) -> list[str]:
     """A summary and a table with a row a claim, metric and pair; nothing without any claim."""
-    if not claims:
+    if not measured:
         return []
 
-    measured = [judged for claim in claims for judged in judge_claim(runs, claim)]
     section = render_section(
         "claims.md.j2",
         page,
@@ -60,65 +84,63 @@ def claims_section(runs: Records, claims: Sequence[Claim], page: Path = ANY_PAGE
 # ---- Measuring ---------------------------------------------------------------------------------
 
 
-def judge_claim(runs: Records, claim: Claim) -> Iterator[Measured]:
-    """A verdict for each of its metrics and pairs."""
+def measure_claims(runs: Records, claims: Sequence[Claim]) -> list[Measured]:
+    """Of each claim, metric and pair; p-values are not adjusted."""
+    return [measured for claim in claims for measured in _measure_claim(runs, claim)]
+
+
+def with_differences(
+    measured: Sequence[Measured], differences: Sequence[Difference]
+) -> list[Measured]:
+    """The same with these differences, one for each pair that is tested."""
+    left = iter(differences)
+    return [replace(one, difference=next(left)) if one.is_tested else one for one in measured]
+
+
+def _measure_claim(runs: Records, claim: Claim) -> Iterator[Measured]:
     for metric in claim.expected:
         for first, second in claim.pairs:
-            yield _judge_pair(runs, claim, metric, first, second)
+            both = with_common_seeds(runs.get(first, []), runs.get(second, []), metric)
+            yield _measure_pair(Measured(claim, metric, first, second), *both)
 
 
-def _judge_pair(runs: Records, claim: Claim, metric: str, first: str, second: str) -> Measured:
-    pairs = paired_values(runs.get(first, []), runs.get(second, []), metric)
-    if not pairs:
-        return Measured(claim, metric, first, second, NOT_RUN)
+def _measure_pair(pair: Measured, first: list[Record], second: list[Record]) -> Measured:
+    """first, second: records of the same seeds."""
+    if not first:
+        return pair
 
-    differences = [of_first - of_second for of_first, of_second in pairs]
-    difference = statistics.fmean(differences)
-    of_second = statistics.fmean(value for _, value in pairs)
-    interval = half_interval(differences)
-    return Measured(
-        claim,
-        metric,
-        first,
-        second,
-        _verdict(difference, interval, claim.rises(metric)),
-        difference,
-        interval,
-        share=100 * difference / of_second if of_second else None,
+    of_first = metric_values(first, pair.metric)
+    of_second = metric_values(second, pair.metric)
+    differences = [a - b for a, b in zip(of_first, of_second, strict=True)]
+    points = statistics.fmean(differences)
+    seeds = paired_seeds(differences)
+
+    # Of other metrics no record keeps resamples of the pictures.
+    if pair.metric == METRIC and same_pictures(first + second):
+        maps = (mean_resamples(first), mean_resamples(second))
+        found = paired_difference(points, *maps, seeds)
+    else:
+        found = difference(points, 0.0, (), seeds)
+    return replace(
+        pair,
+        difference=found,
+        seeds=len(differences),
+        of_second=statistics.fmean(of_second),
     )
 
 
-def paired_values(
+def with_common_seeds(
     first: list[Record], second: list[Record], metric: str
-) -> list[tuple[float, float]]:
-    """The metric of both runs, seed by seed, in percent; without seeds that one of them lacks."""
-    by_seed = dict(
-        zip([record.seed for record in second], metric_values(second, metric), strict=True)
-    )
-    values = metric_values(first, metric)
-    pairs = [(value, by_seed.get(record.seed)) for record, value in zip(first, values, strict=True)]
-    return [pair for pair in pairs if None not in pair]
+) -> tuple[list[Record], list[Record]]:
+    """The records of both runs whose seeds the other has too, and that hold the metric."""
+    by_seed = []
+    for records in (first, second):
+        values = metric_values(records, metric)
+        known = zip(records, values, strict=True)
+        by_seed.append({record.seed: record for record, value in known if value is not None})
 
-
-def half_interval(differences: list[float]) -> float | None:
-    """Half of Student's 95 % interval of their mean. None of a single one."""
-    if len(differences) < 2:
-        return None
-    from scipy.special import stdtrit  # here: pages without claims need no scipy
-
-    freedom = len(differences) - 1
-    quantile = float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
-    return quantile * statistics.stdev(differences) / math.sqrt(len(differences))
-
-
-def _verdict(difference: float, interval: float | None, rises: bool | None) -> str:
-    if interval is None:
-        return "one seed"
-    if abs(difference) <= interval:
-        return UNDECIDED
-    if rises is None:
-        return "above" if difference > 0 else "below"
-    return HOLDS if (difference > 0) == rises else REVERSED
+    common = sorted(by_seed[0].keys() & by_seed[1].keys())
+    return [by_seed[0][seed] for seed in common], [by_seed[1][seed] for seed in common]
 
 
 # ---- Tables ------------------------------------------------------------------------------------
@@ -135,7 +157,7 @@ def summary_table(measured: Sequence[Measured]) -> str:
     for (claim, metric), group in groups.items():
         verdicts = Counter(one.verdict for one in group)
         said = ", ".join(f"{verdict} ({count})" for verdict, count in verdicts.most_common())
-        differences = [one.difference for one in group if one.difference is not None]
+        differences = [one.difference.points for one in group if one.difference]
 
         # A claim is named beside the first of its metrics.
         first = claim != shown
@@ -197,6 +219,5 @@ def _range(differences: list[float]) -> str:
 def _with_interval(one: Measured) -> str:
     if one.difference is None:
         return ABSENT
-    if one.interval is None:
-        return f"{one.difference:+.2f}"
-    return f"{one.difference:+.2f} ± {one.interval:.2f}"
+    points = f"{one.difference.points:+.2f}"
+    return f"{points} ± {one.difference.margin:.2f}" if one.is_tested else points

@@ -8,21 +8,21 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 from mlrepro.judging import (
+    MINIMUM_TOLERANCE,
     REGIMES,
     best_of_regime,
     completeness,
     mean_map,
-    noise,
     ranked,
     shortfalls,
     standard_error,
-    within_noise,
 )
 from mlrepro.layout import Layout
 from mlrepro.metrics.catalogue import DECISION_TABLES
+from mlrepro.pairs import adjust
 from mlrepro.records import Failures, Records
 from mlrepro.report import figures, tables
-from mlrepro.report.claims import claims_section
+from mlrepro.report.claims import Measured, claims_section, measure_claims, with_differences
 from mlrepro.report.markdown import Markdown, folded
 from mlrepro.report.orderings import ordering_section
 from mlrepro.report.pages import (
@@ -36,6 +36,8 @@ from mlrepro.report.pages import (
 from mlrepro.report.recommend import recommendation_section
 from mlrepro.report.render import write_page
 from mlrepro.report.shown_classes import ShownClasses, shown_classes
+from mlrepro.resamples import KEPT
+from mlrepro.run_pairs import RunPair, RunPairs, unadjusted_pairs
 from mlrepro.settings.pipeline import Claim, Ordering
 from mlrepro.studies.reference import compare
 from mlrepro.studies.reported import ReportedRow
@@ -81,12 +83,13 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     runs = listed_runs(comparison.records, expected)
     _check_same_classes(runs)
 
-    ties = within_noise(runs)
+    claims = measure_claims(comparison.neighbours | runs, comparison.claims)
+    pairs, claims = adjusted_together(unadjusted_pairs(runs), claims)
     failures = {run: comparison.failures[run] for run in expected if run in comparison.failures}
     records = [record for group in runs.values() for record in group]
     manifests = {record.provenance.manifest_sha256 for record in records}
     if comparison.own_data:
-        recommendation = recommendation_section(runs, ties, path, comparison.own_data)
+        recommendation = recommendation_section(runs, pairs.ties, path, comparison.own_data)
     else:
         recommendation = []
 
@@ -94,20 +97,34 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
         "comparison.md.j2",
         path,
         comparison=comparison,
-        summary=summarise(runs, expected, failures),
+        summary=summarise(runs, pairs, expected, failures),
         several_versions=len(manifests) > 1,
         reference=reference_section(compare(comparison.reference, runs, expected, failures), path),
         recommendation=recommendation,
-        ranking=tables.ranking_table(runs, expected, ties, failures),
-        claims=claims_section(comparison.neighbours | runs, comparison.claims, path),
-        orderings=ordering_section(runs, comparison.orderings, path),
+        ranking=tables.ranking_table(runs, expected, pairs, failures),
+        pairs=pairs,
+        comparisons=len(pairs.pairs) + sum(one.is_tested for one in claims),
+        claims=claims_section(claims, path),
+        orderings=ordering_section(runs, pairs, comparison.orderings, path),
         failed=failed_section(failures, path),
         partial_runs=_partial_runs(runs, expected),
         missing_stages=_missing_stages(runs, comparison),
         unlisted=_unlisted(comparison),
         results=_results(runs, path) if runs else None,
         few_positives=tables.FEW_POSITIVES,
+        smallest=MINIMUM_TOLERANCE,
+        resamples=KEPT,
     )
+
+
+def adjusted_together(
+    pairs: RunPairs, claims: Sequence[Measured]
+) -> tuple[RunPairs, list[Measured]]:
+    """Both with p-values that are adjusted for all comparisons of the page."""
+    of_claims = [one.difference for one in claims if one.is_tested]
+    adjusted = adjust([*pairs.differences, *of_claims])
+    count = len(pairs.pairs)
+    return pairs.replaced(adjusted[:count]), with_differences(claims, adjusted[count:])
 
 
 # ---- Which runs are shown ----------------------------------------------------------------------
@@ -182,30 +199,20 @@ class Place:
 
 @dataclass(frozen=True)
 class Lead:
-    """Between the first two runs, in mAP points.
-
-    ties:      runs that cannot be told from the first.
-    is_tie:    whether the second is one of them.
-    """
+    """Of the first run. second: the next in rank. ties: runs that cannot be told from the first."""
 
     second: Place
-    points: float
-    noise: float
+    pair: RunPair
     ties: int
-    is_tie: bool
 
 
 @dataclass(frozen=True)
 class RegimeGap:
-    """Between the best run with full and the best with single-positive labels, in mAP points."""
+    """Between the best run with full and the best with single-positive labels."""
 
     full: Place
     single: Place
-    noise: float
-
-    @property
-    def points(self) -> float:
-        return abs(self.full.mAP - self.single.mAP)
+    pair: RunPair
 
 
 @dataclass(frozen=True)
@@ -227,11 +234,14 @@ class Summary:
 
 
 def summarise(
-    runs: Records, expected: dict[str, list[int]], failures: Container[str] = ()
+    runs: Records,
+    pairs: RunPairs,
+    expected: dict[str, list[int]],
+    failures: Container[str] = (),
 ) -> Summary:
     """Who is first and by how much, full against single-positive labels, what is still missing.
 
-    `runs`: in rank order.
+    `runs`: in rank order. pairs: theirs.
     """
     states = Counter(
         completeness(runs.get(run, []), seeds, run in failures) for run, seeds in expected.items()
@@ -240,8 +250,8 @@ def summarise(
     return Summary(
         measured=len(runs),
         first=_place(runs, scored[0]) if scored else None,
-        lead=_lead(runs, scored[0], scored[1]) if len(scored) > 1 else None,
-        regime_gap=_regime_gap(runs),
+        lead=_lead(runs, pairs) if pairs.pairs else None,
+        regime_gap=_regime_gap(runs, pairs),
         expected=len(expected),
         states=states,
     )
@@ -251,23 +261,18 @@ def _place(runs: Records, run: str) -> Place:
     return Place(run, mean_map(runs[run]))
 
 
-def _lead(runs: Records, first: str, second: str) -> Lead:
-    ties = within_noise(runs)
-    return Lead(
-        second=_place(runs, second),
-        points=mean_map(runs[first]) - mean_map(runs[second]),
-        noise=noise(runs[first], runs[second]),
-        ties=len(ties),
-        is_tie=second in ties,
-    )
+def _lead(runs: Records, pairs: RunPairs) -> Lead:
+    # The first of all pairs is that of the first two runs.
+    pair = pairs.pairs[0]
+    return Lead(_place(runs, pair.second), pair, len(pairs.ties))
 
 
-def _regime_gap(runs: Records) -> RegimeGap | None:
+def _regime_gap(runs: Records, pairs: RunPairs) -> RegimeGap | None:
     best = best_of_regime(runs)
     if len(best) < len(REGIMES):
         return None
     full, single = best["full"], best["single"]
-    return RegimeGap(_place(runs, full), _place(runs, single), noise(runs[full], runs[single]))
+    return RegimeGap(_place(runs, full), _place(runs, single), pairs.between(full, single))
 
 
 # ---- Tables and figures ------------------------------------------------------------------------

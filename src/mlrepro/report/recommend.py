@@ -32,8 +32,9 @@ METRICS = {"mAP": "mAP", "CF1": "tuned_CF1", "OF1": "tuned_OF1"}
 def choose(runs: Records, ties: set[str]) -> Record | None:
     """The training to use: the run of fewest GMACs (to two decimals) of those that are first.
 
-    First are the first of ranked runs and those that noise hides from it (`ties`); of equal ones
-    the higher rank, and of its seeds the best validation mAP. None where no run has an mAP.
+    First are the first of ranked runs and those that cannot be told apart from it (`ties`); of
+    equal ones the higher rank, and of its seeds the best validation mAP. None where no run has an
+    mAP.
     """
     scored = [run for run in runs if mean_map(runs[run]) is not None]
     if not scored:
@@ -69,7 +70,7 @@ class Recommendation:
 
 
 def recommend(runs: Records, ties: set[str]) -> Recommendation | None:
-    """`runs` in rank order, and those that noise hides from the first. None: see `choose`."""
+    """`runs` in rank order, and those that cannot be told from the first. None: see `choose`."""
     record = choose(runs, ties)
     if record is None:
         return None

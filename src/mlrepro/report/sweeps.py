@@ -4,17 +4,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlrepro.errors import InputError
-from mlrepro.judging import completeness, mean_map, metric_values, standard_error
+from mlrepro.judging import completeness, mean_map, metric_values, ranked, standard_error
+from mlrepro.pairs import adjust
 from mlrepro.records import Record
 from mlrepro.report.figures import map_against_setting
 from mlrepro.report.markdown import code, number, spread, table
 from mlrepro.report.pages import figure_link
+from mlrepro.report.tables import points_to_first
+from mlrepro.run_pairs import RunPair, RunPairs, unadjusted_pairs
 from mlrepro.settings.run import Run
 from mlrepro.studies.description import Sweep
 from mlrepro.studies.results import StudyResults
 
 # By name of the series its measured runs: the setting's value and the run's records.
 Series = dict[str, list[tuple[float | str, list[Record]]]]
+
+# By the best run of a series and another one of it.
+PairsWithBest = dict[tuple[str, str], RunPair]
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,9 @@ class SweepSection:
 
 def sweep_sections(results: StudyResults, page: Path) -> list[SweepSection]:
     """A section a sweep, figures in `figures/` beside `page`."""
-    return [_section(results, sweep, page) for sweep in results.description.sweeps]
+    sweeps = [(sweep, _measured_series(results, sweep)) for sweep in results.description.sweeps]
+    to_best = _pairs_with_the_best([series for _, series in sweeps])
+    return [_section(results, sweep, series, to_best, page) for sweep, series in sweeps]
 
 
 def missing_runs(results: StudyResults, sweep: Sweep) -> list[str]:
@@ -50,8 +58,22 @@ def missing_runs(results: StudyResults, sweep: Sweep) -> list[str]:
     return missing
 
 
-def _section(results: StudyResults, sweep: Sweep, page: Path) -> SweepSection:
-    series = _measured_series(results, sweep)
+def _pairs_with_the_best(sweeps: list[Series]) -> PairsWithBest:
+    """Of each series its runs beside the best; p-values are adjusted for all sweeps of the page."""
+    by_series = []
+    for series in sweeps:
+        for points in series.values():
+            runs = {records[0].run.run_id: records for _, records in points}
+            by_series.append(unadjusted_pairs(ranked(runs)).of_first)
+
+    pairs = [pair for of_series in by_series for pair in of_series]
+    adjusted = RunPairs(pairs).replaced(adjust([pair.difference for pair in pairs]))
+    return {(pair.first, pair.second): pair for pair in adjusted.pairs}
+
+
+def _section(
+    results: StudyResults, sweep: Sweep, series: Series, to_best: PairsWithBest, page: Path
+) -> SweepSection:
     missing = missing_runs(results, sweep)
 
     # A stage's address begins with the dvc.yaml that holds it.
@@ -65,7 +87,7 @@ def _section(results: StudyResults, sweep: Sweep, page: Path) -> SweepSection:
         title=sweep.title,
         text=sweep.text,
         figure=_figure(sweep, series, page),
-        table=_table(sweep, series),
+        table=_table(sweep, series, to_best),
         runs=len(sweep.runs),
         missing=len(missing),
         pipelines=list(dict.fromkeys(pipelines)),
@@ -119,13 +141,15 @@ def _figure(sweep: Sweep, series: Series, page: Path) -> str | None:
     return figure_link(page, name, title, map_against_setting, curves, sweep.setting)
 
 
-def _table(sweep: Sweep, series: Series) -> str | None:
+def _table(sweep: Sweep, series: Series, to_best: PairsWithBest) -> str | None:
     rows = []
     for name, points in series.items():
+        best = next(iter(ranked({records[0].run.run_id: records for _, records in points})), None)
         for value, records in points:
             mAP = spread(metric_values(records, "mAP"))
             error = number(standard_error(records))
-            rows.append([name, str(value), mAP, error])
+            pair = to_best.get((best, records[0].run.run_id))
+            rows.append([name, str(value), mAP, error, points_to_first(pair)])
     if not rows:
         return None
-    return table("llrr", ["series", code(sweep.setting), "mAP", "SE"], rows)
+    return table("llrrr", ["series", code(sweep.setting), "mAP", "SE", "to best"], rows)

@@ -14,8 +14,10 @@ from mlrepro.judging import (
     standard_error,
 )
 from mlrepro.metrics.catalogue import AVERAGE_PRECISIONS
+from mlrepro.provenance import is_known
 from mlrepro.records import ClassResult, Epoch, Record, Records
 from mlrepro.report.markdown import ABSENT, Markdown, code, number, signed, spread, table
+from mlrepro.run_pairs import RunPair, RunPairs
 from mlrepro.settings.run import Run
 from mlrepro.studies.reference import Compared
 
@@ -33,13 +35,13 @@ DIGEST_LENGTH = 12  # characters of a commit or a sha256 that a table shows
 def ranking_table(
     runs: Records,
     expected: dict[str, list[int]],
-    in_noise: set[str],
+    pairs: RunPairs,
     failed: Container[str] = (),
 ) -> str:
     """Every expected run, the measured ones by mAP.
 
     expected: seeds by run id.
-    in_noise: runs that cannot be told apart from the first.
+    pairs:    the measured runs in pairs.
     failed:   runs that the last launch could not do.
     """
     headers = [
@@ -55,12 +57,12 @@ def ranking_table(
         "M params",
         "status",
     ]
-    best = next((mean_map(records) for records in runs.values()), None)
+    to_first = {pair.second: pair for pair in pairs.of_first}
 
     rows = []
     for rank, (run, records) in enumerate(runs.items(), 1):
         state = completeness(records, expected[run])
-        rows.append([*_ranking_cells(rank, records, best, run in in_noise), state])
+        rows.append([*_ranking_cells(rank, records, to_first.get(run)), state])
 
     # Runs without records come last, in the order of the settings.
     for run, seeds in expected.items():
@@ -71,10 +73,11 @@ def ranking_table(
     return table("rlllrrrrrrl", headers, rows)
 
 
-def _ranking_cells(
-    rank: int, records: list[Record], best: float | None, in_noise: bool
-) -> list[str]:
-    """A run's row without its status. A run without an mAP has no rank."""
+def _ranking_cells(rank: int, records: list[Record], pair: RunPair | None) -> list[str]:
+    """A run's row without its status. A run without an mAP has no rank.
+
+    pair: with the first run; none of that itself.
+    """
     run = records[0].run
     cost = records[0].cost
 
@@ -84,7 +87,7 @@ def _ranking_cells(
     else:
         place = str(rank)
         error = number(standard_error(records))
-        difference = ("≈ " if in_noise else "") + number(mAP - best)
+        difference = points_to_first(pair)
 
     best_epochs = [
         str(record.measurements["best"].epoch)
@@ -103,6 +106,15 @@ def _ranking_cells(
         number(cost.gmacs),
         number(cost.parameters / MILLION),
     ]
+
+
+def points_to_first(pair: RunPair | None) -> str:
+    """How many points a run is behind, with half of the 95 % interval; none: it is the first."""
+    if pair is None:
+        return number(0.0)
+    difference = pair.difference
+    text = f"{number(-difference.points)} ± {number(difference.margin)}"
+    return text if pair.is_told_apart else f"≈ {text}"
 
 
 def reference_table(compared: Sequence[Compared]) -> str:
@@ -423,9 +435,11 @@ def environment_table(records: list[Record]) -> str:
 
 def _environment_facts(record: Record) -> dict[str, str]:
     used = environment(record)
-    commit = (used.commit or ABSENT)[:DIGEST_LENGTH]
-    if used.dirty:
-        commit += " with uncommitted changes"
+    commit = used.commit or ABSENT
+    if is_known(commit):
+        commit = commit[:DIGEST_LENGTH]
+        if used.dirty:
+            commit += " with uncommitted changes"
 
     machine = [used.device, used.precision]
     if used.threads:

@@ -352,11 +352,14 @@ class Corruption(Strict):
     """Observed labels: how many known positives and known negatives a picture keeps.
 
     -1: all. `negatives`: for the loss iu at least one.
+    ignored: what labels that are ignored count as: negatives, which may be drawn (Cole et al. 2021
+             have none to ignore), or none of both.
     """
 
     positives: int = Field(1, ge=-1)
     negatives: int = Field(0, ge=-1)
     seed: Seed = 1200
+    ignored: Literal["negative", "unobserved"] = "negative"
 
 
 class Published(Strict):

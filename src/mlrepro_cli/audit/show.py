@@ -99,19 +99,19 @@ def _show_verdict(audit: Audit) -> None:
 
 
 def show_comparison(comparison: Comparison, first: str, second: str) -> None:
-    told_apart = sum(row.is_told_apart for row in comparison.rows)
-    unpaired = sum(row.is_apart_unpaired for row in comparison.rows)
+    told_apart = sum(row.difference.is_told_apart for row in comparison.rows)
+    unpaired = sum(row.difference.is_apart_unpaired for row in comparison.rows)
     print(f"{first} against {second}, on the same {comparison.pictures:,} pictures:")
     rows = [
         [
             row.name,
             number(row.first),
             number(row.second),
-            signed(row.difference),
-            between(row.interval),
-            between(row.unpaired),
-            number(row.p, 4),
-            "yes" if row.is_told_apart else "",
+            signed(row.difference.points),
+            between(row.difference.interval),
+            between(row.difference.unpaired_interval),
+            number(row.difference.p, 4),
+            "yes" if row.difference.is_told_apart else "",
         ]
         for row in comparison.rows
     ]

@@ -35,8 +35,8 @@ def write_settings(
     """Writes the settings of the pipeline in `to`, and prints what to do next.
 
     The losses of the runs are those that the search found best on validation, if it has run.
-    partial: labels that are not given are unknown. backbones: that are compared in place of those of
-    budgets.yaml, see `choose_backbones`. An older params.yaml is kept beside the new one;
+    partial: labels that are not given are unknown. backbones: that are compared in place of those
+    of budgets.yaml, see `choose_backbones`. An older params.yaml is kept beside the new one;
     run files that are there stay.
     """
     separator = _separator(own)
@@ -48,19 +48,19 @@ def write_settings(
     # What the budget asks for, with the user's resolution.
     known = choose_backbones(read_yaml(to / "budgets.yaml"), backbones, resolution)
     losses = known["losses"]
-    if partial:
+    has_unknown = bool(own.unknown.any())
+    if partial or has_unknown:
         losses = losses + known["partial_losses"]
     runs = _runs(known, losses, RUNS_OF_BUDGET[budget], _validation_mAPs(to / "results" / name))
 
-    # The pipeline's settings, read by every stage; features as maps, too, for the heads on them.
+    # The pipeline's settings, read by every stage.
     settings = {
         "name": name,
         "title": f"Own data: {name}",
         "budget": budget,
         "intro": _intro(len(own.frame), budget, known["features"]["resolution"], partial),
         "data": {name: _data_settings(own, table, separator)},
-        # All labels are kept as they are; one that is not given is 0, unknown.
-        "corruption": {"positives": -1, "negatives": 0},
+        "corruption": _corruption(has_unknown),
         "features": known["features"],
         "backbones": known["backbones"],
         "search": known["search"] | {"losses": losses},
@@ -77,9 +77,20 @@ def write_settings(
 
     minutes = known["minutes"][budget] * len(own.frame) // 1000 + 1
     print(
-        f"Written: {file}, with ridge regressions on {len(known['backbones']) + 1} backbones' "
-        f"features, {len(losses)} losses on the last's and {len(runs)} more runs. Next, about {minutes} minutes on two cores: dvc repro {to / 'dvc.yaml'}"
+        f"Written: {file}, with ridge regressions on the features of {len(known['backbones']) + 1} "
+        f"backbones, {len(losses)} losses on those of the last and {len(runs)} more runs. Next, "
+        f"about {minutes} minutes on two cores: dvc repro {to / 'dvc.yaml'}"
     )
+
+
+def _corruption(has_unknown: bool) -> dict:
+    """All labels are kept as they are.
+
+    Where some are unknown, those that are absent are known to be. Else, one that is not given is 0.
+    """
+    if has_unknown:
+        return {"positives": -1, "negatives": -1, "ignored": "unobserved"}
+    return {"positives": -1, "negatives": 0}
 
 
 def _data_settings(own: OwnData, table: Path, separator: str) -> dict:

@@ -1,9 +1,12 @@
 """Ridge regression on features: the layers of all penalties from one decomposition.
 
 The weights w and bias b of a class minimise, over its known training rows,
-sum (x w + b - y)^2 + penalty * scale * |w|^2, where y is 1 for a positive and -1 for a negative,
-and scale is the mean squared norm of the centred features. The bias is not penalised. All is computed
-in float64, and the weights are kept in float32, as those of every run.
+
+    sum (x w + b - y)^2 + penalty * scale * |w|^2
+
+where y is 1 for a positive and -1 for a negative, and scale is the mean squared norm of the centred
+features. The bias is not penalised. All is computed in float64, and the weights are kept in
+float32, as those of every run.
 """
 
 import time
