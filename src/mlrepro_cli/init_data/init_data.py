@@ -51,7 +51,7 @@ def init_data(
     found = find_labels(path, answers)
     found = replace(found, rows=take_negatives(found.rows, answers))
     own, rejected = gather(found)
-    rejected += _irregular(found, rejected)
+    rejected += _left_out(found, rejected)
     _refuse_too_little(path, own, rejected)
 
     # What is wrong with it. Copies of a picture must not lie in two splits.
@@ -80,13 +80,13 @@ def _refuse_too_little(path: Path, own: OwnData, rejected: list[dict]) -> None:
         )
 
 
-def _irregular(found: FoundLabels, rejected: list[dict]) -> list[dict]:
-    """What is called as pictures are, is no regular file, and stands in no label file."""
-    named = {entry["image"] for entry in rejected}
+def _left_out(found: FoundLabels, rejected: list[dict]) -> list[dict]:
+    """Pictures that are not used and stand in no label file."""
+    listed = {row.image for row in found.rows} | {entry["image"] for entry in rejected}
     return [
-        {"image": name, "reason": "no regular file"}
-        for name in found.irregular
-        if name not in named
+        {"image": name, "reason": reason}
+        for name, reason in found.left_out.items()
+        if name not in listed
     ]
 
 

@@ -99,6 +99,7 @@ def _data_settings(own: OwnData, table: Path, separator: str) -> dict:
         "folder": own.root.as_posix(),
         "table": table.as_posix(),
         "separator": separator,
+        "appearance": "shown",
     }
     if own.unknown.any():
         settings["unknown_column"] = "unknown"
