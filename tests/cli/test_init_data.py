@@ -586,7 +586,8 @@ def test_from_pictures_to_the_page(own, monkeypatch):
     assert page.count("| complete |") == 14
     assert "-scores.png" in page
     review = Path("outputs/own-data/my-own/review")
-    assert (review / "missing.html").is_file()
+    assert (review / "labels.html").is_file()
+    assert (review / "missing.csv").read_text().startswith("image,label,given,answer,")
     assert (review / "mistakes.html").is_file()
 
     # The command that the page recommends, of a run of the search, which has no run file.
@@ -597,3 +598,33 @@ def test_from_pictures_to_the_page(own, monkeypatch):
     pictures = sorted(str(path) for path in own.glob("a/*"))
     answers = list(predict(config, network, pictures))
     assert answers[0]["image"].endswith("0.png")
+
+
+# ------------------------------------------------------------------------------ networks to compare
+
+
+def test_networks_that_the_user_names(own, capsys):
+    """Each with its own resolution; weights of a package where there is one, else timm's."""
+    for i in range(24):
+        write_picture(own / "ab"[i % 2] / f"{i}.png")
+    names = ["vit_base_patch16_siglip_256.v2_webli", "tf_efficientnet_lite2"]
+    init_data(own, TO, budget="standard", backbones=names)
+
+    pipeline = read_layout(TO / "params.yaml").pipeline
+    siglip = pipeline.features
+    assert (siglip.backbone, siglip.weights) == ("vit_base_patch16_siglip_256__v2_webli", "timm")
+    assert siglip.resolution == 256
+    first, second = pipeline.backbones
+    assert (first.backbone, first.resolution) == ("tf_efficientnet_lite0", 224)
+    assert (second.backbone, second.weights) == ("tf_efficientnet_lite2", "package")
+    assert second.resolution == 260
+    assert all(siglip.backbone in run_id for run_id in pipeline.runs)
+
+    init_data(own, TO, resolution=128, backbones=["resnet18"])
+    pipeline = read_layout(TO / "params.yaml").pipeline
+    assert {pipeline.features.resolution, pipeline.backbones[0].resolution} == {128}
+
+    with pytest.raises(InputError, match="--backbone resnet1: none of timm's networks"):
+        init_data(own, TO, backbones=["resnet1"])
+    with pytest.raises(InputError, match="cannot take 100 x 100"):
+        init_data(own, TO, resolution=100, backbones=["maxvit_tiny_tf_224"])

@@ -1,29 +1,42 @@
 """Which frozen networks are compared: those of budgets.yaml, or those that the user names."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mlrepro.errors import InputError
 
 
-def choose_backbones(budgets: dict, names: Sequence[str], resolution: int | None) -> dict:
-    """budgets.yaml with other `backbones`, `features` and `network`.
+@dataclass(frozen=True)
+class Wanted:
+    """What a user asks to be compared.
 
-    names:      of timm's networks. The first is the one that losses are searched on and that
-                `runs` train; the first of budgets.yaml stays beside them, to be compared with.
-                None: as budgets.yaml says.
-    resolution: for all; none: as budgets.yaml says, or what timm says of each network.
+    budget:     quick, standard or thorough.
+    resolution: for all networks; none: as budgets.yaml says, or what timm says of each network.
+    backbones:  of timm's. The first is the one that losses are searched on and that `runs` train;
+                the first of budgets.yaml stays beside them, to be compared with. None: as
+                budgets.yaml says.
+    """
+
+    budget: str
+    resolution: int | None = None
+    backbones: Sequence[str] = ()
+
+
+def choose_backbones(budgets: dict, wanted: Wanted) -> dict:
+    """budgets.yaml with other `backbones`, `features` and `network`.
 
     Raises InputError for names that are none of timm's, and for a resolution that one cannot take.
     """
     budgets = dict(budgets)
+    names = wanted.backbones
     if names:
         named = [_features(name) for name in dict.fromkeys(names)]
         compared = [budgets["backbones"][0], *named[1:]]
         budgets["features"] = budgets["network"] = named[0]
         budgets["backbones"] = [features for features in compared if features != named[0]]
 
-    if resolution:
-        changed = {"resolution": resolution}
+    if wanted.resolution:
+        changed = {"resolution": wanted.resolution}
         budgets["features"] = budgets["features"] | changed
         budgets["network"] = budgets["network"] | changed
         budgets["backbones"] = [features | changed for features in budgets["backbones"]]
