@@ -6,6 +6,7 @@ From a file to rows of labels, a module a step:
     pictures, columns           which column says what
     fields, lists, separators   what cells that name labels mean
     marks                       what cells below a label mean
+    class_names                 what labels are called, where that is a table of its own
     listing                     what a table says of each picture, and several tables together
     read                        all of it, in this order
 """

@@ -9,6 +9,11 @@ from mlrepro.settings.base import nearest
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
 from mlrepro_cli.init_data.layouts.table import columns as finding
+from mlrepro_cli.init_data.layouts.table.class_names import (
+    is_class_names,
+    name_labels,
+    read_class_names,
+)
 from mlrepro_cli.init_data.layouts.table.columns import Columns, find_columns
 from mlrepro_cli.init_data.layouts.table.fields import say_fields, understand_fields
 from mlrepro_cli.init_data.layouts.table.headers import GROUP_WORDS, is_any
@@ -52,6 +57,8 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     stems = Stems(files[0].pictures)
     sheets, problems = _open_all(files)
     _refuse_unknown_columns(sheets, answers)
+    of_names = [sheet for sheet in sheets if is_class_names(sheet)]
+    sheets = [sheet for sheet in sheets if not is_class_names(sheet)]
 
     tables, lists = _with_pictures(sheets, stems, answers)
     if not tables:
@@ -67,6 +74,7 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     listed = [(reading.sheet.file, list_pictures(reading, stems, find)) for reading in readings]
     pictures = combine(listed, answers.union)
     _add_splits(pictures, lists, stems, find)
+    name_labels(pictures, read_class_names(of_names))
 
     rows = list(label_rows(pictures))
     ask_about_negatives(rows, answers)
