@@ -69,7 +69,11 @@ def _counts(own: OwnData) -> pandas.DataFrame:
         columns[split] = (pictures, f"{cardinality:.2f}", without, *labels.sum(0)[places])
 
     rows = ["pictures", "labels a picture", "without a label", *names]
-    return pandas.DataFrame(columns, rows)
+    counts = pandas.DataFrame(columns, rows)
+    if own.unknown.any():
+        by_split = [own.unknown[own.frame["split"] == split].sum() for split in SPLITS]
+        counts.loc["unknown labels"] = by_split
+    return counts
 
 
 def _shown_labels(own: OwnData) -> tuple[np.ndarray, list[str]]:
@@ -98,7 +102,8 @@ def _print_labels(own: OwnData) -> None:
     # Labels on which methods can hardly be told apart, or not at all.
     rare = _labels_of(own, "test").sum(0) < FEW_POSITIVES
     _print_names(f"Too rare to measure, fewer than {FEW_POSITIVES} in test", list(classes[rare]))
-    constant = own.labels.all(0) | ~own.labels.any(0)
+    absent = ~own.labels & ~own.unknown
+    constant = ~absent.any(0) | ~own.labels.any(0)
     _print_names("On every picture, or on none that can be read", list(classes[constant]))
 
 
