@@ -23,6 +23,8 @@ BANDS = 8
 MOST_BITS = 16
 LEAST_CORRELATION = 0.98
 SIDE = 16
+# Of red, green and blue, as formats and people make grey of them (ITU-R BT.601).
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 # Grey levels by which a thumbnail varies at least: a blank page is like every other.
 LEAST_CONTRAST = 2.0
 # Of a band that so many pictures share, as blank ones do, each is compared with the first only.
@@ -55,7 +57,7 @@ def _thumbnail(file: Path) -> np.ndarray:
 
 def _hashes(thumbnails: np.ndarray) -> np.ndarray:
     """(N, BANDS) uint16 of (N, SIDE, SIDE, 3)."""
-    grey = thumbnails.astype(np.float32).mean(3)
+    grey = thumbnails @ LUMINANCE
     step = SIDE // GRID
     cells = grey.reshape(-1, GRID, step, GRID, step).mean((2, 4))
     # Each cell and the next, around the edge: the last is compared with the first.
@@ -82,7 +84,7 @@ def _candidates(hashes: np.ndarray) -> np.ndarray:
 
 def _alike(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """(pairs,) bool: whether it is light and dark at the same places of both."""
-    grey = thumbnails.astype(np.float32).mean(3).reshape(len(thumbnails), -1)
+    grey = (thumbnails @ LUMINANCE).reshape(len(thumbnails), -1)
     centred = grey - grey.mean(1, keepdims=True)
     contrast = centred.std(1)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-6)
