@@ -3,9 +3,13 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# Of a zip file that was unpacked, DVC wants to be told that it is no git checkout.
+tell_dvc_of_git = [ -e .git ] || git rev-parse --git-dir >/dev/null 2>&1 || dvc config --local core.no_scm true
+
 .PHONY: repro test
 # What MLflow still lacks is written; then what a newcomer looks for stands last.
 repro: .venv/base
+	@$(tell_dvc_of_git)
 	dvc repro
 	@python -m mlrepro.tracking.writer --drain || true
 	@echo && python stages/report.py params.yaml

@@ -24,7 +24,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -88,9 +87,10 @@ def our_batches(files: list[str], resolution: int, transform: str) -> Iterator[t
         normalise,
         picture_batches,
     )
+    from mlrepro.data.manifest import Manifest
     from mlrepro.data.samplers import sequential_batches
 
-    manifest = SimpleNamespace(frame=pandas.DataFrame({"image": files}), root=Path())
+    manifest = Manifest.of_frame(pandas.DataFrame({"image": files}), [], Path(), {}, "")
     augmentation = None if transform == "none" else Augmentation(transform, SEED, epoch=0)
     pictures = Pictures(manifest, np.arange(len(files)), resolution, "bilinear", augmentation)
     batches = sequential_batches(len(files), BATCH)

@@ -5,6 +5,7 @@ In the given pictures, or in test pictures for its page.
 
 from pathlib import Path
 
+from mlrepro.data.appearance import whole_picture
 from mlrepro.data.manifest import read_manifest
 from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
@@ -51,7 +52,8 @@ def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
     for row, logits, maps in attention_of_pictures(task.model, task.inputs, len(names)):
         path = folder / f"{page}-attention-{run_id}-s{seed}-{row + 1}.png"
         labels = likeliest_labels(manifest.classes, logits, maps)
-        draw_attention(picture_file(chosen.root, names.iloc[row]), labels, path)
+        picture = whole_picture(picture_file(chosen.root, names.iloc[row]), chosen.appearance)
+        draw_attention(picture, labels, path)
         print(f"attention: {names.iloc[row]} -> {path}")
 
 

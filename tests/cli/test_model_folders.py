@@ -285,3 +285,23 @@ def test_digests_are_those_of_the_files(folder):
         file.seek(-1, os.SEEK_END)
         file.write(b"\x01")
     assert f"{WEIGHTS}: not what was exported" in refused(folder)
+
+
+def test_the_folder_says_how_pictures_are_read(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    upright, turned = tmp_path / "upright.png", tmp_path / "turned.png"
+    Image.fromarray(pixels).save(upright)
+    # Lying on its side, and EXIF says so.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(pixels).copy()).save(turned, exif=exif)
+
+    def scores(folder: Path) -> list[dict]:
+        config, network = load_model(folder)
+        return [answer["scores"] for answer in predict(config, network, [upright, turned])]
+
+    shown = scores(write_model(tmp_path / "shown", appearance="shown"))
+    assert shown[0] == shown[1]
+    # One that says nothing was made before there was a choice.
+    stored = scores(write_model(tmp_path / "stored"))
+    assert stored[0] == shown[0] != stored[1]

@@ -190,11 +190,11 @@ def test_twenty_requests_at_once(model, monkeypatch):
     at_once = []
     inside = threading.Semaphore(READERS)
 
-    def counting(*arguments) -> np.ndarray:
+    def counting(*arguments, **options) -> np.ndarray:
         at_once.append(inside.acquire(blocking=False))
         try:
             time.sleep(0.001)  # so that others come in
-            return decode(*arguments)
+            return decode(*arguments, **options)
         finally:
             inside.release()
 

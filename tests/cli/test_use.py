@@ -33,6 +33,7 @@ from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.studies.runs import read_run
 from mlrepro.tracking import Tracker
 from mlrepro.training.train import train_run
+from mlrepro_cli.export.edges import between_scores
 from mlrepro_cli.export.export import export
 from mlrepro_cli.predict import answer
 from mlrepro_cli.predict.answer import predict
@@ -81,7 +82,8 @@ def evaluated(trained: Path, run_id: str) -> tuple[list[str], np.ndarray, np.nda
     manifest = read_manifest(trained / "data" / "digits")
     scores = load_file(logits_file(trained, run_id))
     labels = manifest.label_matrix()[manifest.rows("val")]
-    thresholds = tune_thresholds(scores["val_best"].numpy(), labels)
+    validation = scores["val_best"].numpy()
+    thresholds = between_scores(tune_thresholds(validation, labels), validation)
     images = manifest.frame["image"]
     paths = [str(manifest.root / images[row]) for row in manifest.rows("test")]
     return paths, scores["test_best"].numpy(), thresholds
@@ -410,7 +412,7 @@ HELP_AND_UNKNOWN_VERBS = [
     (["plan", "--help"], 0, "default: studies/own-data/params.yaml"),
     (["launch", "--help"], 0, "ray (a running cluster), slurm (sbatch)"),
     (["export", "--help"], 0, "Example: mlrepro export"),
-    (["predict", "--help"], 0, "EXIF rotation is ignored"),
+    (["predict", "--help"], 0, "as EXIF says"),
 ]
 
 

@@ -239,7 +239,9 @@ def pictures(tmp_path) -> Pictures:
     for i, name in enumerate(names):
         picture = noise(12 + i, 20).resize((150 + i, 140))
         (tmp_path / name).write_bytes(jpeg(picture, quality=90))
-    manifest = SimpleNamespace(frame=pandas.DataFrame({"image": names}), root=tmp_path)
+    manifest = SimpleNamespace(
+        frame=pandas.DataFrame({"image": names}), root=tmp_path, appearance="stored"
+    )
     return Pictures(manifest, np.arange(24), 130, "bilinear", Augmentation("aam", seed=3, epoch=1))
 
 

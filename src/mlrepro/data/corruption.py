@@ -15,16 +15,18 @@ ALL = -1  # in the settings: as many as there are
 def observe(labels: np.ndarray, corruption: Corruption) -> np.ndarray:
     """Keep `positives` random positives and `negatives` random negatives of each row (-1: all).
 
-    labels: (N, C) in {0, 1}. Returns (N, C) int8: 1 and -1 observed, 0 unobserved. A row without
-    positives gets none.
+    labels: (N, C) in {-1, 0, 1}; -1 is ignored, see `Corruption`. Returns (N, C) int8: 1 and -1
+    observed, 0 unobserved. A row without positives gets none.
     """
-    is_positive = np.asarray(labels) == 1
+    labels = np.asarray(labels)
+    is_positive = labels == 1
+    is_negative = labels == 0 if corruption.ignored == "unobserved" else ~is_positive
     observed = np.zeros(is_positive.shape, np.int8)
     random = np.random.RandomState(corruption.seed)
 
-    for row, out in zip(is_positive, observed, strict=True):
+    for row, absent, out in zip(is_positive, is_negative, observed, strict=True):
         positives = np.flatnonzero(row).astype(np.int64)
-        negatives = np.flatnonzero(~row).astype(np.int64)
+        negatives = np.flatnonzero(absent).astype(np.int64)
         # Both are shuffled even where nothing is kept of one: that is what the generator's state,
         # and with it the next row, depends on.
         random.shuffle(positives)
@@ -54,7 +56,7 @@ def write_observed(manifest: Manifest, corruption: Corruption, folder: Path) -> 
 
     The rows are those of every part that holds training rows, i.e. before the hold-out, with a new
     generator a part. A picture that `prepare` rejected is not among them, so that with rejected
-    pictures the draw is not the source's. Ignored labels count as negative, and are printed.
+    pictures the draw is not the source's. Prints how many labels are ignored, and how they count.
 
     IU's labels have a known negative a picture, or as many as `negatives` says; the code of Cole et
     al. shuffles the negatives in any case, so that the positives are the same.
@@ -64,7 +66,7 @@ def write_observed(manifest: Manifest, corruption: Corruption, folder: Path) -> 
 
     ignored = sum(int((labels[rows] == -1).sum()) for rows in rows_by_part)
     if ignored:
-        print(f"{ignored} ignored labels count as negative in the corruption")
+        print(f"{ignored} ignored labels count as {corruption.ignored} in the corruption")
 
     # One draw serves both: without its negatives it is what a draw of positives alone gives.
     for_iu = corruption.model_copy(update={"negatives": corruption.negatives or 1})

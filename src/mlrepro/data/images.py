@@ -17,9 +17,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset
 
+from mlrepro.data.appearance import UPRIGHT, Appearance, flat, orientation, turned
 from mlrepro.data.augment import find_recipe
 from mlrepro.data.fast import fast_kernels
 from mlrepro.data.manifest import Manifest
+from mlrepro.data.picture_formats import open_picture
 from mlrepro.data.picture_names import picture_file
 from mlrepro.data.shards import ShardReader
 from mlrepro.errors import InputError
@@ -41,28 +43,25 @@ def decode(
     resolution: int,
     interpolation: str = "bilinear",
     fast: ModuleType | None = None,
+    appearance: Appearance = "stored",
 ) -> np.ndarray:
     """RGB uint8 (S, S, 3), resized without keeping its aspect ratio.
 
-    So do Cole et al. 2021, Query2Label and AAM. As by their code, EXIF rotation is ignored, and an
-    animation is its first frame.
+    So do Cole et al. 2021, Query2Label and AAM. As by their code, an animation is its first frame.
 
     path: may be an open file. interpolation: `bilinear` or `bicubic`, both antialiased as Pillow
     and torchvision do, or `cv2` (see `resize_cv2`). fast: the module `data.kernels`, which gives
-    the same pixels. Raises InputError for a file that is not readable.
+    the same pixels. appearance: see `data.appearance`. Raises InputError for a file that is not
+    readable.
     """
     method = None if interpolation == "cv2" else Image.Resampling[interpolation.upper()]
     try:
-        with Image.open(path) as image:
-            if image.mode == "F":
-                raise OSError(
-                    "floating-point pixels, whose range is not known; save it with 8 or 16 bits"
-                )
-            if image.mode.startswith("I"):
-                image = _upper_eight_bits(image)
+        with open_picture(path) as image:
+            turn = orientation(image, appearance)
+            image = flat(image, appearance)
             # cv2's arithmetic is another: the kernels have no part in it.
             if fast and method:
-                return fast.resize(fast.read(image), resolution, method)
+                return fast.resize(turned(fast.read(image), turn), resolution, method)
             picture = image.convert("RGB")
     except OSError as error:
         raise InputError(
@@ -70,14 +69,10 @@ def decode(
         ) from None
 
     if method is None:
-        return resize_cv2(np.array(picture), resolution)
+        return resize_cv2(turned(np.array(picture), turn), resolution)
+    if turn != UPRIGHT:
+        picture = Image.fromarray(turned(np.asarray(picture), turn))
     return np.array(picture.resize((resolution, resolution), method))
-
-
-def _upper_eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey to 8 bits: Pillow's own conversion turns all values above 255 into white."""
-    values = np.asarray(image) >> 8
-    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
 def resize_cv2(picture: np.ndarray, resolution: int) -> np.ndarray:
@@ -123,6 +118,7 @@ class Pictures(Dataset):
     ):
         self.images = manifest.frame["image"].array
         self.root = manifest.root
+        self.appearance = manifest.appearance
         self.rows = rows
         self.shards = shards
         self.resolution = resolution
@@ -147,7 +143,7 @@ class Pictures(Dataset):
             source = picture_file(self.root, self.images[row])
 
         kernels = fast_kernels(self.resolution)
-        pixels = decode(source, self.resolution, self.interpolation, kernels)
+        pixels = decode(source, self.resolution, self.interpolation, kernels, self.appearance)
         if self.recipe:
             augmented = self.recipe(Image.fromarray(pixels), self._draws(i, row))
             pixels = np.array(augmented)

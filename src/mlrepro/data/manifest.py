@@ -44,6 +44,9 @@ SCHEMA = pyarrow.schema(
     }
 )
 
+# In the file's notes: how the pictures are read, where it is not as they are stored.
+APPEARANCE = b"appearance"
+
 # What a label matrix is made of.
 LABEL_COLUMNS = ("labels", "ignored", "negatives")
 
@@ -84,7 +87,14 @@ class Manifest:
 
     def with_frame(self, frame: "pandas.DataFrame", **changes) -> "Manifest":
         """The same data set with other pictures."""
-        return replace(self, table=_table_of(frame), **changes)
+        table = _table_of(frame).replace_schema_metadata(self.table.schema.metadata)
+        return replace(self, table=table, **changes)
+
+    @property
+    def appearance(self) -> str:
+        """How its pictures are read: `stored` or `shown` (data/appearance.py)."""
+        notes = self.table.schema.metadata or {}
+        return notes.get(APPEARANCE, b"stored").decode()
 
     @property
     def pictures(self) -> int:
@@ -164,13 +174,18 @@ def pairs(lists: "pyarrow.ChunkedArray | pandas.Series") -> tuple[np.ndarray, np
 
 
 def write_manifest(
-    folder: Path, frame: "pandas.DataFrame", classes: list[str], summary: dict
+    folder: Path,
+    frame: "pandas.DataFrame",
+    classes: list[str],
+    summary: dict,
+    notes: dict[str, str] | None = None,
 ) -> Manifest:
     """Write manifest.parquet, classes.json and summary.json. The same input gives the same bytes.
 
-    `summary["pictures"]` is the picture root, absolute or relative to `folder`.
+    `summary["pictures"]` is the picture root, absolute or relative to `folder`. notes: what of the
+    pictures is in no column and yet makes another manifest, such as how they are read.
     """
-    schema = SCHEMA
+    schema = SCHEMA.with_metadata(notes or None)
     if "negatives" in frame:
         schema = schema.append(pyarrow.field("negatives", INDICES))
     columns = {name: frame[name] for name in schema.names}

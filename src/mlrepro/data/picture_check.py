@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from mlrepro.data.disk import is_something_else
+from mlrepro.data.picture_formats import open_picture, unidentified
 from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 
@@ -83,7 +84,7 @@ def check_picture(path: Path) -> Checked:
         return Checked(problem="empty file")
 
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             width, height = image.size
             # Some TIFFs: a conversion to 8 bits would clip them.
             if image.mode == "F":
@@ -92,7 +93,7 @@ def check_picture(path: Path) -> Checked:
             image.draft("RGB", (1, 1))
             image.load()
     except UnidentifiedImageError:
-        return Checked(problem="not a picture")
+        return Checked(problem=unidentified(path))
     except Image.DecompressionBombError as error:
         return Checked(problem=f"too large: {error}")
     except Exception as error:  # the decoders raise whatever their damaged input led them to

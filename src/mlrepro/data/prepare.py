@@ -58,7 +58,12 @@ def prepare(settings: DataSettings, folder: Path) -> Manifest:
     }
     if settings.shards:
         summary["shards"] = write_shards(folder, used, classes, root, settings.shards)
-    return write_manifest(folder, used, classes, summary)
+    return write_manifest(folder, used, classes, summary, _notes(settings))
+
+
+def _notes(settings: DataSettings) -> dict[str, str]:
+    """None where all is as papers' code has it, so that their manifests stay as they are."""
+    return {} if settings.appearance == "stored" else {"appearance": settings.appearance}
 
 
 def _unpack(settings: DataSettings, layout: Format, folder: Path, root: Path) -> None:

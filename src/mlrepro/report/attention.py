@@ -47,9 +47,9 @@ def likeliest_labels(
     return [AttendedLabel(classes[k], probabilities[k], maps[k]) for k in best]
 
 
-def draw_attention(picture: Path, labels: list[AttendedLabel], path: Path) -> None:
+def draw_attention(picture: Image.Image, labels: list[AttendedLabel], path: Path) -> None:
     """A picture under the map of each label, which is scaled to its maximum; PNG alone."""
-    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    pixels = np.asarray(picture)
     height, width = pixels.shape[:2]
     # Panels side by side fill the page's width, each in the picture's proportions.
     panel_height = WIDTH / len(labels) * height / width

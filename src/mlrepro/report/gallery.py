@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mlrepro.data.appearance import whole_picture
 from mlrepro.terminal import one_line
 
 ROWS = 2
@@ -18,12 +19,14 @@ COLUMNS = 4
 class Predictions:
     """What a run says of N pictures, and what is true.
 
+    appearance: how the pictures are read (data/appearance.py)
     logits: (N, K), positive where a class is predicted; logit_scale: what makes probabilities of
         them, other than 1 for cosines
     truth: (N, K) of 1, 0 and -1 for entries that are ignored
     """
 
     pictures: list[Path]
+    appearance: str
     classes: list[str]
     logits: np.ndarray
     truth: np.ndarray
@@ -60,11 +63,12 @@ def draw_errors(figure: Figure, predictions: Predictions, rows: np.ndarray, k: i
     """The pictures of the first `rows`, each over what is predicted of it."""
     for place, row in enumerate(rows[: ROWS * COLUMNS], 1):
         axes = figure.add_subplot(ROWS, COLUMNS, place)
-        _draw_picture(axes, predictions.pictures[row], predictions.describe(row, k))
+        picture = whole_picture(predictions.pictures[row], predictions.appearance)
+        _draw_picture(axes, picture, predictions.describe(row, k))
     figure.subplots_adjust(left=0.02, right=0.98, top=0.99, bottom=0.12, wspace=0.08, hspace=0.35)
 
 
-def _draw_picture(axes: Axes, picture: Path, lines: list[str]) -> None:
-    axes.imshow(Image.open(picture).convert("RGB"))
+def _draw_picture(axes: Axes, picture: Image.Image, lines: list[str]) -> None:
+    axes.imshow(picture)
     axes.text(0, -0.03, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=8)
     axes.set_axis_off()

@@ -14,6 +14,7 @@ from mlrepro.judging import (
     standard_error,
 )
 from mlrepro.metrics.catalogue import AVERAGE_PRECISIONS
+from mlrepro.provenance import is_known
 from mlrepro.records import ClassResult, Epoch, Record, Records
 from mlrepro.report.markdown import ABSENT, Markdown, code, number, signed, spread, table
 from mlrepro.run_pairs import RunPair, RunPairs
@@ -434,9 +435,11 @@ def environment_table(records: list[Record]) -> str:
 
 def _environment_facts(record: Record) -> dict[str, str]:
     used = environment(record)
-    commit = (used.commit or ABSENT)[:DIGEST_LENGTH]
-    if used.dirty:
-        commit += " with uncommitted changes"
+    commit = used.commit or ABSENT
+    if is_known(commit):
+        commit = commit[:DIGEST_LENGTH]
+        if used.dirty:
+            commit += " with uncommitted changes"
 
     machine = [used.device, used.precision]
     if used.threads:

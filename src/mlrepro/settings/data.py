@@ -146,6 +146,8 @@ class FormatSettings(Strict):
     rejected_limit: share of unreadable pictures above which prepare stops.
     without_label: what becomes of training pictures that have no label. Kept, no label of theirs is
             observed where one positive a picture is; those held out and test pictures always stay.
+    appearance: `stored`: pictures are read as the papers' code does; `shown`: as a viewer shows
+            them, turned as EXIF says, on white, dark grey scaled (data/appearance.py).
     shards: none: pictures are read from their files.
     limits: what servers and archives may ask of a machine.
     """
@@ -155,6 +157,7 @@ class FormatSettings(Strict):
     hold_out: HoldOut | None = None
     rejected_limit: float = Field(0.001, ge=0, le=1)
     without_label: Literal["keep", "leave_out"] = "keep"
+    appearance: Literal["stored", "shown"] = "stored"
     shards: Shards | None = None
     limits: Limits = Limits()
 
@@ -352,11 +355,14 @@ class Corruption(Strict):
     """Observed labels: how many known positives and known negatives a picture keeps.
 
     -1: all. `negatives`: for the loss iu at least one.
+    ignored: what labels that are ignored count as: negatives, which may be drawn (Cole et al. 2021
+             have none to ignore), or none of both.
     """
 
     positives: int = Field(1, ge=-1)
     negatives: int = Field(0, ge=-1)
     seed: Seed = 1200
+    ignored: Literal["negative", "unobserved"] = "negative"
 
 
 class Published(Strict):

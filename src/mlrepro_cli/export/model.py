@@ -14,6 +14,7 @@ from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.backbones import create_backbone
 from mlrepro.models.checkpoints import head_options
 from mlrepro.training.inputs.pictures import PictureInputs
+from mlrepro_cli.export.edges import between_scores
 from mlrepro_cli.export.trained import TrainedRun
 from mlrepro_cli.predict.config import VERSIONS
 from mlrepro_cli.predict.model import build, logits
@@ -25,7 +26,12 @@ GPU_TOLERANCE = 0.05
 # How many validation pictures every form of the network is checked with.
 CHECKED_PICTURES = 8
 
-INPUT = "RGB, EXIF rotation ignored, resized to resolution x resolution, (value / 255 - mean) / std"
+# What config.json says of a picture before it is a network's input.
+INPUT = "{appearance}, resized to resolution x resolution, (value / 255 - mean) / std"
+APPEARANCES = {
+    "stored": "RGB as stored (EXIF's orientation and transparency ignored, 16-bit grey >> 8)",
+    "shown": "RGB as shown (turned as EXIF says, on white, grey scaled from its own depth)",
+}
 
 
 @dataclass
@@ -110,6 +116,7 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
     """
     run, manifest = trained.run, trained.manifest
     thresholds = tune_thresholds(trained.logits, manifest.label_matrix(trained.rows))
+    thresholds = between_scores(thresholds, trained.logits)
     return {
         "classes": manifest.classes,
         "thresholds": [value if np.isfinite(value) else None for value in thresholds.tolist()],
@@ -126,7 +133,8 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
         "seed": trained.seed,
         "trained": trained.facts.model_dump(mode="json", exclude_none=True),
         "environment": trained.environment.model_dump(mode="json", exclude_defaults=True),
-        "input": INPUT,
+        "appearance": manifest.appearance,
+        "input": INPUT.format(appearance=APPEARANCES[manifest.appearance]),
         "versions": VERSIONS,
     }
 
@@ -149,4 +157,6 @@ def _picture(trained: TrainedRun, inputs: PictureInputs, row: int) -> np.ndarray
         file = inputs.shards.read(row)
     else:
         file = picture_file(manifest.root, manifest.frame["image"][row])
-    return decode(file, trained.run.resolution, inputs.interpolation)
+    return decode(
+        file, trained.run.resolution, inputs.interpolation, appearance=manifest.appearance
+    )

@@ -57,7 +57,12 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         "--layout", metavar="NAME", help="the one layout of labels to read, as init-data names it"
     )
     group.add_argument(
-        "--image-column", metavar="COLUMN", help="of a table: where the names of pictures stand"
+        "--image-column",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        help="of a table: where the names of pictures stand; several times where a row is of "
+        "several pictures",
     )
     group.add_argument(
         "--labels-column",
@@ -67,7 +72,43 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         help="of a table: where labels stand; several times for several columns",
     )
     group.add_argument(
-        "--split-column", metavar="COLUMN", help="of a table: where train, val or test stands"
+        "--mark-column",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        help="of a table: headed by a label, with marks such as 1 where it is there; several "
+        "times, or '*' for all columns of marks",
+    )
+    for state in ("present", "absent", "unknown"):
+        group.add_argument(
+            f"--{state}",
+            metavar="MARK",
+            action="append",
+            default=[],
+            help=f"in a column of marks: the label is {state}; 'blank' is an empty cell",
+        )
+    group.add_argument(
+        "--ignore-column",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        help="of a table: it says nothing of labels; may be given repeatedly",
+    )
+    group.add_argument(
+        "--header",
+        metavar="COLUMNS",
+        help="names of the columns of a table without a header, with commas between them",
+    )
+    group.add_argument("--encoding", help="of tables that are not UTF-8, such as cp1252")
+    group.add_argument(
+        "--union",
+        action="store_true",
+        help="a picture that several rows or tables list has the labels of all",
+    )
+    group.add_argument(
+        "--split-column",
+        metavar="COLUMN",
+        help="of a table: where train, val or test stands; '' for none",
     )
     group.add_argument(
         "--group-column",
@@ -87,6 +128,14 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         help="a label that says that there is none, such as 'No Finding'; may be given repeatedly",
     )
 
+    group.add_argument(
+        "--positive",
+        metavar="LABEL",
+        action="append",
+        default=[],
+        help="a label that is one, though it sounds like none, such as 'healthy'",
+    )
+
 
 def run(arguments: argparse.Namespace) -> int:
     from mlrepro_cli.init_data.answers import Answers
@@ -100,12 +149,21 @@ def run(arguments: argparse.Namespace) -> int:
         resolution=arguments.resolution,
         answers=Answers(
             layout=arguments.layout,
-            image_column=arguments.image_column,
+            image_columns=tuple(arguments.image_column),
             label_columns=tuple(arguments.labels_column),
+            mark_columns=tuple(arguments.mark_column),
+            ignore_columns=tuple(arguments.ignore_column),
+            header=tuple(arguments.header.split(",")) if arguments.header else (),
+            encoding=arguments.encoding,
             split_column=arguments.split_column,
             group_column=arguments.group_column,
             separator=arguments.separator,
+            present=tuple(arguments.present),
+            absent=tuple(arguments.absent),
+            unknown=tuple(arguments.unknown),
+            union=arguments.union,
             negative=tuple(arguments.negative),
+            positive=tuple(arguments.positive),
             partial=arguments.partial,
             complete=arguments.complete,
         ),

@@ -1,5 +1,7 @@
 """Prints what a user's data are like, and what may be wrong with them."""
 
+from collections import Counter
+
 import numpy as np
 import pandas
 import scipy.sparse
@@ -26,10 +28,19 @@ def describe(own: OwnData, rejected: list[dict], unused: list[str]) -> None:
     print(_counts(own).to_string())
     _print_labels(own)
 
-    unreadable = [f"{entry['image']} ({entry['reason']})" for entry in rejected]
-    _print_names("Cannot be read, left out", unreadable)
+    _print_rejected(rejected)
     _print_names("Not used, without a label or copies of one that is", unused)
     _print_copies(own)
+
+
+def _print_rejected(rejected: list[dict]) -> None:
+    """What is left out, named; where there are many, counted by reason before."""
+    reasons = Counter(entry["reason"] for entry in rejected)
+    if len(rejected) > MOST_NAMES:
+        counted = [f"{count} x {reason}" for reason, count in reasons.most_common()]
+        _print_names(f"Left out, {len(rejected)} files", counted)
+    unreadable = [f"{entry['image']} ({entry['reason']})" for entry in rejected]
+    _print_names("Cannot be read, left out", unreadable)
 
 
 def _print_names(what: str, names: list[str]) -> None:

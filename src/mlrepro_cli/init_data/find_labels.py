@@ -14,7 +14,7 @@ from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, FOLDER_LAYOUTS
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
-from mlrepro_cli.pictures import SUFFIXES, is_picture
+from mlrepro_cli.pictures import SUFFIXES, is_picture, is_picture_without_suffix, why_left_out
 
 # Hidden files are left alone, such as those that some systems write beside every picture.
 VISIBLE = "[!.]*"
@@ -27,13 +27,13 @@ class FoundLabels:
 
     root:     the folder that pictures are named from.
     pictures: all below it, listed with a label or not.
-    irregular: what is called as pictures are, and is no regular file.
+    left_out: pictures that are not used, and why.
     rows:     with the pictures' paths below root, or names that no picture there has.
     """
 
     root: Path
     pictures: list[str]
-    irregular: list[str]
+    left_out: dict[str, str]
     rows: list[LabelRow]
 
 
@@ -68,7 +68,7 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         raise InputError(f"{path}: no such file or folder; give one that holds pictures")
     root = _root(path)
     _refuse_other_letters(root)
-    pictures, irregular = find_pictures(root)
+    pictures, left_out = find_pictures(root)
 
     # Label files say more than folders do, which may be there for order alone.
     found = _read_files(_label_files(path, root, pictures, answers), PictureNames(pictures))
@@ -86,18 +86,25 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
     # Two layouts may contradict each other; here is one.
     [(layout, rows)] = found.items()
     print(f"{path}: {len(pictures)} pictures, {layout}")
-    return FoundLabels(root, pictures, irregular, rows)
+    return FoundLabels(root, pictures, left_out, rows)
 
 
-def find_pictures(root: Path) -> tuple[list[str], list[str]]:
-    """Paths below root, sorted, without hidden files; and those of what is no regular file."""
+def find_pictures(root: Path) -> tuple[list[str], dict[str, str]]:
+    """Paths below root, sorted, without hidden files; and why those that are left out are."""
     pictures = []
-    irregular = []
-    for file in root.rglob(VISIBLE):
-        if is_picture(file.name):
-            name = picture_name(file.relative_to(root).as_posix())
-            (irregular if is_something_else(file) else pictures).append(name)
-    return sorted(pictures), sorted(irregular)
+    left_out = {}
+    for file in sorted(root.rglob(VISIBLE)):
+        name = picture_name(file.relative_to(root).as_posix())
+        called_picture = is_picture(file.name)
+        if is_something_else(file):
+            # Most of these are folders, which mean no picture.
+            if called_picture:
+                left_out[name] = "no regular file"
+        elif reason := why_left_out(file):
+            left_out[name] = reason
+        elif called_picture or is_picture_without_suffix(file):
+            pictures.append(name)
+    return sorted(pictures), left_out
 
 
 def _refuse_other_letters(root: Path) -> None:

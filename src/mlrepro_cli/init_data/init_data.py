@@ -5,12 +5,14 @@ No torch.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.describe import describe
 from mlrepro_cli.init_data.find_labels import FoundLabels, find_labels
+from mlrepro_cli.init_data.negatives import take_negatives
 from mlrepro_cli.init_data.own_data import OwnData, gather
 from mlrepro_cli.init_data.splits import complete_splits
 from mlrepro_cli.init_data.write_settings import write_settings
@@ -43,8 +45,9 @@ def init_data(
 
     # What is there: one row a picture that can be read.
     found = find_labels(path, answers)
+    found = replace(found, rows=take_negatives(found.rows, answers))
     own, rejected = gather(found)
-    rejected += _irregular(found, rejected)
+    rejected += _left_out(found, rejected)
     _refuse_too_little(path, own, rejected)
 
     # What is wrong with it. Copies of a picture must not lie in two splits.
@@ -52,8 +55,8 @@ def init_data(
     own.frame["split"] = complete_splits(own)
     describe(own, rejected, _unused(found))
 
-    # Who gives every picture one label has hardly looked for others.
-    one_label_each = bool((own.labels.sum(1) == 1).all())
+    # Who gives every picture one label has hardly looked for others, unless the data say so.
+    one_label_each = bool((own.labels.sum(1) == 1).all()) and not own.says_absent
     partial = answers.partial or (one_label_each and not answers.complete)
     if partial:
         _print_partial(one_label_each)
@@ -63,7 +66,8 @@ def init_data(
 
 
 def _refuse_too_little(path: Path, own: OwnData, rejected: list[dict]) -> None:
-    telling = own.labels.any(0) & ~own.labels.all(0)
+    absent = ~own.labels & ~own.unknown
+    telling = own.labels.any(0) & absent.any(0)
     if len(own.frame) < LEAST_PICTURES or not telling.any():
         raise InputError(
             f"{path}: {len(own.frame)} readable pictures, {len(rejected)} others {rejected[:1]}, "
@@ -72,13 +76,13 @@ def _refuse_too_little(path: Path, own: OwnData, rejected: list[dict]) -> None:
         )
 
 
-def _irregular(found: FoundLabels, rejected: list[dict]) -> list[dict]:
-    """What is called as pictures are, is no regular file, and stands in no label file."""
-    named = {entry["image"] for entry in rejected}
+def _left_out(found: FoundLabels, rejected: list[dict]) -> list[dict]:
+    """Pictures that are not used and stand in no label file."""
+    listed = {row.image for row in found.rows} | {entry["image"] for entry in rejected}
     return [
-        {"image": name, "reason": "no regular file"}
-        for name in found.irregular
-        if name not in named
+        {"image": name, "reason": reason}
+        for name, reason in found.left_out.items()
+        if name not in listed
     ]
 
 

@@ -11,7 +11,10 @@ from mlrepro.data.prepare import check_pictures
 from mlrepro.files import file_sha256
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.find_labels import FoundLabels
-from mlrepro_cli.init_data.layouts.rows import PRESENT, UNKNOWN, LabelRow
+from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelRow
+
+# How many names a line has.
+MOST_NAMES = 20
 
 
 @dataclass
@@ -25,6 +28,7 @@ class OwnData:
     classes: all labels, sorted.
     labels:  (pictures, classes) bool: what is said to be there.
     unknown: (pictures, classes) bool: what is said to be there or not, nobody knows.
+    says_absent: whether the label files name what is absent, too.
     """
 
     root: Path
@@ -32,6 +36,7 @@ class OwnData:
     classes: list[str]
     labels: np.ndarray
     unknown: np.ndarray
+    says_absent: bool = False
 
     def digests(self) -> list[str]:
         """SHA-256 of every picture's file: copies have the same. Reads all files."""
@@ -44,8 +49,7 @@ def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:
     rows = pandas.DataFrame(found.rows, columns=LabelRow._fields).fillna({"split": "", "label": ""})
     _warn_of_similar_labels(rows["label"])
     rows["label"] = rows["label"].str.strip()
-    classes = sorted(set(rows["label"]) - {""})
-
+    classes = _shown_classes(rows)
     _refuse_contradictions(rows)
 
     # The first split that a picture is listed in is its; a group that any row names, too.
@@ -53,15 +57,44 @@ def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:
     listed = by_picture.agg({"split": "first", "group": "max"})
     listed["label"] = _label_sets(rows, PRESENT, listed.index)
     # What one row shows is there, even where another cannot tell.
-    unknown = _label_sets(rows, UNKNOWN, listed.index)
-    listed["unknown"] = [
-        names - shown for names, shown in zip(unknown, listed["label"], strict=True)
-    ]
+    listed["unknown"] = _unknown_sets(rows, classes, listed)
     frame, rejected = check_pictures(listed.reset_index(), found.root)
 
     places = {name: place for place, name in enumerate(classes)}
-    labels = _matrix(frame["label"], places)
-    return OwnData(found.root, frame, classes, labels, _matrix(frame["unknown"], places)), rejected
+    own = OwnData(
+        root=found.root,
+        frame=frame,
+        classes=classes,
+        labels=_matrix(frame["label"], places),
+        unknown=_matrix(frame["unknown"], places),
+        says_absent=bool((rows["state"] == ABSENT).any()),
+    )
+    return own, rejected
+
+
+def _shown_classes(rows: pandas.DataFrame) -> list[str]:
+    """All labels that a picture has, sorted; prints those that none has."""
+    shown = set(rows["label"][rows["state"] == PRESENT]) - {""}
+    others = sorted(set(rows["label"]) - shown - {""})
+    if others:
+        print(f"Labels that no picture has, left out: {', '.join(others[:MOST_NAMES])}")
+    return sorted(shown)
+
+
+def _unknown_sets(
+    rows: pandas.DataFrame, classes: list[str], listed: pandas.DataFrame
+) -> list[set[str]]:
+    """The labels of each picture that nobody knows. What one row shows is known."""
+    present = listed["label"]
+    absent = _label_sets(rows, ABSENT, listed.index)
+    unknown = _label_sets(rows, UNKNOWN, listed.index)
+    others_unknown = set(rows["image"][(rows["state"] == UNKNOWN) & (rows["label"] == "")])
+
+    sets = []
+    for image, shown, missing, named in zip(listed.index, present, absent, unknown, strict=True):
+        names = set(classes) - missing if image in others_unknown else named & set(classes)
+        sets.append(names - shown)
+    return sets
 
 
 def _label_sets(rows: pandas.DataFrame, state: int, images: pandas.Index) -> list[set[str]]:

@@ -46,7 +46,8 @@ def write_settings(
     if resolution:
         known["features"]["resolution"] = resolution
     losses = known["losses"]
-    if partial:
+    has_unknown = bool(own.unknown.any())
+    if partial or has_unknown:
         losses = losses + known["partial_losses"]
     runs = _runs(known, losses, RUNS_OF_BUDGET[budget], _validation_mAPs(to / "results" / name))
 
@@ -57,8 +58,7 @@ def write_settings(
         "budget": budget,
         "intro": _intro(len(own.frame), budget, known["features"]["resolution"], partial),
         "data": {name: _data_settings(own, table, separator)},
-        # All labels are kept as they are; one that is not given is 0, unknown.
-        "corruption": {"positives": -1, "negatives": 0},
+        "corruption": _corruption(has_unknown),
         "features": known["features"] | {"maps": True},
         "search": known["search"] | {"losses": losses},
         "seeds": known["seeds"],
@@ -79,12 +79,23 @@ def write_settings(
     )
 
 
+def _corruption(has_unknown: bool) -> dict:
+    """All labels are kept as they are.
+
+    Where some are unknown, those that are absent are known to be. Else, one that is not given is 0.
+    """
+    if has_unknown:
+        return {"positives": -1, "negatives": -1, "ignored": "unobserved"}
+    return {"positives": -1, "negatives": 0}
+
+
 def _data_settings(own: OwnData, table: Path, separator: str) -> dict:
     settings = {
         "format": "csv",
         "folder": own.root.as_posix(),
         "table": table.as_posix(),
         "separator": separator,
+        "appearance": "shown",
     }
     if own.unknown.any():
         settings["unknown_column"] = "unknown"

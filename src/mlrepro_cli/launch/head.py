@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dvc.exceptions import DvcException
+from dvc.scm import SCMError
 
 from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
@@ -79,6 +80,9 @@ def launch(request: Request) -> int:
                 engine = engines.local(request.jobs, request.gpus)
                 return Launch(layouts, log, request.attempts, remote=False).run(engine)
             return _launch_on_cluster(request, layouts, log)
+    except SCMError as error:  # a zip file that was unpacked, say
+        remedy = "clone it, or tell DVC that there is none: dvc config --local core.no_scm true"
+        raise InputError(f"dvc: {error}; {remedy}") from None
     except DvcException as error:  # no repository, a dvc.yaml that is none, another dvc at work
         raise InputError(without_secrets(f"dvc: {error}")) from None
 

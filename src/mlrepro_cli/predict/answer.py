@@ -46,7 +46,12 @@ def predict(
             # A named pipe, a device, a link in a circle: reading it might never end.
             if isinstance(source, Path) and is_something_else(source):
                 return Unreadable("no regular file")
-            return decode(source, config["resolution"], config["resize"])
+            return decode(
+                source,
+                config["resolution"],
+                config["resize"],
+                appearance=config["appearance"],
+            )
         except Exception as error:
             # Decoders raise whatever their damaged input led them to; decode() wraps some of it.
             return Unreadable(f"not readable: {error.__context__ or error}")

@@ -7,7 +7,8 @@ DESCRIPTION = f"""{SUMMARY}:
 {{"image": "a.jpg", "labels": ["dog"], "scores": {{"dog": 0.97}}}}
 or {{"image": "b.jpg", "error": "not readable: ..."}}.
 Labels are the classes that reach their tuned thresholds. As in training, pictures are resized
-without keeping their aspect ratio, EXIF rotation is ignored, an animation is its first frame.
+without keeping their aspect ratio, and turned as EXIF says if config.json has `appearance: shown`;
+an animation is its first frame.
 Example: mlrepro predict my-model holiday/ 'scans/**/*.png' --output labels.jsonl"""
 
 

@@ -58,7 +58,8 @@ class ModelConfig(MadeBy):
     """What answers depend on. Beside it stand timm's own keys, and where the run comes from.
 
     thresholds:   of logits, one a class; none: the class is never predicted.
-    resize:       how a picture is brought to `resolution`; mean and std of its channels follow.
+    appearance:   how a picture is read (data/appearance.py); older folders do not say it.
+    resize:       how it is brought to `resolution`; mean and std of its channels follow.
     architecture: timm's key: its network has these weights.
     sha256:       by file of the folder.
     """
@@ -72,6 +73,7 @@ class ModelConfig(MadeBy):
     head: str
     head_options: dict[str, bool | int | float | str]
     resolution: int = Field(ge=1, le=LARGEST_RESOLUTION)
+    appearance: Literal["stored", "shown"] = "stored"
     resize: Literal["bilinear", "bicubic", "cv2"]
     mean: ThreeNumbers
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]

@@ -3,9 +3,11 @@
 import glob
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
+from mlrepro.data.disk import is_something_else
 from mlrepro.errors import InputError
-from mlrepro_cli.pictures import is_picture
+from mlrepro_cli.pictures import is_picture, is_picture_without_suffix
 
 
 def find_pictures(paths: Sequence[str]) -> list[str]:
@@ -39,8 +41,14 @@ def _files(path: str) -> tuple[list[str], list[OSError]]:
     return files + sorted(below), problems
 
 
+def _is_regular_picture(path: str) -> bool:
+    return not is_something_else(Path(path)) and is_picture_without_suffix(Path(path))
+
+
 def _pictures_below(folder: str, problems: list[OSError]) -> list[str]:
     pictures = []
     for parent, folders, names in os.walk(folder, onerror=problems.append):
         pictures += [os.path.join(parent, name) for name in names + folders if is_picture(name)]
+        without_suffix = [os.path.join(parent, name) for name in names if "." not in name]
+        pictures += [path for path in without_suffix if _is_regular_picture(path)]
     return pictures

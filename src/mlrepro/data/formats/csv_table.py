@@ -15,7 +15,17 @@ from mlrepro.settings.base import nearest
 from mlrepro.settings.data import CsvData
 
 # What a table may call a split, in small letters -> what we call it.
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "development": "val",
+    "test": "test",
+    "testing": "test",
+}
 UNLABELLED = "unlabelled"  # part and split of pictures whose labels nobody has published
 
 # Settings that name a column.

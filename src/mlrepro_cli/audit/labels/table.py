@@ -11,7 +11,8 @@ from mlrepro.data.formats.csv_table import SPLITS
 from mlrepro.errors import InputError
 from mlrepro_cli.audit.files import Place
 from mlrepro_cli.audit.tables import Table, plain, read_table
-from mlrepro_cli.init_data.layouts.table import LABEL_HEADERS, SEPARATORS, SPLIT_HEADERS
+from mlrepro_cli.init_data.layouts.table.headers import LABEL_HEADERS, SPLIT_HEADERS
+from mlrepro_cli.init_data.layouts.table.separators import SEPARATORS
 
 
 def read(place: Place, split: str | None) -> LabelTable:

@@ -37,9 +37,11 @@ class LabelRow(NamedTuple):
 
     image: the picture's name as it stands there: with none, some or all of its folders.
     split: train, val or test; "" where nothing says which.
-    label: "" for a picture that is listed without any.
-    state: PRESENT, ABSENT or UNKNOWN. A label that no row of a picture names is absent there, or
-           unknown with `--partial`.
+    label: "" for a picture that is listed, with or without any; its state is of all labels that no
+           row of the picture names: ABSENT where they were looked for, UNKNOWN, or PRESENT for
+           nothing said.
+    state: PRESENT, ABSENT or UNKNOWN. Where nothing is said of a label, it is absent, or unknown
+           with `--partial`.
     group: what the picture shares with others that must not lie in two splits, such as a patient;
            "" where nothing is known.
     """

@@ -1,0 +1,15 @@
+"""A table: a row a picture, or a row a picture and label, below a header.
+
+From a file to rows of labels, a module a step:
+
+    text, delimited, records    a file as a Sheet of text cells
+    pictures, columns           which column says what
+    fields, lists, separators   what cells that name labels mean
+    marks                       what cells below a label mean
+    listing                     what a table says of each picture, and several tables together
+    read                        all of it, in this order
+"""
+
+from mlrepro_cli.init_data.layouts.table.read import NAME, matches, read_all
+
+__all__ = ["NAME", "matches", "read_all"]

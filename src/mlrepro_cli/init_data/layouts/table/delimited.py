@@ -1,0 +1,203 @@
+"""Text with a row a line: fields between commas, tabs, semicolons, bars or spaces."""
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from itertools import islice
+
+from mlrepro.errors import InputError
+from mlrepro_cli.init_data.answers import Question
+from mlrepro_cli.init_data.layouts.rows import LabelFile
+from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.layouts.table.text import decode
+from mlrepro_cli.pictures import is_picture
+
+DELIMITERS = ",\t;|"
+SPACE = " "
+# The first line of a file by which Excel is told its delimiter.
+EXCEL_LINE = re.compile(r'\A"?sep=(.)"?\r?\n')
+# Of so many lines it is seen what stands between fields.
+SAMPLE_LINES = 200
+# Fields are as long as a list of labels may be.
+csv.field_size_limit(10**8)
+
+
+@dataclass
+class Records:
+    """Rows of fields, and the number of the line in which each ends."""
+
+    rows: list[list[str]]
+    lines: list[int]
+
+    def drop_first(self) -> list[str]:
+        self.lines.pop(0)
+        return self.rows.pop(0)
+
+
+def read_delimited(file: LabelFile, content: bytes) -> Sheet:
+    """Raises InputError, which names file and line, for what is not a table."""
+    text, guessed = decode(file.path, content, file.answers.encoding)
+    skipped = EXCEL_LINE.match(text)
+    delimiter = skipped[1] if skipped else _delimiter(text, file)
+    body = text[skipped.end() :] if skipped else text
+
+    records = _records(file, body, delimiter)
+    if skipped:
+        records.lines = [line + 1 for line in records.lines]
+    if _begins_with_count(records):
+        records.drop_first()
+
+    headers = _headers(file, records)
+    _even_out(file, headers, records, delimiter)
+    headers, rows = _without_empty_columns(headers, records.rows)
+    headers, repeated = _told_apart(headers)
+    return Sheet(
+        file,
+        headers,
+        rows,
+        records.lines,
+        repeated=repeated,
+        guessed_encoding=guessed,
+    )
+
+
+# ---- Fields --------------------------------------------------------------------------------------
+
+
+def _delimiter(text: str, file: LabelFile) -> str:
+    """What stands between fields: what parts every line as it parts the header.
+
+    Of several, what makes most fields. A header that nothing parts is one field.
+    """
+    lines = [line for line in islice(text.splitlines(), SAMPLE_LINES) if line.strip()]
+    best = DELIMITERS[0]
+    best_rank = (False, False, 1)
+    for delimiter in DELIMITERS + (SPACE if _may_have_spaces(file) else ""):
+        counts = _field_counts(lines, delimiter)
+        if len(counts) > 2 and lines[0].strip().isdecimal():
+            counts.pop(0)  # CelebA's number of rows
+        header, rows = counts[0], set(counts[1:])
+        rank = (rows <= {header}, len(rows) <= 1, header)
+        if header > 1 and rank > best_rank:
+            best, best_rank = delimiter, rank
+    return best
+
+
+def _may_have_spaces(file: LabelFile) -> bool:
+    return ".txt" in file.path.suffixes[-2:]
+
+
+def _field_counts(lines: list[str], delimiter: str) -> list[int]:
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    try:
+        return [len(fields) for fields in reader] or [0]
+    except csv.Error:
+        return [0]
+
+
+def _records(file: LabelFile, text: str, delimiter: str) -> Records:
+    """All rows that are not empty, their fields without spaces around them."""
+    # A quoted field may hold line ends (newline=""); stray quotes are errors (strict).
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        skipinitialspace=True,
+        strict=True,
+    )
+    records = Records([], [])
+    try:
+        for fields in reader:
+            stripped = [field.strip() for field in fields]
+            if any(stripped):
+                records.rows.append(stripped)
+                records.lines.append(reader.line_num)
+    except csv.Error as error:
+        raise InputError(
+            f"{file.path}, line {reader.line_num}: {error}; a field that holds a quote is written "
+            "in quotes, with the quotes in it doubled"
+        ) from None
+    if not records.rows:
+        raise InputError(f"{file.path}: empty; give the table itself")
+    return records
+
+
+def _begins_with_count(records: Records) -> bool:
+    """Whether the first line is the number of rows, as in CelebA's lists."""
+    rows = records.rows
+    return len(rows) > 2 and len(rows[0]) == 1 and rows[0][0].isdecimal() and len(rows[1]) > 1
+
+
+# ---- Headers -------------------------------------------------------------------------------------
+
+
+def _headers(file: LabelFile, records: Records) -> list[str]:
+    """The first row, or what the user says. Raises Question where it is a picture's already."""
+    given = file.answers.header
+    if given:
+        return list(given)
+
+    first = records.rows[0]
+    # A list of pictures, such as train.txt, needs no header.
+    if all(len(row) == 1 and is_picture(row[0]) for row in records.rows):
+        return ["image"]
+    if any(is_picture(field) for field in first):
+        raise Question(
+            f"{file.path}, line {records.lines[0]}: no header, the first line is of a picture "
+            f"already ({', '.join(first[:4])}); write a line above it that names the columns, or "
+            f"say their names: --header {','.join(_guessed_names(first))}"
+        )
+    return records.drop_first()
+
+
+def _guessed_names(first: list[str]) -> list[str]:
+    """An example for the message: `image`, and `labels` where there is one field beside it."""
+    names = ["image" if is_picture(field) else f"column{n}" for n, field in enumerate(first, 1)]
+    return ["image", "labels"] if len(names) == 2 and names[0] == "image" else names
+
+
+def _even_out(file: LabelFile, headers: list[str], records: Records, delimiter: str) -> None:
+    """Makes all rows as long as the headers, or raises InputError for one that cannot be."""
+    lengths = {len(row) for row in records.rows}
+    # R leaves the names of rows without a header, and CelebA the pictures.
+    if lengths == {len(headers) + 1}:
+        headers.insert(0, "")
+
+    for row, line in zip(records.rows, records.lines, strict=True):
+        # Spreadsheets write empty fields up to their widest row.
+        while len(row) > len(headers) and not row[-1]:
+            row.pop()
+        if len(row) != len(headers):
+            raise InputError(
+                f"{file.path}, line {line}: {len(row)} fields where the header has {len(headers)} "
+                f"({_shortened(row)}); put quotes around a field that holds {delimiter!r}, or mend "
+                "the line"
+            )
+
+
+def _shortened(row: list[str]) -> str:
+    return ", ".join(row)[:80]
+
+
+def _without_empty_columns(
+    headers: list[str], rows: list[list[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Columns without a name and a field are left out; those that have fields get a name."""
+    kept = [
+        place for place, header in enumerate(headers) if header or any(row[place] for row in rows)
+    ]
+    named = [headers[place] or f"column {place + 1}" for place in kept]
+    if len(kept) == len(headers):
+        return named, rows
+    return named, [[row[place] for place in kept] for row in rows]
+
+
+def _told_apart(headers: list[str]) -> tuple[list[str], frozenset[str]]:
+    """A header that stands there again gets a number. Returns those, too."""
+    seen: dict[str, int] = {}
+    different = []
+    for header in headers:
+        seen[header] = seen.get(header, 0) + 1
+        different.append(header if seen[header] == 1 else f"{header} {seen[header]}")
+    repeated = {header for header, count in seen.items() if count > 1}
+    return different, frozenset(repeated)

@@ -1,0 +1,129 @@
+"""Cells that name labels: what is a list, what stands between labels, what are numbers."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mlrepro.errors import InputError
+from mlrepro_cli.init_data.answers import Answers
+from mlrepro_cli.init_data.layouts.table.columns import Columns
+from mlrepro_cli.init_data.layouts.table.lists import is_list, is_vector, read_list
+from mlrepro_cli.init_data.layouts.table.separators import find_separator, split_at, split_field
+from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+
+# 1.0, as pandas writes the whole numbers of a column that has an empty cell.
+WHOLE = re.compile(r"-?\d+\.0")
+# A place a class: 0110, or 0 1 1 0 with any mark between.
+DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t]\s*[01])+")
+
+TableOf = tuple[Sheet, Columns]
+
+
+@dataclass(frozen=True)
+class Fields:
+    """How cells are read: all tables of a data set alike.
+
+    lists:     cells with brackets are lists.
+    separator: between the labels of a cell without brackets; "": each is one.
+    whole:     1.0 is 1.
+    """
+
+    lists: bool
+    separator: str
+    whole: bool
+
+    def labels(self, cell: str) -> list[str]:
+        if not cell:
+            return []
+        if self.lists:
+            return read_list(cell) if is_list(cell) else [cell]
+        labels = split_field(cell, self.separator)
+        labels = [label for label in labels if label]
+        return [label.removesuffix(".0") for label in labels] if self.whole else labels
+
+
+def understand_fields(tables: list[TableOf], answers: Answers) -> Fields:
+    """Raises Question where the cells can be read in two ways, InputError where in none."""
+    cells = {cell for table in tables for _, cell in _cells(table)} - {""}
+    in_brackets = [cell for cell in cells if is_list(cell)]
+    if len(in_brackets) > len(cells) / 2 or any(cell.startswith('{"') for cell in in_brackets):
+        _check_lists(tables)
+        return Fields(lists=True, separator="", whole=False)
+
+    _refuse_vectors(cells, tables)
+    whole = bool(cells) and all(WHOLE.fullmatch(cell) for cell in cells)
+    separator = answers.separator
+    if separator is None:
+        long = all(_has_a_row_a_label(table) for table in tables)
+        separator = find_separator(cells, _place(tables), long)
+    return Fields(lists=False, separator=separator, whole=whole)
+
+
+def say_fields(fields: Fields, tables: list[TableOf]) -> str:
+    """What was understood, with an example."""
+    if fields.lists:
+        return "as lists"
+    if not fields.separator:
+        return "one in a cell"
+    split = split_at({cell for table in tables for _, cell in _cells(table)}, fields.separator)
+    example = min(split.joined, key=len) if split else []
+    name = {" ": "a space", "\t": "a tab", "\n": "a line end"}.get(fields.separator)
+    between = name or repr(fields.separator)
+    return f"with {between} between them" + (f", as {' and '.join(example)}" if example else "")
+
+
+def _cells(table: TableOf) -> Iterator[tuple[int, str]]:
+    sheet, columns = table
+    for place, row in enumerate(sheet.rows):
+        for cell in sheet.cells(row, columns.labels):
+            yield place, cell
+
+
+def _place(tables: list[TableOf]) -> str:
+    files = ", ".join(str(sheet.file.path) for sheet, _ in tables)
+    _, columns = tables[0]
+    return f"{files}, column {columns.labels[0]!r}"
+
+
+def _has_a_row_a_label(table: TableOf) -> bool:
+    """Whether pictures have several rows."""
+    sheet, columns = table
+    names = [cell for row in sheet.rows for cell in sheet.cells(row, columns.pictures)]
+    return len(set(names)) < len(names)
+
+
+def _check_lists(tables: list[TableOf]) -> None:
+    """Raises InputError for a cell that is no list of labels, and for lists of 0 and 1."""
+    lists = []
+    for table in tables:
+        sheet, _ = table
+        for place, cell in _cells(table):
+            if not is_list(cell):
+                continue
+            try:
+                lists.append(read_list(cell))
+            except ValueError as error:
+                raise InputError(
+                    f"{sheet.where(place)}: {cell[:80]} is no list of labels ({error}); write "
+                    'them as ["cat", "dog"]'
+                ) from None
+    if is_vector(lists):
+        _refuse_vector(tables)
+
+
+def _refuse_vectors(cells: Iterable[str], tables: list[TableOf]) -> None:
+    """Raises InputError where each cell is a row of 0 and 1, as 0 1 1."""
+    cells = list(cells)
+    lengths = {len(re.findall("[01]", cell)) for cell in cells}
+    if len(lengths) == 1 and all(DIGITS.fullmatch(cell) for cell in cells):
+        _refuse_vector(tables)
+
+
+def _refuse_vector(tables: list[TableOf]) -> None:
+    sheet, columns = tables[0]
+    column = columns.labels[0]
+    cell = sheet.filled(column)[0]
+    raise InputError(
+        f"{sheet.where(0)}: column {column!r} holds {cell}, a 0 or 1 for each class, but not the "
+        "classes' names; write a column a class, headed by its name, with 0 and 1 below"
+    )

@@ -1,0 +1,105 @@
+"""What people call the columns of a table."""
+
+import re
+
+# A word of these: the column may name pictures, where its cells do not show it.
+IMAGE_WORDS = frozenset(
+    "image images img picture pictures pic photo photos file files filename filepath path fname "
+    "imagename imageid imagepath imgname imgid id ids name uri url".split()
+)
+# Pictures, but not those that labels are about.
+OTHER_PICTURE_WORDS = frozenset(
+    "mask masks segmentation seg depth thumbnail thumb annotation annotations heatmap overlay "
+    "label labels lesion edge edges".split()
+)
+
+# The last word of a header of labels, where nothing but `name` follows.
+LABEL_HEADERS = ("labels", "label", "tags", "tag", "classes", "class", "categories", "category")
+LABEL_WORDS = frozenset(LABEL_HEADERS) | frozenset(
+    "finding findings diagnosis diagnoses disease diseases target targets attribute attributes "
+    "genre genres species breed choice choices concept concepts keyword keywords truth "
+    "classname labelname categoryname".split()
+)
+NUMBER_WORDS = frozenset("id ids index idx num number code".split())
+# What tells one of several columns of labels from another: all are labels of the picture.
+ORDER_WORDS = frozenset(
+    "primary secondary tertiary first second third main other others additional extra".split()
+)
+
+SINGULAR = {
+    "classes": "class",
+    "categories": "category",
+    "diagnoses": "diagnosis",
+    "diagnosis": "diagnosis",
+    "species": "species",
+}
+
+SPLIT_HEADERS = ("split", "set", "subset", "fold", "partition", "phase")
+SPLIT_FLAG = re.compile(r"is (train|training|valid|val|validation|test|testing)( image)?")
+SCORE_WORDS = frozenset("score scores confidence conf prob probability likelihood".split())
+ANNOTATOR_WORDS = frozenset(
+    "annotator annotators worker rater user reader radiologist rad labeler labeller".split()
+)
+# With marks of 0 and 1, too, and no label more often than not.
+DOUBTFUL_WORDS = frozenset(
+    "occluded truncated difficult verified reviewed crowd iscrowd sex gender flag duplicate "
+    "frontal lateral inside depiction public private used".split()
+)
+
+# Numbers that describe a picture or a box.
+MEASURE_WORDS = SCORE_WORDS | frozenset(
+    "id index idx unnamed column age width height size bytes area count x y w h xmin ymin xmax "
+    "ymax left top right bottom year month day hour date time lat lon follow number num".split()
+)
+# What pictures share that must not lie in two splits.
+GROUP_WORDS = frozenset("patient subject person participant".split())
+
+
+def words(header: str) -> list[str]:
+    """`ImageID`, `image_id` and `Image Id` are image, id; `label2` is label, 2."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", header)
+    return re.findall(r"[^\W\d_]+|\d+", spaced.casefold())
+
+
+def is_any(header: str, wanted: frozenset[str]) -> bool:
+    return not wanted.isdisjoint(words(header))
+
+
+def label_family(header: str) -> str | None:
+    """What columns of labels have in common, such as `label` of label1 and secondary_labels.
+
+    None for a header that is none of labels.
+    """
+    of_header = [word for word in words(header) if word not in ORDER_WORDS and not word.isdecimal()]
+    if of_header[-1:] in (["name"], ["names"]):
+        of_header.pop()
+    if not of_header or of_header[-1] not in LABEL_WORDS:
+        return None
+    return " ".join([*of_header[:-1], _singular(of_header[-1])])
+
+
+def is_label_number(header: str) -> bool:
+    """Whether it is of numbers that stand for labels, such as class_id."""
+    of_header = words(header)
+    return (
+        len(of_header) > 1
+        and of_header[-1] in NUMBER_WORDS
+        and label_family(" ".join(of_header[:-1])) is not None
+    )
+
+
+def is_split(header: str) -> bool:
+    of_header = words(header)
+    return bool(of_header) and of_header[-1] in SPLIT_HEADERS
+
+
+def flagged_split(header: str) -> str | None:
+    """The word of a header such as is_valid, whose cells say yes or no."""
+    flag = SPLIT_FLAG.fullmatch(" ".join(words(header)))
+    return flag[1] if flag else None
+
+
+def _singular(word: str) -> str:
+    if word in SINGULAR:
+        return SINGULAR[word]
+    return word if word.endswith("ss") else word.removesuffix("s")

@@ -1,0 +1,216 @@
+"""The pictures of a table with what it says of them, and several tables as one."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from mlrepro.errors import InputError
+from mlrepro_cli.init_data.answers import Question
+from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelFile, LabelRow
+from mlrepro_cli.init_data.layouts.table.columns import Columns
+from mlrepro_cli.init_data.layouts.table.fields import Fields
+from mlrepro_cli.init_data.layouts.table.marks import PRESENT_MARKS, Marks, plain_mark
+from mlrepro_cli.init_data.layouts.table.pictures import Stems, picture_name
+from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.layouts.table.split_words import read_splits
+
+# Which path below the root a name means, in the words of a file.
+FindPicture = Callable[[str, LabelFile], str]
+
+
+@dataclass
+class Listed:
+    """One picture as one or several rows list it.
+
+    where:  the first of them.
+    states: PRESENT, ABSENT or UNKNOWN of each label that they name.
+    others: what they say of all other labels: PRESENT for nothing.
+    """
+
+    where: str
+    split: str = ""
+    group: str = ""
+    states: dict[str, int] = field(default_factory=dict)
+    others: int = PRESENT
+    by_annotator: dict[str, set[str]] = field(default_factory=dict)
+
+    @property
+    def present(self) -> set[str]:
+        return {label for label, state in self.states.items() if state == PRESENT}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a table is read. fields: of columns of labels. marks: of columns of marks."""
+
+    sheet: Sheet
+    columns: Columns
+    fields: Fields | None
+    marks: Marks | None
+
+
+def list_pictures(reading: Reading, stems: Stems, find: FindPicture) -> dict[str, Listed]:
+    """By the picture's path. Raises InputError or Question where its rows contradict each other."""
+    sheet, columns = reading.sheet, reading.columns
+    splits = read_splits(sheet, columns.split) if columns.split else None
+    pictures: dict[str, Listed] = {}
+    for place, row in enumerate(sheet.rows):
+        for cell in sheet.cells(row, columns.pictures):
+            where = sheet.where(place)
+            if not cell:
+                if len(columns.pictures) > 1:
+                    continue
+                raise InputError(f"{where}: no picture's name; write it, or remove the line")
+            name = stems.with_suffix(picture_name(cell), where)
+            listed = Listed(where, splits[place] if splits else sheet.file.split)
+            _read_row(reading, row, listed)
+
+            picture = find(name, sheet.file)
+            if picture in pictures:
+                _add(picture, pictures[picture], listed, reading)
+            else:
+                pictures[picture] = listed
+
+    if not sheet.file.answers.union:
+        _refuse_annotators(pictures)
+    return pictures
+
+
+def _adds_rows_up(reading: Reading) -> bool:
+    """Whether a picture has a row a label, so that it has the labels of all of its rows."""
+    return reading.fields is not None and not reading.fields.lists and not reading.fields.separator
+
+
+def _read_row(reading: Reading, row: list[str], listed: Listed) -> None:
+    sheet, columns = reading.sheet, reading.columns
+    if columns.group:
+        [listed.group] = sheet.cells(row, (columns.group,))
+    if reading.marks:
+        cells = sheet.cells(row, columns.marks)
+        for header, cell in zip(columns.marks, cells, strict=True):
+            listed.states[header] = reading.marks.state(cell)
+        listed.others = ABSENT
+
+    state = PRESENT
+    if columns.confidence:
+        [cell] = sheet.cells(row, (columns.confidence,))
+        state = PRESENT if plain_mark(cell) in PRESENT_MARKS else ABSENT
+        # What nobody has looked for is not absent.
+        listed.others = ABSENT if sheet.file.answers.complete else UNKNOWN
+    for cell in sheet.cells(row, columns.labels):
+        listed.states |= dict.fromkeys(reading.fields.labels(cell), state)
+
+    if columns.annotator:
+        [annotator] = sheet.cells(row, (columns.annotator,))
+        listed.by_annotator[annotator] = listed.present
+
+
+def _add(picture: str, first: Listed, other: Listed, reading: Reading) -> None:
+    """Adds what another row says of a picture."""
+    said_union = reading.sheet.file.answers.union
+    union = said_union or _adds_rows_up(reading)
+    if first.split != other.split:
+        raise InputError(
+            f"{other.where}: {picture} is {other.split} here, and {first.split} in {first.where}; "
+            "leave it in one split"
+        )
+    for label, state in other.states.items():
+        if {state, first.states.get(label, state)} == {PRESENT, ABSENT} and not said_union:
+            raise InputError(
+                f"{other.where}: {picture} has the label {label!r} in one row and not in another "
+                f"({first.where}); mend one of them, or --union takes it as present"
+            )
+    if not union and first.present != other.present and not first.by_annotator:
+        raise Question(
+            f"{other.where}: {picture} has the labels {_named(other.present)} here, and "
+            f"{_named(first.present)} in {first.where}; --union takes all of them, or remove one "
+            "of the rows"
+        )
+    merge(first, other)
+
+
+def merge(first: Listed, other: Listed) -> None:
+    """Adds to the first what the other says: present over absent, absent over unknown."""
+    for label, state in other.states.items():
+        first.states[label] = max(state, first.states.get(label, state))
+    for annotator, labels in other.by_annotator.items():
+        first.by_annotator[annotator] = first.by_annotator.get(annotator, set()) | labels
+    first.split = first.split or other.split
+    first.group = first.group or other.group
+
+
+def _refuse_annotators(pictures: dict[str, Listed]) -> None:
+    """Raises Question where persons do not agree on a picture."""
+    for picture, listed in pictures.items():
+        [(one, labels), *others] = listed.by_annotator.items() or [("", set())]
+        for other, of_other in others:
+            if labels != of_other:
+                raise Question(
+                    f"{listed.where}: {picture} has the labels {_named(labels)} by {one}, and "
+                    f"{_named(of_other)} by {other}; --union takes all of them, or keep the rows "
+                    "of one person, or those that persons agree on"
+                )
+
+
+def _named(labels: set[str]) -> str:
+    return ", ".join(sorted(labels)) or "(none)"
+
+
+# ---- Several tables ------------------------------------------------------------------------------
+
+
+def combine(tables: list[tuple[LabelFile, dict[str, Listed]]], union: bool) -> dict[str, Listed]:
+    """All pictures of several tables. Raises Question where two tables disagree on one.
+
+    union: pictures have the labels of all tables.
+    """
+    combined: dict[str, Listed] = {}
+    file_of: dict[str, LabelFile] = {}
+    for file, pictures in tables:
+        common = [picture for picture in pictures if picture in combined]
+        if not union:
+            _refuse_disagreement(file, pictures, combined, file_of, common)
+        for picture, listed in pictures.items():
+            if picture in combined:
+                merge(combined[picture], listed)
+            else:
+                combined[picture] = listed
+                file_of[picture] = file
+    return combined
+
+
+def _refuse_disagreement(
+    file: LabelFile,
+    pictures: dict[str, Listed],
+    combined: dict[str, Listed],
+    file_of: dict[str, LabelFile],
+    common: list[str],
+) -> None:
+    different = [p for p in common if pictures[p].present != combined[p].present]
+    if different:
+        picture = different[0]
+        other = file_of[picture].path
+        raise Question(
+            f"{file.path} and {other}: both list {len(common)} pictures, and disagree on "
+            f"{len(different)} of them; {picture} has the labels "
+            f"{_named(pictures[picture].present)} and {_named(combined[picture].present)}. Name "
+            f"the right one (mlrepro init-data {file.path}), or move the other away, or say "
+            "--union, which takes the labels of both"
+        )
+
+    for picture in common:
+        splits = {pictures[picture].split, combined[picture].split} - {""}
+        if len(splits) > 1:
+            raise Question(
+                f"{file.path} and {file_of[picture].path}: {picture} is in both, and so in "
+                f"{' and '.join(sorted(splits))}; leave it in one, or name the one table that is "
+                "right"
+            )
+
+
+def label_rows(pictures: dict[str, Listed]) -> Iterator[LabelRow]:
+    """A row that lists each picture, and those of its labels that the first does not imply."""
+    for picture, listed in pictures.items():
+        yield LabelRow(picture, listed.split, "", listed.others, listed.group)
+        for label, state in listed.states.items():
+            if state != listed.others or state == PRESENT:
+                yield LabelRow(picture, listed.split, label, state, listed.group)

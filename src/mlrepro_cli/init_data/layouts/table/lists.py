@@ -1,0 +1,69 @@
+"""Cells that hold a list: JSON, Python, numpy, Label Studio."""
+
+import ast
+import json
+import re
+from typing import Any
+
+OPENING = "[{("
+CLOSING = {"[": "]", "{": "}", "(": ")"}
+# ['cat' 'dog'], as numpy prints it.
+NUMPY = re.compile(r"\[\s*(?:'[^']*'\s*)+\]")
+# Where a region of Label Studio, or an object of another tool, has its labels.
+LABEL_KEYS = ("choices", "label", "labels", "name", "class", "category")
+REGION_KEY = re.compile(r"[a-z]*labels")
+
+
+def is_list(cell: str) -> bool:
+    """By its brackets alone."""
+    return len(cell) > 1 and cell[0] in OPENING and cell[-1] == CLOSING[cell[0]]
+
+
+def read_list(cell: str) -> list[str]:
+    """The labels in a cell with brackets. Raises ValueError for what is no list of labels."""
+    if NUMPY.fullmatch(cell):
+        return re.findall("'([^']*)'", cell)
+    value = _value(cell)
+    if value is None:
+        # Without quotes: [cat, dog] and, of PostgreSQL, {cat,dog}.
+        items = [item.strip().strip("\"'") for item in cell[1:-1].split(",")]
+        return [item for item in items if item]
+    return _labels(value)
+
+
+def _value(cell: str) -> Any:
+    """What JSON or Python make of it; none where neither reads it."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(cell)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            pass
+    return None
+
+
+def _labels(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value.strip()] if value.strip() else []
+    if isinstance(value, bool) or value is None:
+        raise ValueError(f"{value} in place of a label")
+    if isinstance(value, int | float):
+        return [f"{value:g}"]
+    if isinstance(value, dict):
+        return _labels_of_object(value)
+    return [label for item in value for label in _labels(item)]
+
+
+def _labels_of_object(value: dict) -> list[str]:
+    if not value:
+        return []
+    for key, inner in value.items():
+        if key in LABEL_KEYS or REGION_KEY.fullmatch(str(key)):
+            return _labels(inner)
+    raise ValueError(f"an object with {', '.join(map(str, value))}, none of which is a label")
+
+
+def is_vector(lists: list[list[str]]) -> bool:
+    """Whether all are of 0 and 1, and equally long: a place a class, and no names."""
+    lengths = {len(labels) for labels in lists}
+    values = {label for labels in lists for label in labels}
+    return len(lengths) == 1 and lengths.pop() > 1 and values == {"0", "1"}

@@ -1,0 +1,136 @@
+"""Cells that say whether the label at the head of their column is there: 1, 0, yes, x, nothing."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN
+
+# How an empty cell is called in options and messages; these are as good as empty.
+BLANK = "blank"
+BLANK_CELLS = frozenset(("", "nan", "na", "n/a", "null", "none", "<na>", r"\n"))
+
+PRESENT_MARKS = frozenset("1 true t yes y x + ✓ ✔ present positive pos on checked".split())
+ABSENT_MARKS = frozenset("0 false f no n absent negative neg off unchecked".split())
+UNKNOWN_MARKS = frozenset("? u unk unknown uncertain unsure maybe".split())
+# Marks whose meaning follows from the others in use, or from the user.
+OPEN_MARKS = frozenset(("-1", "-", BLANK))
+
+STATE_NAMES = {PRESENT: "present", ABSENT: "absent", UNKNOWN: "unknown"}
+# How many columns a message names.
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What each mark means, by its plain form."""
+
+    states: dict[str, int]
+
+    def state(self, cell: str) -> int:
+        return self.states[plain_mark(cell)]
+
+
+def plain_mark(cell: str) -> str:
+    """1, 1.0 and 1,0 are one mark; so are Yes and yes, and all cells that are as good as empty."""
+    small = cell.strip().casefold()
+    if small in BLANK_CELLS:
+        return BLANK
+    for ending in (".0", ",0"):
+        small = small.removesuffix(ending)
+    return small
+
+
+def are_marks(cells: Iterable[str], answers: Answers) -> bool:
+    """Whether a column holds nothing but marks, and not only empty cells."""
+    known = PRESENT_MARKS | ABSENT_MARKS | UNKNOWN_MARKS | OPEN_MARKS | set(_answered(answers))
+    found = {plain_mark(cell) for cell in set(cells)}
+    return found <= known and found != {BLANK}
+
+
+def read_marks(found: Counter[str], headers: list[str], place: str, answers: Answers) -> Marks:
+    """The meaning of all marks in use. Raises Question where it can be more than one.
+
+    found:   how often each mark stands in the columns, by its plain form.
+    headers: of the columns; for messages.
+    place:   the files; for messages.
+    """
+    states = {}
+    for marks, state in (
+        (PRESENT_MARKS, PRESENT),
+        (ABSENT_MARKS, ABSENT),
+        (UNKNOWN_MARKS, UNKNOWN),
+    ):
+        states |= {mark: state for mark in marks if mark in found}
+    states |= {mark: state for mark, state in _answered(answers).items() if mark in found}
+
+    # Of -1 and 1 alone, -1 can only be absent.
+    for mark in ("-1", "-", BLANK):
+        if mark in found and mark not in states:
+            if ABSENT in states.values():
+                raise Question(_question(mark, found, headers, place))
+            states[mark] = ABSENT
+
+    _refuse_unread(found, states, headers, place)
+    return Marks(states)
+
+
+def say_marks(marks: Marks, found: Counter[str]) -> str:
+    """`1 is present (20), 0 absent (10)`, for the user to see what was understood."""
+    parts = [
+        f"{_name(mark)} is {STATE_NAMES[state]} ({found[mark]})"
+        for mark, state in sorted(marks.states.items(), key=lambda item: (-item[1] % 3, item[0]))
+    ]
+    text = ", ".join(parts)
+    if marks.states.get(BLANK) == ABSENT:
+        text += f" (otherwise say --unknown {BLANK})"
+    return text
+
+
+def _answered(answers: Answers) -> dict[str, int]:
+    given = {}
+    for marks, state in (
+        (answers.present, PRESENT),
+        (answers.absent, ABSENT),
+        (answers.unknown, UNKNOWN),
+    ):
+        given |= {plain_mark(mark): state for mark in marks}
+    return given
+
+
+def _question(mark: str, found: Counter[str], headers: list[str], place: str) -> str:
+    counts = ", ".join(f"{_name(each)} ({count})" for each, count in found.most_common())
+    return (
+        f"{place}: {_columns(headers)}: {counts}. Does {_name(mark)} mean that "
+        f"nobody knows whether the label is there, or that it is not? Say --unknown {mark} or "
+        f"--absent {mark}{_other_reading(mark)}"
+    )
+
+
+def _other_reading(mark: str) -> str:
+    """In some lists -1 is absent, and 0 is what is hard to tell."""
+    return "; where it is 0 that nobody knows: --absent -1 --unknown 0" if mark == "-1" else ""
+
+
+def _refuse_unread(
+    found: Counter[str], states: dict[str, int], headers: list[str], place: str
+) -> None:
+    unread = sorted(set(found) - set(states))
+    if unread:
+        shown = ", ".join(_name(mark) for mark in unread[:SHOWN])
+        raise Question(
+            f"{place}: {_columns(headers)} hold {shown}, which is no mark that is known; say what "
+            "it means: --present, --absent or --unknown, or leave the column aside: "
+            "--ignore-column"
+        )
+
+
+def _columns(headers: list[str]) -> str:
+    shown = ", ".join(repr(header) for header in headers[:SHOWN])
+    more = f" and {len(headers) - SHOWN} more" if len(headers) > SHOWN else ""
+    return f"the cells of {shown}{more}"
+
+
+def _name(mark: str) -> str:
+    return "an empty cell" if mark == BLANK else mark

@@ -1,0 +1,71 @@
+"""Opens a file as the table that its name says it is."""
+
+import re
+from pathlib import PurePosixPath
+
+from mlrepro.errors import InputError
+from mlrepro_cli.init_data.layouts.rows import LabelFile
+from mlrepro_cli.init_data.layouts.table.delimited import read_delimited
+from mlrepro_cli.init_data.layouts.table.records import (
+    read_excel,
+    read_json,
+    read_json_lines,
+    read_parquet,
+)
+from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.layouts.table.text import read_bytes
+from mlrepro_cli.pictures import SUFFIXES
+
+READERS = {
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".txt": read_delimited,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".json": read_json,
+    ".parquet": read_parquet,
+    ".xlsx": read_excel,
+    ".xls": read_excel,
+}
+PACKED = ".gz"
+
+# A picture's name in the first bytes of a file of any encoding.
+PICTURE = re.compile(
+    rb"(%s)\b" % b"|".join(re.escape(suffix).encode() for suffix in SUFFIXES), re.IGNORECASE
+)
+FIRST_BYTES = 10_000
+
+
+def may_be_table(file: LabelFile) -> bool:
+    return _suffix(file) in READERS
+
+
+def open_table(file: LabelFile) -> Sheet | None:
+    """None for a file that does not concern the pictures. Raises InputError for a damaged table."""
+    content = read_bytes(file.path)
+    suffix = _suffix(file)
+    start = content[:FIRST_BYTES].replace(b"\0", b"")  # of UTF-16
+    if not file.given and not _concerns_pictures(file, suffix, start):
+        return None
+    try:
+        return READERS[suffix](file, content)
+    except InputError:
+        if file.given or PICTURE.search(content) or suffix == ".xlsx":
+            raise
+        print(f"{file.path}: left out, no table of pictures")
+        return None
+
+
+def _suffix(file: LabelFile) -> str:
+    """In small letters, and without the .gz behind it."""
+    return PurePosixPath(file.place.lower().removesuffix(PACKED)).suffix
+
+
+def _concerns_pictures(file: LabelFile, suffix: str, start: bytes) -> bool:
+    """Of files that may be anything, whether they begin as a table of pictures does."""
+    if suffix == ".txt":
+        return PICTURE.search(start) is not None and not start.lstrip().startswith(b"{")
+    if suffix == ".json":
+        # COCO's annotations, which are an object, may have gigabytes.
+        return start.lstrip()[:1] == b"["
+    return True

@@ -1,0 +1,106 @@
+"""Which column names the pictures."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import PurePosixPath
+
+from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.layouts.table.headers import (
+    IMAGE_WORDS,
+    OTHER_PICTURE_WORDS,
+    is_any,
+)
+from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.pictures import is_picture
+
+# Of so many cells it is seen whether a column names pictures.
+SAMPLE = 1000
+MOST = 1 / 2
+NEARLY_ALL = 0.9
+
+
+class Stems:
+    """The pictures that there are, by their names without folders and suffix."""
+
+    def __init__(self, pictures: Sequence[str]):
+        self._suffixes: dict[str, set[str]] = {}
+        for picture in pictures:
+            path = PurePosixPath(picture)
+            self._suffixes.setdefault(path.stem.casefold(), set()).add(path.suffix)
+
+    def has(self, name: str) -> bool:
+        return _last_part(name).casefold() in self._suffixes
+
+    def with_suffix(self, name: str, where: str) -> str:
+        """A name that lacks its suffix gets it; one that no picture has stays as it is.
+
+        Raises Question where pictures of two suffixes have it.
+        """
+        if is_picture(name):
+            return name
+        suffixes = sorted(self._suffixes.get(_last_part(name).casefold(), ()))
+        if len(suffixes) > 1:
+            raise Question(
+                f"{where}: {name!r} may be {' or '.join(name + suffix for suffix in suffixes)}; "
+                "write the names with their suffix, or move away the pictures that are not meant"
+            )
+        return name + suffixes[0] if suffixes else name
+
+
+def picture_name(cell: str) -> str:
+    """The name in a cell; Label Studio has paths of this machine behind ?d=."""
+    return cell.rpartition("?d=")[2]
+
+
+def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[str, ...]:
+    """None for a table without any. Raises Question where several columns could be meant."""
+    if answers.image_columns:
+        return tuple(header for header in answers.image_columns if header in sheet.headers)
+
+    named = [header for header in sheet.headers if _share(sheet, header, is_picture) > MOST]
+    if not named:
+        named = [header for header in sheet.headers if _has_bare_names(sheet, header, stems)]
+    if len(named) > 1:
+        named = _without_other_pictures(named)
+    if len(named) > 1:
+        named = _longest_of_same(sheet, named)
+    if len(named) > 1:
+        options = " or ".join(f"--image-column {header!r}" for header in named)
+        raise Question(
+            f"{sheet.file.path}: {len(named)} columns name pictures, {', '.join(named)}; say which "
+            f"the labels are about: {options}; several where the labels are those of each"
+        )
+    return tuple(named)
+
+
+def _share(sheet: Sheet, header: str, is_name) -> float:
+    cells = list(islice(sheet.filled(header), SAMPLE))
+    return sum(is_name(picture_name(cell)) for cell in cells) / max(1, len(cells))
+
+
+def _has_bare_names(sheet: Sheet, header: str, stems: Stems) -> bool:
+    """Whether pictures are called as its cells are, but for the suffix."""
+    share = _share(sheet, header, stems.has)
+    if is_any(header, IMAGE_WORDS):
+        return share > 0
+    # Small numbers are names of pictures by chance.
+    return share >= NEARLY_ALL and not all(cell.isdecimal() for cell in sheet.filled(header))
+
+
+def _without_other_pictures(headers: list[str]) -> list[str]:
+    """Without masks and the like, where something is left."""
+    return [header for header in headers if not is_any(header, OTHER_PICTURE_WORDS)] or headers
+
+
+def _longest_of_same(sheet: Sheet, headers: list[str]) -> list[str]:
+    """Of columns that name the same pictures, the one that says most of their folders."""
+    last_parts = {header: [_last_part(cell) for cell in sheet.column(header)] for header in headers}
+    if any(parts != last_parts[headers[0]] for parts in last_parts.values()):
+        return headers
+    return [max(headers, key=lambda header: sum(map(len, sheet.column(header))))]
+
+
+def _last_part(name: str) -> str:
+    """Without folders and the suffix of a picture."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return last.rpartition(".")[0] if is_picture(last) else last

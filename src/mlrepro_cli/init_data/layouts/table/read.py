@@ -1,0 +1,286 @@
+"""Tables in all forms: what they say of which picture, read together."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from mlrepro.errors import InputError
+from mlrepro.settings.base import nearest
+from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
+from mlrepro_cli.init_data.layouts.table import columns as finding
+from mlrepro_cli.init_data.layouts.table.columns import Columns, find_columns
+from mlrepro_cli.init_data.layouts.table.fields import say_fields, understand_fields
+from mlrepro_cli.init_data.layouts.table.headers import GROUP_WORDS, is_any
+from mlrepro_cli.init_data.layouts.table.listing import (
+    FindPicture,
+    Listed,
+    Reading,
+    combine,
+    label_rows,
+    list_pictures,
+)
+from mlrepro_cli.init_data.layouts.table.marks import Marks, plain_mark, read_marks, say_marks
+from mlrepro_cli.init_data.layouts.table.open_file import may_be_table, open_table
+from mlrepro_cli.init_data.layouts.table.pictures import Stems
+from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.negatives import ask_about_negatives
+
+NAME = "a table"
+
+# Answers that a competition wants, with made-up labels.
+SUBMISSION = re.compile("submission", re.IGNORECASE)
+# What another program may have written.
+OUTPUT = re.compile(r"(^|[^a-z])(predict|pred|preds|results?|outputs?)", re.IGNORECASE)
+
+TableOf = tuple[Sheet, Columns]
+
+
+def matches(file: LabelFile) -> bool:
+    return may_be_table(file)
+
+
+def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
+    """The labels of all tables, and prints what was understood. Nothing where none has labels.
+
+    What separates labels and what marks mean is one thing for all. Raises Question for what can be
+    read in two ways, InputError for what cannot be read.
+    """
+    if not files:
+        return
+    answers = files[0].answers
+    stems = Stems(files[0].pictures)
+    sheets, problems = _open_all(files)
+    _refuse_unknown_columns(sheets, answers)
+
+    tables, lists = _with_pictures(sheets, stems, answers)
+    if not tables:
+        _refuse_where_nothing_else(files, problems, lists)
+        return
+
+    for problem in problems:
+        print(f"left out: {problem}")
+    readings = _readings(tables, answers)
+    for reading in readings:
+        _say(reading)
+        _refuse_guessed_letters(reading)
+    listed = [(reading.sheet.file, list_pictures(reading, stems, find)) for reading in readings]
+    pictures = combine(listed, answers.union)
+    _add_splits(pictures, lists, stems, find)
+
+    rows = list(label_rows(pictures))
+    ask_about_negatives(rows, answers)
+    yield from rows
+
+
+# ---- Which tables --------------------------------------------------------------------------------
+
+
+def _open_all(files: list[LabelFile]) -> tuple[list[Sheet], list[InputError]]:
+    """Tables, and why others are none. Raises InputError for a table that concerns the pictures."""
+    sheets, problems = [], []
+    for file in files:
+        try:
+            sheet = open_table(file)
+        except InputError as error:
+            if file.given or file.place.lower().endswith((".csv", ".tsv")):
+                raise
+            problems.append(error)
+            continue
+        if sheet is not None and sheet.rows:
+            sheets.append(sheet)
+    return sheets, problems
+
+
+def _refuse_unknown_columns(sheets: list[Sheet], answers: Answers) -> None:
+    """Raises InputError for a column of the user's that no table has."""
+    known = sorted({header for sheet in sheets for header in sheet.headers})
+    asked = {
+        "--image-column": answers.image_columns,
+        "--labels-column": answers.label_columns,
+        "--mark-column": [name for name in answers.mark_columns if not set("*?[") & set(name)],
+        "--ignore-column": answers.ignore_columns,
+        "--split-column": [answers.split_column] if answers.split_column else [],
+        "--group-column": [answers.group_column] if answers.group_column else [],
+    }
+    for option, names in asked.items():
+        for name in names:
+            if name not in known:
+                raise InputError(f"{option} {name}: no table has it; {nearest(name, known)}")
+
+
+def _with_pictures(
+    sheets: list[Sheet], stems: Stems, answers: Answers
+) -> tuple[list[TableOf], list[TableOf]]:
+    """Tables with labels, and tables that list pictures without any."""
+    tables, lists = [], []
+    for sheet in sheets:
+        if SUBMISSION.search(sheet.file.path.name) and not sheet.file.given:
+            print(f"{sheet.file.path}: left out, a submission has no labels that are true")
+            continue
+        columns = find_columns(sheet, stems, answers)
+        if columns is None:
+            _leave_out(sheet, "no column names pictures")
+        elif columns.has_labels:
+            _refuse_output(sheet)
+            tables.append((sheet, columns))
+        else:
+            lists.append((sheet, columns))
+    return tables, lists
+
+
+def _leave_out(sheet: Sheet, reason: str) -> None:
+    headers = ", ".join(sheet.headers[: finding.SHOWN])
+    if sheet.file.given:
+        raise InputError(
+            f"{sheet.file.path}: {reason} (its columns: {headers}); name pictures as their files "
+            "are called, or say which column does: --image-column"
+        )
+    print(f"{sheet.file.path}: left out, {reason} ({headers})")
+
+
+def _refuse_output(sheet: Sheet) -> None:
+    file = sheet.file
+    if OUTPUT.search(file.path.stem) and not file.given:
+        raise Question(
+            f"{file.path}: by its name, it may hold predictions of another program. Move it away, "
+            f"or, where these are labels, name it: mlrepro init-data {file.path}"
+        )
+
+
+def _refuse_where_nothing_else(
+    files: list[LabelFile], problems: list[InputError], lists: list[TableOf]
+) -> None:
+    """Raises InputError where tables alone could have said labels, else prints what was found."""
+    folders = {picture.rpartition("/")[0] for picture in files[0].pictures}
+    for problem in problems:
+        if len(folders) <= 1:
+            raise problem
+        print(f"left out: {problem}")
+
+    for sheet, columns in lists:
+        question = Question(
+            f"{sheet.file.path}: pictures in column {columns.pictures[0]!r}, and no column of "
+            f"labels is known by its header; if one holds names of labels, say --labels-column, if "
+            "several are headed by a label with 0 and 1 below, --mark-column, of: "
+            f"{', '.join(columns.unread) or 'no other column'}"
+        )
+        if sheet.file.given or (len(folders) <= 1 and columns.unread):
+            raise question
+        print(f"left out: {question}")
+
+
+# ---- How they are read ---------------------------------------------------------------------------
+
+
+def _readings(tables: list[TableOf], answers: Answers) -> list[Reading]:
+    with_fields = [table for table in tables if table[1].labels]
+    fields = understand_fields(with_fields, answers) if with_fields else None
+    marks = _understand_marks([table for table in tables if table[1].marks], answers)
+    return [
+        Reading(
+            sheet,
+            columns,
+            fields if columns.labels else None,
+            marks if columns.marks else None,
+        )
+        for sheet, columns in tables
+    ]
+
+
+def _add_splits(
+    pictures: dict[str, Listed], lists: list[TableOf], stems: Stems, find: FindPicture
+) -> None:
+    """Takes the splits of tables without labels, such as train.txt; and prints which."""
+    for sheet, columns in lists:
+        if not columns.split and not sheet.file.split:
+            headers = _quoted(columns.unread) or "nothing else"
+            print(f"{sheet.file.path}: left out, it lists pictures with {headers}, no labels")
+            continue
+
+        found = 0
+        without_labels = Reading(sheet, columns, None, None)
+        for picture, listed in list_pictures(without_labels, stems, find).items():
+            if picture in pictures:
+                found += 1
+                _set_split(pictures[picture], listed)
+        print(f"{sheet.file.path}: the split of {found} pictures")
+
+
+def _set_split(of_table: Listed, of_list: Listed) -> None:
+    if of_table.split not in ("", of_list.split):
+        raise Question(
+            f"{of_list.where}: its picture is {of_list.split} here, and {of_table.split} in "
+            f"{of_table.where}; mend one of them, or move this list away"
+        )
+    of_table.split = of_list.split
+
+
+def _understand_marks(tables: list[TableOf], answers: Answers) -> Marks | None:
+    if not tables:
+        return None
+    found: Counter[str] = Counter()
+    for sheet, columns in tables:
+        for header in columns.marks:
+            found.update(map(plain_mark, sheet.column(header)))
+
+    headers = list(dict.fromkeys(header for _, columns in tables for header in columns.marks))
+    place = ", ".join(str(sheet.file.path) for sheet, _ in tables)
+    marks = read_marks(found, headers, place, answers)
+    print(f"{place}: {len(headers)} columns headed by a label: {say_marks(marks, found)}")
+    return marks
+
+
+def _say(reading: Reading) -> None:
+    """Prints which column was taken for what."""
+    sheet, columns = reading.sheet, reading.columns
+    parts = [f"pictures in {_quoted(columns.pictures)}"]
+    if columns.labels:
+        how = say_fields(reading.fields, [(sheet, columns)])
+        parts.append(f"labels in {_quoted(columns.labels)}, {how}")
+    if columns.marks:
+        parts.append(f"labels are the headers {_quoted(columns.marks)}")
+    if columns.confidence:
+        parts.append(
+            f"{columns.confidence!r} of 0 says that a label is absent; labels without a row are "
+            "unknown (otherwise say --complete)"
+        )
+    parts.append(f"split in {columns.split!r}" if columns.split else "no column of splits")
+    if columns.group:
+        parts.append(f"groups in {columns.group!r}")
+    if columns.unread:
+        parts.append(f"not read: {_quoted(columns.unread)}")
+    print(f"{sheet.file.path}: {'; '.join(parts)}")
+    _suggest_group(sheet, columns)
+
+
+def _quoted(headers: tuple[str, ...]) -> str:
+    shown = ", ".join(repr(header) for header in headers[: finding.SHOWN])
+    more = len(headers) - finding.SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _suggest_group(sheet: Sheet, columns: Columns) -> None:
+    for header in columns.unread:
+        cells = sheet.column(header)
+        if columns.group is None and is_any(header, GROUP_WORDS) and len(set(cells)) < len(cells):
+            print(
+                f"{sheet.file.path}: pictures of one {header!r} may fall into two splits; to keep "
+                f"them together, say --group-column {header!r}"
+            )
+
+
+def _refuse_guessed_letters(reading: Reading) -> None:
+    """Raises InputError for letters that depend on an encoding that nobody has named."""
+    sheet, columns = reading.sheet, reading.columns
+    if not sheet.guessed_encoding:
+        return
+    used = (*columns.pictures, *columns.labels)
+    for place, row in enumerate(sheet.rows):
+        for cell in (*sheet.cells(row, used), *columns.marks):
+            if not cell.isascii():
+                raise InputError(
+                    f"{sheet.where(place)}: {cell!r} is not UTF-8, and may be other letters; save "
+                    "the file as UTF-8 (in Excel: CSV UTF-8), or say what it is, such as "
+                    "--encoding cp1252"
+                )

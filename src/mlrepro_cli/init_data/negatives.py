@@ -1,0 +1,73 @@
+"""Labels that say that a picture has none, such as `No Finding`."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from mlrepro.errors import InputError
+from mlrepro.settings.base import nearest
+from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelRow
+
+# As people write them, in small letters and with spaces between words.
+NEGATIVE_NAMES = frozenset(
+    (
+        *("no finding", "no findings", "no disease", "no label", "no labels", "no object"),
+        *("no tag", "no tags", "none", "nothing", "normal", "healthy", "negative", "background"),
+        *("empty", "unlabeled", "unlabelled", "nan", "n/a"),
+    )
+)
+
+
+def ask_about_negatives(rows: Iterable[LabelRow], answers: Answers) -> None:
+    """Raises Question for a label that sounds like none, unless the user has said what it is."""
+    answered = {*answers.negative, *answers.positive}
+    pictures = Counter(row.label for row in rows if row.state == PRESENT)
+    for label, count in pictures.items():
+        plain = " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
+        if plain in NEGATIVE_NAMES and label not in answered:
+            raise Question(
+                f"{count} pictures have the label {label!r}: is it a label as the others are "
+                f"(--positive {label!r}), or does it say that there is none (--negative {label!r})?"
+            )
+
+
+def take_negatives(rows: list[LabelRow], answers: Answers) -> list[LabelRow]:
+    """The rows without the labels that say that there is none.
+
+    A picture that has one has no other label, unless another row says so: not even an unknown one.
+    """
+    if not answers.negative:
+        return rows
+    _refuse_unknown(rows, answers.negative)
+    negative = set(answers.negative)
+    without = {row.image for row in rows if row.label in negative and row.state == PRESENT}
+
+    kept = []
+    labelled = set()
+    for row in rows:
+        is_negative = row.label in negative
+        is_unknown = row.state == UNKNOWN and row.image in without
+        if is_negative or is_unknown:
+            row = row._replace(label="", state=ABSENT if row.image in without else PRESENT)
+        elif row.label and row.state == PRESENT and row.image in without:
+            labelled.add(row.image)
+        kept.append(row)
+
+    _say(answers.negative, len(without), labelled)
+    return kept
+
+
+def _refuse_unknown(rows: list[LabelRow], negative: tuple[str, ...]) -> None:
+    known = {row.label for row in rows}
+    for label in negative:
+        if label not in known:
+            raise InputError(f"--negative {label}: no such label; {nearest(label, sorted(known))}")
+
+
+def _say(negative: tuple[str, ...], count: int, labelled: set[str]) -> None:
+    print(f"{count} pictures have no label, as {' or '.join(negative)} says")
+    if labelled:
+        print(
+            f"warning: {len(labelled)} of them have other labels all the same, which stay, such as "
+            f"{min(labelled)}"
+        )

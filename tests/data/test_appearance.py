@@ -1,0 +1,167 @@
+"""Pictures as they are stored and as they are shown: turned, on white, grey of any depth."""
+
+import io
+
+import numpy as np
+import pandas
+import pytest
+from PIL import Image, ImageOps
+
+from mlrepro.data.appearance import turned, whole_picture
+from mlrepro.data.fast import fast_kernels
+from mlrepro.data.images import decode
+from mlrepro.data.manifest import Manifest, read_manifest, write_manifest
+from mlrepro.data.picture_check import check_picture
+
+ORIENTATION = 0x0112
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+# Of what EXIF says of [[1, 2], [3, 4]], by hand from its standard: the stored top row is the visual
+# top, top, bottom, bottom, left, right, right, left side.
+TURNED = {
+    1: [[1, 2], [3, 4]],
+    2: [[2, 1], [4, 3]],
+    3: [[4, 3], [2, 1]],
+    4: [[3, 4], [1, 2]],
+    5: [[1, 3], [2, 4]],
+    6: [[3, 1], [4, 2]],
+    7: [[4, 2], [3, 1]],
+    8: [[2, 4], [1, 3]],
+}
+
+
+def saved(picture: Image.Image, form: str, **options) -> io.BytesIO:
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    file.seek(0)
+    return file
+
+
+def with_orientation(value) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ORIENTATION] = value
+    return exif
+
+
+def shown(file: io.BytesIO) -> np.ndarray:
+    return np.asarray(whole_picture(file, "shown"))
+
+
+def grey(values, dtype=np.uint16) -> io.BytesIO:
+    return saved(Image.fromarray(np.array(values, dtype)), "TIFF")
+
+
+@pytest.mark.parametrize("value", TURNED)
+def test_every_orientation_of_exif(value):
+    assert turned(np.array(TURNED[1]), value).tolist() == TURNED[value]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+@pytest.mark.parametrize("value", [3, 6, 7])
+def test_a_picture_is_turned_in_every_format(form, value):
+    file = saved(Image.fromarray(NOISE), form, exif=with_orientation(value))
+    wanted = np.asarray(ImageOps.exif_transpose(Image.open(file)).convert("RGB"))
+    file.seek(0)
+    assert np.array_equal(shown(file), wanted)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "cv2"])
+def test_what_is_shown_is_turned_before_it_is_resized(interpolation):
+    file = saved(Image.fromarray(NOISE), "JPEG", exif=with_orientation(6))
+    upright = saved(ImageOps.exif_transpose(Image.open(file)), "PNG")
+    file.seek(0)
+    wanted = decode(upright, 130, interpolation)
+
+    fast = fast_kernels(130)
+    for kernels in (None, fast):
+        file.seek(0)
+        pixels = decode(file, 130, interpolation, kernels, appearance="shown")
+        assert np.array_equal(pixels, wanted)
+
+
+def test_what_is_stored_is_not_turned():
+    file = saved(Image.fromarray(NOISE), "PNG", exif=with_orientation(6))
+    assert np.array_equal(np.asarray(whole_picture(file, "stored")), NOISE)
+
+
+@pytest.mark.parametrize("exif", [with_orientation(0), with_orientation(99), b"Exif\0\0damaged"])
+def test_an_orientation_that_is_none_turns_nothing(exif):
+    file = saved(Image.fromarray(NOISE), "PNG", exif=exif)
+    assert np.array_equal(shown(file), NOISE)
+
+
+def test_what_is_transparent_is_white():
+    red_and_clear = np.array([[[255, 0, 0, 255], [255, 0, 0, 0]]], np.uint8)
+    picture = Image.fromarray(red_and_clear)
+    wanted = [[[255, 0, 0], [255, 255, 255]]]
+    assert shown(saved(picture, "PNG")).tolist() == wanted
+    assert shown(saved(picture, "GIF")).tolist() == wanted
+
+    black_and_clear = np.array([[[0, 255], [0, 0]]], np.uint8)
+    assert shown(saved(Image.fromarray(black_and_clear, "LA"), "PNG"))[0, :, 0].tolist() == [0, 255]
+
+    # As the papers' code has it: what lies under the transparency shows.
+    assert np.asarray(whole_picture(saved(picture, "PNG"), "stored"))[0, 1].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([[0, 255]], [0, 255]),  # 8 bits
+        ([[0, 256, 1023]], [0, 64, 255]),  # 10
+        ([[0, 1024, 2048, 4095]], [0, 64, 128, 255]),  # 12: 2048 / 4095 * 255 = 127.5
+        ([[0, 4096, 16383]], [0, 64, 255]),  # 14
+        ([[0, 16384, 65535]], [0, 64, 255]),  # 16
+    ],
+)
+def test_grey_is_scaled_by_the_depth_that_it_has(values, wanted):
+    assert shown(grey(values))[0, :, 0].tolist() == wanted
+
+
+def test_grey_below_zero_is_stretched():
+    assert shown(grey([[-1000, 0, 1000]], np.int32))[0, :, 0].tolist() == [0, 128, 255]
+    assert shown(grey([[-5, -5]], np.int32))[0, :, 0].tolist() == [0, 0]
+
+
+def test_grey_as_stored_is_the_upper_eight_bits():
+    stored = np.asarray(whole_picture(grey([[0, 4095, 65535]]), "stored"))
+    assert stored[0, :, 0].tolist() == [0, 15, 255]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK"])
+def test_other_modes_become_rgb(mode):
+    picture = Image.fromarray(NOISE).convert(mode)
+    form = "TIFF" if mode == "CMYK" else "PNG"
+    assert np.array_equal(shown(saved(picture, form)), np.asarray(picture.convert("RGB")))
+
+
+def test_the_manifest_says_how_its_pictures_are_read(tmp_path):
+    columns = dict.fromkeys(("labels", "difficult", "ignored", "captions"), [[]])
+    sizes = dict.fromkeys(("width", "height", "bytes"), [1])
+    frame = pandas.DataFrame(
+        {"image": ["a.png"], "part": ["train"], "split": ["train"], **columns, **sizes}
+    )
+
+    def written(name: str, notes: dict[str, str]) -> Manifest:
+        write_manifest(tmp_path / name, frame, ["a"], {"pictures": "."}, notes)
+        return read_manifest(tmp_path / name)
+
+    stored = written("stored", {})
+    shown = written("shown", {"appearance": "shown"})
+    assert (stored.appearance, shown.appearance) == ("stored", "shown")
+    # Features of the one are none of the other.
+    assert stored.digest != shown.digest
+    assert shown.with_frame(shown.frame).appearance == "shown"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        (b"<!DOCTYPE html><title>404</title>", "a web page"),
+        (bytes(128) + b"DICM" + bytes(100), "DICOM"),
+        (b"words", "not a picture"),
+    ],
+)
+def test_what_is_no_picture_is_said(tmp_path, content, reason):
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert reason in check_picture(tmp_path / "a.jpg").problem
