@@ -430,10 +430,17 @@ def _page_stages(plan: Plan) -> Stages:
     if plan.is_own_data:
         stages["review"] = _stage(
             plan,
-            "pages of the recommended run's mistakes, "
-            "and of labels that training pictures may lack",
+            "pages of labels that may be missing or wrong, and of the recommended run's mistakes",
             f"stages/review.py {plan.settings}",
-            deps=["src/mlrepro/report", *COMPARING_CODE, *searched, results],
+            deps=[
+                "src/mlrepro/report",
+                "src/mlrepro/review",
+                *COMPARING_CODE,
+                f"data/{plan.name}/manifest.parquet",
+                *([f"data/{plan.name}/features"] if plan.layout.pipeline.features else []),
+                *searched,
+                results,
+            ],
             params=["search", "runs", "seeds"],
             outs=[f"outputs/own-data/{plan.name}/review"],
         )

@@ -587,7 +587,8 @@ def test_from_pictures_to_the_page(own, monkeypatch):
     assert page.count("| not-run ") == 2
     assert "-scores.png" in page
     review = Path("outputs/own-data/my-own/review")
-    assert (review / "missing.html").is_file()
+    assert (review / "labels.html").is_file()
+    assert (review / "missing.csv").read_text().startswith("image,label,given,answer,")
     assert (review / "mistakes.html").is_file()
 
     # The command that the page recommends, of a run of the search, which has no run file.

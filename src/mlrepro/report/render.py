@@ -18,6 +18,7 @@ from jinja2 import (
     pass_eval_context,
 )
 from jinja2.nodes import EvalContext
+from markupsafe import Markup
 
 from mlrepro.errors import InputError
 from mlrepro.files import write_bytes
@@ -62,8 +63,8 @@ def _is_html(template: str | None) -> bool:
 def _shown(context: EvalContext, value: object) -> str:
     """What a template shows of a value."""
     if context.autoescape:
-        # Jinja2 itself escapes what is HTML.
-        return visible(str(value))
+        # Jinja2 itself escapes what is HTML; what was made as HTML, it leaves.
+        return value if isinstance(value, Markup) else visible(str(value))
     return line(value if isinstance(value, str) else str(value))
 
 

@@ -49,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--name",
         help="of the data set, in run ids and of the report (default: the folder's)",
     )
+    parser.add_argument(
+        "--answers",
+        type=Path,
+        metavar="FILE",
+        help="a CSV of answers from the review's page (image, label, given, answer), which labels "
+        "are changed by; they are kept for later runs",
+    )
     _add_answers(parser.add_argument_group("how labels are meant, where init-data asks"))
 
 
@@ -167,5 +174,6 @@ def run(arguments: argparse.Namespace) -> int:
             partial=arguments.partial,
             complete=arguments.complete,
         ),
+        label_answers=arguments.answers,
     )
     return 0

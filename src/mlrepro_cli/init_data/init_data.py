@@ -12,10 +12,11 @@ from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.describe import describe
 from mlrepro_cli.init_data.find_labels import FoundLabels, find_labels
+from mlrepro_cli.init_data.label_answers import apply_answers
 from mlrepro_cli.init_data.negatives import take_negatives
 from mlrepro_cli.init_data.own_data import OwnData, gather
 from mlrepro_cli.init_data.splits import complete_splits
-from mlrepro_cli.init_data.write_settings import write_settings
+from mlrepro_cli.init_data.write_settings import TABLES, write_settings
 
 # Fewer pictures cannot be trained, validated and tested on.
 LEAST_PICTURES = 10
@@ -29,6 +30,7 @@ def init_data(
     budget: str = "quick",
     resolution: int | None = None,
     answers: Answers = NO_ANSWERS,
+    label_answers: Path | None = None,
 ) -> None:
     """Writes `to`/params.yaml and `to`/runs for a user's pictures, and prints what is there.
 
@@ -36,6 +38,7 @@ def init_data(
     name:    of the data set; without it, the folder's.
     answers: how the labels are meant, where they can be read in more than one way. Unless they say
              otherwise, labels that are not given are unknown where every picture has exactly one.
+    label_answers: a CSV of what a person answered on the review's page; see label_answers.py.
 
     An older params.yaml is kept beside the new one. Raises InputError for data on which nothing can
     be compared.
@@ -53,16 +56,18 @@ def init_data(
     # What is wrong with it. Copies of a picture must not lie in two splits.
     own.frame["digest"] = own.digests()
     own.frame["split"] = complete_splits(own)
-    describe(own, rejected, _unused(found))
 
     # Who gives every picture one label has hardly looked for others, unless the data say so.
     one_label_each = bool((own.labels.sum(1) == 1).all()) and not own.says_absent
     partial = answers.partial or (one_label_each and not answers.complete)
+
+    # After the splits, which so stay as they were before anyone answered.
+    data_set = _data_set_name(name or found.root.name)
+    applied = apply_answers(own, label_answers, TABLES / f"{data_set}-answers.csv")
+    describe(own, rejected, _unused(found))
     if partial:
         _print_partial(one_label_each)
-
-    data_set = _data_set_name(name or found.root.name)
-    write_settings(to, data_set, own, budget, resolution, partial)
+    write_settings(to, data_set, own, budget, resolution, partial, applied)
 
 
 def _refuse_too_little(path: Path, own: OwnData, rejected: list[dict]) -> None:

@@ -12,6 +12,7 @@ from mlrepro.settings.base import read_yaml
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.pipeline import RUNS_OF_BUDGET
 from mlrepro.settings.run import Run
+from mlrepro_cli.init_data.label_answers import Applied
 from mlrepro_cli.init_data.own_data import OwnData
 
 # What may be between labels: the first that is in none of them.
@@ -28,12 +29,13 @@ def write_settings(
     budget: str,
     resolution: int | None,
     partial: bool,
+    applied: Applied | None = None,
 ) -> None:
     """Writes the settings of the pipeline in `to`, and prints what to do next.
 
     The losses of the runs are those that the search found best on validation, if it has run.
-    partial: labels that are not given are unknown. An older params.yaml is kept beside the new one;
-    run files that are there stay.
+    partial: labels that are not given are unknown. applied: what answers changed.
+    An older params.yaml is kept beside the new one; run files that are there stay.
     """
     separator = _separator(own)
     text = _table(own, separator)
@@ -56,7 +58,7 @@ def write_settings(
         "name": name,
         "title": f"Own data: {name}",
         "budget": budget,
-        "intro": _intro(len(own.frame), budget, known["features"]["resolution"], partial),
+        "intro": _intro(len(own.frame), budget, known["features"]["resolution"], partial, applied),
         "data": {name: _data_settings(own, table, separator)},
         "corruption": _corruption(has_unknown),
         "features": known["features"] | {"maps": True},
@@ -154,13 +156,17 @@ def _runs(
     return runs
 
 
-def _intro(pictures: int, budget: str, resolution: int, partial: bool) -> str:
+def _intro(
+    pictures: int, budget: str, resolution: int, partial: bool, applied: Applied | None
+) -> str:
     text = f"Methods compared on {pictures} pictures with `budget: {budget}`, at {resolution} px."
     if partial:
         text += (
             " Labels that are not given are unknown, also of test pictures: every score is below "
             "the truth."
         )
+    if applied:
+        text += f" {applied.total} answers to its label review are applied: {applied}."
     return text
 
 

@@ -8,11 +8,13 @@ from mlrepro_cli.init_data.layouts.table import headers as named
 from mlrepro_cli.init_data.layouts.table.marks import are_marks
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, find_picture_columns
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.layouts.table.split_words import find_split_column
+from mlrepro_cli.init_data.layouts.table.split_words import find_split_column, read_splits
 
 SHOWN = 8
 # Numbers in so small a range may be counts or grades of a label.
 SMALL_NUMBERS = (-2, 10)
+# What is no label beside a column of labels, and asked about beside columns of marks.
+UNLIKELY_LABELS = named.DOUBTFUL_WORDS | named.MEASURE_WORDS
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def find_columns(sheet: Sheet, stems: Stems, answers: Answers) -> Columns | None
 
     aside = {*pictures, *answers.ignore_columns, answers.group_column}
     rest = [header for header in sheet.headers if header not in aside]
-    split_like = _split_like(rest, answers)
+    split_like = _split_like(sheet, rest, answers)
     rest = [header for header in rest if header not in split_like]
 
     labels, marks = _find_labels(sheet, rest, answers)
@@ -72,16 +74,19 @@ def find_columns(sheet: Sheet, stems: Stems, answers: Answers) -> Columns | None
     )
 
 
-def _split_like(headers: list[str], answers: Answers) -> list[str]:
+def _split_like(sheet: Sheet, headers: list[str], answers: Answers) -> list[str]:
     """Columns that may say the split: that of the user's choice, else those headed so."""
     if answers.split_column:
         return [header for header in headers if header == answers.split_column]
     chosen = {*answers.label_columns, *answers.mark_columns}
-    return [
-        header
-        for header in headers
-        if header not in chosen and (named.is_split(header) or named.flagged_split(header))
-    ]
+    return [header for header in headers if header not in chosen and _says_split(sheet, header)]
+
+
+def _says_split(sheet: Sheet, header: str) -> bool:
+    """By its header; or a column of tags that are all train, val or test, as FiftyOne has it."""
+    if named.is_split(header) or named.flagged_split(header):
+        return True
+    return named.label_family(header) == "tag" and read_splits(sheet, header) is not None
 
 
 def _first(headers: list[str], wanted: frozenset[str]) -> str | None:
@@ -104,9 +109,9 @@ def _find_labels(
         for header in rest
         if header not in marks and named.label_family(header) and not _are_measures(sheet, header)
     ]
-    doubtful = [header for header in marks if named.is_any(header, named.DOUBTFUL_WORDS)]
-    certain = [header for header in marks if header not in doubtful and _may_be_label(header)]
-    if texts and len(certain) > 1:
+    certain = [header for header in marks if not named.is_any(header, UNLIKELY_LABELS)]
+    headed = [header for header in certain if named.label_family(header)]
+    if texts and (len(certain) > 1 or headed):
         raise Question(
             f"{sheet.file.path}: labels may stand in {_listed(texts)}, or be the headers of "
             f"{_listed(certain)}, whose cells are marks; say --labels-column {texts[0]!r} or "
@@ -115,7 +120,7 @@ def _find_labels(
     if texts:
         return _one_family(sheet, texts), ()
     if certain:
-        _ask_about_marks(sheet, rest, certain, doubtful)
+        _ask_about_marks(sheet, rest, certain, [h for h in marks if h not in certain])
         return (), tuple(certain)
 
     numbers = [header for header in rest if named.is_label_number(header)]
@@ -137,11 +142,6 @@ def _chosen(
 
 def _fits(header: str, pattern: str) -> bool:
     return header == pattern or fnmatchcase(header.casefold(), pattern.casefold())
-
-
-def _may_be_label(header: str) -> bool:
-    """Not a number of the row, nor how sure somebody is."""
-    return not named.is_any(header, named.SCORE_WORDS) and header != "column 1"
 
 
 def _ask_about_marks(

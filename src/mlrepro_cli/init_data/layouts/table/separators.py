@@ -106,13 +106,14 @@ def split_at(different: set[str], mark: str) -> Split | None:
 
 
 def split_field(field: str, mark: str) -> list[str]:
-    """The labels of a field, without spaces around them. A mark at its end is not followed."""
+    """The labels of a field, without spaces around them."""
     if not mark:
         return [field] if field else []
     if mark == " ":
         return field.split()
     parts = [part.strip() for part in field.split(mark)]
-    return parts[:-1] if len(parts) > 1 and not parts[-1] and mark in HARD_MARKS else parts
+    # cat||dog; of C# nothing is left out, so that # is seen to be no mark.
+    return [part for part in parts if part] if mark in HARD_MARKS else parts
 
 
 def _is_doubtful(split: Split, a_row_a_label: bool) -> bool:
