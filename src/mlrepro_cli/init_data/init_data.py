@@ -15,6 +15,7 @@ from mlrepro_cli.init_data.backbones import Wanted
 from mlrepro_cli.init_data.describe import describe
 from mlrepro_cli.init_data.find_labels import FoundLabels, find_labels
 from mlrepro_cli.init_data.label_answers import apply_answers
+from mlrepro_cli.init_data.leaks import kin_of, tell_leaks, together
 from mlrepro_cli.init_data.negatives import take_negatives
 from mlrepro_cli.init_data.own_data import OwnData, gather
 from mlrepro_cli.init_data.splits import complete_splits
@@ -60,7 +61,9 @@ def init_data(  # noqa: PLR0913
 
     # What is wrong with it. Copies of a picture must not lie in two splits.
     own.frame["digest"] = own.digests()
-    own.frame["split"] = complete_splits(own)
+    kin = kin_of(own, answers.group_column)
+    own.frame["together"] = together(kin, len(own.frame))
+    own.frame["split"] = complete_splits(own, answers.regroup)
 
     # Who gives every picture one label has hardly looked for others, unless the data say so.
     one_label_each = bool((own.labels.sum(1) == 1).all()) and not own.says_absent
@@ -70,6 +73,7 @@ def init_data(  # noqa: PLR0913
     data_set = _data_set_name(name or found.root.name)
     applied = apply_answers(own, label_answers, TABLES / f"{data_set}-answers.csv")
     describe(own, rejected, _unused(found))
+    tell_leaks(own, kin)
     if partial:
         _print_partial(one_label_each)
     write_settings(to, data_set, own, Wanted(budget, resolution, backbones), partial, applied)

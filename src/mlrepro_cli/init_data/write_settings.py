@@ -100,6 +100,7 @@ def _data_settings(own: OwnData, table: Path, separator: str) -> dict:
         "table": table.as_posix(),
         "separator": separator,
         "appearance": "shown",
+        "watched": True,
     }
     if own.unknown.any():
         settings["unknown_column"] = "unknown"
