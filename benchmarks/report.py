@@ -51,6 +51,7 @@ BENCHMARKS = [
     Benchmark("gpu", "cuda", "Training on a GPU"),
     Benchmark("estimates", "cpu", "Estimates of wall time"),
     Benchmark("linear_search", "cpu", "The grid of the linear mode"),
+    Benchmark("label_errors", "cpu", "Errors in labels"),
     Benchmark("linear_search", "cuda", "The grid of the linear mode, GPU"),
 ]
 
@@ -233,7 +234,23 @@ def searched(result: dict) -> Measured:
     return Measured(table(head, rows))
 
 
-READERS = {"estimates": estimated, "linear_search": searched}
+def found_errors(result: dict) -> Measured:
+    """The file of label_errors.py: a row for each kind of errors and each question."""
+    rankings = list(dict.fromkeys(name for row in result["rows"] for name in row["precision"]))
+    rows = []
+    for row in result["rows"]:
+        of_row = (percents(row["precision"].get(ranking)) for ranking in rankings)
+        rows.append([row["errors"], row["asked_for"], *of_row])
+    return Measured(table(["errors", "asked for", *rankings], rows), notes=[result["data"]])
+
+
+def percents(values: list[float] | None) -> str:
+    if not values:
+        return ABSENT
+    return f"{statistics.mean(values):.0f} ({min(values):.0f} to {max(values):.0f})"
+
+
+READERS = {"estimates": estimated, "label_errors": found_errors, "linear_search": searched}
 
 
 def read_measured(benchmark: Benchmark, path: Path) -> Measured:

@@ -412,7 +412,7 @@ def test_numbers_beside_marks(own):
         f"{line},{'fish' if not place else place % 3}" for place, line in enumerate(lines)
     ]
     write(own, "\n".join(with_count))
-    with pytest.raises(Question, match="'fish' holds 0, 1, 2; .*--present"):
+    with pytest.raises(Question, match="line 3: column 'fish' holds marks .*, and 2; .*--present"):
         read(own)
     assert read(own, ignore_columns=("fish",)).labels == TRUTH
     assert read(own, present=("2",)).labels["1.jpg"] == ["dog", "fish"]
@@ -633,3 +633,105 @@ def test_a_table_without_a_known_header_of_labels(own):
     with pytest.raises(Question, match="--labels-column, .* of: kind, price"):
         read(own)
     assert read(own, label_columns=("kind",)).labels["1.jpg"] == ["b1"]
+
+
+def test_slips_among_marks_are_asked(own):
+    write(own, marks("1", "0").replace("5.jpg,1,0", "5.jpg,1,O"))
+    with pytest.raises(Question, match="line 7: column 'cat' holds marks .*, and O; mend"):
+        read(own)
+    assert read(own, absent=("O",)).labels == TRUTH
+
+    # A code for what is missing, in all columns.
+    text = (
+        marks("1", "0")
+        .replace("2.jpg,0,1,1", "2.jpg,99,99,1")
+        .replace("0.jpg,0,1,0", "0.jpg,0,1,99")
+    )
+    write(own, text)
+    with pytest.raises(Question, match="and 99; mend"):
+        read(own)
+    got = read(own, unknown=("99",))
+    assert got.unknown["2.jpg"] == ["bird", "cat"]
+    assert got.unknown["0.jpg"] == ["dog"]
+
+
+def test_columns_of_absent_and_of_unknown_labels(own):
+    lines = [f"{name},{'|'.join(labels)},fish,train" for name, labels in TRUTH.items()]
+    write(own, "\n".join(["image,positive_labels,negative_labels,split", *lines]))
+    got = read(own)
+    assert got.labels == TRUTH
+    assert got.unknown["0.jpg"] == ["bird", "dog"]
+    assert not any(read(own, complete=True).unknown.values())
+
+    # As init-data itself writes a table.
+    lines = [f"{name},{'|'.join(labels)},train,bird" for name, labels in TRUTH.items()]
+    write(own, "\n".join(["image,labels,split,unknown", *lines]))
+    got = read(own)
+    assert got.labels == TRUTH
+    assert got.unknown["0.jpg"] == ["bird"]
+    assert got.unknown["5.jpg"] == []
+
+
+def test_a_column_that_a_table_lacks_is_unknown_there(own, capsys):
+    lines = marks("1", "0").splitlines()
+    write(own, "\n".join(lines[:4]), "train/_classes.csv")
+    without_cat = [",".join(line.split(",")[:2] + line.split(",")[3:]) for line in lines]
+    write(own, "\n".join([without_cat[0], *without_cat[4:]]), "valid/_classes.csv")
+    got = read(own)
+    assert got.labels == TRUTH
+    assert got.unknown["0.jpg"] == []
+    assert got.unknown["5.jpg"] == ["cat"]
+    assert "no column of cat" in capsys.readouterr().out
+
+
+def test_a_table_a_label(own):
+    for label in ("bird", "cat", "dog"):
+        lines = [f"{name},{int(label in labels)}" for name, labels in TRUTH.items()]
+        write(own, "\n".join([f"image,{label}", *lines]), f"{label}.csv")
+    got = read(own)
+    assert got.labels == TRUTH
+    assert not any(got.unknown.values())
+
+
+def test_parts_that_wait_for_their_labels_are_left_out(own, capsys):
+    lines = (
+        joined("|").replace("4.jpg,bird|dog", "4.jpg,").replace("5.jpg,bird", "5.jpg,").splitlines()
+    )
+    rows = [f"{line},{'test' if line[0] in '45' else 'train'}" for line in lines[1:]]
+    write(own, "\n".join([f"{lines[0]},split", *rows]))
+    assert list(read(own).labels) == NAMES[:4]
+    assert (
+        "labels.csv: left out (test), 2 pictures of which none has a label"
+        in capsys.readouterr().out
+    )
+
+    write(own, "\n".join(lines[:5]), "train.csv")
+    write(own, "\n".join([lines[0], *lines[5:]]), "test.csv")
+    (own / "labels.csv").unlink()
+    assert list(read(own).labels) == NAMES[:4]
+
+
+@pytest.mark.parametrize("cell, message", [("cat:0.9", "numbers behind"), ("cat?", "unknown")])
+def test_labels_with_something_behind_them(own, cell, message):
+    lines = [f"{name},{cell if place % 2 else cell[:3]}" for place, name in enumerate(NAMES)]
+    if message == "numbers behind":
+        lines = [f"{name},{cell}" for name in NAMES]
+    write(own, "\n".join(["image,label", *lines]))
+    with pytest.raises(InputError, match=message):
+        read(own)
+
+
+def test_counts_of_labels_are_no_labels(own):
+    lines = joined("|").splitlines()
+    rows = [f"{line},{len(labels)}" for line, labels in zip(lines[1:], SETS, strict=True)]
+    write(own, "\n".join([f"{lines[0]},num_labels", *rows]))
+    assert read(own).labels == TRUTH
+
+
+@pytest.mark.parametrize("mark", ["-", "_", ":", "~", "*"])
+def test_marks_that_labels_hold_too(own, mark):
+    write(own, joined(mark))
+    assert read(own).labels == TRUTH
+    names = [f"left{mark}hand", f"right{mark}hand", f"left{mark}foot"]
+    write(own, "\n".join(["image,label", *[f"{n},{names[i % 3]}" for i, n in enumerate(NAMES)]]))
+    assert read(own).labels["0.jpg"] == [names[0]]

@@ -30,6 +30,7 @@ from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
 from mlrepro.metrics.thresholds import tune_thresholds
+from mlrepro.records import write_record
 from mlrepro.studies.runs import read_run
 from mlrepro.tracking import Tracker
 from mlrepro.training.train import train_run
@@ -61,11 +62,12 @@ def trained(prepared, tmp_path_factory) -> Path:
 
 
 def train_and_evaluate(layout: Layout, run_id: str) -> None:
-    """What the stages of a run do, without its record."""
+    """What the stages of a run do."""
     run = read_run(layout, run_id)
     folder = layout.trained(run_id, 0)
     train_run(run, 0, layout.data, folder, run_id, Tracker("use", run, 0, {}))
-    _, scores = evaluate_run(run, 0, layout.data, folder, EvaluationPlan.of(layout))
+    record, scores = evaluate_run(run, 0, layout.data, folder, EvaluationPlan.of(layout))
+    write_record(record, layout.record(run_id, 0))
     write_logits(scores, layout.output(run_id, 0) / "logits.safetensors")
 
 

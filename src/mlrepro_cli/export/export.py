@@ -13,6 +13,7 @@ from mlrepro.extras import require
 from mlrepro.files import write_json
 from mlrepro.layout import read_layout
 from mlrepro.studies.runs import read_run
+from mlrepro_cli.export.card import write_card
 from mlrepro_cli.export.mlflow_format import write_mlflow
 from mlrepro_cli.export.model import Model, create_model
 from mlrepro_cli.export.onnx_format import write_onnx
@@ -45,10 +46,12 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
         raise InputError(f"{target}: is there already; delete it, or name another folder with --to")
 
     # Whole or not at all: what fails half-way leaves a temporary folder, which is removed.
-    model = create_model(read_trained(layout, run, seed, manifest))
+    trained = read_trained(layout, run, seed, manifest)
+    model = create_model(trained)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as work:
         written = _write(model, Path(work))
+        write_card(trained, model.config, written)
         written.rename(target)
     print(target)
 

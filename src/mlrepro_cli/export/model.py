@@ -1,7 +1,7 @@
 """What is exported: one network, its config.json, and the logits that every form must give."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from mlrepro.metrics.thresholds import tune_thresholds
 from mlrepro.models.backbones import create_backbone
 from mlrepro.models.checkpoints import head_options
 from mlrepro.training.inputs.pictures import PictureInputs
+from mlrepro_cli.export.card import pretrained_weights
 from mlrepro_cli.export.edges import between_scores
 from mlrepro_cli.export.trained import TrainedRun
 from mlrepro_cli.predict.config import VERSIONS
@@ -58,13 +59,17 @@ def create_model(trained: TrainedRun) -> Model:
     # Where only the head was trained, the backbone is the one that features were extracted with.
     weights = "none"
     if run.inputs != "images":
-        # A pipeline that names no features extracts what each of its runs reads.
+        # A pipeline may name them, and else extracts what each of its runs reads.
         features = trained.layout.pipeline.features
-        weights = (features.weights if features else run.weights) or "none"
-    backbone, _ = create_backbone(run.backbone, weights, run.resolution)
+        named = features is not None and features.backbone == run.backbone
+        weights = (features.weights if named else run.weights) or "none"
+    backbone, origin = create_backbone(run.backbone, weights, run.resolution)
     inputs = PictureInputs(trained.manifest, run, backbone, torch.device("cpu"))
 
     config = _config(trained, inputs)
+    # Of a whole network, its training knows.
+    source = trained.facts.pretrained if run.inputs == "images" else origin[0]
+    config["pretrained"] = asdict(pretrained_weights(source, backbone.net))
     network = build(config, _whole_state(trained, backbone))
     # Pictures from all over the validation split.
     checked = np.linspace(0, len(trained.rows) - 1, CHECKED_PICTURES).astype(int)

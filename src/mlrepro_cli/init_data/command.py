@@ -33,6 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="that pictures are resized to (default: as in budgets.yaml)",
     )
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a frozen network of timm's to compare, with its own resolution and normalisation; "
+        "may be given repeatedly, and losses are searched on the first (default: three packaged "
+        "EfficientNet-Lites, and all three side by side)",
+    )
     unnamed = parser.add_mutually_exclusive_group()
     unnamed.add_argument(
         "--partial",
@@ -123,6 +132,12 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         help="of a table: what pictures share that must not lie in two splits, such as a patient",
     )
     group.add_argument(
+        "--regroup",
+        action="store_true",
+        help="where your own splits share copies, near copies or groups: each comes wholly into "
+        "the split that has most of it",
+    )
+    group.add_argument(
         "--separator",
         metavar="MARK",
         help="between the labels of a field; '' where a field is one label",
@@ -154,6 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         budget=arguments.budget,
         resolution=arguments.resolution,
+        backbones=arguments.backbone,
         answers=Answers(
             layout=arguments.layout,
             image_columns=tuple(arguments.image_column),
@@ -164,6 +180,7 @@ def run(arguments: argparse.Namespace) -> int:
             encoding=arguments.encoding,
             split_column=arguments.split_column,
             group_column=arguments.group_column,
+            regroup=arguments.regroup,
             separator=arguments.separator,
             present=tuple(arguments.present),
             absent=tuple(arguments.absent),

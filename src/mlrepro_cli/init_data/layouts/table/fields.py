@@ -15,6 +15,8 @@ from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 WHOLE = re.compile(r"-?\d+\.0")
 # A place a class: 0110, or 0 1 1 0 with any mark between.
 DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t]\s*[01])+")
+# cat:0.9, dog=1
+SCORED = re.compile(r".+[:=]\s*\d+(\.\d+)?")
 
 TableOf = tuple[Sheet, Columns]
 
@@ -56,7 +58,9 @@ def understand_fields(tables: list[TableOf], answers: Answers) -> Fields:
     if separator is None:
         long = all(_has_a_row_a_label(table) for table in tables)
         separator = find_separator(cells, _place(tables), long)
-    return Fields(lists=False, separator=separator, whole=whole)
+    fields = Fields(lists=False, separator=separator, whole=whole)
+    _refuse_decorated({label for cell in cells for label in fields.labels(cell)}, tables)
+    return fields
 
 
 def say_fields(fields: Fields, tables: list[TableOf]) -> str:
@@ -66,7 +70,7 @@ def say_fields(fields: Fields, tables: list[TableOf]) -> str:
     if not fields.separator:
         return "one in a cell"
     split = split_at({cell for table in tables for _, cell in _cells(table)}, fields.separator)
-    example = min(split.joined, key=len) if split else []
+    example = min(split.joined, key=lambda parts: (len(parts), parts)) if split else []
     name = {" ": "a space", "\t": "a tab", "\n": "a line end"}.get(fields.separator)
     between = name or repr(fields.separator)
     return f"with {between} between them" + (f", as {' and '.join(example)}" if example else "")
@@ -75,14 +79,14 @@ def say_fields(fields: Fields, tables: list[TableOf]) -> str:
 def _cells(table: TableOf) -> Iterator[tuple[int, str]]:
     sheet, columns = table
     for place, row in enumerate(sheet.rows):
-        for cell in sheet.cells(row, columns.labels):
+        for cell in sheet.cells(row, columns.names):
             yield place, cell
 
 
 def _place(tables: list[TableOf]) -> str:
     files = ", ".join(str(sheet.file.path) for sheet, _ in tables)
     _, columns = tables[0]
-    return f"{files}, column {columns.labels[0]!r}"
+    return f"{files}, column {columns.labels.names[0]!r}"
 
 
 def _has_a_row_a_label(table: TableOf) -> bool:
@@ -111,6 +115,24 @@ def _check_lists(tables: list[TableOf]) -> None:
         _refuse_vector(tables)
 
 
+def _refuse_decorated(labels: set[str], tables: list[TableOf]) -> None:
+    """Raises InputError for labels with numbers behind them, and for `dog?` beside `dog`."""
+    place = _place(tables)
+    scored = [label for label in labels if SCORED.fullmatch(label)]
+    if labels and len(scored) == len(labels):
+        raise InputError(
+            f"{place}: labels have numbers behind them, as {min(scored)!r}; leave out the numbers, "
+            "and the labels that are not there"
+        )
+    unsure = [label for label in labels if "?" in (label[:1], label[-1:])]
+    for label in sorted(unsure):
+        if label.strip("? ") in labels:
+            raise InputError(
+                f"{place}: {label!r} stands beside {label.strip('? ')!r}; where nobody knows "
+                "whether a label is there, write it into a column of its own, headed `unknown`"
+            )
+
+
 def _refuse_vectors(cells: Iterable[str], tables: list[TableOf]) -> None:
     """Raises InputError where each cell is a row of 0 and 1, as 0 1 1."""
     cells = list(cells)
@@ -121,7 +143,7 @@ def _refuse_vectors(cells: Iterable[str], tables: list[TableOf]) -> None:
 
 def _refuse_vector(tables: list[TableOf]) -> None:
     sheet, columns = tables[0]
-    column = columns.labels[0]
+    column = columns.labels.names[0]
     cell = sheet.filled(column)[0]
     raise InputError(
         f"{sheet.where(0)}: column {column!r} holds {cell}, a 0 or 1 for each class, but not the "

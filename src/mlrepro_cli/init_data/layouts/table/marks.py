@@ -9,7 +9,9 @@ from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN
 
 # How an empty cell is called in options and messages; these are as good as empty.
 BLANK = "blank"
-BLANK_CELLS = frozenset(("", "nan", "na", "n/a", "null", "none", "<na>", r"\n"))
+BLANK_CELLS = frozenset(
+    ("", "nan", "na", "n/a", "#n/a", "null", "none", "nil", "missing", "<na>", r"\n")
+)
 
 PRESENT_MARKS = frozenset("1 true t yes y x + ✓ ✔ present positive pos on checked".split())
 ABSENT_MARKS = frozenset("0 false f no n absent negative neg off unchecked".split())
@@ -47,6 +49,22 @@ def are_marks(cells: Iterable[str], answers: Answers) -> bool:
     known = PRESENT_MARKS | ABSENT_MARKS | UNKNOWN_MARKS | OPEN_MARKS | set(_answered(answers))
     found = {plain_mark(cell) for cell in set(cells)}
     return found <= known and found != {BLANK}
+
+
+def find_other_marks(cells: list[str]) -> list[int]:
+    """Rows of a column that say neither that a label is there nor that it is not; or none.
+
+    None, too, where so many do that the column is hardly one of marks.
+    """
+    plain = {cell: plain_mark(cell) for cell in set(cells)}
+    of_rows = [plain[cell] for cell in cells]
+    filled = [mark for mark in of_rows if mark != BLANK]
+    present = sum(mark in PRESENT_MARKS for mark in filled)
+    absent = sum(mark in ABSENT_MARKS for mark in filled)
+    if not present or not absent or present + absent <= len(filled) / 2:
+        return []
+    known = PRESENT_MARKS | ABSENT_MARKS | UNKNOWN_MARKS | OPEN_MARKS
+    return [row for row, mark in enumerate(of_rows) if mark not in known]
 
 
 def read_marks(found: Counter[str], headers: list[str], place: str, answers: Answers) -> Marks:

@@ -8,15 +8,24 @@ from mlrepro.errors import InputError
 from mlrepro.settings.base import nearest
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
-from mlrepro_cli.init_data.layouts.table import columns as finding
+from mlrepro_cli.init_data.layouts.table.class_names import (
+    is_class_names,
+    name_labels,
+    read_class_names,
+)
 from mlrepro_cli.init_data.layouts.table.columns import Columns, find_columns
+from mlrepro_cli.init_data.layouts.table.combining import (
+    add_missing_marks,
+    combine,
+    without_unlabelled,
+)
 from mlrepro_cli.init_data.layouts.table.fields import say_fields, understand_fields
 from mlrepro_cli.init_data.layouts.table.headers import GROUP_WORDS, is_any
+from mlrepro_cli.init_data.layouts.table.label_columns import SHOWN
 from mlrepro_cli.init_data.layouts.table.listing import (
     FindPicture,
     Listed,
     Reading,
-    combine,
     label_rows,
     list_pictures,
 )
@@ -52,6 +61,8 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     stems = Stems(files[0].pictures)
     sheets, problems = _open_all(files)
     _refuse_unknown_columns(sheets, answers)
+    of_names = [sheet for sheet in sheets if is_class_names(sheet)]
+    sheets = [sheet for sheet in sheets if not is_class_names(sheet)]
 
     tables, lists = _with_pictures(sheets, stems, answers)
     if not tables:
@@ -64,9 +75,14 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     for reading in readings:
         _say(reading)
         _refuse_guessed_letters(reading)
-    listed = [(reading.sheet.file, list_pictures(reading, stems, find)) for reading in readings]
-    pictures = combine(listed, answers.union)
+    listed = [list_pictures(reading, stems, find) for reading in readings]
+    add_missing_marks(readings, listed)
+    by_file = [
+        (reading.sheet.file, pictures) for reading, pictures in zip(readings, listed, strict=True)
+    ]
+    pictures = combine(without_unlabelled(by_file), answers.union)
     _add_splits(pictures, lists, stems, find)
+    name_labels(pictures, read_class_names(of_names))
 
     rows = list(label_rows(pictures))
     ask_about_negatives(rows, answers)
@@ -130,7 +146,7 @@ def _with_pictures(
 
 
 def _leave_out(sheet: Sheet, reason: str) -> None:
-    headers = ", ".join(sheet.headers[: finding.SHOWN])
+    headers = ", ".join(sheet.headers[:SHOWN])
     if sheet.file.given:
         raise InputError(
             f"{sheet.file.path}: {reason} (its columns: {headers}); name pictures as their files "
@@ -174,15 +190,15 @@ def _refuse_where_nothing_else(
 
 
 def _readings(tables: list[TableOf], answers: Answers) -> list[Reading]:
-    with_fields = [table for table in tables if table[1].labels]
+    with_fields = [table for table in tables if table[1].labels.names]
     fields = understand_fields(with_fields, answers) if with_fields else None
-    marks = _understand_marks([table for table in tables if table[1].marks], answers)
+    marks = _understand_marks([table for table in tables if table[1].labels.marks], answers)
     return [
         Reading(
             sheet,
             columns,
-            fields if columns.labels else None,
-            marks if columns.marks else None,
+            fields if columns.labels.names else None,
+            marks if columns.labels.marks else None,
         )
         for sheet, columns in tables
     ]
@@ -204,7 +220,10 @@ def _add_splits(
             if picture in pictures:
                 found += 1
                 _set_split(pictures[picture], listed)
-        print(f"{sheet.file.path}: the split of {found} pictures")
+        if found:
+            print(f"{sheet.file.path}: the split of {found} pictures")
+        else:
+            print(f"{sheet.file.path}: left out, its pictures have no labels")
 
 
 def _set_split(of_table: Listed, of_list: Listed) -> None:
@@ -221,10 +240,12 @@ def _understand_marks(tables: list[TableOf], answers: Answers) -> Marks | None:
         return None
     found: Counter[str] = Counter()
     for sheet, columns in tables:
-        for header in columns.marks:
+        for header in columns.labels.marks:
             found.update(map(plain_mark, sheet.column(header)))
 
-    headers = list(dict.fromkeys(header for _, columns in tables for header in columns.marks))
+    headers = list(
+        dict.fromkeys(header for _, columns in tables for header in columns.labels.marks)
+    )
     place = ", ".join(str(sheet.file.path) for sheet, _ in tables)
     marks = read_marks(found, headers, place, answers)
     print(f"{place}: {len(headers)} columns headed by a label: {say_marks(marks, found)}")
@@ -235,16 +256,23 @@ def _say(reading: Reading) -> None:
     """Prints which column was taken for what."""
     sheet, columns = reading.sheet, reading.columns
     parts = [f"pictures in {_quoted(columns.pictures)}"]
-    if columns.labels:
+    labels = columns.labels
+    if labels.names:
         how = say_fields(reading.fields, [(sheet, columns)])
-        parts.append(f"labels in {_quoted(columns.labels)}, {how}")
-    if columns.marks:
-        parts.append(f"labels are the headers {_quoted(columns.marks)}")
-    if columns.confidence:
+        parts.append(f"labels in {_quoted(labels.names)}, {how}")
+    if labels.unknown_names:
+        parts.append(f"labels that nobody knows in {_quoted(labels.unknown_names)}")
+    if labels.marks:
+        parts.append(f"labels are the headers {_quoted(labels.marks)}")
+    if columns.says_absent:
+        how = _quoted(labels.absent_names) or f"rows whose {columns.confidence!r} is 0"
         parts.append(
-            f"{columns.confidence!r} of 0 says that a label is absent; labels without a row are "
-            "unknown (otherwise say --complete)"
+            f"labels that are absent in {how}; those that are not named are unknown (otherwise say "
+            "--complete)"
         )
+    empty = sum(not cell for row in sheet.rows for cell in sheet.cells(row, labels.names[:1]))
+    if empty:
+        parts.append(f"{empty} empty cells are of pictures without a label")
     parts.append(f"split in {columns.split!r}" if columns.split else "no column of splits")
     if columns.group:
         parts.append(f"groups in {columns.group!r}")
@@ -255,8 +283,8 @@ def _say(reading: Reading) -> None:
 
 
 def _quoted(headers: tuple[str, ...]) -> str:
-    shown = ", ".join(repr(header) for header in headers[: finding.SHOWN])
-    more = len(headers) - finding.SHOWN
+    shown = ", ".join(repr(header) for header in headers[:SHOWN])
+    more = len(headers) - SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
 
 
@@ -275,9 +303,9 @@ def _refuse_guessed_letters(reading: Reading) -> None:
     sheet, columns = reading.sheet, reading.columns
     if not sheet.guessed_encoding:
         return
-    used = (*columns.pictures, *columns.labels)
+    used = (*columns.pictures, *columns.names)
     for place, row in enumerate(sheet.rows):
-        for cell in (*sheet.cells(row, used), *columns.marks):
+        for cell in (*sheet.cells(row, used), *columns.labels.marks):
             if not cell.isascii():
                 raise InputError(
                     f"{sheet.where(place)}: {cell!r} is not UTF-8, and may be other letters; save "
