@@ -124,7 +124,7 @@ def _table(own: OwnData, separator: str) -> str:
     Columns of unknown labels, and of what belongs together, only where there are such.
     """
     columns = {
-        "image": own.frame["image"],
+        "image": [_path(image) for image in own.frame["image"]],
         "labels": [separator.join(sorted(names)) for names in own.frame["label"]],
         "split": own.frame["split"],
     }
@@ -133,6 +133,11 @@ def _table(own: OwnData, separator: str) -> str:
     if own.frame["together"].duplicated().any():
         columns["group"] = own.frame["together"]
     return pandas.DataFrame(columns).to_csv(index=False)
+
+
+def _path(image: str) -> str:
+    """The path of a picture; readers of tables take away the spaces that it begins with."""
+    return f"./{image}" if image[0].isspace() else image
 
 
 def _validation_mAPs(results: Path) -> dict[str, float]:
