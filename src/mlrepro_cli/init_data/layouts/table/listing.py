@@ -8,7 +8,7 @@ from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelFile, LabelRow
 from mlrepro_cli.init_data.layouts.table.columns import Columns
 from mlrepro_cli.init_data.layouts.table.fields import Fields
-from mlrepro_cli.init_data.layouts.table.marks import PRESENT_MARKS, Marks, plain_mark
+from mlrepro_cli.init_data.layouts.table.marks import BLANK, PRESENT_MARKS, Marks, plain_mark
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, picture_name
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.split_words import read_splits
@@ -52,12 +52,30 @@ class Reading:
     marks: Marks | None
 
 
+def takes_empty_as_unknown(sheet: Sheet) -> bool:
+    """Whether the user says that a picture without a name of a label waits for its labels."""
+    return BLANK in map(plain_mark, sheet.file.answers.unknown)
+
+
+def count_empty(sheet: Sheet, columns: Columns) -> int:
+    """Rows that name no label, where labels are named in cells."""
+    if not columns.labels.names:
+        return 0
+    return sum(not any(sheet.cells(row, columns.names)) for row in sheet.rows)
+
+
 def list_pictures(reading: Reading, stems: Stems, find: FindPicture) -> dict[str, Listed]:
     """By the picture's path. Raises InputError or Question where its rows contradict each other."""
     sheet, columns = reading.sheet, reading.columns
     splits = read_splits(sheet, columns.split) if columns.split else None
     pictures: dict[str, Listed] = {}
     for place, row in enumerate(sheet.rows):
+        if (
+            columns.names
+            and takes_empty_as_unknown(sheet)
+            and not any(sheet.cells(row, columns.names))
+        ):
+            continue
         for cell in sheet.cells(row, columns.pictures):
             where = sheet.where(place)
             if not cell:
@@ -114,10 +132,15 @@ def _read_names(reading: Reading, row: list[str], listed: Listed) -> None:
     ):
         for cell in sheet.cells(row, headers):
             listed.states |= dict.fromkeys(reading.fields.labels(cell), of_headers)
+    asked = [label for label in sheet.file.answers.unknown if label in listed.states]
 
-    if columns.says_absent:
-        # What nobody has looked for is not absent.
-        listed.others = ABSENT if sheet.file.answers.complete else UNKNOWN
+    # A label called `unknown`, if the user says so, and what nobody has looked for.
+    for label in asked:
+        del listed.states[label]
+    if asked or columns.says_absent and not sheet.file.answers.complete:
+        listed.others = UNKNOWN
+    elif columns.says_absent:
+        listed.others = ABSENT
     elif columns.labels.unknown_names:
         listed.others = ABSENT
 

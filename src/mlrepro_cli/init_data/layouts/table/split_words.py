@@ -38,7 +38,7 @@ def find_split_column(sheet: Sheet, headers: list[str], answers: Answers, ask: b
             f"{sheet.file.path}: column {headers[0]!r} holds {shown}, and these are not words for "
             f"train, val and test ({', '.join(SPLITS)}); write such words, or say "
             f"--split-column '' to leave it aside, or --labels-column {headers[0]!r} where it "
-            "holds labels"
+            f"holds labels, or --mark-column {headers[0]!r} where it is one"
         )
     return None
 
