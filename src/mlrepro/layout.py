@@ -88,9 +88,14 @@ class Layout:
         """Runs that the search chooses a learning rate and batch size for, and their seeds."""
         if not self.pipeline.search:
             return {}
-        members = dict.fromkeys(run.run_id for run, _ in self.pipeline.grid())
-        seeds = self.pipeline.search.seeds
-        return {run_id: seeds for run_id in members if run_id not in self.pipeline.runs}
+        seeds: dict[str, list[int]] = {}
+        for run, seed in self.pipeline.grid():
+            of_run = seeds.setdefault(run.run_id, [])
+            if seed not in of_run:
+                of_run.append(seed)
+        return {
+            run_id: of_run for run_id, of_run in seeds.items() if run_id not in self.pipeline.runs
+        }
 
     @property
     def expected(self) -> dict[str, list[int]]:

@@ -132,6 +132,14 @@ class Plan:
         return [f"{folder}/{name}.safetensors" for name in names]
 
     @property
+    def feature_keys(self) -> list[str]:
+        """Keys of params.yaml that say which features there are."""
+        keys = ["features"] if self.says("features") else []
+        if self.is_own_data or self.says("backbones"):
+            keys.append("backbones")
+        return keys
+
+    @property
     def inputs_of_training(self) -> list[str]:
         """What is made of the data set before any run begins."""
         made = [f"{self.data}/manifest.parquet"]
@@ -315,7 +323,7 @@ def _input_stages(plan: Plan) -> Stages:
             "outputs of frozen backbones, pooled or as maps",
             f"stages/extract.py {plan.settings}",
             deps=[*read, f"{plan.data}/manifest.parquet"],
-            params=["features"] if plan.says("features") else (),
+            params=plan.feature_keys,
             outs=plan.features,
         )
 
@@ -347,7 +355,7 @@ def _run_files(plan: Plan) -> list[str]:
 
 
 def _code_stage(plan: Plan) -> Stage:
-    params = ["search", "features"] if plan.layout.pipeline.search else []
+    params = ["search", *plan.feature_keys] if plan.layout.pipeline.search else []
     return _stage(
         plan,
         "digests of the code behind each run, in which comments do not count",
@@ -368,7 +376,7 @@ def _run_stages(plan: Plan) -> Stages:
             "one record a loss and seed",
             f"stages/search.py {plan.settings}",
             deps=[f"{plan.code}/search.json", f"{plan.code}/evaluate.json", *inputs],
-            params=["search", "features"],
+            params=["search", *plan.feature_keys],
             outs=[plan.search, f"{plan.search}-environments"],
         )
 

@@ -59,9 +59,10 @@ def create_model(trained: TrainedRun) -> Model:
     # Where only the head was trained, the backbone is the one that features were extracted with.
     weights = "none"
     if run.inputs != "images":
-        # A pipeline that names no features extracts what each of its runs reads.
+        # A pipeline may name them, and else extracts what each of its runs reads.
         features = trained.layout.pipeline.features
-        weights = (features.weights if features else run.weights) or "none"
+        named = features is not None and features.backbone == run.backbone
+        weights = (features.weights if named else run.weights) or "none"
     backbone, origin = create_backbone(run.backbone, weights, run.resolution)
     inputs = PictureInputs(trained.manifest, run, backbone, torch.device("cpu"))
 

@@ -33,6 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="that pictures are resized to (default: as in budgets.yaml)",
     )
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a frozen network of timm's to compare, with its own resolution and normalisation; "
+        "may be given repeatedly, and losses are searched on the first (default: three packaged "
+        "EfficientNet-Lites, and all three side by side)",
+    )
     unnamed = parser.add_mutually_exclusive_group()
     unnamed.add_argument(
         "--partial",
@@ -154,6 +163,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         budget=arguments.budget,
         resolution=arguments.resolution,
+        backbones=arguments.backbone,
         answers=Answers(
             layout=arguments.layout,
             image_columns=tuple(arguments.image_column),

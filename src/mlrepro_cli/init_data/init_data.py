@@ -5,11 +5,13 @@ No torch.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
+from mlrepro_cli.init_data.backbones import Wanted
 from mlrepro_cli.init_data.describe import describe
 from mlrepro_cli.init_data.find_labels import FoundLabels, find_labels
 from mlrepro_cli.init_data.label_answers import apply_answers
@@ -23,13 +25,15 @@ LEAST_PICTURES = 10
 LEAST_RESOLUTION = 32
 
 
-def init_data(
+# Each is an option of the command.
+def init_data(  # noqa: PLR0913
     path: Path,
     to: Path,
     name: str | None = None,
     budget: str = "quick",
     resolution: int | None = None,
     answers: Answers = NO_ANSWERS,
+    backbones: Sequence[str] = (),
     label_answers: Path | None = None,
 ) -> None:
     """Writes `to`/params.yaml and `to`/runs for a user's pictures, and prints what is there.
@@ -39,6 +43,7 @@ def init_data(
     answers: how the labels are meant, where they can be read in more than one way. Unless they say
              otherwise, labels that are not given are unknown where every picture has exactly one.
     label_answers: a CSV of what a person answered on the review's page; see label_answers.py.
+    backbones: of timm's, that are compared in place of those of budgets.yaml.
 
     An older params.yaml is kept beside the new one. Raises InputError for data on which nothing can
     be compared.
@@ -67,7 +72,7 @@ def init_data(
     describe(own, rejected, _unused(found))
     if partial:
         _print_partial(one_label_each)
-    write_settings(to, data_set, own, budget, resolution, partial, applied)
+    write_settings(to, data_set, own, Wanted(budget, resolution, backbones), partial, applied)
 
 
 def _refuse_too_little(path: Path, own: OwnData, rejected: list[dict]) -> None:

@@ -27,7 +27,12 @@ def complete_splits(own: OwnData) -> np.ndarray:
     # A part alone says nothing: whoever has train alone, or test alone, has no split.
     if len(set(split)) == 1:
         split[:] = "train"
-    if "test" not in split:
+    # Here are two parts at least, one of which is not for training.
+    if "train" not in split:
+        print("No train pictures are given: those of val are taken for training")
+        split[split == "val"] = "train"
+    if "test" not in split and "val" in split:
+        print("No test pictures are given: val is used as test, and a new val is cut from train")
         split[split == "val"] = "test"
 
     # Test first, so that it is a fifth of all.

@@ -12,6 +12,7 @@ from mlrepro.settings.base import read_yaml
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.pipeline import RUNS_OF_BUDGET
 from mlrepro.settings.run import Run
+from mlrepro_cli.init_data.backbones import Wanted, choose_backbones
 from mlrepro_cli.init_data.label_answers import Applied
 from mlrepro_cli.init_data.own_data import OwnData
 
@@ -26,16 +27,15 @@ def write_settings(
     to: Path,
     name: str,
     own: OwnData,
-    budget: str,
-    resolution: int | None,
+    wanted: Wanted,
     partial: bool,
     applied: Applied | None = None,
 ) -> None:
     """Writes the settings of the pipeline in `to`, and prints what to do next.
 
     The losses of the runs are those that the search found best on validation, if it has run.
-    partial: labels that are not given are unknown. applied: what answers changed.
-    An older params.yaml is kept beside the new one; run files that are there stay.
+    partial: labels that are not given are unknown. applied: what answers changed. An older
+    params.yaml is kept beside the new one; run files that are there stay.
     """
     separator = _separator(own)
     text = _table(own, separator)
@@ -44,24 +44,25 @@ def write_settings(
     table = TABLES.resolve() / f"{name}-{digest}.csv"
 
     # What the budget asks for, with the user's resolution.
-    known = read_yaml(to / "budgets.yaml")
-    if resolution:
-        known["features"]["resolution"] = resolution
+    known = choose_backbones(read_yaml(to / "budgets.yaml"), wanted)
     losses = known["losses"]
     has_unknown = bool(own.unknown.any())
     if partial or has_unknown:
         losses = losses + known["partial_losses"]
-    runs = _runs(known, losses, RUNS_OF_BUDGET[budget], _validation_mAPs(to / "results" / name))
+    runs = _runs(
+        known, losses, RUNS_OF_BUDGET[wanted.budget], _validation_mAPs(to / "results" / name)
+    )
 
-    # The pipeline's settings, read by every stage; features as maps, too, for the heads on them.
+    # The pipeline's settings, read by every stage.
     settings = {
         "name": name,
         "title": f"Own data: {name}",
-        "budget": budget,
-        "intro": _intro(len(own.frame), budget, known["features"]["resolution"], partial, applied),
+        "budget": wanted.budget,
+        "intro": _intro(len(own.frame), known, wanted.budget, partial, applied),
         "data": {name: _data_settings(own, table, separator)},
         "corruption": _corruption(has_unknown),
-        "features": known["features"] | {"maps": True},
+        "features": known["features"],
+        "backbones": known["backbones"],
         "search": known["search"] | {"losses": losses},
         "seeds": known["seeds"],
         "runs": [run.run_id for run in runs],
@@ -74,10 +75,11 @@ def write_settings(
     for run in runs:
         _write_new_run(to / "runs" / f"{run.run_id}.yaml", run)
 
-    minutes = known["minutes"][budget] * len(own.frame) // 1000 + 1
+    minutes = known["minutes"][wanted.budget] * len(own.frame) // 1000 + 1
     print(
-        f"Written: {file}, with {len(losses)} losses on extracted features and {len(runs)} more "
-        f"runs. Next, about {minutes} minutes on two cores: dvc repro {to / 'dvc.yaml'}"
+        f"Written: {file}, with ridge regressions on the features of {len(known['backbones']) + 1} "
+        f"backbones, {len(losses)} losses on those of the last and {len(runs)} more runs. Next, "
+        f"about {minutes} minutes on two cores: dvc repro {to / 'dvc.yaml'}"
     )
 
 
@@ -152,13 +154,12 @@ def _runs(
         loss = best_first[entry["loss"]]
         labels = "full" if loss["name"] in FULL_LABEL_LOSSES else "single"
         chosen = {"data": "own", "loss": loss, "labels": labels}
-        runs.append(Run(**known["features"] | entry | chosen))
+        runs.append(Run(**known["network"] | entry | chosen))
     return runs
 
 
-def _intro(
-    pictures: int, budget: str, resolution: int, partial: bool, applied: Applied | None
-) -> str:
+def _intro(pictures: int, known: dict, budget: str, partial: bool, applied: Applied | None) -> str:
+    resolution = known["features"]["resolution"]
     text = f"Methods compared on {pictures} pictures with `budget: {budget}`, at {resolution} px."
     if partial:
         text += (
