@@ -512,6 +512,11 @@ def test_flags_and_numbers_for_splits(own):
     assert read(own).splits["5.jpg"] == "val"
     assert read(own).splits["0.jpg"] == "train"
 
+    rows = [f"{line},{int(line[0] in '0123')},{int(line[0] == '4')}" for line in lines[1:]]
+    write(own, "\n".join([f"{lines[0]},is_train,is_valid", *rows]))
+    with pytest.raises(Question, match="is_train, is_valid say different splits"):
+        read(own)
+
     rows = [f"{line},{int(line[0]) % 4}" for line in lines[1:]]
     write(own, "\n".join([f"{lines[0]},fold", *rows]))
     with pytest.raises(Question, match=r"column 'fold' holds 0, 1, 2, 3, .*--split-column ''"):
@@ -536,7 +541,9 @@ def test_names_without_suffix(own, tmp_path):
     assert read(own).labels == TRUTH
 
     write_picture(own / "masks" / "0.png")
-    with pytest.raises(Question, match="'0' may be 0.jpg or 0.png"):
+    assert read(own).labels == TRUTH
+    write_picture(own / "others" / "0.png")
+    with pytest.raises(Question, match=r"'0' may be 0.jpg or others/0.png"):
         read(own)
 
 

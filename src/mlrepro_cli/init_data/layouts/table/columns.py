@@ -12,7 +12,7 @@ from mlrepro_cli.init_data.layouts.table.label_columns import (
 from mlrepro_cli.init_data.layouts.table.numbers import number
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, find_picture_columns
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.layouts.table.split_words import find_split_column, read_splits
+from mlrepro_cli.init_data.layouts.table.split_column import find_split_column, read_splits
 
 
 @dataclass(frozen=True)

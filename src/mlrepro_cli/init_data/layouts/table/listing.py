@@ -9,9 +9,8 @@ from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelFi
 from mlrepro_cli.init_data.layouts.table.columns import Columns
 from mlrepro_cli.init_data.layouts.table.fields import Fields
 from mlrepro_cli.init_data.layouts.table.marks import BLANK, PRESENT_MARKS, Marks, plain_mark
-from mlrepro_cli.init_data.layouts.table.pictures import Stems, picture_name
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.layouts.table.split_words import read_splits
+from mlrepro_cli.init_data.layouts.table.split_column import read_splits
 
 # Which path below the root a name means, in the words of a file.
 FindPicture = Callable[[str, LabelFile], str]
@@ -64,7 +63,7 @@ def count_empty(sheet: Sheet, columns: Columns) -> int:
     return sum(not any(sheet.cells(row, columns.names)) for row in sheet.rows)
 
 
-def list_pictures(reading: Reading, stems: Stems, find: FindPicture) -> dict[str, Listed]:
+def list_pictures(reading: Reading, find: FindPicture) -> dict[str, Listed]:
     """By the picture's path. Raises InputError or Question where its rows contradict each other."""
     sheet, columns = reading.sheet, reading.columns
     splits = read_splits(sheet, columns.split) if columns.split else None
@@ -82,11 +81,10 @@ def list_pictures(reading: Reading, stems: Stems, find: FindPicture) -> dict[str
                 if len(columns.pictures) > 1:
                     continue
                 raise InputError(f"{where}: no picture's name; write it, or remove the line")
-            name = stems.with_suffix(picture_name(cell), where)
             listed = Listed(where, splits[place] if splits else sheet.file.split)
             _read_row(reading, row, listed)
 
-            picture = find(name, sheet.file)
+            picture = find(cell, sheet.file)
             if picture in pictures:
                 _add(picture, pictures[picture], listed, reading)
             else:

@@ -84,13 +84,13 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     for reading in readings:
         _say(reading)
         _refuse_guessed_letters(reading)
-    listed = [list_pictures(reading, stems, find) for reading in readings]
+    listed = [list_pictures(reading, find) for reading in readings]
     add_missing_marks(readings, listed)
     by_file = [
         (reading.sheet.file, pictures) for reading, pictures in zip(readings, listed, strict=True)
     ]
     pictures = combine(without_unlabelled(by_file), answers.union)
-    _add_splits(pictures, lists, stems, find)
+    _add_splits(pictures, lists, find)
     name_labels(pictures, read_class_names(of_names))
 
     rows = list(label_rows(pictures))
@@ -217,9 +217,7 @@ def _readings(tables: list[TableOf], answers: Answers) -> list[Reading]:
     ]
 
 
-def _add_splits(
-    pictures: dict[str, Listed], lists: list[TableOf], stems: Stems, find: FindPicture
-) -> None:
+def _add_splits(pictures: dict[str, Listed], lists: list[TableOf], find: FindPicture) -> None:
     """Takes the splits of tables without labels, such as train.txt; and prints which."""
     for sheet, columns in lists:
         if not columns.split and not sheet.file.split:
@@ -229,7 +227,7 @@ def _add_splits(
 
         found = 0
         without_labels = Reading(sheet, columns, None, None)
-        for picture, listed in list_pictures(without_labels, stems, find).items():
+        for picture, listed in list_pictures(without_labels, find).items():
             if picture in pictures:
                 found += 1
                 _set_split(pictures[picture], listed)

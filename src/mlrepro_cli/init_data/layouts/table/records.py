@@ -8,7 +8,6 @@ from typing import Any
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.headers import label_family
-from mlrepro_cli.init_data.layouts.table.label_studio import is_task, task_records
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
 
@@ -39,8 +38,6 @@ def read_json(file: LabelFile, content: bytes) -> Sheet | None:
         raise InputError(f"{file.path}: no JSON ({error}); mend it or move it away") from None
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         return None
-    if all(is_task(record) for record in records):
-        records = task_records(records)
     return _sheet(file, records, list(range(1, len(records) + 1)), "record")
 
 
