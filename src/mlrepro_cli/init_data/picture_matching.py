@@ -62,6 +62,9 @@ class PictureNames:
         self._pictures = set(pictures)
         self._by_folded = _grouped(pictures, folded)
         self._by_last = _grouped(pictures, lambda picture: folded(_last(picture)))
+        self._by_last_two = _grouped(
+            pictures, lambda picture: folded("/".join(picture.split("/")[-2:]))
+        )
         self._by_stem = _grouped(pictures, lambda picture: folded(stem(_last(picture))))
         # Lists of many classes name the same pictures.
         self._found: dict[tuple[str, str, str], Match] = {}
@@ -165,6 +168,9 @@ class PictureNames:
         candidates = by_key.get(key, [])
         if len(candidates) < 2:
             return candidates
+        # Many folders may have a 1.jpg: those that agree in the next folder, too, go first.
+        if len(wanted) > 1 and by_key is self._by_last:
+            candidates = self._by_last_two.get(folded("/".join(wanted[-2:])), candidates)
         common = {picture: _common_end(wanted[:-1], parts(picture)[:-1]) for picture in candidates}
         longest = max(common.values())
         return [picture for picture in candidates if common[picture] == longest]

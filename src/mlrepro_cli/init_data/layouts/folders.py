@@ -26,6 +26,7 @@ from mlrepro_cli.init_data.split_words import splits_of
 NAME = "a folder a label"
 OPTION = "folders"
 SHOWN = 3
+MOST_LABELS = 20
 
 # (label, split, the pictures with it)
 Labelled = tuple[str, str, list[str]]
@@ -70,7 +71,8 @@ def understand(folder: UserFolder) -> Understood:
     if folder.answers.separator is None:
         said.notes += made_of_words({name for name, _, _ in labelled})
     labels = sorted({row.label for row in said.rows})
-    said.notes.append(f"Folders taken as labels: {', '.join(labels)}")
+    more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
+    said.notes.append(f"Folders taken as labels: {', '.join(labels[:MOST_LABELS])}{more}")
     return said
 
 
