@@ -116,9 +116,9 @@ def leaking(folder: Path) -> Path:
 def test_splits_that_leak_are_told_and_kept(tmp_path, to, capsys):
     init_data(leaking(tmp_path / "own"), to, answers=Answers(group_column="patient"))
     out = capsys.readouterr().out
-    assert "LEAK: 1 groups of the same bytes (2 pictures) lie in more than one split" in out
+    assert "LEAK: 1 group of the same bytes, 2 pictures, in more than one split" in out
     assert "0.png in train = a.png in test" in out
-    assert "LEAK: 2 groups of near copies (4 pictures)" in out
+    assert "LEAK: 1 group of near copies, 2 pictures" in out
     assert "p2: 2.png in train = 19.png in test" in out
     assert "--regroup" in out
     assert read_splits(to)["a.png"] == "test"

@@ -11,6 +11,7 @@ import pandas
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from mlrepro.report.render import count
 from mlrepro.terminal import one_line
 from mlrepro_cli.init_data.near_copies import near_copies
 from mlrepro_cli.init_data.own_data import OwnData
@@ -18,6 +19,8 @@ from mlrepro_cli.init_data.own_data import OwnData
 NAMED = 5  # groups that a message names
 # Where one group of near copies takes more of all pictures, they are alike, but not copies.
 LARGEST_SHARE = 0.2
+# How the lines begin that tell of them.
+LEAK = "LEAK"
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ def kin_of(own: OwnData, group_column: str | None = None) -> list[Kin]:
             "only files of the same bytes are kept in one split"
         )
     else:
-        kin.append(Kin("of near copies", pairs))
+        digests = frame["digest"].to_numpy()
+        others = digests[pairs[:, 0]] != digests[pairs[:, 1]]
+        kin.append(Kin("of near copies", pairs[others]))
 
     if frame["group"].any():
         groups = frame["group"]
@@ -75,27 +80,31 @@ def _same(values: pandas.Series) -> np.ndarray:
     return np.stack([first[is_later], places[is_later]], 1).astype(np.int64).reshape(-1, 2)
 
 
-def tell_leaks(own: OwnData, kin: Sequence[Kin]) -> None:
-    """Prints which of them lie in two splits, and the option that mends it."""
-    leaking = False
+def tell_leaks(own: OwnData, kin: Sequence[Kin]) -> list[np.ndarray]:
+    """Prints which of them lie in two splits, and the option that mends it.
+
+    Returns the places of the pictures of each such group.
+    """
+    leaking: list[np.ndarray] = []
     for reason in kin:
         groups = list(_leaking(own, reason))
         if not groups:
             continue
-        leaking = True
+        leaking += groups
         pictures = sum(len(places) for places in groups)
         examples = "; ".join(_example(own, reason, places) for places in groups[:NAMED])
         more = f"; and {len(groups) - NAMED} more" if len(groups) > NAMED else ""
         print(
-            f"LEAK: {len(groups)} groups {reason.reason} ({pictures} pictures) lie in more than "
-            f"one split: {examples}{more}"
+            f"{LEAK}: {count(len(groups), 'group')} {reason.reason}, {pictures} pictures, in more "
+            f"than one split: {examples}{more}"
         )
     if leaking:
         print(
-            "What is learnt from one is tested on the other, so that scores are too good. The "
-            "splits are as your data give them; --regroup puts each group wholly into the split "
-            "that has most of it"
+            f"{LEAK}: what is learnt from one is tested on the other, so that scores are too "
+            "good. The splits are as your data give them; --regroup puts each group wholly into "
+            "the split that has most of it"
         )
+    return leaking
 
 
 def _leaking(own: OwnData, reason: Kin) -> Iterator[np.ndarray]:
