@@ -88,9 +88,14 @@ class PictureNames:
             if picture:
                 return Match(picture, how)
 
-        for form in meant:
+        for form, how in meant.items():
             if os.path.isabs(form) and _is_file(Path(form)):
                 return self._absolute(Path(form))
+            # Listed, whatever its suffix: what is in the file decides.
+            for beside in dict.fromkeys((folder, "")):
+                path = posixpath.normpath(posixpath.join(beside, form))
+                if not path.startswith(("/", "..")) and _is_file(self._root / path):
+                    return Match(picture_name(path), how)
         return self._compared(meant, folder, split)
 
     def _at_its_place(self, form: str, folder: str) -> str | None:
