@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import audit_files
 import numpy as np
+import pandas
 import pytest
 from audit_files import CLASSES, FLAGS, IDS, SCORES, write_lists, write_npz
 from conftest import ROOT
@@ -253,6 +255,52 @@ def test_files_of_gigabytes_of_nothing(tmp_path, monkeypatch):
             file.truncate(2 << 30)
         with pytest.raises(InputError, match=name):
             read(tmp_path / name)
+
+
+def test_what_unpacks_to_more_than_scores_do(tmp_path, monkeypatch):
+    """A thousandth of each is on the disk: the memory is not filled to find that out."""
+    monkeypatch.setattr(files, "LARGEST_UNPACKED", 1000)
+    zeros = np.zeros((100_000, 4), np.float32)
+    np.savez_compressed(tmp_path / "a.npz", scores=zeros)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"image,cat\n" + b"1,0\n" * 500_000))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b" " * 1_000_000))
+    pandas.DataFrame(zeros, columns=list("abcd")).to_parquet(tmp_path / "a.parquet")
+    for name in ("a.npz", "a.csv.gz", "a.jsonl.gz", "a.parquet"):
+        with pytest.raises(InputError, match=f"{name}: its .* bytes unpack to .* or more"):
+            read(tmp_path / name)
+
+    # As large, and full.
+    full = np.random.default_rng(0).random((1000, 4))
+    np.savez_compressed(tmp_path / "b.npz", scores=full, ids=np.arange(1000))
+    assert read(tmp_path / "b.npz").values.shape == (1000, 4)
+
+
+def npy(header: str, version: bytes = b"\1\0") -> bytes:
+    return b"\x93NUMPY" + version + len(header).to_bytes(2, "little") + header.encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        npy("(" * 9000),
+        npy("[" * 9000 + "]" * 9000),
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-5, 4)}\n"),
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 4)}\n"),
+        npy("__import__('os').system('touch ran')\n"),
+        npy("{}\n", version=b"\3\0"),
+        npy("{}\n", version=b"\x99\0"),
+        npy("")[:7],
+    ],
+)
+def test_headers_of_arrays_that_lie(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    Path("a.npy").write_bytes(content)
+    with zipfile.ZipFile("a.npz", "w") as archive:
+        archive.writestr("scores.npy", content)
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(InputError, match=name):
+            read(Path(name))
+    assert not Path("ran").exists()
 
 
 def test_too_much_text_in_an_archive(labels, monkeypatch):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from mlrepro.data.disk import is_something_else
 from mlrepro.data.formats.csv_table import SPLITS
 from mlrepro.data.picture_names import picture_name
 from mlrepro.errors import InputError
+from mlrepro.files import is_something_else
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, FOLDER_LAYOUTS
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
