@@ -435,7 +435,11 @@ def unknown_split(own: Path) -> None:
 def two_layouts(own: Path) -> None:
     write_picture(own / "a.png")
     write_table(own / "t.csv", [("image", "labels"), ("a.png", "cat")])
-    content = {"images": [{"id": 1, "file_name": "a.png"}], "categories": [], "annotations": []}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "y"}],
+        "annotations": [{"image_id": 1, "category_id": 1}],
+    }
     (own / "instances.json").write_text(json.dumps(content))
 
 
@@ -459,10 +463,10 @@ def all_marks_in_labels(own: Path) -> None:
         (no_labels, "1 pictures .* no labels"),
         (one_picture, "1 readable pictures"),
         (the_same_labels, r"labels \['cat'\]; to"),
-        (another_place, "'missing'"),
+        (another_place, r"t.csv: none of the 1 names there is a picture below .*'no a.png'"),
         (short_row, "t.csv, line 2: 1 fields where the header has 2"),
         (unknown_split, "t.csv: column 'split' holds all, .*--split-column"),
-        (two_layouts, "a table and COCO's annotations"),
+        (two_layouts, r"a table \(--layout table\) and COCO's annotations"),
     ],
 )
 def test_bad_input_is_refused_with_a_remedy(own, make, message):
@@ -499,6 +503,7 @@ def test_ten_thousand_labels(tmp_path, capsys):
             "split": "",
             "label": given,
             "digest": [str(row) for row in range(len(given))],
+            "together": range(len(given)),
         }
     )
     own = OwnData(tmp_path, frame, names, labels, np.zeros_like(labels))

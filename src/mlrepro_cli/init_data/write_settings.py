@@ -100,6 +100,7 @@ def _data_settings(own: OwnData, table: Path, separator: str) -> dict:
         "table": table.as_posix(),
         "separator": separator,
         "appearance": "shown",
+        "watched": True,
     }
     if own.unknown.any():
         settings["unknown_column"] = "unknown"
@@ -121,13 +122,18 @@ def _separator(own: OwnData) -> str:
 def _table(own: OwnData, separator: str) -> str:
     """The pictures' labels as csv. A column of unknown labels only where some are."""
     columns = {
-        "image": own.frame["image"],
+        "image": [_path(image) for image in own.frame["image"]],
         "labels": [separator.join(sorted(names)) for names in own.frame["label"]],
         "split": own.frame["split"],
     }
     if own.unknown.any():
         columns["unknown"] = [separator.join(sorted(names)) for names in own.frame["unknown"]]
     return pandas.DataFrame(columns).to_csv(index=False)
+
+
+def _path(image: str) -> str:
+    """The path of a picture; readers of tables take away the spaces that it begins with."""
+    return f"./{image}" if image[0].isspace() else image
 
 
 def _validation_mAPs(results: Path) -> dict[str, float]:

@@ -11,6 +11,7 @@ from mlrepro_cli.init_data.layouts.table.headers import (
     is_any,
 )
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.name_forms import is_picture_name
 from mlrepro_cli.pictures import is_picture
 
 # Of so many cells it is seen whether a column names pictures.
@@ -57,7 +58,7 @@ def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[
     if answers.image_columns:
         return tuple(header for header in answers.image_columns if header in sheet.headers)
 
-    named = [header for header in sheet.headers if _share(sheet, header, is_picture) > MOST]
+    named = [header for header in sheet.headers if _share(sheet, header, is_picture_name) > MOST]
     if not named:
         named = [header for header in sheet.headers if _has_bare_names(sheet, header, stems)]
     if len(named) > 1:
