@@ -22,8 +22,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which is renamed to `path` when all of it is written.
 
     What was there before stays until then. Raises OSError with the file's name where the system
-    refuses something, also where a library has put that into words of its own.
+    refuses something, also where a library has put that into words of its own, and InputError where
+    a device, a pipe or a folder has that name: it would be replaced.
     """
+    refuse_something_else(path)
     temporary = path.with_name(path.name + ".tmp")
     try:
         yield temporary

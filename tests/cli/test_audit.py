@@ -417,6 +417,34 @@ def test_the_page_and_the_record(audited, tmp_path):
     assert (page.read_bytes(), page.with_suffix(".json").read_bytes()) == before
 
 
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        (["--to", "scores.npz"], "--to scores.npz: give the name of a file that ends in .md"),
+        (["--to", "notes.md"], "notes.md: is there, and no page of an audit; name another"),
+        (["--to", "instances.md"], "instances.json: not the record of an audit"),
+        (["--record", "instances.json"], "instances.json: not the record of an audit"),
+        (["--record", "scores.npz"], "--record scores.npz: give the name of a file that ends in"),
+        (["--to", "pipe.md"], "pipe.md: no regular file"),
+        (["--to", "folder.md"], "folder.md: no regular file"),
+    ],
+)
+def test_nothing_else_is_written_over(audited, tmp_path, outputs, message):
+    """Neither what the user has given nor notes of his; a device would be replaced by a file."""
+    write_lists(tmp_path / "voc")
+    write_npz(tmp_path / "scores.npz")
+    (tmp_path / "notes.md").write_text("# Notes\n")
+    (tmp_path / "instances.json").write_text('{"images": []}')
+    os.mkfifo(tmp_path / "pipe.md")
+    (tmp_path / "folder.md").mkdir()
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+    status, printed = audited("scores.npz", "--labels", "voc", *outputs)
+    assert status == 2
+    assert message in printed
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
 def test_a_record_is_written_and_read_as_a_runs_is(audited, tmp_path):
     write_lists(tmp_path / "voc")
     write_npz(tmp_path / "scores.npz")
