@@ -6,9 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlrepro.data.disk import is_something_else
 from mlrepro.data.picture_names import picture_name
 from mlrepro.errors import InputError
+from mlrepro.files import is_something_else
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers, Question
 from mlrepro_cli.init_data.file_name_hint import file_name_hint
 from mlrepro_cli.init_data.layouts import FOLDER_LAYOUTS, JSON_LAYOUTS, LAYOUTS, folders, text_files
