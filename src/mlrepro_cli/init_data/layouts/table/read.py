@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mlrepro.errors import InputError
 from mlrepro.settings.base import nearest
 from mlrepro_cli.init_data.answers import Answers, Question
-from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
+from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow
 from mlrepro_cli.init_data.layouts.table.class_names import (
     is_class_names,
     name_labels,
