@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from mlrepro.data.picture_names import picture_file, picture_name
 from mlrepro.errors import InputError
@@ -62,6 +63,11 @@ class PictureNames:
         self._pictures = set(pictures)
         self._by_folded = _grouped(pictures, folded)
         self._by_last = _grouped(pictures, lambda picture: folded(_last(picture)))
+        # The disk may have what addresses are written in, and the file plain names.
+        for picture in pictures:
+            if "%" in picture:
+                plain = folded(unquote(_last(picture)))
+                self._by_last.setdefault(plain, [picture])
         self._by_last_two = _grouped(
             pictures, lambda picture: folded("/".join(picture.split("/")[-2:]))
         )
@@ -146,7 +152,17 @@ class PictureNames:
         # Where its own folder is there, the picture is missing, and not one of another folder.
         if len(wanted) > 1 and self._has_folder(form, folder):
             return [], ""
-        return self._longest_end(self._by_last, folded(wanted[-1]), wanted), ""
+        candidates = self._longest_end(self._by_last, folded(wanted[-1]), wanted)
+        if candidates and all(map(is_beside_pictures, candidates)):
+            self._refuse_beside(candidates, wanted)
+        return candidates, ""
+
+    def _refuse_beside(self, candidates: list[str], wanted: list[str]) -> None:
+        """Raises Ambiguous for thumbnails and masks whose picture has another suffix."""
+        of_any_suffix = self._by_stem[folded(stem(wanted[-1]))]
+        others = [picture for picture in of_any_suffix if not is_beside_pictures(picture)]
+        if others and len(wanted) == 1:
+            raise Ambiguous(candidates + others)
 
     def _without_suffix(self, form: str, folder: str) -> tuple[list[str], str]:
         wanted = parts(form)
