@@ -10,11 +10,11 @@ from mlrepro.data.picture_names import picture_name
 from mlrepro.errors import InputError
 from mlrepro.files import is_something_else
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers, Question
+from mlrepro_cli.init_data.found_names import Names
 from mlrepro_cli.init_data.hints import file_name_hint, packed_hint
 from mlrepro_cli.init_data.layouts import FOLDER_LAYOUTS, JSON_LAYOUTS, LAYOUTS, folders, text_files
 from mlrepro_cli.init_data.layouts.reading import read_label_files
 from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
-from mlrepro_cli.init_data.picture_matching import Names
 from mlrepro_cli.init_data.user_folder import has_pictures, look_into
 from mlrepro_cli.pictures import SUFFIXES
 
