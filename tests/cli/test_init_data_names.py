@@ -141,6 +141,20 @@ def test_masks_answer_to_no_name(own):
     assert labels_of(own) == right(names)
 
 
+def test_thumbnails_whose_pictures_have_another_suffix(own):
+    pictures(own, "img/{}.png")
+    pictures(own, "thumbs/{}.jpg")
+    table(own, [f"{number:03}.jpg" for number in range(COUNT)])
+    with pytest.raises(Question, match="'000.jpg' may be img/000.png or thumbs/000.jpg"):
+        read(own)
+
+
+def test_names_on_the_disk_that_are_written_as_addresses(own):
+    names = pictures(own, "my%20photo {}.jpg")
+    table(own, [name.replace("%20", " ") for name in names])
+    assert labels_of(own) == right(names)
+
+
 def test_of_two_the_one_in_the_part(own):
     for part in ("train", "test"):
         pictures(own, f"images/{part}/{{}}.jpg")
@@ -221,6 +235,13 @@ def test_a_name_as_it_is_goes_before_what_it_may_mean():
     assert names.match("b.jpg").picture == "a/b.jpg"
     assert names.match("") == NO_MATCH
     assert names.match("../..") == NO_MATCH
+
+
+def test_a_file_that_is_listed_under_any_suffix(own):
+    names = pictures(own, "img/{}.jpg")
+    (own / "img" / "000.jpg").rename(own / "img" / "000.dat")
+    table(own, ["img/000.dat", *names[1:]])
+    assert labels_of(own) == right(["img/000.dat", *names[1:]])
 
 
 def test_forms_of_names():

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlrepro.errors import InputError
-from mlrepro.layout import OUTPUTS, OWN_DATA
+from mlrepro.layout import OUTPUTS, OWN_DATA, kept_answers
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.backbones import Wanted
 from mlrepro_cli.init_data.data_set_name import data_set_name
@@ -21,7 +21,7 @@ from mlrepro_cli.init_data.negatives import take_negatives
 from mlrepro_cli.init_data.own_data import OwnData, gather
 from mlrepro_cli.init_data.page import Understood, heard, write_examples
 from mlrepro_cli.init_data.splits import complete_splits
-from mlrepro_cli.init_data.write_settings import TABLES, write_settings
+from mlrepro_cli.init_data.write_settings import write_settings
 
 # Fewer pictures cannot be trained, validated and tested on.
 LEAST_PICTURES = 10
@@ -75,7 +75,7 @@ def init_data(  # noqa: PLR0913
 
         # After the splits, which so stay as they were before anyone answered.
         data_set = data_set_name(to, found.root, name)
-        applied = apply_answers(own, label_answers, TABLES / f"{data_set}-answers.csv")
+        applied = apply_answers(own, label_answers, kept_answers(data_set), partial)
         counts = describe(own, rejected, _unused(found))
         leaking = tell_leaks(own, kin)
         if partial:

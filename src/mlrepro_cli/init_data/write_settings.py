@@ -8,6 +8,7 @@ import yaml
 
 from mlrepro.data.manifest import SUMMARY, manifest_digest, read_manifest
 from mlrepro.errors import InputError
+from mlrepro.layout import OWN_TABLES
 from mlrepro.records import read_records
 from mlrepro.settings.base import read_yaml
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
@@ -19,9 +20,7 @@ from mlrepro_cli.init_data.own_data import OwnData
 
 # What may be between labels: the first that is in none of them.
 SEPARATORS = "|;,\t\x1f"
-# Where the tables of labels go.
 DATA = Path("data")
-TABLES = DATA / "own"
 HEADING = "# Written by `mlrepro init-data`: run that again when pictures or labels change.\n"
 
 
@@ -43,7 +42,7 @@ def write_settings(
     text = _table(own, separator)
     # DVC notices a change by the name.
     digest = sha256(text.encode()).hexdigest()[:8]
-    table = TABLES.resolve() / f"{name}-{digest}.csv"
+    table = OWN_TABLES.resolve() / f"{name}-{digest}.csv"
 
     # What the budget asks for, with the user's resolution.
     known = choose_backbones(read_yaml(to / "budgets.yaml"), wanted)
@@ -122,7 +121,10 @@ def _separator(own: OwnData) -> str:
 
 
 def _table(own: OwnData, separator: str) -> str:
-    """The pictures' labels as csv. A column of unknown labels only where some are."""
+    """The pictures' labels as csv.
+
+    Columns of unknown labels, and of what belongs together, only where there are such.
+    """
     columns = {
         "image": [_path(image) for image in own.frame["image"]],
         "labels": [separator.join(sorted(names)) for names in own.frame["label"]],
@@ -130,6 +132,8 @@ def _table(own: OwnData, separator: str) -> str:
     }
     if own.unknown.any():
         columns["unknown"] = [separator.join(sorted(names)) for names in own.frame["unknown"]]
+    if own.frame["together"].duplicated().any():
+        columns["group"] = own.frame["together"]
     return pandas.DataFrame(columns).to_csv(index=False)
 
 

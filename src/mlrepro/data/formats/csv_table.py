@@ -11,6 +11,7 @@ from mlrepro.data.formats.catalogue import Format
 from mlrepro.data.formats.listing import ListedPicture, Listing
 from mlrepro.data.formats.reading import picture_path, read_text, sort_names
 from mlrepro.errors import InputError
+from mlrepro.layout import OWN_TABLES
 from mlrepro.settings.base import nearest
 from mlrepro.settings.data import CsvData
 
@@ -26,8 +27,6 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-# Where init-data writes tables of own data, which the settings name by their whole path.
-OWN_TABLES = Path("data/own")
 UNLABELLED = "unlabelled"  # part and split of pictures whose labels nobody has published
 
 # Settings that name a column.

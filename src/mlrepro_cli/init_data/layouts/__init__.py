@@ -41,7 +41,9 @@ from mlrepro_cli.init_data.layouts import (
     json_names,
     label_studio,
     labelme,
+    supervisely,
     table,
+    text_files,
     via,
     voc,
     yolo,
@@ -57,6 +59,7 @@ JSON_LAYOUTS = {
     "label-studio": label_studio,
     "fiftyone": fiftyone,
     "labelme": labelme,
+    "supervisely": supervisely,
     "create-ml": create_ml,
     "datumaro": datumaro,
     "via": via,
@@ -65,6 +68,7 @@ JSON_LAYOUTS = {
 SET_LAYOUTS = {
     "voc": voc,
     "yolo": yolo,
+    "texts": text_files,
 }
 FOLDER_LAYOUTS = {
     "folders": folders,
