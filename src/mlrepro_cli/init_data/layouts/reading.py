@@ -122,7 +122,11 @@ def _content(folder: UserFolder, file: LabelFile) -> dict | list | None:
 
 
 def _with_source(row: LabelRow, file: LabelFile) -> LabelRow:
-    return row if row.source else row._replace(source=file.place)
+    """The row with the file that says it. Raises ValueError for what is no name of a label."""
+    label = row.label
+    if isinstance(label, bool) or not isinstance(label, str | int | float):
+        raise ValueError(f"{row.image} has the label {label!r}; expected a name")
+    return row._replace(label=str(label), source=row.source or file.place)
 
 
 @contextmanager
