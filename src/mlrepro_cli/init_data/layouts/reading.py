@@ -10,9 +10,9 @@ from types import ModuleType
 
 from mlrepro.data.formats import read_text
 from mlrepro.errors import InputError
+from mlrepro_cli.init_data.found_names import Names
 from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, JSON_LAYOUTS, LAYOUTS, SET_LAYOUTS, coco
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
-from mlrepro_cli.init_data.picture_matching import Names
 from mlrepro_cli.pictures import SUFFIXES
 
 # A damaged or unknown JSON file is worth an error or a word where it names pictures.
