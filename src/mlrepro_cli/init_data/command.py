@@ -117,6 +117,11 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         metavar="COLUMNS",
         help="names of the columns of a table without a header, with commas between them",
     )
+    group.add_argument(
+        "--state-column",
+        metavar="COLUMN",
+        help="of a table with a row a picture and label: 1 where the label is there, 0 where not",
+    )
     group.add_argument("--encoding", help="of tables that are not UTF-8, such as cp1252")
     group.add_argument(
         "--union",
@@ -180,6 +185,7 @@ def run(arguments: argparse.Namespace) -> int:
             ignore_columns=tuple(arguments.ignore_column),
             header=tuple(arguments.header.split(",")) if arguments.header else (),
             encoding=arguments.encoding,
+            state_column=arguments.state_column,
             split_column=arguments.split_column,
             group_column=arguments.group_column,
             regroup=arguments.regroup,
