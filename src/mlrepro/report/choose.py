@@ -76,7 +76,7 @@ def choose(runs: Records) -> Chosen | None:
 
 
 def chosen_by(runs: Records) -> ChosenBy:
-    """Cross-validation where every run has it, for what is compared must be of the same pictures."""
+    """Cross-validation where every run has it: runs are compared on the same pictures."""
     for records in runs.values():
         if not any("cross_validation" in record.choices for record in records):
             return "validation"
@@ -89,7 +89,7 @@ def choices_of(records: list[Record], by: ChosenBy) -> list[Choice]:
     if choices or by != "validation":
         return choices
     return [
-        Choice(mAP=_best_validation_map(record), pictures=record.splits["val"].used)
+        Choice(mAP=_best_validation_map(record), pictures=_validation_pictures(record))
         for record in records
         if record.history
     ]
@@ -110,6 +110,10 @@ def standard_error_between(first: list[Choice], second: list[Choice]) -> float:
         differences = [a.mAP - b.mAP for a, b in zip(first, second, strict=True)]
         seeds = paired_seeds(differences)
     return paired_difference(0.0, *means, seeds).error
+
+
+def _validation_pictures(record: Record) -> int:
+    return record.splits["val"].used if "val" in record.splits else 0
 
 
 def _best_validation_map(record: Record) -> float:

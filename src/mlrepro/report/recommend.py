@@ -16,10 +16,11 @@ from mlrepro.report.figures.scores import scores_on_test
 from mlrepro.report.markdown import code, number, spread, table
 from mlrepro.report.pages import figure_link
 from mlrepro.report.render import render_section
-from mlrepro.report.seeds_average import AVERAGE, SeedsAverage, average_of_seeds
+from mlrepro.report.seeds_average import SeedsAverage, average_of_seeds
 from mlrepro.report.shown_classes import record_places
 from mlrepro.report.tables import FEW_POSITIVES, environment
 from mlrepro.report.worth import worth_table
+from mlrepro.settings.seed import AVERAGE
 
 if TYPE_CHECKING:
     from mlrepro.data.manifest import Manifest

@@ -11,9 +11,6 @@ from mlrepro.pairs import Difference, paired_difference
 from mlrepro.records import Record
 from mlrepro.resamples import resampled_maps
 
-# What `mlrepro export` takes in place of a seed.
-AVERAGE = "average"
-
 
 @dataclass(frozen=True)
 class SeedsAverage:
