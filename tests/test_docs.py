@@ -1,5 +1,6 @@
 """The pages in docs/: numbers are those of the records, links and commands lead somewhere."""
 
+import math
 import re
 from pathlib import Path
 
@@ -22,6 +23,28 @@ def test_protocol_numbers_are_those_of_the_records():
         measurements = read_record(DOCS / path).measurements
         a, b = (measurements[names[i]].metrics[names[i + 1]] for i in (0, 2))
         assert (f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}") == (first, second, points), path
+
+
+def test_audited_numbers_are_those_of_the_records():
+    """The two tables of docs/auditing.md; choices that a detector does not have are `-`."""
+    text = (DOCS / "auditing.md").read_text(encoding="utf-8")
+    records = {}
+    for name in "abc":
+        path = DOCS.parent / "reports" / f"audit-detector_{name}.json"
+        records[name] = read_record(path)
+        audited = records[name].audited
+        values = audited.protocols.values()
+        row = re.search(rf"^\| \[{name}\].*$", text, re.MULTILINE)[0]
+        assert f"| {audited.reported} | {audited.protocols['the default']:.2f} |" in row
+        assert f"| {min(values):.2f} to {max(values):.2f} |" in row
+        assert f"| {len(audited.given_by)} of {len(values)} | {audited.given_by[0]} |" in row
+
+    for line in re.findall(r"^\| .*\| [-+][\d.]+ \|.*$", text, re.MULTILINE):
+        choice, *points = [cell.strip() for cell in line.strip("|").split("|")]
+        for record, shown in zip(records.values(), points, strict=True):
+            protocols = record.audited.protocols
+            change = protocols.get(choice, math.nan) - protocols["the default"]
+            assert shown == ("-" if math.isnan(change) else f"{change:+.2f}"), (choice, record.name)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from pathlib import Path
 from mlrepro.settings.pipeline import Pipeline, load_pipeline
 
 OUTPUTS = Path("outputs")
+# Of `mlrepro init-data`: tables of labels, and what people answered of them.
+OWN_TABLES = Path("data/own")
 OWN_DATA = "own-data"
 ENVIRONMENT = "environment.json"
 
@@ -72,6 +74,11 @@ class Layout:
         page_a_data_set = self.own_data or len(self.settings.parts) > 3
         stem = f"{self.study}-{self.name}" if page_a_data_set else self.study
         return Path("reports") / f"{stem}.md"
+
+    @property
+    def answers(self) -> Path:
+        """What people answered on the review's page, as `init-data --answers` keeps it."""
+        return kept_answers(self.name)
 
     @property
     def review(self) -> Path:
@@ -168,6 +175,11 @@ class Layout:
     def reported(self) -> Path:
         """Printed numbers, or those of a reference training."""
         return self.folder / "reported.csv"
+
+
+def kept_answers(name: str) -> Path:
+    """Of the own data set of a name."""
+    return OWN_TABLES / f"{name}-answers.csv"
 
 
 def read_layout(settings: str | os.PathLike) -> Layout:

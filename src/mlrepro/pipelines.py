@@ -282,7 +282,9 @@ def _data_stages(plan: Plan) -> Stages:
     stages: Stages = {}
     if plan.describes_data:
         key = [f"data.{plan.name}"]
-        stages["download"] = _stage(
+        # Own pictures lie where people change them, and DVC does not look there.
+        looks_again = {"always_changed": True} if plan.is_own_data else {}
+        stages["download"] = looks_again | _stage(
             plan,
             "archives, fetched and verified",
             f"stages/download.py {plan.settings} {plan.name}",

@@ -272,6 +272,7 @@ class Source(Strict):
 
     who, link, licence: as they were given; none: unknown. Nothing of these was checked.
     scores, labels:     names of the files. scores_sha256: of the file's bytes, or of a folder's.
+    date:               of a study's third parties, when its numbers were computed.
     """
 
     who: str | None = None
@@ -280,6 +281,7 @@ class Source(Strict):
     scores: str
     scores_sha256: str
     labels: str
+    date: str | None = None
 
 
 class ExternalRun(Strict):
@@ -356,8 +358,19 @@ MEASURED = ("splits", "measurements", "history", "cost", "choices", "calibration
 def write_record(record: Record, path: Path) -> None:
     """Writes a record, and removes what the last launch said of its failure.
 
+    Raises InputError for one that `read_record` would refuse.
+    """
+    text = record_text(record, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, text.encode())
+    path.with_suffix(".failed").unlink(missing_ok=True)
+
+
+def record_text(record: Record, path: Path) -> str:
+    """Its file. path: for messages.
+
     Measured numbers have six significant digits, of which another processor's rounding rarely
-    changes one. Raises InputError for one that `read_record` would refuse: JSON has no NaN and no
+    changes one. Raises InputError for one that could not be read again: JSON has no NaN and no
     infinity.
     """
     values = record.model_dump(mode="json")
@@ -382,10 +395,7 @@ def write_record(record: Record, path: Path) -> None:
             f"{path}: not written, as it could not be read again; the weights or the labels are "
             f"not as they should be: {error}"
         ) from None
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, text.encode())
-    path.with_suffix(".failed").unlink(missing_ok=True)
+    return text
 
 
 def keep_record(path: Path, copy: Path) -> None:

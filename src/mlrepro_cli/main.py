@@ -23,6 +23,7 @@ Compare methods on your own pictures, choose one, use it. In this order, from th
   mlrepro launch studies/own-data/params.yaml --jobs 2                 the same, two trainings at a time
   mlrepro export studies/own-data/params.yaml RUN --to my-model        make the run that the report recommends a folder
   mlrepro predict my-model more/ 'scans/**/*.png' one.jpg              label pictures with it
+  mlrepro predict my-model --serve                                     a page to drop pictures on
   mlflow models serve -m my-model/mlflow --env-manager local           label pictures that are posted to it
 
 Exit status: 0 done, 1 some pictures could not be read, 2 refused, 130 interrupted.

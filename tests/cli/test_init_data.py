@@ -503,6 +503,7 @@ def test_ten_thousand_labels(tmp_path, capsys):
             "split": "",
             "label": given,
             "digest": [str(row) for row in range(len(given))],
+            "together": range(len(given)),
         }
     )
     own = OwnData(tmp_path, frame, names, labels, np.zeros_like(labels))

@@ -512,6 +512,11 @@ def test_flags_and_numbers_for_splits(own):
     assert read(own).splits["5.jpg"] == "val"
     assert read(own).splits["0.jpg"] == "train"
 
+    rows = [f"{line},{int(line[0] in '0123')},{int(line[0] == '4')}" for line in lines[1:]]
+    write(own, "\n".join([f"{lines[0]},is_train,is_valid", *rows]))
+    with pytest.raises(Question, match="is_train, is_valid say different splits"):
+        read(own)
+
     rows = [f"{line},{int(line[0]) % 4}" for line in lines[1:]]
     write(own, "\n".join([f"{lines[0]},fold", *rows]))
     with pytest.raises(Question, match=r"column 'fold' holds 0, 1, 2, 3, .*--split-column ''"):
@@ -536,7 +541,9 @@ def test_names_without_suffix(own, tmp_path):
     assert read(own).labels == TRUTH
 
     write_picture(own / "masks" / "0.png")
-    with pytest.raises(Question, match="'0' may be 0.jpg or 0.png"):
+    assert read(own).labels == TRUTH
+    write_picture(own / "others" / "0.png")
+    with pytest.raises(Question, match=r"'0' may be 0.jpg or others/0.png"):
         read(own)
 
 
@@ -711,7 +718,9 @@ def test_parts_that_wait_for_their_labels_are_left_out(own, capsys):
     assert list(read(own).labels) == NAMES[:4]
 
 
-@pytest.mark.parametrize("cell, message", [("cat:0.9", "numbers behind"), ("cat?", "unknown")])
+@pytest.mark.parametrize(
+    "cell, message", [("cat:0.9", "numbers behind"), ("cat?", "headed unknown")]
+)
 def test_labels_with_something_behind_them(own, cell, message):
     lines = [f"{name},{cell if place % 2 else cell[:3]}" for place, name in enumerate(NAMES)]
     if message == "numbers behind":
@@ -735,3 +744,64 @@ def test_marks_that_labels_hold_too(own, mark):
     names = [f"left{mark}hand", f"right{mark}hand", f"left{mark}foot"]
     write(own, "\n".join(["image,label", *[f"{n},{names[i % 3]}" for i, n in enumerate(NAMES)]]))
     assert read(own).labels["0.jpg"] == [names[0]]
+
+
+@pytest.mark.parametrize("label", ["-cat", "not cat", "no cat", "cat?", "(cat)"])
+def test_labels_with_a_sign_are_asked(own, label):
+    write(own, joined("|").replace("3.jpg,", f"3.jpg,{label}"))
+    with pytest.raises(Question, match="stands beside 'cat'.*--positive"):
+        read(own)
+    assert read(own, positive=(label,)).labels == TRUTH | {"3.jpg": [label]}
+
+
+def test_a_second_header_line_is_not_read_as_labels(own):
+    lines = marks("1", "0").splitlines()
+    write(own, "\n".join([",labels,labels,labels", "image,bird,cat,dog", *lines[1:]]))
+    with pytest.raises(Question, match="0 and 1 stand among the names of labels, such as 'bird'"):
+        read(own)
+
+
+def test_comments_and_titles_above_the_header(own):
+    write(own, "# exported on Monday, by me\n#\n" + joined("|"))
+    assert read(own).labels == TRUTH
+    write(own, "#" + joined("|"))
+    assert read(own).labels == TRUTH
+    write(own, "Labels of our pictures\n" + joined("|"))
+    with pytest.raises(InputError, match="line 2: 2 fields where the header has 1"):
+        read(own)
+
+
+def test_empty_cells_may_wait_for_labels(own):
+    write(own, "image,labels\n0.jpg,cat\n1.jpg,dog\n" + "".join(f"{n},\n" for n in NAMES[2:]))
+    with pytest.raises(
+        Question, match="4 of 6 rows name no label.*--absent blank.*--unknown blank"
+    ):
+        read(own)
+    assert read(own, absent=("blank",)).labels["5.jpg"] == []
+    assert list(read(own, unknown=("blank",)).labels) == ["0.jpg", "1.jpg"]
+
+
+def test_a_label_called_unknown(own):
+    write(own, joined("|").replace("3.jpg,", "3.jpg,unknown"))
+    with pytest.raises(Question, match="--positive 'unknown'.*--negative 'unknown'.*--unknown"):
+        read(own)
+    got = read(own, unknown=("unknown",))
+    assert got.labels == TRUTH
+    assert got.unknown["3.jpg"] == ["bird", "cat", "dog"]
+    assert not got.unknown["2.jpg"]
+
+
+def test_marks_within_a_record(own):
+    records = [
+        {"file_name": name, "labels": {label: label in labels for label in ("bird", "cat", "dog")}}
+        for name, labels in TRUTH.items()
+    ]
+    write(own, "\n".join(map(json.dumps, records)), "metadata.jsonl")
+    assert read(own).labels == TRUTH
+
+
+def test_classes_that_are_called_as_splits(own):
+    write(own, marks("1", "0").replace("bird", "set"))
+    with pytest.raises(Question, match="--mark-column 'set'"):
+        read(own)
+    assert read(own, mark_columns=("*",)).labels["5.jpg"] == ["set"]

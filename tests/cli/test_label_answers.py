@@ -113,9 +113,14 @@ def test_one_label_a_picture_stays_partial(tmp_path, own):
     rows = (own / "labels.csv").read_text().splitlines()
     rows = [row.replace("cat|dog, black", "cat").replace("dog, black", "dog") for row in rows]
     (own / "labels.csv").write_text("\n".join(rows))
-    init_data(own, TO, label_answers=answers_file("2.png,dog,unknown,yes"))
+    init_data(own, TO)
+    before = yaml.safe_load((TO / "params.yaml").read_text())
+    init_data(own, TO, label_answers=answers_file("2.png,dog,unknown,yes", "4.png,cat,yes,unknown"))
     settings = yaml.safe_load((TO / "params.yaml").read_text())
     assert "Labels that are not given are unknown" in settings["intro"]
+    assert settings["corruption"] == before["corruption"]
+    assert "unknown_column" not in settings["data"]["my-own"], "it is as all that are not given"
+    assert written()["4.png"]["labels"] == ""
 
 
 def test_a_spreadsheets_table(own):

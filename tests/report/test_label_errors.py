@@ -11,6 +11,7 @@ import pytest
 from browser import Browser, skip_without_browser, wait_for_file
 from conftest import ROOT
 from PIL import Image
+from pydantic import TypeAdapter
 
 from mlrepro.data.features import features_path, open_features
 from mlrepro.data.manifest import read_manifest
@@ -19,6 +20,7 @@ from mlrepro.layout import Layout, read_layout
 from mlrepro.report import label_errors
 from mlrepro.report.label_errors import Found, link, write_label_errors
 from mlrepro.report.thumbnails import Thumbnails
+from mlrepro.settings.losses import LossSettings
 from mlrepro_cli.init_data.init_data import init_data
 
 TO = Path("studies/own-data")
@@ -100,6 +102,41 @@ def test_its_tables_and_its_data(own):
     [lacks, has] = sorted(data["pictures"], key=lambda picture: len(picture["given"]))
     assert lacks["address"].endswith("/own%20pictures/3%23%C3%BC.png")
     assert lacks["given"] == [] and len(has["given"]) == 2
+
+
+def test_what_was_answered_is_not_asked_again(own):
+    own.answers.write_text("image,label,answer\n3#ü.png,cat,no\n", encoding="utf-8")
+    found = write_label_errors(own, read_manifest(own.data))
+    assert found == Found(missing=0, wrong=1, unknown=0)
+
+
+def test_what_belongs_together_shares_a_fold(own):
+    manifest = read_manifest(own.data)
+    groups = label_errors._groups(own, manifest)
+    assert len(set(groups)) == PICTURES
+
+    table = Path(own.pipeline.data[own.name].table)
+    lines = table.read_text(encoding="utf-8").splitlines()
+    grouped = [f"{line},{number // 2}" for number, line in enumerate(lines[1:])]
+    table.write_text("\n".join([f"{lines[0]},group", *grouped]), encoding="utf-8")
+    groups = label_errors._groups(own, manifest)
+    assert len(set(groups)) == PICTURES // 2
+
+
+def test_unknown_cells_are_not_a_partial_data_set(own):
+    assert not label_errors._partial(own)
+    with_losses = own.pipeline.search.model_copy(
+        update={"losses": [*own.pipeline.search.losses, loss("wan")]}
+    )
+    pipeline = own.pipeline.model_copy(update={"search": with_losses})
+    assert label_errors._partial(Layout(own.settings, pipeline))
+    some = pipeline.corruption.model_copy(update={"negatives": -1})
+    pipeline = pipeline.model_copy(update={"corruption": some})
+    assert not label_errors._partial(Layout(own.settings, pipeline))
+
+
+def loss(name: str) -> LossSettings:
+    return TypeAdapter(LossSettings).validate_python({"name": name})
 
 
 def test_only_what_fits_is_on_the_page(own, monkeypatch):

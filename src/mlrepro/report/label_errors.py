@@ -32,6 +32,9 @@ from mlrepro.review.suspects import (
 )
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
 
+# The column of init-data's table.
+GROUP = "group"
+
 # On the page; its tables hold all. More are slow to open, and nobody answers so many.
 MOST_ON_PAGE = 20_000
 
@@ -63,8 +66,9 @@ def write_label_errors(layout: Layout, manifest: Manifest) -> Found | None:
     path = features_path(layout.data, named.backbone, named.resolution)
     features, _ = read_features(path, manifest, named.backbone, named.resolution)
     suspects = find_suspects(
-        features.numpy(), manifest.label_matrix(), copies(manifest), _partial(layout)
+        features.numpy(), manifest.label_matrix(), _groups(layout, manifest), _partial(layout)
     )
+    suspects = suspects.chosen(_unanswered(layout, manifest, suspects))
 
     folder = layout.review
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,9 +83,43 @@ def write_label_errors(layout: Layout, manifest: Manifest) -> Found | None:
 
 
 def _partial(layout: Layout) -> bool:
-    """Whether labels that are not given are unknown: then losses for such labels are compared."""
+    """Whether labels that are not given are unknown.
+
+    Then losses for such labels are compared, and no negative is kept as known. Where only some
+    cells are unknown, the manifest says which.
+    """
     search = layout.pipeline.search
-    return bool(search) and any(loss.name not in FULL_LABEL_LOSSES for loss in search.losses)
+    if search is None or layout.pipeline.corruption.negatives != 0:
+        return False
+    return any(loss.name not in FULL_LABEL_LOSSES for loss in search.losses)
+
+
+def _groups(layout: Layout, manifest: Manifest) -> np.ndarray:
+    """(n,) equal for pictures that must share a fold: as init-data grouped them, or else copies."""
+    table = getattr(layout.pipeline.data[layout.name], "table", None)
+    if table is None or not Path(table).is_file():
+        return copies(manifest)
+    rows = pandas.read_csv(table, dtype=str, keep_default_na=False)
+    if GROUP not in rows:
+        return copies(manifest)
+    group_of_image = dict(zip(rows["image"], rows[GROUP], strict=True))
+    return np.array([group_of_image.get(image, image) for image in manifest.frame["image"]])
+
+
+def _unanswered(layout: Layout, manifest: Manifest, suspects: Suspects) -> np.ndarray:
+    """(m,) bool: those that no person has answered before."""
+    if not layout.answers.is_file():
+        return np.ones(len(suspects.rows), bool)
+    rows = pandas.read_csv(layout.answers, dtype=str, keep_default_na=False)
+    answered = set(zip(rows["image"], rows["label"], strict=True))
+    images = manifest.frame["image"].array
+    return np.array(
+        [
+            (images[row], manifest.classes[label]) not in answered
+            for row, label in zip(suspects.rows, suspects.classes, strict=True)
+        ],
+        bool,
+    )
 
 
 def _table(manifest: Manifest, suspects: Suspects) -> pandas.DataFrame:

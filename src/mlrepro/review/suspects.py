@@ -1,6 +1,6 @@
 """The labels of a data set that a person should look at, most suspicious first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,17 @@ class Suspects:
     def count(self, given: int) -> int:
         """How many are likely wrong, or there, of those that are given so."""
         return int((self.likely & (self.given == given)).sum())
+
+    def chosen(self, kept: np.ndarray) -> "Suspects":
+        """Those for which `kept` (m,) is true."""
+        return replace(
+            self,
+            rows=self.rows[kept],
+            classes=self.classes[kept],
+            given=self.given[kept],
+            probability=self.probability[kept],
+            likely=self.likely[kept],
+        )
 
 
 def find_suspects(

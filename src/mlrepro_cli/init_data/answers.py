@@ -19,6 +19,7 @@ class Answers:
     split_column:  the header of the column that says train, val or test.
     group_column:  the header of what pictures have in common that must not lie in two splits,
                    such as a patient.
+    regroup:       pictures that belong together and lie in two splits come into one.
     separator:     what stands between the labels of a field; "" where a field is one label.
     present, absent, unknown: what a cell of a column of marks means; `blank` is an empty one.
     union:         a picture that several rows or tables list has the labels of all.
@@ -37,6 +38,7 @@ class Answers:
     encoding: str | None = None
     split_column: str | None = None
     group_column: str | None = None
+    regroup: bool = False
     separator: str | None = None
     present: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()

@@ -132,6 +132,12 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         help="of a table: what pictures share that must not lie in two splits, such as a patient",
     )
     group.add_argument(
+        "--regroup",
+        action="store_true",
+        help="where your own splits share copies, near copies or groups: each comes wholly into "
+        "the split that has most of it",
+    )
+    group.add_argument(
         "--separator",
         metavar="MARK",
         help="between the labels of a field; '' where a field is one label",
@@ -174,6 +180,7 @@ def run(arguments: argparse.Namespace) -> int:
             encoding=arguments.encoding,
             split_column=arguments.split_column,
             group_column=arguments.group_column,
+            regroup=arguments.regroup,
             separator=arguments.separator,
             present=tuple(arguments.present),
             absent=tuple(arguments.absent),

@@ -194,7 +194,7 @@ def _compare_with_folders(
         return
     names = {row.label for row in by_folder}
     shared = names & {row.label for row in rows}
-    if not names or 2 * len(shared) <= len(names):
+    if not shared or 2 * len(shared) < len(names):
         return
 
     said = defaultdict(set)

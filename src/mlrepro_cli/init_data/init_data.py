@@ -10,19 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlrepro.errors import InputError
+from mlrepro.layout import OUTPUTS, OWN_DATA, kept_answers
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.backbones import Wanted
 from mlrepro_cli.init_data.describe import describe
 from mlrepro_cli.init_data.find_labels import FoundLabels, find_labels
 from mlrepro_cli.init_data.label_answers import apply_answers
+from mlrepro_cli.init_data.leaks import kin_of, tell_leaks, together
 from mlrepro_cli.init_data.negatives import take_negatives
 from mlrepro_cli.init_data.own_data import OwnData, gather
+from mlrepro_cli.init_data.page import Understood, heard, write_examples
 from mlrepro_cli.init_data.splits import complete_splits
-from mlrepro_cli.init_data.write_settings import TABLES, write_settings
+from mlrepro_cli.init_data.write_settings import write_settings
 
 # Fewer pictures cannot be trained, validated and tested on.
 LEAST_PICTURES = 10
 LEAST_RESOLUTION = 32
+PAGE = "init-data.html"
 
 
 # Each is an option of the command.
@@ -51,28 +55,37 @@ def init_data(  # noqa: PLR0913
     if resolution is not None and resolution < LEAST_RESOLUTION:
         raise InputError(f"--resolution {resolution}: give {LEAST_RESOLUTION} or more")
 
-    # What is there: one row a picture that can be read.
-    found = find_labels(path, answers)
-    found = replace(found, rows=take_negatives(found.rows, answers))
-    own, rejected = gather(found)
-    rejected += _left_out(found, rejected)
-    _refuse_too_little(path, own, rejected)
+    with heard() as said:
+        # What is there: one row a picture that can be read.
+        found = find_labels(path, answers)
+        found = replace(found, rows=take_negatives(found.rows, answers))
+        own, rejected = gather(found)
+        rejected += _left_out(found, rejected)
+        _refuse_too_little(path, own, rejected)
 
-    # What is wrong with it. Copies of a picture must not lie in two splits.
-    own.frame["digest"] = own.digests()
-    own.frame["split"] = complete_splits(own)
+        # What is wrong with it. Copies of a picture must not lie in two splits.
+        own.frame["digest"] = own.digests()
+        kin = kin_of(own, answers.group_column)
+        own.frame["together"] = together(kin, len(own.frame))
+        own.frame["split"] = complete_splits(own, answers.regroup)
 
-    # Who gives every picture one label has hardly looked for others, unless the data say so.
-    one_label_each = bool((own.labels.sum(1) == 1).all()) and not own.says_absent
-    partial = answers.partial or (one_label_each and not answers.complete)
+        # Who gives every picture one label has hardly looked for others, unless the data say so.
+        one_label_each = bool((own.labels.sum(1) == 1).all()) and not own.says_absent
+        partial = answers.partial or (one_label_each and not answers.complete)
 
-    # After the splits, which so stay as they were before anyone answered.
-    data_set = _data_set_name(name or found.root.name)
-    applied = apply_answers(own, label_answers, TABLES / f"{data_set}-answers.csv")
-    describe(own, rejected, _unused(found))
-    if partial:
-        _print_partial(one_label_each)
+        # After the splits, which so stay as they were before anyone answered.
+        data_set = _data_set_name(name or found.root.name)
+        applied = apply_answers(own, label_answers, kept_answers(data_set), partial)
+        counts = describe(own, rejected, _unused(found))
+        leaking = tell_leaks(own, kin)
+        if partial:
+            _print_partial(one_label_each)
     write_settings(to, data_set, own, Wanted(budget, resolution, backbones), partial, applied)
+
+    page = OUTPUTS / OWN_DATA / data_set / PAGE
+    understood = Understood(said.lines, counts, rejected, _unused(found), leaking)
+    write_examples(page, data_set, own, understood)
+    print(f"Pictures with their labels, to see whether all was read rightly: {page.resolve()}")
 
 
 def _refuse_too_little(path: Path, own: OwnData, rejected: list[dict]) -> None:

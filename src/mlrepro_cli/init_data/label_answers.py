@@ -124,11 +124,14 @@ def _latest(answers: list[LabelAnswer]) -> list[LabelAnswer]:
 # ---- Applying -----------------------------------------------------------------------------------
 
 
-def apply_answers(own: OwnData, file: Path | None, kept: Path) -> Applied | None:
+def apply_answers(
+    own: OwnData, file: Path | None, kept: Path, partial: bool = False
+) -> Applied | None:
     """Changes the labels of `own` as answers say, and prints what that did. None without answers.
 
     file: what `--answers` names. kept: where the answers of this data set are kept, so that a later
     `init-data` need not be told again; newer ones replace those of the same picture and label.
+    partial: a label that is not given is unknown, and so is one that is answered so.
     Raises InputError, and changes nothing, for an answer of `file` whose picture or label is not
     there.
     """
@@ -153,7 +156,8 @@ def apply_answers(own: OwnData, file: Path | None, kept: Path) -> Applied | None
 
     changes: Counter[str] = Counter()
     for answer in new + matching:
-        changes[_change(own, row_of_image[answer.image], answer)] += 1
+        unknown = answer.state == UNKNOWN and not partial
+        changes[_change(own, row_of_image[answer.image], answer, unknown)] += 1
     applied = Applied(**changes, unmatched=len(earlier) - len(matching))
     _print(applied, file, len(new), earlier, kept)
     if new:
@@ -170,14 +174,13 @@ def _problem(own: OwnData, row_of_image: dict[str, int], answer: LabelAnswer) ->
     return None
 
 
-def _change(own: OwnData, row: int, answer: LabelAnswer) -> str:
+def _change(own: OwnData, row: int, answer: LabelAnswer, unknown: bool) -> str:
     """Sets one label, in the matrices and in the picture's sets of names.
 
-    Returns which field of Applied counts it.
+    unknown: whether it is to be named as unknown. Returns which field of Applied counts it.
     """
     label = own.classes.index(answer.label)
     present = answer.state == PRESENT
-    unknown = answer.state == UNKNOWN
     before = (bool(own.labels[row, label]), bool(own.unknown[row, label]))
     own.labels[row, label] = present
     own.unknown[row, label] = unknown
@@ -190,7 +193,7 @@ def _change(own: OwnData, row: int, answer: LabelAnswer) -> str:
 
     if before == (present, unknown):
         return "confirmed"
-    if unknown:
+    if answer.state == UNKNOWN:
         return "unknown"
     return "added" if present else "removed"
 

@@ -23,11 +23,16 @@ def is_address(name: str) -> bool:
     return ADDRESS.match(name) is not None and not name.lower().startswith("file://")
 
 
+def is_picture_name(name: str) -> bool:
+    """Whether a name ends as a picture's does, an address with a query, too."""
+    return is_picture(name) or any(is_picture(form) for form in forms(name))
+
+
 def forms(name: str) -> dict[str, str]:
     """What a name may mean, likeliest first -> how it has been read."""
     found = {name: AS_WRITTEN}
     if ADDRESS.match(name) or name.startswith("/data/local-files/"):
-        found[_in_address(name)] = FROM_ADDRESS
+        found = {_in_address(name): FROM_ADDRESS}
 
     for form in list(found):
         if "\\" in form:

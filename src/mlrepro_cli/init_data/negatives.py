@@ -13,7 +13,15 @@ NEGATIVE_NAMES = frozenset(
     (
         *("no finding", "no findings", "no disease", "no label", "no labels", "no object"),
         *("no tag", "no tags", "none", "nothing", "normal", "healthy", "negative", "background"),
-        *("empty", "unlabeled", "unlabelled", "nan", "n/a"),
+        *("empty", "clean", "neutral"),
+    )
+)
+NEGATIVE_SIGNS = frozenset(("-", "--", "."))
+# And what says that nobody knows of any.
+UNKNOWN_NAMES = frozenset(
+    (
+        *("unknown", "unlabeled", "unlabelled", "unsure", "uncertain", "undefined", "not sure"),
+        *("nan", "n/a", "?", "tbd", "todo", "skip"),
     )
 )
 
@@ -24,11 +32,16 @@ def ask_about_negatives(rows: Iterable[LabelRow], answers: Answers) -> None:
     pictures = Counter(row.label for row in rows if row.state == PRESENT)
     for label, count in pictures.items():
         plain = " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
-        if plain in NEGATIVE_NAMES and label not in answered:
-            raise Question(
-                f"{count} pictures have the label {label!r}: is it a label as the others are "
-                f"(--positive {label!r}), or does it say that there is none (--negative {label!r})?"
-            )
+        is_zero = label == "0" and not all(other.isdecimal() for other in pictures if other)
+        sounds = plain in NEGATIVE_NAMES | UNKNOWN_NAMES or label in NEGATIVE_SIGNS or is_zero
+        if not sounds or label in answered:
+            continue
+        unknown = f", or that nobody knows (--unknown {label!r})" if plain in UNKNOWN_NAMES else ""
+        raise Question(
+            f"{count} pictures have the label {label!r}: is it a label as the others are "
+            f"(--positive {label!r}), or does it say that there is none (--negative {label!r})"
+            f"{unknown}?"
+        )
 
 
 def take_negatives(rows: list[LabelRow], answers: Answers) -> list[LabelRow]:

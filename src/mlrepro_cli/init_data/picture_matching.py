@@ -144,13 +144,14 @@ class PictureNames:
         wanted = parts(form)
         last = stem(wanted[-1])
         candidates = self._longest_end(self._by_stem, folded(last), wanted)
+        how = OTHER_SUFFIX if last != wanted[-1] else STEM
+        if not candidates and last.isdecimal():
+            candidates = self._longest_end(self._by_number, str(int(last)), wanted)
+            how = NUMBER
         if len(wanted) > 1 and self._has_folder(form, folder):
-            # Another suffix, but not another folder.
             own = folded(wanted[-2])
-            candidates = [one for one in candidates if folded(_folder(one)).endswith(own)]
-        if candidates or not last.isdecimal():
-            return candidates, OTHER_SUFFIX if last != wanted[-1] else STEM
-        return self._longest_end(self._by_number, str(int(last)), wanted), NUMBER
+            candidates = [one for one in candidates if folded(_last(_folder(one))) == own]
+        return candidates, how
 
     def _has_folder(self, form: str, folder: str) -> bool:
         """Whether pictures lie in the very folder that a name is of."""
@@ -245,7 +246,9 @@ class Names:
         # Several files may name a picture.
         found = {match for match in self._matches.values() if match.picture}
         counted = Counter(match.how for match in found)
-        examples = {match.how: (key[0], match.picture) for key, match in self._matches.items()}
+        examples: dict[str, tuple[str, str]] = {}
+        for (name, _, _), match in self._matches.items():
+            examples.setdefault(match.how, (name, match.picture))
         told = []
         for how, count in counted.most_common():
             name, picture = examples[how]

@@ -7,6 +7,7 @@ import pandas
 import yaml
 
 from mlrepro.errors import InputError
+from mlrepro.layout import OWN_TABLES
 from mlrepro.records import read_records
 from mlrepro.settings.base import read_yaml
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
@@ -18,8 +19,6 @@ from mlrepro_cli.init_data.own_data import OwnData
 
 # What may be between labels: the first that is in none of them.
 SEPARATORS = "|;,\t\x1f"
-# Where the tables of labels go.
-TABLES = Path("data/own")
 HEADING = "# Written by `mlrepro init-data`: run that again when pictures or labels change.\n"
 
 
@@ -41,7 +40,7 @@ def write_settings(
     text = _table(own, separator)
     # DVC notices a change by the name.
     digest = sha256(text.encode()).hexdigest()[:8]
-    table = TABLES.resolve() / f"{name}-{digest}.csv"
+    table = OWN_TABLES.resolve() / f"{name}-{digest}.csv"
 
     # What the budget asks for, with the user's resolution.
     known = choose_backbones(read_yaml(to / "budgets.yaml"), wanted)
@@ -100,6 +99,7 @@ def _data_settings(own: OwnData, table: Path, separator: str) -> dict:
         "table": table.as_posix(),
         "separator": separator,
         "appearance": "shown",
+        "watched": True,
     }
     if own.unknown.any():
         settings["unknown_column"] = "unknown"
@@ -119,15 +119,25 @@ def _separator(own: OwnData) -> str:
 
 
 def _table(own: OwnData, separator: str) -> str:
-    """The pictures' labels as csv. A column of unknown labels only where some are."""
+    """The pictures' labels as csv.
+
+    Columns of unknown labels, and of what belongs together, only where there are such.
+    """
     columns = {
-        "image": own.frame["image"],
+        "image": [_path(image) for image in own.frame["image"]],
         "labels": [separator.join(sorted(names)) for names in own.frame["label"]],
         "split": own.frame["split"],
     }
     if own.unknown.any():
         columns["unknown"] = [separator.join(sorted(names)) for names in own.frame["unknown"]]
+    if own.frame["together"].duplicated().any():
+        columns["group"] = own.frame["together"]
     return pandas.DataFrame(columns).to_csv(index=False)
+
+
+def _path(image: str) -> str:
+    """The path of a picture; readers of tables take away the spaces that it begins with."""
+    return f"./{image}" if image[0].isspace() else image
 
 
 def _validation_mAPs(results: Path) -> dict[str, float]:

@@ -72,7 +72,11 @@ def read_picture(text: str) -> PostedPicture:
     content = base64.b64decode(text, validate=True)
     if len(content) > MOST_BYTES:
         raise InputError(f"{len(content)} bytes, and {MOST_BYTES} are the most")
+    return posted_picture(content)
 
+
+def posted_picture(content: bytes) -> PostedPicture:
+    """The file of these bytes. Raises OSError where it is none of FORMATS."""
     # Its header alone is read.
     with Image.open(PostedPicture(content), formats=FORMATS):
         return PostedPicture(content)

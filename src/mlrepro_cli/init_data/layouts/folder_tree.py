@@ -25,6 +25,13 @@ class FolderOfPictures:
         below = len(self.all_pictures()) - len(self.pictures)
         return below > len(self.pictures)
 
+    def has_several_below(self) -> bool:
+        """Whether its pictures lie in several folders, and not in one within one."""
+        node = self
+        while len(node.folders) == 1 and not node.pictures:
+            [node] = node.folders.values()
+        return bool(node.folders)
+
 
 def folder_tree(pictures: list[str]) -> FolderOfPictures:
     """The tree of all folders of the pictures' paths."""

@@ -114,7 +114,7 @@ def _parts(top: FolderOfPictures, said: Understood) -> list[tuple[str, FolderOfP
         if len(set(splits.values())) == 1 and not any(part.has_labels_below() for _, part in parts):
             # A label may be called train, beside bus and car.
             return [("", top)]
-        unclear = [folder for folder in others if folder.has_labels_below()]
+        unclear = [folder for folder in others if folder.has_several_below()]
         if unclear:
             raise Question(
                 f"{', '.join(part.place for _, part in parts)} look like parts of the data, and "

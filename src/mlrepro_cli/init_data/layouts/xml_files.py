@@ -12,7 +12,7 @@ def root_tag(path: Path) -> str:
         with path.open("rb") as file:
             for _, element in ElementTree.iterparse(file, events=("start",)):
                 return element.tag
-    except (ElementTree.ParseError, OSError):
+    except (ElementTree.ParseError, OSError, LookupError, ValueError):
         pass
     return ""
 

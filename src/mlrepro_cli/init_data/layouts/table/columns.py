@@ -4,11 +4,15 @@ from dataclasses import dataclass, replace
 
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.table import headers as named
-from mlrepro_cli.init_data.layouts.table.label_columns import LabelColumns, find_label_columns
+from mlrepro_cli.init_data.layouts.table.label_columns import (
+    LabelColumns,
+    find_label_columns,
+    is_chosen_mark,
+)
 from mlrepro_cli.init_data.layouts.table.numbers import number
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, find_picture_columns
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.layouts.table.split_words import find_split_column, read_splits
+from mlrepro_cli.init_data.layouts.table.split_column import find_split_column, read_splits
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,13 @@ def _split_like(sheet: Sheet, headers: list[str], answers: Answers) -> list[str]
     """Columns that may say the split: that of the user's choice, else those headed so."""
     if answers.split_column:
         return [header for header in headers if header == answers.split_column]
-    chosen = {*answers.label_columns, *answers.mark_columns}
-    return [header for header in headers if header not in chosen and _says_split(sheet, header)]
+    return [
+        header
+        for header in headers
+        if header not in answers.label_columns
+        and not is_chosen_mark(sheet, header, answers)
+        and _says_split(sheet, header)
+    ]
 
 
 def _says_split(sheet: Sheet, header: str) -> bool:

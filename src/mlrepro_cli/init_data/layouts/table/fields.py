@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mlrepro.errors import InputError
-from mlrepro_cli.init_data.answers import Answers
+from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.table.columns import Columns
 from mlrepro_cli.init_data.layouts.table.lists import is_list, is_vector, read_list
 from mlrepro_cli.init_data.layouts.table.separators import find_separator, split_at, split_field
@@ -17,6 +17,9 @@ WHOLE = re.compile(r"-?\d+\.0")
 DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t]\s*[01])+")
 # cat:0.9, dog=1
 SCORED = re.compile(r".+[:=]\s*\d+(\.\d+)?")
+# dog? and (dog); -dog and not dog
+UNSURE = re.compile(r"^[?(]+\s*|\s*[?)]+$")
+NEGATED = re.compile(r"^([-!~]|not? |non-)\s*", re.IGNORECASE)
 
 TableOf = tuple[Sheet, Columns]
 
@@ -59,7 +62,7 @@ def understand_fields(tables: list[TableOf], answers: Answers) -> Fields:
         long = all(_has_a_row_a_label(table) for table in tables)
         separator = find_separator(cells, _place(tables), long)
     fields = Fields(lists=False, separator=separator, whole=whole)
-    _refuse_decorated({label for cell in cells for label in fields.labels(cell)}, tables)
+    _refuse_decorated({label for cell in cells for label in fields.labels(cell)}, tables, answers)
     return fields
 
 
@@ -115,8 +118,11 @@ def _check_lists(tables: list[TableOf]) -> None:
         _refuse_vector(tables)
 
 
-def _refuse_decorated(labels: set[str], tables: list[TableOf]) -> None:
-    """Raises InputError for labels with numbers behind them, and for `dog?` beside `dog`."""
+def _refuse_decorated(labels: set[str], tables: list[TableOf], answers: Answers) -> None:
+    """Raises InputError for labels with something behind or before them, and for marks among them.
+
+    Those of the user's `--positive` are labels, whatever they look like.
+    """
     place = _place(tables)
     scored = [label for label in labels if SCORED.fullmatch(label)]
     if labels and len(scored) == len(labels):
@@ -124,13 +130,24 @@ def _refuse_decorated(labels: set[str], tables: list[TableOf]) -> None:
             f"{place}: labels have numbers behind them, as {min(scored)!r}; leave out the numbers, "
             "and the labels that are not there"
         )
-    unsure = [label for label in labels if "?" in (label[:1], label[-1:])]
-    for label in sorted(unsure):
-        if label.strip("? ") in labels:
-            raise InputError(
-                f"{place}: {label!r} stands beside {label.strip('? ')!r}; where nobody knows "
-                "whether a label is there, write it into a column of its own, headed `unknown`"
-            )
+
+    for label in sorted(labels - set(answers.positive)):
+        for sign, column in ((UNSURE, "unknown"), (NEGATED, "negative_labels")):
+            bare = sign.sub("", label)
+            if bare != label and bare in labels:
+                raise Question(
+                    f"{place}: {label!r} stands beside {bare!r}. If that says that nobody knows of "
+                    "a label, or that it is not there, write it into a column of its own, headed "
+                    f"{column}, without the sign; if it is a label as others: --positive {label!r}"
+                )
+
+    words = sorted(label for label in labels if not label.isdecimal())
+    if {"0", "1"} <= labels and words and "0" not in answers.positive:
+        raise Question(
+            f"{place}: 0 and 1 stand among the names of labels, such as {words[0]!r}. If they are "
+            "marks below a second header line, leave one header line; if they are labels: "
+            "--positive 0"
+        )
 
 
 def _refuse_vectors(cells: Iterable[str], tables: list[TableOf]) -> None:

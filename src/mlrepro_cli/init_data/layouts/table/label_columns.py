@@ -66,20 +66,21 @@ def find_label_columns(sheet: Sheet, rest: list[str], answers: Answers) -> Label
 
 
 def _chosen(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
-    marks = [
-        header
-        for header in rest
-        if any(_fits(header, pattern) for pattern in answers.mark_columns)
-        and (header in answers.mark_columns or are_marks(sheet.column(header), answers))
-    ]
+    marks = [header for header in rest if is_chosen_mark(sheet, header, answers)]
     chosen = tuple(header for header in answers.label_columns if header in rest)
     if not chosen:
         return LabelColumns(marks=tuple(marks))
     return _with_other_states(chosen, rest, marks)
 
 
-def _fits(header: str, pattern: str) -> bool:
-    return header == pattern or fnmatchcase(header.casefold(), pattern.casefold())
+def is_chosen_mark(sheet: Sheet, header: str, answers: Answers) -> bool:
+    """Whether the user says that a column is headed by a label: by name, or as one of marks."""
+    if header in answers.mark_columns:
+        return True
+    fits = any(
+        fnmatchcase(header.casefold(), pattern.casefold()) for pattern in answers.mark_columns
+    )
+    return fits and are_marks(sheet.column(header), answers)
 
 
 def _with_other_states(names: tuple[str, ...], rest: list[str], marks: list[str]) -> LabelColumns:

@@ -8,10 +8,9 @@ from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelFile, LabelRow
 from mlrepro_cli.init_data.layouts.table.columns import Columns
 from mlrepro_cli.init_data.layouts.table.fields import Fields
-from mlrepro_cli.init_data.layouts.table.marks import PRESENT_MARKS, Marks, plain_mark
-from mlrepro_cli.init_data.layouts.table.pictures import Stems, picture_name
+from mlrepro_cli.init_data.layouts.table.marks import BLANK, PRESENT_MARKS, Marks, plain_mark
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.layouts.table.split_words import read_splits
+from mlrepro_cli.init_data.layouts.table.split_column import read_splits
 
 # Which path below the root a name means, in the words of a file.
 FindPicture = Callable[[str, LabelFile], str]
@@ -52,23 +51,40 @@ class Reading:
     marks: Marks | None
 
 
-def list_pictures(reading: Reading, stems: Stems, find: FindPicture) -> dict[str, Listed]:
+def takes_empty_as_unknown(sheet: Sheet) -> bool:
+    """Whether the user says that a picture without a name of a label waits for its labels."""
+    return BLANK in map(plain_mark, sheet.file.answers.unknown)
+
+
+def count_empty(sheet: Sheet, columns: Columns) -> int:
+    """Rows that name no label, where labels are named in cells."""
+    if not columns.labels.names:
+        return 0
+    return sum(not any(sheet.cells(row, columns.names)) for row in sheet.rows)
+
+
+def list_pictures(reading: Reading, find: FindPicture) -> dict[str, Listed]:
     """By the picture's path. Raises InputError or Question where its rows contradict each other."""
     sheet, columns = reading.sheet, reading.columns
     splits = read_splits(sheet, columns.split) if columns.split else None
     pictures: dict[str, Listed] = {}
     for place, row in enumerate(sheet.rows):
+        if (
+            columns.names
+            and takes_empty_as_unknown(sheet)
+            and not any(sheet.cells(row, columns.names))
+        ):
+            continue
         for cell in sheet.cells(row, columns.pictures):
             where = sheet.where(place)
             if not cell:
                 if len(columns.pictures) > 1:
                     continue
                 raise InputError(f"{where}: no picture's name; write it, or remove the line")
-            name = stems.with_suffix(picture_name(cell), where)
             listed = Listed(where, splits[place] if splits else sheet.file.split)
             _read_row(reading, row, listed)
 
-            picture = find(name, sheet.file)
+            picture = find(cell, sheet.file)
             if picture in pictures:
                 _add(picture, pictures[picture], listed, reading)
             else:
@@ -114,10 +130,15 @@ def _read_names(reading: Reading, row: list[str], listed: Listed) -> None:
     ):
         for cell in sheet.cells(row, headers):
             listed.states |= dict.fromkeys(reading.fields.labels(cell), of_headers)
+    asked = [label for label in sheet.file.answers.unknown if label in listed.states]
 
-    if columns.says_absent:
-        # What nobody has looked for is not absent.
-        listed.others = ABSENT if sheet.file.answers.complete else UNKNOWN
+    # A label called `unknown`, if the user says so, and what nobody has looked for.
+    for label in asked:
+        del listed.states[label]
+    if asked or columns.says_absent and not sheet.file.answers.complete:
+        listed.others = UNKNOWN
+    elif columns.says_absent:
+        listed.others = ABSENT
     elif columns.labels.unknown_names:
         listed.others = ABSENT
 

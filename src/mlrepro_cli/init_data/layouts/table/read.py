@@ -26,10 +26,18 @@ from mlrepro_cli.init_data.layouts.table.listing import (
     FindPicture,
     Listed,
     Reading,
+    count_empty,
     label_rows,
     list_pictures,
+    takes_empty_as_unknown,
 )
-from mlrepro_cli.init_data.layouts.table.marks import Marks, plain_mark, read_marks, say_marks
+from mlrepro_cli.init_data.layouts.table.marks import (
+    BLANK,
+    Marks,
+    plain_mark,
+    read_marks,
+    say_marks,
+)
 from mlrepro_cli.init_data.layouts.table.open_file import may_be_table, open_table
 from mlrepro_cli.init_data.layouts.table.pictures import Stems
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
@@ -72,16 +80,17 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     for problem in problems:
         print(f"left out: {problem}")
     readings = _readings(tables, answers)
+    _ask_about_empty(tables, answers)
     for reading in readings:
         _say(reading)
         _refuse_guessed_letters(reading)
-    listed = [list_pictures(reading, stems, find) for reading in readings]
+    listed = [list_pictures(reading, find) for reading in readings]
     add_missing_marks(readings, listed)
     by_file = [
         (reading.sheet.file, pictures) for reading, pictures in zip(readings, listed, strict=True)
     ]
     pictures = combine(without_unlabelled(by_file), answers.union)
-    _add_splits(pictures, lists, stems, find)
+    _add_splits(pictures, lists, find)
     name_labels(pictures, read_class_names(of_names))
 
     rows = list(label_rows(pictures))
@@ -105,6 +114,10 @@ def _open_all(files: list[LabelFile]) -> tuple[list[Sheet], list[InputError]]:
             continue
         if sheet is not None and sheet.rows:
             sheets.append(sheet)
+        elif sheet is not None:
+            problems.append(
+                InputError(f"{file.path}: no row below the header; write one a picture")
+            )
     return sheets, problems
 
 
@@ -204,9 +217,7 @@ def _readings(tables: list[TableOf], answers: Answers) -> list[Reading]:
     ]
 
 
-def _add_splits(
-    pictures: dict[str, Listed], lists: list[TableOf], stems: Stems, find: FindPicture
-) -> None:
+def _add_splits(pictures: dict[str, Listed], lists: list[TableOf], find: FindPicture) -> None:
     """Takes the splits of tables without labels, such as train.txt; and prints which."""
     for sheet, columns in lists:
         if not columns.split and not sheet.file.split:
@@ -216,7 +227,7 @@ def _add_splits(
 
         found = 0
         without_labels = Reading(sheet, columns, None, None)
-        for picture, listed in list_pictures(without_labels, stems, find).items():
+        for picture, listed in list_pictures(without_labels, find).items():
             if picture in pictures:
                 found += 1
                 _set_split(pictures[picture], listed)
@@ -270,9 +281,10 @@ def _say(reading: Reading) -> None:
             f"labels that are absent in {how}; those that are not named are unknown (otherwise say "
             "--complete)"
         )
-    empty = sum(not cell for row in sheet.rows for cell in sheet.cells(row, labels.names[:1]))
+    empty = count_empty(sheet, columns)
     if empty:
-        parts.append(f"{empty} empty cells are of pictures without a label")
+        state = "nothing is known" if takes_empty_as_unknown(sheet) else "there is no label"
+        parts.append(f"of {empty} pictures with an empty cell {state}")
     parts.append(f"split in {columns.split!r}" if columns.split else "no column of splits")
     if columns.group:
         parts.append(f"groups in {columns.group!r}")
@@ -280,6 +292,19 @@ def _say(reading: Reading) -> None:
         parts.append(f"not read: {_quoted(columns.unread)}")
     print(f"{sheet.file.path}: {'; '.join(parts)}")
     _suggest_group(sheet, columns)
+
+
+def _ask_about_empty(tables: list[TableOf], answers: Answers) -> None:
+    """Raises Question where most cells of labels are empty: they may wait for their labels."""
+    of_names = [(sheet, columns) for sheet, columns in tables if columns.labels.names]
+    empty = sum(count_empty(sheet, columns) for sheet, columns in of_names)
+    rows = sum(len(sheet.rows) for sheet, _ in of_names)
+    if empty > rows / 2 and BLANK not in map(plain_mark, (*answers.absent, *answers.unknown)):
+        place = ", ".join(str(sheet.file.path) for sheet, _ in of_names)
+        raise Question(
+            f"{place}: {empty} of {rows} rows name no label. Have these pictures none (--absent "
+            f"{BLANK}), or has nobody looked yet (--unknown {BLANK}, which leaves them out)?"
+        )
 
 
 def _quoted(headers: tuple[str, ...]) -> str:
