@@ -12,7 +12,7 @@ from mlrepro.data.images import decode
 from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 from mlrepro.metrics.calibration import calibration_error, fit_temperature
-from mlrepro.metrics.thresholds import tune_thresholds
+from mlrepro.metrics.thresholds import tune_shrunk_thresholds
 from mlrepro.models.backbones import create_backbone
 from mlrepro.models.checkpoints import head_options
 from mlrepro.records import read_record
@@ -124,7 +124,7 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
     sigmoid(logit_scale * logit), where the scale holds the temperature that calibrates it.
     """
     run, manifest = trained.run, trained.manifest
-    thresholds = tune_thresholds(trained.logits, manifest.label_matrix(trained.rows))
+    thresholds = tune_shrunk_thresholds(trained.logits, manifest.label_matrix(trained.rows))
     thresholds = between_scores(thresholds, trained.logits)
     calibration = _calibration(trained)
     return {
