@@ -223,6 +223,13 @@ def test_a_name_as_it_is_goes_before_what_it_may_mean():
     assert names.match("../..") == NO_MATCH
 
 
+def test_a_file_that_is_listed_under_any_suffix(own):
+    names = pictures(own, "img/{}.jpg")
+    (own / "img" / "000.jpg").rename(own / "img" / "000.dat")
+    table(own, ["img/000.dat", *names[1:]])
+    assert labels_of(own) == right(["img/000.dat", *names[1:]])
+
+
 def test_forms_of_names():
     assert list(forms("/data/local-files/?d=a%20b/1.jpg")) == ["a b/1.jpg"]
     assert "/home/x/1.jpg" in forms("file:///home/x/1.jpg")

@@ -53,9 +53,9 @@ def test_chexpert(own):
         for name, states in zip(names, cells, strict=True)
     ]
     write(own, "\n".join([header, *rows]), "train.csv")
-    with pytest.raises(Question, match="--unknown -1 or --absent -1"):
+    with pytest.raises(Question, match=r"--unknown -1\).*--unknown blank\)"):
         read(own)
-    with pytest.raises(Question, match="--unknown blank or --absent blank"):
+    with pytest.raises(Question, match=r"--unknown blank\).*--absent blank"):
         read(own, unknown=("-1",))
     with pytest.raises(Question, match="--negative 'No Finding'"):
         read(own, unknown=("-1",), absent=("blank",))

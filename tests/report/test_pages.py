@@ -12,10 +12,11 @@ from test_tables import VOC, by_run, cells, made_up_record, ranked_runs
 from mlrepro.errors import InputError
 from mlrepro.judging import ranked
 from mlrepro.records import Failure, Record, Records
-from mlrepro.report.comparison import Comparison, summarise, write_comparison
+from mlrepro.report.comparison import Comparison, write_comparison
 from mlrepro.report.figures import drawing
 from mlrepro.report.orderings import ordering_section, ordering_table
 from mlrepro.report.render import render
+from mlrepro.report.summary import summarise
 from mlrepro.run_pairs import compare_runs
 from mlrepro.settings.pipeline import Ordering
 

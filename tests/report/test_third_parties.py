@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, stage
 from made_up_study import MEASURED, RUN, by_row, made_up_study, section
 from sklearn.metrics import average_precision_score
 
@@ -117,6 +117,21 @@ def test_a_number_that_no_protocol_gives(study):
     row = dict(zip(*table, strict=True))
     assert (row["they print"], row["recomputed"]) == ("12.3", "-")
     assert row["by the protocol"] == "none gives it"
+
+
+def test_the_stages_compute_records_and_show_them(study):
+    """The report, too, where scores and labels are at hand."""
+    hand_in(study)
+    Path("stages").symlink_to(ROOT / "stages")
+    assert stage(Path.cwd(), "external", str(study)).stdout.endswith("somebody.json, written\n")
+    assert "as it was" in stage(Path.cwd(), "external", str(study)).stdout
+
+    record = study / "external" / f"{NAME}.json"
+    written = record.read_bytes()
+    record.unlink()
+    stage(Path.cwd(), "report", f"{study}/params.yaml")
+    assert record.read_bytes() == written
+    assert f"{expected_map():.2f}" in Path("reports", "made-up.md").read_text()
 
 
 # ---- The record ----------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ FOLDER = "tables"
 # The line below a table's headers.
 RULE = re.compile(r"\|(:?-+:?\|)+")
 HEADING = re.compile(r"#+ (.*)")
-# A cell and the pipe that ends it; a pipe within a cell has a backslash before it.
-CELL = re.compile(r"((?:[^|\\]|\\.)*)\|")
+# A cell and the pipe that ends it; a pipe within a cell has a backslash before it. Possessive, so
+# that a line without a last pipe is not tried in every way.
+CELL = re.compile(r"((?:[^|\\]++|\\.)*+)\|")
 
 # Pieces of a cell, in the order in which they are looked for. Code ends with as many backticks as
 # it begins with; a picture leaves the text that stands in its place.
@@ -112,7 +113,6 @@ def _cells(line: str) -> list[str]:
 
 def plain(markdown: str) -> str:
     """The text that a cell or a heading shows, without its markup."""
-    # A pipe has a backslash before it in code, too.
     return PIECES.sub(_piece, markdown.strip())
 
 

@@ -55,3 +55,9 @@ NO_ANSWERS = Answers()
 
 class Question(InputError):
     """Data that can be read in more than one way: names each, and the option that decides."""
+
+
+def option(name: str, value: str) -> str:
+    """An option for the user to type. A value such as `-cat` would be taken for another option."""
+    between = "=" if value.startswith("-") and not value[1:].isdecimal() else " "
+    return f"--{name}{between}{value!r}"

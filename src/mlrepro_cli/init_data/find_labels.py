@@ -6,12 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlrepro.data.disk import is_something_else
 from mlrepro.data.picture_names import picture_name
 from mlrepro.errors import InputError
+from mlrepro.files import is_something_else
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers, Question
 from mlrepro_cli.init_data.file_name_hint import file_name_hint
-from mlrepro_cli.init_data.layouts import FOLDER_LAYOUTS, JSON_LAYOUTS, LAYOUTS, folders
+from mlrepro_cli.init_data.layouts import FOLDER_LAYOUTS, JSON_LAYOUTS, LAYOUTS, folders, text_files
 from mlrepro_cli.init_data.layouts.reading import read_label_files
 from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
 from mlrepro_cli.init_data.picture_matching import Names
@@ -122,7 +122,7 @@ def _one_layout(path: Path, folder: UserFolder, names: Names) -> tuple[str, list
 
 def _nothing_found(path: Path, folder: UserFolder, found: dict[str, list[LabelRow]]) -> str:
     named = [f"{LAYOUTS[option].NAME} without any label" for option in found]
-    seen = [*named, *folder.notes, *file_name_hint(folder.pictures)]
+    seen = [*named, *folder.notes, *text_files.hint(folder), *file_name_hint(folder.pictures)]
     return (
         f"{path}: {len(folder.pictures)} pictures ({' '.join(SUFFIXES)}), no labels"
         f"{''.join(f'; {line}' for line in seen)}; "

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from mlrepro.errors import InputError
 from mlrepro.settings.base import nearest
-from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelRow
 
 # As people write them, in small letters and with spaces between words.
@@ -36,11 +36,13 @@ def ask_about_negatives(rows: Iterable[LabelRow], answers: Answers) -> None:
         sounds = plain in NEGATIVE_NAMES | UNKNOWN_NAMES or label in NEGATIVE_SIGNS or is_zero
         if not sounds or label in answered:
             continue
-        unknown = f", or that nobody knows (--unknown {label!r})" if plain in UNKNOWN_NAMES else ""
+        unknown = (
+            f", or that nobody knows ({option('unknown', label)})" if plain in UNKNOWN_NAMES else ""
+        )
         raise Question(
             f"{count} pictures have the label {label!r}: is it a label as the others are "
-            f"(--positive {label!r}), or does it say that there is none (--negative {label!r})"
-            f"{unknown}?"
+            f"({option('positive', label)}), or does it say that there is none "
+            f"({option('negative', label)}){unknown}?"
         )
 
 

@@ -1,4 +1,4 @@
-"""Names of folders that are no labels: those of pictures, of what lies beside them, of outputs."""
+"""Names of folders that are no labels: of pictures, of what lies beside them, of outputs."""
 
 # Folders that hold a data set's pictures, whatever their labels.
 PICTURES = frozenset(
@@ -17,7 +17,12 @@ OUTPUTS = frozenset(
     "checkpoint checkpoints wandb mlruns tensorboard lightninglogs visualizations vis plots "
     "figures debug cache".split()
 )
-NOT_LABELS = PICTURES | BESIDE_PICTURES | OUTPUTS
+# Folders of pictures that nobody has looked at yet, or that were sorted out.
+UNSORTED = frozenset(
+    "unlabeled unlabelled unsorted unclassified unannotated untagged nolabel todo inbox trash "
+    "deleted rejected discarded duplicates corrupt corrupted".split()
+)
+NOT_LABELS = PICTURES | BESIDE_PICTURES | OUTPUTS | UNSORTED
 
 
 def bare(name: str) -> str:

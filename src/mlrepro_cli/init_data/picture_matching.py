@@ -62,6 +62,9 @@ class PictureNames:
         self._pictures = set(pictures)
         self._by_folded = _grouped(pictures, folded)
         self._by_last = _grouped(pictures, lambda picture: folded(_last(picture)))
+        self._by_last_two = _grouped(
+            pictures, lambda picture: folded("/".join(picture.split("/")[-2:]))
+        )
         self._by_stem = _grouped(pictures, lambda picture: folded(stem(_last(picture))))
         # Lists of many classes name the same pictures.
         self._found: dict[tuple[str, str, str], Match] = {}
@@ -85,9 +88,14 @@ class PictureNames:
             if picture:
                 return Match(picture, how)
 
-        for form in meant:
+        for form, how in meant.items():
             if os.path.isabs(form) and _is_file(Path(form)):
                 return self._absolute(Path(form))
+            # Listed, whatever its suffix: what is in the file decides.
+            for beside in dict.fromkeys((folder, "")):
+                path = posixpath.normpath(posixpath.join(beside, form))
+                if not path.startswith(("/", "..")) and _is_file(self._root / path):
+                    return Match(picture_name(path), how)
         return self._compared(meant, folder, split)
 
     def _at_its_place(self, form: str, folder: str) -> str | None:
@@ -165,6 +173,9 @@ class PictureNames:
         candidates = by_key.get(key, [])
         if len(candidates) < 2:
             return candidates
+        # Many folders may have a 1.jpg: those that agree in the next folder, too, go first.
+        if len(wanted) > 1 and by_key is self._by_last:
+            candidates = self._by_last_two.get(folded("/".join(wanted[-2:])), candidates)
         common = {picture: _common_end(wanted[:-1], parts(picture)[:-1]) for picture in candidates}
         longest = max(common.values())
         return [picture for picture in candidates if common[picture] == longest]

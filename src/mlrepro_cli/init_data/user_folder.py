@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlrepro.data.disk import is_something_else
 from mlrepro.data.picture_names import picture_name
+from mlrepro.files import is_something_else
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.layouts.rows import LabelFile, UserFolder
 from mlrepro_cli.init_data.split_words import split_in_path

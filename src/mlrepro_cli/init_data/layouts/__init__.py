@@ -42,6 +42,7 @@ from mlrepro_cli.init_data.layouts import (
     label_studio,
     labelme,
     table,
+    text_files,
     via,
     voc,
     yolo,
@@ -65,6 +66,7 @@ JSON_LAYOUTS = {
 SET_LAYOUTS = {
     "voc": voc,
     "yolo": yolo,
+    "texts": text_files,
 }
 FOLDER_LAYOUTS = {
     "folders": folders,

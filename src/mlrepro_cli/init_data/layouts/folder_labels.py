@@ -1,10 +1,14 @@
 """Whether names of folders are labels; what is not clear is asked."""
 
+from collections import Counter
+
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.folder_tree import FolderOfPictures
 from mlrepro_cli.init_data.not_labels import NOT_LABELS, bare
 from mlrepro_cli.init_data.split_words import holds_split_word
 
+# So many names that share words are no chance.
+LEAST_NAMES = 4
 # What people put between two labels in the name of a folder.
 MARKS = (" and ", " & ", "&", "+", ",", ";", "|", "__", "_", "-", " ")
 
@@ -45,7 +49,8 @@ def refuse_deep(folders: list[FolderOfPictures]) -> None:
     raise Question(
         f"{first.place}: its pictures lie deeper, in {', '.join(list(first.folders)[:3])}; is the "
         f"label {first.name!r} or {inner.name!r}? Say --layout folders for the upper folder, "
-        "--layout folders-deepest for the one that pictures lie in"
+        "--layout folders-deepest for the one that pictures lie in; or give only the folder that "
+        f"holds the folders of labels, such as {first.place}"
     )
 
 
@@ -91,3 +96,15 @@ def name_labels(
                 "one"
             )
     return [name]
+
+
+def made_of_words(names: set[str]) -> list[str]:
+    """A line where all names are made of a few words, as `blue_dress` and `red_dress` are."""
+    for mark in ("_", "-", " "):
+        words = [name.split(mark) for name in sorted(names)]
+        counts = Counter(word for of_name in words for word in of_name)
+        several = all(len(of_name) > 1 for of_name in words)
+        if several and len(names) >= LEAST_NAMES and min(counts.values()) > 1:
+            shown = ", ".join(list(counts)[:4])
+            return [f"Names of folders are made of {shown}: for a label each, --separator '{mark}'"]
+    return []

@@ -12,6 +12,7 @@ from mlrepro.data.picture_names import picture_file
 from mlrepro.files import file_sha256
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.folder_labels import (
+    made_of_words,
     name_labels,
     refuse_deep,
     refuse_no_labels,
@@ -25,6 +26,7 @@ from mlrepro_cli.init_data.split_words import splits_of
 NAME = "a folder a label"
 OPTION = "folders"
 SHOWN = 3
+MOST_LABELS = 20
 
 # (label, split, the pictures with it)
 Labelled = tuple[str, str, list[str]]
@@ -66,8 +68,11 @@ def understand(folder: UserFolder) -> Understood:
     for name, split, pictures in labelled:
         for label in name_labels(name, labelled, folder.answers):
             said.rows += [LabelRow(picture, split, label) for picture in pictures]
+    if folder.answers.separator is None:
+        said.notes += made_of_words({name for name, _, _ in labelled})
     labels = sorted({row.label for row in said.rows})
-    said.notes.append(f"Folders taken as labels: {', '.join(labels)}")
+    more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
+    said.notes.append(f"Folders taken as labels: {', '.join(labels[:MOST_LABELS])}{more}")
     return said
 
 
@@ -119,7 +124,7 @@ def _parts(top: FolderOfPictures, said: Understood) -> list[tuple[str, FolderOfP
             raise Question(
                 f"{', '.join(part.place for _, part in parts)} look like parts of the data, and "
                 f"{unclear[0].place} beside them does not; is it one? Rename it to train, val or "
-                "test, or move it out of the folder"
+                "test, or move it out of the folder; or give only the folder that is meant"
             )
         for folder in others:
             said.notes.append(

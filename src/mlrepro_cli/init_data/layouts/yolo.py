@@ -32,7 +32,7 @@ def read(folder: UserFolder) -> Iterator[LabelRow]:
     given = folder.files[0].place.lower() if folder.given else ""
     if given and not given.endswith((".yaml", ".yml", ".names", "classes.txt")):
         return
-    text_of = _texts_of_pictures(folder)
+    text_of = texts_of_pictures(folder)
     # Texts beside pictures may be captions or tags; one with numbers shows what they are.
     if not any(_is_yolo(file) for file in text_of.values()):
         return
@@ -61,7 +61,7 @@ def read(folder: UserFolder) -> Iterator[LabelRow]:
         folder.note(f"{without} pictures beside others with a text have none: taken as no label")
 
 
-def _texts_of_pictures(folder: UserFolder) -> dict[str, LabelFile]:
+def texts_of_pictures(folder: UserFolder) -> dict[str, LabelFile]:
     """The text of each picture that has one."""
     texts = {
         stem_of(file.place): file for file in folder.beside if file.place.lower().endswith(SUFFIX)

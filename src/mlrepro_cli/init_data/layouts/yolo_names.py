@@ -60,9 +60,11 @@ def description(folder: UserFolder) -> Description:
     if not found:
         found = [_of_list(file) for file in files if _is_list(file)]
     if not found:
+        above = folder.root.parent / "data.yaml"
+        there = f", or give the folder above, which has {above.name}" if above.is_file() else ""
         raise InputError(
             f"{folder.root}: YOLO's text files say numbers of classes, and no file names them; "
-            "put classes.txt, a name a line, beside them, or data.yaml with `names`"
+            "put classes.txt, a name a line, beside them, or data.yaml with `names`" + there
         )
     # As Label Studio's notes beside several copies; names decide.
     first = found[0]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mlrepro.errors import InputError
-from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.table.columns import Columns
 from mlrepro_cli.init_data.layouts.table.lists import is_list, is_vector, read_list
 from mlrepro_cli.init_data.layouts.table.separators import find_separator, split_at, split_field
@@ -138,7 +138,8 @@ def _refuse_decorated(labels: set[str], tables: list[TableOf], answers: Answers)
                 raise Question(
                     f"{place}: {label!r} stands beside {bare!r}. If that says that nobody knows of "
                     "a label, or that it is not there, write it into a column of its own, headed "
-                    f"{column}, without the sign; if it is a label as others: --positive {label!r}"
+                    f"{column}, without the sign; if it is a label as others: "
+                    f"{option('positive', label)}"
                 )
 
     words = sorted(label for label in labels if not label.isdecimal())

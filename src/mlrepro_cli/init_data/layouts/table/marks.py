@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN
@@ -34,6 +35,8 @@ class Marks:
         return self.states[plain_mark(cell)]
 
 
+# Millions of cells hold few different ones.
+@lru_cache(maxsize=10_000)
 def plain_mark(cell: str) -> str:
     """1, 1.0 and 1,0 are one mark; so are Yes and yes, and all cells that are as good as empty."""
     small = cell.strip().casefold()
@@ -83,27 +86,28 @@ def read_marks(found: Counter[str], headers: list[str], place: str, answers: Ans
         states |= {mark: state for mark in marks if mark in found}
     states |= {mark: state for mark, state in _answered(answers).items() if mark in found}
 
-    # Of -1 and 1 alone, -1 can only be absent.
+    # Of -1 and 1 alone, -1 can only be absent; beside 0, it may be unknown.
+    unclear = []
     for mark in ("-1", "-", BLANK):
         if mark in found and mark not in states:
             if ABSENT in states.values():
-                raise Question(_question(mark, found, headers, place))
-            states[mark] = ABSENT
+                unclear.append(mark)
+            else:
+                states[mark] = ABSENT
+    if unclear:
+        raise Question(_question(unclear, found, headers, place))
 
     _refuse_unread(found, states, headers, place)
     return Marks(states)
 
 
 def say_marks(marks: Marks, found: Counter[str]) -> str:
-    """`1 is present (20), 0 absent (10)`, for the user to see what was understood."""
+    """`0 is absent (20), 1 is present (10)`, for the user to see what was understood."""
     parts = [
         f"{_name(mark)} is {STATE_NAMES[state]} ({found[mark]})"
         for mark, state in sorted(marks.states.items(), key=lambda item: (-item[1] % 3, item[0]))
     ]
-    text = ", ".join(parts)
-    if marks.states.get(BLANK) == ABSENT:
-        text += f" (otherwise say --unknown {BLANK})"
-    return text
+    return ", ".join(parts)
 
 
 def _answered(answers: Answers) -> dict[str, int]:
@@ -117,18 +121,19 @@ def _answered(answers: Answers) -> dict[str, int]:
     return given
 
 
-def _question(mark: str, found: Counter[str], headers: list[str], place: str) -> str:
+def _question(unclear: list[str], found: Counter[str], headers: list[str], place: str) -> str:
     counts = ", ".join(f"{_name(each)} ({count})" for each, count in found.most_common())
-    return (
-        f"{place}: {_columns(headers)}: {counts}. Does {_name(mark)} mean that "
-        f"nobody knows whether the label is there, or that it is not? Say --unknown {mark} or "
-        f"--absent {mark}{_other_reading(mark)}"
-    )
+    asked = [
+        f"Does {_name(mark)} mean that nobody knows whether the label is there (--unknown {mark}), "
+        f"or that it is not (--absent {mark})?{_other_reading(mark)}"
+        for mark in unclear
+    ]
+    return f"{place}: {_columns(headers)}: {counts}. {' '.join(asked)}"
 
 
 def _other_reading(mark: str) -> str:
     """In some lists -1 is absent, and 0 is what is hard to tell."""
-    return "; where it is 0 that nobody knows: --absent -1 --unknown 0" if mark == "-1" else ""
+    return " Where it is 0 that nobody knows: --absent -1 --unknown 0." if mark == "-1" else ""
 
 
 def _refuse_unread(

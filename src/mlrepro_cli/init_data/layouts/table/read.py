@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mlrepro.errors import InputError
 from mlrepro.settings.base import nearest
 from mlrepro_cli.init_data.answers import Answers, Question
-from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
+from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow
 from mlrepro_cli.init_data.layouts.table.class_names import (
     is_class_names,
     name_labels,
@@ -91,7 +91,8 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     ]
     pictures = combine(without_unlabelled(by_file), answers.union)
     _add_splits(pictures, lists, find)
-    name_labels(pictures, read_class_names(of_names))
+    if of_names:
+        name_labels(pictures, read_class_names(of_names))
 
     rows = list(label_rows(pictures))
     ask_about_negatives(rows, answers)
@@ -260,6 +261,8 @@ def _understand_marks(tables: list[TableOf], answers: Answers) -> Marks | None:
     place = ", ".join(str(sheet.file.path) for sheet, _ in tables)
     marks = read_marks(found, headers, place, answers)
     print(f"{place}: {len(headers)} columns headed by a label: {say_marks(marks, found)}")
+    if marks.states.get(BLANK) == ABSENT and BLANK not in map(plain_mark, answers.absent):
+        print(f"Where nobody knows what an empty cell is, say --unknown {BLANK}")
     return marks
 
 
