@@ -4,6 +4,8 @@ What was best on validation is kept: one grid point for each backbone, loss and 
 the others are in grid.csv alone.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from mlrepro.environments import write_environment
@@ -13,6 +15,8 @@ from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
 from mlrepro.records import Record, write_record
 from mlrepro.stage import main
+from mlrepro.studies.runs import reported_map
+from mlrepro.tracking import open_tracker
 from mlrepro.training.checkpoint import exclusive, remove_held
 from mlrepro.training.grid.closed_form import solve
 from mlrepro.training.grid.cross_validation import ENOUGH_PICTURES, cross_validate
@@ -88,6 +92,7 @@ def _evaluated(
         path = layout.record(run_id, seed)
         write_record(record, path)
         write_environment(record.environment, layout.search_environment(run_id, seed), path)
+        _track(layout, chosen, record, path)
         print(
             f"{run_id}, seed {seed}: test mAP {record.selected.metrics['mAP']:.2f} with "
             f"{_chosen_settings(chosen)} (validation {chosen.best.val_mAP:.2f})",
@@ -99,6 +104,16 @@ def _evaluated(
 def _with_cross_validation(record: Record, logits: np.ndarray, data: GridData) -> Record:
     choice = choice_of(logits, data.labels_of("train"), record.run.empty_classes)
     return record.model_copy(update={"choices": record.choices | {"cross_validation": choice}})
+
+
+def _track(layout: Layout, chosen: Outcome, record: Record, path: Path) -> None:
+    """One MLflow run, with the epochs of the grid point that was chosen."""
+    run_id = chosen.run.run_id
+    tracker = open_tracker(layout, chosen.run, chosen.seed, "search")
+    tracker.start(session=None)
+    for epoch in chosen.history:
+        tracker.epoch(epoch)
+    tracker.record(record, path, reported_map(layout, run_id))
 
 
 def _chosen_settings(chosen: Outcome) -> str:

@@ -58,6 +58,8 @@ def test_voc_lists_say_present_absent_and_unknown(own):
     names = [f"photo 1 {number}" for number in range(6)]
     flags = {"cat": [1, -1, 0, -1, 1, -1], "dog": [-1, 1, 1, -1, 0, 1]}
     write_lists(own, "train", names, flags)
+    lines = [f"{name}\t{flag}\r\n" for name, flag in zip(names, flags["dog"], strict=True)]
+    write(own, "".join(lines), "ImageSets/Main/dog_train.txt")
     found = read(own)
     assert [found.labels[f"JPEGImages/{name}.png"] for name in names] == [
         ["cat"],
@@ -268,6 +270,14 @@ def _two_names_of_a_category(content: dict) -> None:
     content["categories"].append({"id": 3, "name": "lion"})
 
 
+def _no_object(content: dict) -> None:
+    content["annotations"][1] = "cat"
+
+
+def _no_name_of_a_label(content: dict) -> None:
+    content["categories"][0]["name"] = None
+
+
 def _image_without_name(content: dict) -> None:
     del content["images"][4]["file_name"]
 
@@ -279,6 +289,8 @@ def _image_without_name(content: dict) -> None:
         (_without_image, "annotation 20 is of image 77, which `images` does not list"),
         (_two_images_of_a_name, "images 0 and 1 are both called 0.jpg, and have different labels"),
         (_two_names_of_a_category, "category 3 is called 'cat' and 'lion'"),
+        (_no_object, "`annotations` has 'cat' at 1; expected a list of objects"),
+        (_no_name_of_a_label, "category 3 has no name"),
         (_image_without_name, "image 4 has no file_name"),
     ],
 )
@@ -360,6 +372,16 @@ def test_yolo_beside_the_pictures(own, capsys):
     (own / "obj_train_data" / "3.txt").unlink()
     assert labels_of(own) == SETS
     assert "1 pictures beside others with a text have none" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "images, labels", [("Images", "Labels"), ("", "labels"), ("pics", "annotations/yolo")]
+)
+def test_yolo_in_folders_of_other_names(own, images, labels):
+    write_yolo(own, images, labels)
+    write(own, "0 .5 .5 .1 .1\n", "runs/detect/exp/labels/0.txt")
+    write(own, "cat\ndog\nbird", "classes.txt")
+    assert labels_of(own) == SETS
 
 
 def test_polygons_and_lists_of_yolo(own):
@@ -545,6 +567,16 @@ def test_labelme(own):
     write_json(
         own, {"shapes": [], "imagePath": "0.jpg", "flags": {"cat": True, "dog": False}}, "0.json"
     )
+    assert labels_of(own) == SETS
+
+
+def test_supervisely(own):
+    for name, labels in zip(pictures(own, "ds0/img"), SETS, strict=True):
+        objects = [{"classTitle": label} for label in labels[:1]]
+        tags = [{"name": label} for label in labels[1:]]
+        content = {"size": {}, "tags": tags, "objects": objects}
+        write_json(own, content, f"ds0/ann/{name}.json")
+    write_json(own, {"classes": []}, "meta.json")
     assert labels_of(own) == SETS
 
 

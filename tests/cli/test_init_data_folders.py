@@ -219,6 +219,17 @@ def test_names_of_pictures_that_look_like_labels(own):
         read(own)
 
 
+def test_what_holds_no_labels_is_told(own):
+    pictures(own, "images")
+    with pytest.raises(InputError, match="0.jpg: no file of labels; give the folder of pictures"):
+        read(own / "images" / "0.jpg")
+    (own / "labels.zip").write_bytes(b"PK")
+    (own / "train.tfrecord").write_bytes(b"x")
+    message = "labels.zip is not looked into: unpack it first; train.tfrecord is not .*as files"
+    with pytest.raises(InputError, match=message):
+        read(own)
+
+
 def test_two_labels_in_the_name_of_a_folder(own):
     pictures(own, "cat", "dog", "cat+dog")
     with pytest.raises(Question, match=r"cat\+dog: one label, or .* --separator '\+'"):

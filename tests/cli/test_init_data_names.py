@@ -141,6 +141,20 @@ def test_masks_answer_to_no_name(own):
     assert labels_of(own) == right(names)
 
 
+def test_thumbnails_whose_pictures_have_another_suffix(own):
+    pictures(own, "img/{}.png")
+    pictures(own, "thumbs/{}.jpg")
+    table(own, [f"{number:03}.jpg" for number in range(COUNT)])
+    with pytest.raises(Question, match="'000.jpg' may be img/000.png or thumbs/000.jpg"):
+        read(own)
+
+
+def test_names_on_the_disk_that_are_written_as_addresses(own):
+    names = pictures(own, "my%20photo {}.jpg")
+    table(own, [name.replace("%20", " ") for name in names])
+    assert labels_of(own) == right(names)
+
+
 def test_of_two_the_one_in_the_part(own):
     for part in ("train", "test"):
         pictures(own, f"images/{part}/{{}}.jpg")

@@ -10,11 +10,11 @@ from mlrepro.data.picture_names import picture_name
 from mlrepro.errors import InputError
 from mlrepro.files import is_something_else
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers, Question
-from mlrepro_cli.init_data.file_name_hint import file_name_hint
+from mlrepro_cli.init_data.found_names import Names
+from mlrepro_cli.init_data.hints import file_name_hint, packed_hint
 from mlrepro_cli.init_data.layouts import FOLDER_LAYOUTS, JSON_LAYOUTS, LAYOUTS, folders, text_files
 from mlrepro_cli.init_data.layouts.reading import read_label_files
 from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
-from mlrepro_cli.init_data.picture_matching import Names
 from mlrepro_cli.init_data.user_folder import has_pictures, look_into
 from mlrepro_cli.pictures import SUFFIXES
 
@@ -53,6 +53,9 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
     root = _root(path)
     _refuse_other_letters(root)
     folder = look_into(root, answers, None if path.is_dir() else path.resolve())
+
+    if folder.given and not folder.files:
+        raise InputError(f"{path}: no file of labels; give the folder of pictures, or such a file")
 
     # Label files say more than folders do, which may be there for order alone.
     names = Names(root, folder.pictures)
@@ -122,7 +125,8 @@ def _one_layout(path: Path, folder: UserFolder, names: Names) -> tuple[str, list
 
 def _nothing_found(path: Path, folder: UserFolder, found: dict[str, list[LabelRow]]) -> str:
     named = [f"{LAYOUTS[option].NAME} without any label" for option in found]
-    seen = [*named, *folder.notes, *text_files.hint(folder), *file_name_hint(folder.pictures)]
+    seen = [*named, *folder.notes, *packed_hint(folder.beside)]
+    seen += [*text_files.hint(folder), *file_name_hint(folder.pictures)]
     return (
         f"{path}: {len(folder.pictures)} pictures ({' '.join(SUFFIXES)}), no labels"
         f"{''.join(f'; {line}' for line in seen)}; "

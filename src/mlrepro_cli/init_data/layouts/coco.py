@@ -52,9 +52,9 @@ def why_without_labels(file: LabelFile, content: dict) -> str:
 
 
 def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:
-    labels = _labels(content["categories"])
-    names, given_twice = _names(content["images"])
-    annotations = content.get("annotations") or []
+    labels = _labels(_objects(content, "categories"))
+    names, given_twice = _names(_objects(content, "images"))
+    annotations = _objects(content, "annotations")
     if not annotations:
         yield from (unlabelled(name, file.split) for name in names.values())
         return
@@ -73,10 +73,21 @@ def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:
             yield LabelRow(name, file.split, label, ABSENT)
 
 
+def _objects(content: dict, key: str) -> list[dict]:
+    """A list of the file; none where it is not there, as in parts of competitions."""
+    entries = content.get(key) or []
+    for place, entry in enumerate(entries):
+        if not isinstance(entries, list) or not isinstance(entry, dict):
+            raise ValueError(f"`{key}` has {entry!r} at {place}; expected a list of objects")
+    return entries
+
+
 def _labels(categories: list[dict]) -> dict[str, str]:
     """Names of categories by their ids as text: some tools write numbers as text, some do not."""
     labels: dict[str, str] = {}
     for category in categories:
+        if not category.get("name"):
+            raise ValueError(f"category {category.get('id')} has no name")
         key, name = str(category["id"]), str(category["name"])
         if labels.setdefault(key, name) != name:
             raise ValueError(f"category {key} is called {labels[key]!r} and {name!r}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlrepro.data.picture_names import picture_file
 from mlrepro.files import file_sha256
+from mlrepro.terminal import one_line
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.folder_labels import (
     made_of_words,
@@ -71,6 +72,7 @@ def understand(folder: UserFolder) -> Understood:
     if folder.answers.separator is None:
         said.notes += made_of_words({name for name, _, _ in labelled})
     labels = sorted({row.label for row in said.rows})
+    labels = [one_line(label) for label in labels]
     more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
     said.notes.append(f"Folders taken as labels: {', '.join(labels[:MOST_LABELS])}{more}")
     return said

@@ -10,9 +10,9 @@ from types import ModuleType
 
 from mlrepro.data.formats import read_text
 from mlrepro.errors import InputError
+from mlrepro_cli.init_data.found_names import Names
 from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, JSON_LAYOUTS, LAYOUTS, SET_LAYOUTS, coco
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
-from mlrepro_cli.init_data.picture_matching import Names
 from mlrepro_cli.pictures import SUFFIXES
 
 # A damaged or unknown JSON file is worth an error or a word where it names pictures.
@@ -122,7 +122,11 @@ def _content(folder: UserFolder, file: LabelFile) -> dict | list | None:
 
 
 def _with_source(row: LabelRow, file: LabelFile) -> LabelRow:
-    return row if row.source else row._replace(source=file.place)
+    """The row with the file that says it. Raises ValueError for what is no name of a label."""
+    label = row.label
+    if isinstance(label, bool) or not isinstance(label, str | int | float):
+        raise ValueError(f"{row.image} has the label {label!r}; expected a name")
+    return row._replace(label=str(label), source=row.source or file.place)
 
 
 @contextmanager

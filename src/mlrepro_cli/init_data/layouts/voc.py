@@ -86,13 +86,13 @@ def _class_list(file: LabelFile, label: str, split: str) -> Iterator[LabelRow]:
     for number, line in enumerate(read_text(file.path, "").splitlines(), start=1):
         if not line.strip():
             continue
-        name, _, flag = line.strip().rpartition(" ")
+        name, flag = (["", *line.strip().rsplit(maxsplit=1)])[-2:]
         if not name or flag not in STATES:
             raise InputError(
                 f"{file.path}: cannot be read as VOC's lists (line {number}: {line.strip()!r}; "
                 "expected the name of a picture and 1, 0 or -1); mend it or move it away"
             )
-        image = _picture(file.place, name.strip())
+        image = _picture(file.place, name)
         state = STATES[flag]
         yield LabelRow(image, split, label, state, source=file.place)
 

@@ -5,7 +5,8 @@ Classes are named in data.yaml (Ultralytics), classes.txt (LabelImg, Label Studi
 """
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mlrepro.data.formats import read_text
@@ -13,6 +14,7 @@ from mlrepro.errors import InputError
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder, unlabelled
 from mlrepro_cli.init_data.layouts.yolo_names import description
 from mlrepro_cli.init_data.name_forms import stem
+from mlrepro_cli.init_data.not_labels import BESIDE_PICTURES, OUTPUTS, bare
 from mlrepro_cli.init_data.split_words import split_in_path
 
 NAME = "YOLO's text files"
@@ -63,31 +65,53 @@ def read(folder: UserFolder) -> Iterator[LabelRow]:
 
 def texts_of_pictures(folder: UserFolder) -> dict[str, LabelFile]:
     """The text of each picture that has one."""
-    texts = {
-        stem_of(file.place): file for file in folder.beside if file.place.lower().endswith(SUFFIX)
-    }
+    texts = [file for file in folder.beside if file.place.lower().endswith(SUFFIX)]
+    by_place = {file.place[: -len(SUFFIX)]: file for file in texts}
+    in_labels = _with_one_name([file for file in texts if _is_in_labels(file.place)], _last_name)
+    pictures = _with_one_name(folder.pictures, lambda picture: _last(stem(picture)))
+
     found = {}
     for picture in folder.pictures:
         name = stem(picture)
         for place in (_in_labels(name), name):
-            if place in texts:
-                found[picture] = texts[place]
+            if place in by_place:
+                found[picture] = by_place[place]
                 break
+        else:
+            # In folders of other names, where no two texts and no two pictures are called so.
+            if _last(name) in in_labels and _last(name) in pictures:
+                found[picture] = in_labels[_last(name)]
     return found
-
-
-def stem_of(place: str) -> str:
-    return place[: -len(SUFFIX)]
 
 
 def _in_labels(name: str) -> str:
     """The path with its last folder `images` called `labels`, as Ultralytics has it."""
     folders = name.split("/")
     for place in range(len(folders) - 2, -1, -1):
-        if folders[place].lower() == "images":
+        if folders[place] == "images":
             folders[place] = "labels"
             break
     return "/".join(folders)
+
+
+def _is_in_labels(place: str) -> bool:
+    """Whether a text lies in a folder of labels, which is not that of a program's predictions."""
+    folders = {bare(name) for name in place.split("/")[:-1]}
+    return bool(folders & BESIDE_PICTURES) and not folders & OUTPUTS
+
+
+def _with_one_name(entries: list, name_of: Callable) -> dict:
+    """Those whose name no other has, by their names."""
+    counts = Counter(map(name_of, entries))
+    return {name_of(entry): entry for entry in entries if counts[name_of(entry)] == 1}
+
+
+def _last_name(file: LabelFile) -> str:
+    return _last(file.place)[: -len(SUFFIX)]
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _is_yolo(file: LabelFile) -> bool:

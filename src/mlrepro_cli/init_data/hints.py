@@ -1,13 +1,29 @@
-"""What to say where nothing tells labels but, perhaps, how the pictures are called."""
+"""What to say where nothing tells labels: what is there instead."""
 
 import re
 from collections import Counter
+
+from mlrepro_cli.init_data.layouts.rows import LabelFile
 
 # `cat.12.jpg`, `Abyssinian_1.jpg`, `dog (3).png`: words, then a number.
 WORDS_AND_NUMBER = re.compile(r"([^\W\d_][^\d]*?)[ ._(-]*\d+\)?$")
 # As many pictures must have a word for it to look like a label.
 LEAST = 3
 SHOWN = 3
+
+# Files that hold other files, or pictures as arrays.
+PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
+ARRAYS = (".tfrecord", ".h5", ".hdf5", ".npy", ".npz", ".mat", ".mdb", ".pkl")
+
+
+def packed_hint(files: list[LabelFile]) -> list[str]:
+    """Clauses on archives and arrays, which may hold the pictures or the labels."""
+    clauses = []
+    for suffixes, remedy in ((PACKED, "unpack it"), (ARRAYS, "write its pictures as files")):
+        places = [file.place for file in files if file.place.lower().endswith(suffixes)]
+        if places:
+            clauses.append(f"{', '.join(places[:SHOWN])} is not looked into: {remedy} first")
+    return clauses
 
 
 def file_name_hint(pictures: list[str]) -> list[str]:
