@@ -9,7 +9,8 @@ import pytest
 from mlrepro.records import read_record
 from mlrepro_cli.main import VERBS
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+TESTS = Path(__file__).resolve().parent
+DOCS = TESTS.parent / "docs"
 
 
 def test_protocol_numbers_are_those_of_the_records():
@@ -56,3 +57,16 @@ def test_links_and_verbs_exist(page):
         assert link.startswith("http") or (page.parent / link).exists(), link
     for verb in re.findall(r"^\s*mlrepro ([\w-]+)", text, re.MULTILINE):
         assert verb in VERBS, verb
+
+
+def test_tests_that_a_page_names_exist():
+    """`tests/file.py::test_name`, and after it `test_name` of the same file."""
+    text = (DOCS / "robustness.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(?:tests/([\w/]+\.py)::)?(test_\w+)`", text)
+    assert len(named) > 50
+
+    file = ""
+    for other_file, name in named:
+        file = other_file or file
+        code = (TESTS / file).read_text(encoding="utf-8")
+        assert f"\ndef {name}(" in code, f"{file}::{name}"

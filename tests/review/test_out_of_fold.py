@@ -26,18 +26,18 @@ def test_the_ridge_is_scikit_learns(pictures, channels):
     features, labels = made_up(pictures, channels)
     folds = np.arange(pictures) % 5
     inputs = out_of_fold._standardised(features)
-    ours = out_of_fold._out_of_fold_scores(inputs, labels.astype(float), folds)
+    ours = out_of_fold.Ridge(inputs, labels.astype(float))
 
     unit = features.astype(np.float64)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     standardised = (unit - unit.mean(0)) / unit.std(0)
-    for constant, scores in zip(out_of_fold.CONSTANTS, ours, strict=True):
+    for constant in out_of_fold.CONSTANTS:
         for fold in range(5):
             out = folds == fold
             ridge = Ridge(constant * (~out).sum(), solver="svd")
             ridge.fit(standardised[~out], labels[~out].astype(float))
             expected = ridge.predict(standardised[out])
-            np.testing.assert_allclose(scores[out], expected, atol=1e-7)
+            np.testing.assert_allclose(ours.scores(out, constant), expected, atol=1e-7)
 
 
 def test_platts_sigmoid_is_the_minimum():
@@ -72,17 +72,14 @@ def test_a_separable_label_stays_finite():
 def test_no_picture_is_judged_by_its_own_label():
     features, labels = made_up(100, 8)
     folds = np.arange(100) % 5
-    before = out_of_fold._out_of_fold_scores(
-        out_of_fold._standardised(features), labels.astype(float), folds
-    )
+    inputs = out_of_fold._standardised(features)
     changed = labels.copy()
     changed[folds == 2] = 1 - changed[folds == 2]
-    after = out_of_fold._out_of_fold_scores(
-        out_of_fold._standardised(features), changed.astype(float), folds
-    )
-    for one, other in zip(before, after, strict=True):
-        np.testing.assert_array_equal(one[folds == 2], other[folds == 2])
-        assert np.abs(one[folds == 1] - other[folds == 1]).max() > 0.01
+    before = out_of_fold.Ridge(inputs, labels.astype(float))
+    after = out_of_fold.Ridge(inputs, changed.astype(float))
+    own, other = folds == 2, folds == 1
+    np.testing.assert_allclose(after.scores(own, 0.1), before.scores(own, 0.1), atol=1e-9)
+    assert np.abs(after.scores(other, 0.1) - before.scores(other, 0.1)).max() > 0.01
 
 
 def test_unknown_labels_train_nothing():

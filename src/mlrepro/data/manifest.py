@@ -226,6 +226,15 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(table, classes, root, summary, digest, folder)
 
 
+def manifest_digest(folder: Path) -> str | None:
+    """The `digest` of the manifest that a folder has; none where it has none."""
+    try:
+        content = (folder / MANIFEST).read_bytes() + (folder / CLASSES).read_bytes()
+    except FileNotFoundError:
+        return None
+    return hashlib.sha256(content).hexdigest()
+
+
 def _in_arrow(content: bytes) -> pyarrow.Buffer:
     """The bytes in memory of Arrow's own.
 

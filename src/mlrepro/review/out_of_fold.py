@@ -1,7 +1,7 @@
 """What a model says of pictures that it has not seen, for every picture: in seconds, on features.
 
 Ridge regression in closed form on features of unit length, standardised, a fold left out in turn;
-its constant is the one that predicts the left-out labels best. Scores become probabilities by
+its constant is the one that predicts the first fold's labels best. Scores become probabilities by
 Platt's sigmoid.
 
 - A. E. Hoerl and R. W. Kennard, Ridge regression, 1970: the solution.
@@ -9,6 +9,7 @@ Platt's sigmoid.
 """
 
 import numpy as np
+from scipy.linalg import solve
 
 # Constants of the ridge, a picture: of standardised features.
 CONSTANTS = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1, 3, 10)
@@ -37,14 +38,21 @@ def out_of_fold_probabilities(
     mean = np.where(known, labels, 0).sum(0) / known.sum(0)
     targets = np.where(known, labels, mean)
 
-    best_loss = np.inf
-    best = None
-    for scores in _out_of_fold_scores(inputs, targets, folds):
-        probabilities = platt(scores, labels)
-        loss = _log_loss(probabilities, labels)
-        if loss < best_loss:
-            best_loss, best = loss, probabilities
-    return best
+    ridge = Ridge(inputs, targets)
+    numbers = np.unique(folds)
+    constant = _best_constant(ridge, folds == numbers[0])
+    scores = np.empty(labels.shape)
+    for number in numbers:
+        out = folds == number
+        scores[out] = ridge.scores(out, constant)
+    return platt(scores, labels)
+
+
+def _best_constant(ridge: "Ridge", out: np.ndarray) -> float:
+    def error(constant: float) -> float:
+        return float(np.square(ridge.scores(out, constant) - ridge.targets[out]).mean())
+
+    return min(CONSTANTS, key=error)
 
 
 def _standardised(features: np.ndarray) -> np.ndarray:
@@ -58,31 +66,37 @@ def _standardised(features: np.ndarray) -> np.ndarray:
 
     pictures, channels = inputs.shape
     if pictures < channels:
-        # The ridge sees inner products alone, and so few pictures span no more directions.
-        values, vectors = np.linalg.eigh(inputs @ inputs.T)
-        inputs = vectors * np.sqrt(np.maximum(values, 0))
+        # The ridge sees inner products alone, and X = R'Q' has those of R'.
+        inputs = np.linalg.qr(inputs.T, mode="r").T
     return inputs
 
 
-def _out_of_fold_scores(
-    inputs: np.ndarray, targets: np.ndarray, folds: np.ndarray
-) -> list[np.ndarray]:
-    """Scores (n, C) for each of CONSTANTS."""
-    scores = [np.empty(targets.shape) for _ in CONSTANTS]
-    for fold in np.unique(folds):
-        out = folds == fold
-        train, train_targets = inputs[~out], targets[~out]
-        centre, offset = train.mean(0), train_targets.mean(0)
-        train = train - centre
+class Ridge:
+    """Linear scores of pictures that were left out; the intercept is not shrunk.
 
-        # (X'X + c n I)^-1 X'Y for every constant c from one decomposition of X'X.
-        values, vectors = np.linalg.eigh(train.T @ train)
-        projected = vectors.T @ (train.T @ (train_targets - offset))
-        held_out = (inputs[out] - centre) @ vectors
-        for constant, of_constant in zip(CONSTANTS, scores, strict=True):
-            weights = projected / (values + constant * len(train))[:, None]
-            of_constant[out] = held_out @ weights + offset
-    return scores
+    inputs: (n, d) float64. targets: (n, C).
+    """
+
+    def __init__(self, inputs: np.ndarray, targets: np.ndarray):
+        ones = np.ones((len(inputs), 1))
+        self._inputs = np.hstack([inputs, ones])
+        self.targets = targets
+
+        # Of all pictures: what is left out is taken off, which is less work than to add the rest.
+        self._products = self._inputs.T @ self._inputs
+        self._moments = self._inputs.T @ targets
+
+    def scores(self, out: np.ndarray, constant: float) -> np.ndarray:
+        """(left out, C) by the others. out: (n,) bool; constant: of the penalty, a picture."""
+        left_out = self._inputs[out]
+        products = self._products - left_out.T @ left_out
+        moments = self._moments - left_out.T @ self.targets[out]
+
+        # (X'X + c n I)^-1 X'Y, with no penalty on the last row, which is the intercept's.
+        penalty = np.full(len(products), constant * (~out).sum())
+        penalty[-1] = 0
+        products[np.diag_indices_from(products)] += penalty
+        return left_out @ solve(products, moments, assume_a="pos", overwrite_a=True)
 
 
 def platt(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -122,9 +136,3 @@ def platt(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
     # Beyond, float64 has no other values than 0 and 1.
     return 1 / (1 + np.exp(-np.clip(logits, -36, 36)))
-
-
-def _log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of all known decisions."""
-    given = np.where(labels == 1, probabilities, 1 - probabilities)
-    return float(-np.log(given[labels >= 0]).mean())

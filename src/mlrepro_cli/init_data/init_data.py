@@ -4,7 +4,6 @@ Whatever the layout, its labels become one table of our own; the pictures are us
 No torch.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from mlrepro.errors import InputError
 from mlrepro.layout import OUTPUTS, OWN_DATA, kept_answers
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.backbones import Wanted
+from mlrepro_cli.init_data.data_set_name import data_set_name
 from mlrepro_cli.init_data.describe import describe
 from mlrepro_cli.init_data.find_labels import FoundLabels, find_labels
 from mlrepro_cli.init_data.label_answers import apply_answers
@@ -74,7 +74,7 @@ def init_data(  # noqa: PLR0913
         partial = answers.partial or (one_label_each and not answers.complete)
 
         # After the splits, which so stay as they were before anyone answered.
-        data_set = _data_set_name(name or found.root.name)
+        data_set = data_set_name(to, found.root, name)
         applied = apply_answers(own, label_answers, kept_answers(data_set), partial)
         counts = describe(own, rejected, _unused(found))
         leaking = tell_leaks(own, kin)
@@ -122,9 +122,3 @@ def _print_partial(one_label_each: bool) -> None:
         "and run too.\nThe test labels lack as many, so every score is below the truth. Where "
         "they are absent, as where classes exclude each other, say --complete."
     )
-
-
-def _data_set_name(name: str) -> str:
-    """my-<name> in the letters of run ids. No other pipeline's data set begins with my-."""
-    latin = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
-    return f"my-{latin or 'pictures'}"

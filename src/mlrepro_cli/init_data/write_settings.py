@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas
 import yaml
 
+from mlrepro.data.manifest import SUMMARY, manifest_digest, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.layout import OWN_TABLES
 from mlrepro.records import read_records
@@ -19,6 +20,7 @@ from mlrepro_cli.init_data.own_data import OwnData
 
 # What may be between labels: the first that is in none of them.
 SEPARATORS = "|;,\t\x1f"
+DATA = Path("data")
 HEADING = "# Written by `mlrepro init-data`: run that again when pictures or labels change.\n"
 
 
@@ -49,7 +51,7 @@ def write_settings(
     if partial or has_unknown:
         losses = losses + known["partial_losses"]
     runs = _runs(
-        known, losses, RUNS_OF_BUDGET[wanted.budget], _validation_mAPs(to / "results" / name)
+        known, losses, RUNS_OF_BUDGET[wanted.budget], _validation_mAPs(to / "results" / name, own)
     )
 
     # The pipeline's settings, read by every stage.
@@ -140,12 +142,18 @@ def _path(image: str) -> str:
     return f"./{image}" if image[0].isspace() else image
 
 
-def _validation_mAPs(results: Path) -> dict[str, float]:
-    """The best validation mAP, in percent, of each loss that the search has trained."""
-    # A search trains each loss with several seeds; the first tells enough.
+def _validation_mAPs(results: Path, own: OwnData) -> dict[str, float]:
+    """The best validation mAP, in percent, of each loss that the search has trained on these."""
+    data = DATA / results.name
+    # Other pictures may have had this name.
+    if not (data / SUMMARY).is_file() or read_manifest(data).root != own.root:
+        return {}
+
+    digest = manifest_digest(data)
     scores = {}
+    # A search trains each loss with several seeds; the first tells enough.
     for first, *_ in read_records(results).values():
-        if first.run.inputs == "features":
+        if first.run.inputs == "features" and first.provenance.manifest_sha256 == digest:
             scores[first.run.loss.name] = max(epoch.val_mAP for epoch in first.history)
     return scores
 
