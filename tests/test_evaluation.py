@@ -168,6 +168,30 @@ def test_weights_of_other_settings_are_refused(repository):
     assert "run its train stage again" in done.stderr
 
 
+def test_what_is_read_and_is_damaged(repository):
+    """Of garbage, nothing and a half, each file is named with the stage that writes it."""
+    stage(repository, "train", "params.yaml", LINEAR, "0")
+    trained = repository / "outputs" / "demo" / "digits" / f"{LINEAR}-s0" / "training"
+    [features] = (repository / "data" / "digits" / "features").glob("*.safetensors")
+    files = {
+        trained / "training.json": "run its train stage again",
+        trained / "best.safetensors": "run its train stage again",
+        trained / "last.safetensors": "run its train stage again",
+        features: "run the stage that writes it again",
+    }
+    for file, remedy in files.items():
+        whole = file.read_bytes()
+        for damaged in (b"garbage" * 99, b"", whole[: len(whole) // 2]):
+            file.write_bytes(damaged)
+            done = stage(repository, "evaluate", "params.yaml", LINEAR, "0", check=False)
+            assert done.returncode == 1
+            error = done.stderr.splitlines()[-1] if file.suffix != ".json" else done.stderr
+            assert f"{file.name}: " in error and remedy in error
+            assert "Traceback" not in done.stderr
+        file.write_bytes(whole)
+    stage(repository, "evaluate", "params.yaml", LINEAR, "0")
+
+
 def test_cost_of_the_packaged_backbone(repository):
     """timm's table: EfficientNet-Lite0 has 4.65 M parameters with its 1000-class layer."""
     train_and_evaluate(repository, LINEAR)

@@ -78,6 +78,21 @@ def refuse_something_else(path: Path) -> None:
         raise InputError(f"{path}: no regular file; put the file itself there")
 
 
+@contextmanager
+def whole_tensors(path: Path, remedy: str) -> Iterator[None]:
+    """Around what reads a .safetensors: InputError where it is no file, cut off or damaged.
+
+    remedy: a clause that says how it is made again.
+    """
+    from safetensors import SafetensorError  # here: what only writes JSON does without
+
+    refuse_something_else(path)
+    try:
+        yield
+    except SafetensorError as error:
+        raise InputError(f"{path}: cut off or damaged ({error}); {remedy}") from None
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """A second name for the same bytes; a copy where the file system has no such, or is another."""
     try:

@@ -673,7 +673,7 @@ def test_labels_in_two_layouts(own):
     write(own, DATA, "data.yaml")
     write_json(own, coco([f"{number}.jpg" for number in range(6)]), "a.json")
     message = r"COCO's annotations \(--layout coco\) and YOLO's text files \(--layout yolo\)"
-    with pytest.raises(Question, match=f"{message}.*give the file: a.json or "):
+    with pytest.raises(Question, match=f"{message}.*give the file: a.json"):
         read(own)
     assert labels_of(own, layout="yolo") == SETS
     assert labels_of(own, layout="coco") == SETS

@@ -306,7 +306,7 @@ def test_a_table_that_says_otherwise_than_the_folders(own):
     pictures(own, "cat", "dog")
     rows = [(f"{label}/{number}.jpg", "cat") for label in ("cat", "dog") for number in range(3)]
     table(own, rows)
-    with pytest.raises(Question, match="folders are labels .*--layout folders or --layout table"):
+    with pytest.raises(Question, match="are labels .* labels.csv says otherwise: .*--layout table"):
         read(own)
     assert read(own, layout="folders").labels["dog/1.jpg"] == ["dog"]
     assert read(own, layout="table").labels["dog/1.jpg"] == ["cat"]

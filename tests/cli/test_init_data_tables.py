@@ -805,3 +805,37 @@ def test_classes_that_are_called_as_splits(own):
     with pytest.raises(Question, match="--mark-column 'set'"):
         read(own)
     assert read(own, mark_columns=("*",)).labels["5.jpg"] == ["set"]
+
+
+@pytest.mark.parametrize("header", ["value", "is_present", "state", "Status"])
+@pytest.mark.parametrize("yes, no", [("1", "0"), ("True", "False"), ("present", "absent")])
+def test_a_row_a_label_that_is_there_or_not(own, header, yes, no):
+    lines = [f"image,label,{header}"]
+    for name, labels in TRUTH.items():
+        lines += [f"{name},{x},{yes if x in labels else no}" for x in ("bird", "cat", "dog")]
+    write(own, "\n".join(lines))
+    got = read(own)
+    assert got.labels == TRUTH
+    assert not any(got.unknown.values())
+
+
+def test_another_column_of_yes_and_no_beside_rows_of_labels_is_asked(own):
+    lines = ["image,label,checked"]
+    for name, labels in TRUTH.items():
+        lines += [f"{name},{x},{int(x in labels)}" for x in ("bird", "cat", "dog")]
+    write(own, "\n".join(lines))
+    with pytest.raises(Question, match="--state-column 'checked'.*--ignore-column 'checked'"):
+        read(own)
+    assert read(own, state_column="checked").labels == TRUTH
+    assert read(own, ignore_columns=("checked",)).labels["0.jpg"] == ["bird", "cat", "dog"]
+
+
+def test_labels_in_quotes_and_with_decimals(own):
+    frame = pandas.DataFrame({"image": NAMES, "labels": [", ".join(map(repr, x)) for x in SETS]})
+    frame.to_csv(own / "labels.csv", index=False)
+    assert read(own).labels == TRUTH
+
+    numbers = {"cat": "3.0", "dog": "4.0", "bird": "5.0"}
+    cells = [";".join(numbers[label] for label in labels) for labels in SETS]
+    pandas.DataFrame({"image": NAMES, "labels": cells}).to_csv(own / "labels.csv", index=False)
+    assert read(own).labels["2.jpg"] == ["3", "4"]

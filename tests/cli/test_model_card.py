@@ -16,6 +16,7 @@ from use_runs import CSRA
 
 from mlrepro.data.manifest import read_manifest
 from mlrepro.layout import read_layout
+from mlrepro.models.backbones import create_backbone
 from mlrepro.records import read_record
 from mlrepro.studies.runs import read_run
 from mlrepro_cli.export.card import Pretrained, pretrained_weights, write_card
@@ -102,6 +103,13 @@ def test_licences_of_weights():
 
     assert pretrained_weights("timm timm/x.in22k", OfTimm()).licence == "cc-by-nc-4.0"
     assert pretrained_weights("torchvision alexnet IMAGENET1K_V1", OfTimm()).licence is None
+
+    # Networks side by side.
+    backbone, (source, _) = create_backbone("lites", "package", 64)
+    assert source.count(" + ") == 2
+    assert pretrained_weights(source, backbone.net).licence == "apache-2.0"
+    mixed = f"{lite2} + mine.pth + {lite2}"
+    assert pretrained_weights(mixed, backbone.net).licence is None
 
 
 def test_timms_own_keys(trained):  # noqa: F811

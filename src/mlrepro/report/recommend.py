@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import load_file
 
+from mlrepro.files import whole_tensors
 from mlrepro.judging import mean_map, metric_values
 from mlrepro.layout import Layout
 from mlrepro.metrics.calibration import BINS, calibration_error
@@ -157,7 +158,8 @@ def read_scores(layout: Layout, record: Record | None) -> Scores | None:
         return None
 
     # The logits of the AAM paper are cosines, which its loss scales.
-    logits = load_file(logits_file)
+    with whole_tensors(logits_file, "run its evaluate stage again"):
+        logits = load_file(logits_file)
     scale = getattr(record.run.loss, "scale", 1.0)
     if record.calibration:
         scale /= record.calibration.temperature

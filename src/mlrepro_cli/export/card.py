@@ -20,6 +20,8 @@ NAME = "README.md"
 SPLITS = ("train", "val", "test")
 # Of labels, in the sentence that names them; the table has all.
 MOST_NAMED = 30
+# Between the sources of networks side by side.
+BESIDE = " + "
 # A normal distribution's, of a 95 % interval.
 STANDARD_ERRORS = 1.96
 
@@ -39,15 +41,22 @@ class Pretrained:
 
 
 def pretrained_weights(source: str, net: object) -> Pretrained:
-    """source: as training or extraction wrote it. net: the backbone, of timm or of others."""
+    """source: as training or extraction wrote it, several joined by ` + `. net: the backbone's."""
+    sources = source.split(BESIDE)
+    networks = [part.net for part in net.parts] if len(sources) > 1 else [net]
+    licences = {_licence(*part) for part in zip(sources, networks, strict=False)}
+    # Of several licences, a person must look at each.
+    return Pretrained(source, licences.pop() if len(licences) == 1 else None)
+
+
+def _licence(source: str, net: object) -> str | None:
     if source.startswith("none"):
-        return Pretrained(source, "")
+        return ""
     if source in PACKAGED.values():
-        return Pretrained(source, "apache-2.0")
-    stated = None
+        return "apache-2.0"
     if source.startswith("timm "):
-        stated = getattr(net, "pretrained_cfg", {}).get("license")
-    return Pretrained(source, stated)
+        return getattr(net, "pretrained_cfg", {}).get("license")
+    return None
 
 
 def write_card(trained: TrainedRun, config: dict, folder: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -69,8 +68,8 @@ def read_trained(layout: Layout, run: Run, seed: int, manifest: Manifest) -> Tra
         then = (facts.manifest_sha256, facts.settings_sha256, len(logits))
         if then != (manifest.digest, run.digest, len(rows)):
             raise KeyError("the data or settings are others now")
-    # SafetensorError and ValidationError: of files that were copied in part, or changed.
-    except (FileNotFoundError, KeyError, SafetensorError, ValidationError) as error:
+    # InputError and SafetensorError: of files that were copied in part, or changed.
+    except (FileNotFoundError, KeyError, InputError, SafetensorError) as error:
         raise InputError(
             f"{output}: not trained and evaluated ({error}); run dvc repro {layout.dvc_file}"
         ) from None

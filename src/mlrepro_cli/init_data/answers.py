@@ -16,6 +16,7 @@ class Answers:
     ignore_columns: headers of columns that say nothing of labels.
     header:        names of the columns of a table without a header.
     encoding:      of tables that are not UTF-8.
+    state_column:  the header of the column that says whether a row's label is there.
     split_column:  the header of the column that says train, val or test.
     group_column:  the header of what pictures have in common that must not lie in two splits,
                    such as a patient.
@@ -36,6 +37,7 @@ class Answers:
     ignore_columns: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     encoding: str | None = None
+    state_column: str | None = None
     split_column: str | None = None
     group_column: str | None = None
     regroup: bool = False

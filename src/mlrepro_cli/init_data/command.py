@@ -7,9 +7,9 @@ from mlrepro_cli import OWN_DATA
 
 SUMMARY = "Look at your pictures and labels, and write the settings that compare methods on them"
 DESCRIPTION = f"""{SUMMARY}: studies/own-data/params.yaml.
-It finds a folder a label, VOC's lists, COCO's annotations, or a table with picture names and a
-column headed labels, and prints what is there and what is wrong with it. Pictures stay where they
-are. Without a split, a fifth is test, stratified.
+It finds a folder a label, a table, or what VOC, COCO, YOLO, CVAT, Label Studio, FiftyOne, LabelMe
+and others write, asks what is unclear, and prints what is there and what is wrong with it.
+Pictures stay where they are. Without a split, a fifth is test, stratified.
 Example: mlrepro init-data ~/holiday --budget standard"""
 
 
@@ -70,7 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_answers(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--layout", metavar="NAME", help="the one layout of labels to read, as init-data names it"
+        "--layout",
+        metavar="NAME",
+        help="the one layout of labels to read, such as table, folders, voc, coco or yolo",
     )
     group.add_argument(
         "--image-column",
@@ -114,6 +116,11 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         "--header",
         metavar="COLUMNS",
         help="names of the columns of a table without a header, with commas between them",
+    )
+    group.add_argument(
+        "--state-column",
+        metavar="COLUMN",
+        help="of a table with a row a picture and label: 1 where the label is there, 0 where not",
     )
     group.add_argument("--encoding", help="of tables that are not UTF-8, such as cp1252")
     group.add_argument(
@@ -178,6 +185,7 @@ def run(arguments: argparse.Namespace) -> int:
             ignore_columns=tuple(arguments.ignore_column),
             header=tuple(arguments.header.split(",")) if arguments.header else (),
             encoding=arguments.encoding,
+            state_column=arguments.state_column,
             split_column=arguments.split_column,
             group_column=arguments.group_column,
             regroup=arguments.regroup,

@@ -12,7 +12,14 @@ from mlrepro.files import is_something_else
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers, Question
 from mlrepro_cli.init_data.found_names import Names
 from mlrepro_cli.init_data.hints import file_name_hint, packed_hint
-from mlrepro_cli.init_data.layouts import FOLDER_LAYOUTS, JSON_LAYOUTS, LAYOUTS, folders, text_files
+from mlrepro_cli.init_data.layouts import (
+    FOLDER_LAYOUTS,
+    JSON_LAYOUTS,
+    LAYOUTS,
+    SET_LAYOUTS,
+    folders,
+    text_files,
+)
 from mlrepro_cli.init_data.layouts.reading import read_label_files
 from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
 from mlrepro_cli.init_data.user_folder import has_pictures, look_into
@@ -66,7 +73,7 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         for line in names.lines():
             folder.note(line)
         _refuse_disagreeing_files(option, rows)
-        _compare_with_folders(path, folder, option, rows)
+        _compare_with_folders(folder, option, rows, names)
 
     print(f"{path}: {len(folder.pictures)} pictures, {LAYOUTS[option].NAME}")
     for line in folder.notes:
@@ -106,11 +113,13 @@ def _one_layout(path: Path, folder: UserFolder, names: Names) -> tuple[str, list
     labelled = {option: rows for option, rows in found.items() if any(row.label for row in rows)}
 
     if len(labelled) > 1:
-        names = [f"{LAYOUTS[option].NAME} (--layout {option})" for option in labelled]
-        files = [_first_file(rows) for rows in labelled.values()]
+        layouts = [f"{LAYOUTS[option].NAME} (--layout {option})" for option in labelled]
+        files = [
+            _files_of(rows, names) for option, rows in labelled.items() if option not in SET_LAYOUTS
+        ]
         raise Question(
-            f"{path}: labels are there as {' and '.join(names)}, which may contradict each other; "
-            f"say which with --layout, or give the file: {' or '.join(files)}"
+            f"{path}: labels are there as {' and '.join(layouts)}, which may contradict each "
+            f"other; say which with --layout, or give the file: {' or '.join(files)}"
         )
     if labelled:
         return next(iter(labelled.items()))
@@ -137,8 +146,9 @@ def _nothing_found(path: Path, folder: UserFolder, found: dict[str, list[LabelRo
     )
 
 
-def _first_file(rows: list[LabelRow]) -> str:
-    return rows[0].source or "a folder"
+def _files_of(rows: list[LabelRow], names: Names) -> str:
+    """The first of the files that rows are from; of tables, of those that name pictures."""
+    return rows[0].source or ", ".join(names.sources()[:1])
 
 
 def _without_unlabelled(folder: UserFolder, rows: list[LabelRow]) -> list[LabelRow]:
@@ -184,7 +194,7 @@ def _refuse_disagreeing_files(option: str, rows: list[LabelRow]) -> None:
 
 
 def _compare_with_folders(
-    path: Path, folder: UserFolder, option: str, rows: list[LabelRow]
+    folder: UserFolder, option: str, rows: list[LabelRow], names: Names
 ) -> None:
     """Raises Question where folders are labels, too, and a label file says otherwise.
 
@@ -196,9 +206,9 @@ def _compare_with_folders(
         by_folder = folders.understand(folder).rows
     except Question:
         return
-    names = {row.label for row in by_folder}
-    shared = names & {row.label for row in rows}
-    if not shared or 2 * len(shared) < len(names):
+    labels = {row.label for row in by_folder}
+    shared = labels & {row.label for row in rows}
+    if not shared or 2 * len(shared) < len(labels):
         return
 
     said = defaultdict(set)
@@ -206,11 +216,11 @@ def _compare_with_folders(
         said[row.image].update({row.label} if row.state == PRESENT else set())
     for row in by_folder:
         if row.label not in said.get(row.image, set()):
-            labels = sorted(said[row.image]) if row.image in said else "no row"
+            others = sorted(said[row.image]) if row.image in said else "no row"
             raise Question(
-                f"{path}: folders are labels ({', '.join(sorted(names)[:3])}), and "
-                f"{_first_file(rows)} says otherwise: {row.image} has {labels} there; say --layout "
-                f"folders or --layout {option}, or move that file away"
+                f"{folder.root}: folders are labels ({', '.join(sorted(labels)[:3])}), and "
+                f"{_files_of(rows, names)} says otherwise: {row.image} has {others} there; say "
+                f"--layout folders or --layout {option}, or move that file away"
             )
     folder.note("Folders say the same labels as that file, which is read")
 

@@ -85,6 +85,10 @@ class Names:
             lines.append(f"Names without a picture, left out: {count}, such as {_shown(missing)}")
         return lines
 
+    def sources(self) -> list[str]:
+        """Places of the files that name pictures."""
+        return list(dict.fromkeys(source for _, source, _ in self._matches))
+
     def _missing(self) -> list[tuple[str, str, str]]:
         return [key for key, match in self._matches.items() if not match.picture]
 

@@ -9,6 +9,7 @@ from mlrepro_cli.init_data.layouts.table.label_columns import (
     find_label_columns,
     is_chosen_mark,
 )
+from mlrepro_cli.init_data.layouts.table.marks import row_states
 from mlrepro_cli.init_data.layouts.table.numbers import number
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, find_picture_columns
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
@@ -23,7 +24,7 @@ class Columns:
     labels:     those of labels.
     split:      train, val or test.
     group:      what pictures share that must not lie in two splits.
-    confidence: 1 where a label was found to be there, 0 where it was found not to be.
+    confidence: 1 where the label of the row was found to be there, 0 where not to be.
     annotator:  who gave the labels.
     unread:     all others.
     """
@@ -64,7 +65,10 @@ def find_columns(sheet: Sheet, stems: Stems, answers: Answers) -> Columns | None
 
     labels = find_label_columns(sheet, rest, answers)
     has_labels = bool(labels.names or labels.marks)
-    confidence = _confidence(sheet, rest) if labels.names else None
+    confidence = None
+    if labels.names:
+        beside = [header for header in rest if header not in labels.names]
+        confidence = _confidence(sheet, beside) or _state(sheet, beside, pictures, answers)
     annotator = _first(rest, named.ANNOTATOR_WORDS)
     # A table without labels may be about anything: it is not asked about.
     split = find_split_column(sheet, split_like, answers, ask=has_labels)
@@ -103,6 +107,30 @@ def _says_split(sheet: Sheet, header: str) -> bool:
 
 def _first(headers: list[str], wanted: frozenset[str]) -> str | None:
     return next((header for header in headers if named.is_any(header, wanted)), None)
+
+
+def _state(
+    sheet: Sheet, rest: list[str], pictures: tuple[str, ...], answers: Answers
+) -> str | None:
+    """A column of yes and no for the label of each row. Raises Question where one may be that."""
+    if answers.state_column:
+        return answers.state_column if answers.state_column in rest else None
+    yes_and_no = [header for header in rest if row_states(sheet.column(header))]
+    for header in yes_and_no:
+        if named.is_any(header, named.STATE_WORDS):
+            return header
+
+    # Of a table with a row a picture, it would be of all labels of the row.
+    names = sheet.column(pictures[0])
+    for header in yes_and_no:
+        is_of_boxes = named.is_any(header, named.BOX_WORDS | named.MEASURE_WORDS)
+        if len(set(names)) < len(names) and not is_of_boxes:
+            raise Question(
+                f"{sheet.file.path}: does column {header!r} of yes and no, or 1 and 0, say "
+                f"whether the label of its row is there (--state-column {header!r}), or something "
+                f"else (--ignore-column {header!r})?"
+            )
+    return None
 
 
 def _confidence(sheet: Sheet, rest: list[str]) -> str | None:

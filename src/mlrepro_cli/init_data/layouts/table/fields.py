@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Answers, Question, option
@@ -13,6 +13,7 @@ from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 
 # 1.0, as pandas writes the whole numbers of a column that has an empty cell.
 WHOLE = re.compile(r"-?\d+\.0")
+QUOTED = re.compile(r"'[^']+'|\"[^\"]+\"|‘[^’]+’|“[^”]+”")
 # A place a class: 0110, or 0 1 1 0 with any mark between.
 DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t]\s*[01])+")
 # cat:0.9, dog=1
@@ -31,11 +32,13 @@ class Fields:
     lists:     cells with brackets are lists.
     separator: between the labels of a cell without brackets; "": each is one.
     whole:     1.0 is 1.
+    quoted:    'cat' is cat.
     """
 
     lists: bool
     separator: str
-    whole: bool
+    whole: bool = False
+    quoted: bool = False
 
     def labels(self, cell: str) -> list[str]:
         if not cell:
@@ -44,6 +47,8 @@ class Fields:
             return read_list(cell) if is_list(cell) else [cell]
         labels = split_field(cell, self.separator)
         labels = [label for label in labels if label]
+        if self.quoted:
+            labels = [label[1:-1] for label in labels]
         return [label.removesuffix(".0") for label in labels] if self.whole else labels
 
 
@@ -53,15 +58,20 @@ def understand_fields(tables: list[TableOf], answers: Answers) -> Fields:
     in_brackets = [cell for cell in cells if is_list(cell)]
     if len(in_brackets) > len(cells) / 2 or any(cell.startswith('{"') for cell in in_brackets):
         _check_lists(tables)
-        return Fields(lists=True, separator="", whole=False)
+        return Fields(lists=True, separator="")
 
     _refuse_vectors(cells, tables)
-    whole = bool(cells) and all(WHOLE.fullmatch(cell) for cell in cells)
     separator = answers.separator
     if separator is None:
         long = all(_has_a_row_a_label(table) for table in tables)
         separator = find_separator(cells, _place(tables), long)
-    fields = Fields(lists=False, separator=separator, whole=whole)
+    fields = Fields(lists=False, separator=separator)
+    labels = [label for cell in cells for label in fields.labels(cell)]
+    fields = replace(
+        fields,
+        whole=bool(labels) and all(WHOLE.fullmatch(label) for label in labels),
+        quoted=bool(labels) and all(QUOTED.fullmatch(label) for label in labels),
+    )
     _refuse_decorated({label for cell in cells for label in fields.labels(cell)}, tables, answers)
     return fields
 

@@ -45,6 +45,12 @@ ABSENT_WORDS = frozenset("negative negatives absent excluded not".split())
 UNKNOWN_WORDS = frozenset("unknown uncertain unsure".split())
 # Of columns that count labels.
 COUNT_WORDS = frozenset("n num number count total".split())
+# Of a column that says whether the label of a row is there.
+STATE_WORDS = frozenset("present presence state status value exists answer".split())
+# Of a box, and not of its label.
+BOX_WORDS = frozenset(
+    "occluded truncated crowd iscrowd inside depiction difficult group pose".split()
+)
 # With marks of 0 and 1, too, and no label more often than not.
 DOUBTFUL_WORDS = frozenset(
     "occluded truncated difficult verified reviewed crowd iscrowd sex gender flag duplicate "

@@ -8,7 +8,13 @@ from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelFile, LabelRow
 from mlrepro_cli.init_data.layouts.table.columns import Columns
 from mlrepro_cli.init_data.layouts.table.fields import Fields
-from mlrepro_cli.init_data.layouts.table.marks import BLANK, PRESENT_MARKS, Marks, plain_mark
+from mlrepro_cli.init_data.layouts.table.marks import (
+    BLANK,
+    PRESENT_MARKS,
+    UNKNOWN_MARKS,
+    Marks,
+    plain_mark,
+)
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.split_column import read_splits
 
@@ -122,7 +128,9 @@ def _read_names(reading: Reading, row: list[str], listed: Listed) -> None:
     state = PRESENT
     if columns.confidence:
         [cell] = sheet.cells(row, (columns.confidence,))
-        state = PRESENT if plain_mark(cell) in PRESENT_MARKS else ABSENT
+        mark = plain_mark(cell)
+        state = UNKNOWN if mark in UNKNOWN_MARKS else ABSENT
+        state = PRESENT if mark in PRESENT_MARKS else state
     for headers, of_headers in (
         (columns.labels.unknown_names, UNKNOWN),
         (columns.labels.absent_names, ABSENT),

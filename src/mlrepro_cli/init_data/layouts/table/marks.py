@@ -70,6 +70,17 @@ def find_other_marks(cells: list[str]) -> list[int]:
     return [row for row, mark in enumerate(of_rows) if mark not in known]
 
 
+def row_states(cells: list[str]) -> list[int] | None:
+    """Of a column that says whether a row's label is there; none for one that does not say both."""
+    states = dict.fromkeys(PRESENT_MARKS, PRESENT) | dict.fromkeys(ABSENT_MARKS, ABSENT)
+    states |= dict.fromkeys(UNKNOWN_MARKS, UNKNOWN)
+    plain = [plain_mark(cell) for cell in cells]
+    if "0" not in plain:
+        states["-1"] = ABSENT
+    by_row = [states.get(mark) for mark in plain]
+    return by_row if None not in by_row and {PRESENT, ABSENT} <= set(by_row) else None
+
+
 def read_marks(found: Counter[str], headers: list[str], place: str, answers: Answers) -> Marks:
     """The meaning of all marks in use. Raises Question where it can be more than one.
 

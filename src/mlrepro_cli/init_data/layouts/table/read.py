@@ -130,6 +130,7 @@ def _refuse_unknown_columns(sheets: list[Sheet], answers: Answers) -> None:
         "--labels-column": answers.label_columns,
         "--mark-column": [name for name in answers.mark_columns if not set("*?[") & set(name)],
         "--ignore-column": answers.ignore_columns,
+        "--state-column": [answers.state_column] if answers.state_column else [],
         "--split-column": [answers.split_column] if answers.split_column else [],
         "--group-column": [answers.group_column] if answers.group_column else [],
     }
@@ -279,7 +280,7 @@ def _say(reading: Reading) -> None:
     if labels.marks:
         parts.append(f"labels are the headers {_quoted(labels.marks)}")
     if columns.says_absent:
-        how = _quoted(labels.absent_names) or f"rows whose {columns.confidence!r} is 0"
+        how = _quoted(labels.absent_names) or f"rows that {columns.confidence!r} says no of"
         parts.append(
             f"labels that are absent in {how}; those that are not named are unknown (otherwise say "
             "--complete)"
