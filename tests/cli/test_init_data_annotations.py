@@ -138,6 +138,24 @@ def test_an_xml_that_names_another_picture(own, capsys):
     assert "with the XML's own name" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("with_classes", [False, True])
+def test_two_years_of_voc_with_pictures_of_one_name(own, with_classes):
+    for year, part, label in ((2007, "test", "cat"), (2012, "train", "dog")):
+        folder = f"VOCdevkit/VOC{year}"
+        for number, name in enumerate(pictures(own, f"{folder}/JPEGImages")):
+            write(own, xml(name, label), f"{folder}/Annotations/{number}.xml")
+        numbers = [str(number) for number in range(6)]
+        if with_classes:
+            write_lists(own / folder, part, numbers, {label: [1] * 6})
+        else:
+            write(own, "\n".join(numbers), f"{folder}/ImageSets/Main/{part}.txt")
+    found = read(own)
+    assert found.labels["VOCdevkit/VOC2007/JPEGImages/3.jpg"] == ["cat"]
+    assert found.splits["VOCdevkit/VOC2007/JPEGImages/3.jpg"] == "test"
+    assert found.labels["VOCdevkit/VOC2012/JPEGImages/3.jpg"] == ["dog"]
+    assert found.splits["VOCdevkit/VOC2012/JPEGImages/3.jpg"] == "train"
+
+
 def test_masks_of_voc_are_not_its_pictures(own):
     pictures(own, "SegmentationClass", ".png")
     pictures(own, "JPEGImages")
@@ -375,7 +393,13 @@ def test_yolo_beside_the_pictures(own, capsys):
 
 
 @pytest.mark.parametrize(
-    "images, labels", [("Images", "Labels"), ("", "labels"), ("pics", "annotations/yolo")]
+    "images, labels",
+    [
+        ("Images", "Labels"),
+        ("", "labels"),
+        ("pics", "annotations/yolo"),
+        ("train_images", "train_labels"),
+    ],
 )
 def test_yolo_in_folders_of_other_names(own, images, labels):
     write_yolo(own, images, labels)

@@ -34,37 +34,42 @@ SHOWN = 3
 
 def read(folder: UserFolder) -> Iterator[LabelRow]:
     lists = _lists(folder)
-    parts = {}
+    parts: dict[tuple[str, str], tuple[str, str]] = {}
     rows = []
     for file, label, split in lists:
         if label:
             rows += _class_list(file, label, split)
         else:
             for name in _names(file):
-                parts.setdefault(name, (split, file.place))
-    listed = {stem(row.image).rpartition("/")[2] for row in rows}
+                parts.setdefault((_base(file.place), name), (split, file.place))
     yield from rows
 
-    described = set()
+    # Challenges of several years may lie beside each other, with pictures of one name.
+    bases = {_base(file.place) for file, _, _ in lists}
+    listed = {(_base(row.source), stem(row.image).rpartition("/")[2]) for row in rows}
     files = annotation_files(folder)
+    described = set()
     not_listed = []
+    read_files = 0
     for file in files:
-        name = file.path.stem
-        if name in listed:
+        above = [base for base in bases if file.place.startswith(base)]
+        key = (max(above, key=len, default=""), file.path.stem)
+        if key in listed:
             continue
-        if lists and not folder.given and name not in parts:
+        if above and not folder.given and key not in parts:
             not_listed.append(file.place)
             continue
-        described.add(name)
-        split, _ = parts.get(name, (file.split, ""))
+        described.add(key)
+        read_files += 1
+        split, _ = parts.get(key, (file.split, ""))
         yield from read_annotation(folder, file, split)
-    _say_what_was_read(folder, rows, files, described, not_listed)
+    _say_what_was_read(folder, bool(rows) and len(files) > read_files, read_files, not_listed)
 
     # Parts without labels, as those of a competition's test.
     if rows or described:
-        for name, (split, place) in parts.items():
-            if name not in listed and name not in described:
-                yield unlabelled(_picture(place, name), split, place)
+        for key, (split, place) in parts.items():
+            if key not in listed and key not in described:
+                yield unlabelled(_picture(place, key[1]), split, place)
 
 
 def _lists(folder: UserFolder) -> list[tuple[LabelFile, str, str]]:
@@ -104,21 +109,21 @@ def _names(file: LabelFile) -> list[str]:
 
 def _picture(place: str, name: str) -> str:
     """A picture's name below the root of the challenge's folder: any suffix does."""
-    base = place.partition("ImageSets/")[0]
-    return f"{base}JPEGImages/{name}"
+    return f"{_base(place)}JPEGImages/{name}"
+
+
+def _base(place: str) -> str:
+    """The challenge's folder, which a list's path begins with; "" or with a slash at the end."""
+    return place.partition("ImageSets/")[0]
 
 
 def _say_what_was_read(
-    folder: UserFolder,
-    rows: list[LabelRow],
-    files: list[LabelFile],
-    described: set[str],
-    not_listed: list[str],
+    folder: UserFolder, lists_go_first: bool, read_files: int, not_listed: list[str]
 ) -> None:
-    if rows and len(files) > len(described):
+    if lists_go_first:
         folder.note("Lists of classes say the labels; the XML of pictures in them is not read")
-    if described:
-        folder.note(f"{len(described)} XML files are read; an object that is difficult is unknown")
+    if read_files:
+        folder.note(f"{read_files} XML files are read; an object that is difficult is unknown")
     if not_listed:
         shown = ", ".join(not_listed[:SHOWN])
         folder.note(f"{len(not_listed)} XML files of pictures in no list, left out: {shown}")

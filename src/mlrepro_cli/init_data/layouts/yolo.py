@@ -85,19 +85,17 @@ def texts_of_pictures(folder: UserFolder) -> dict[str, LabelFile]:
 
 
 def _in_labels(name: str) -> str:
-    """The path with its last folder `images` called `labels`, as Ultralytics has it."""
-    folders = name.split("/")
-    for place in range(len(folders) - 2, -1, -1):
-        if folders[place] == "images":
-            folders[place] = "labels"
-            break
-    return "/".join(folders)
+    """The path with its last `images` called `labels`, as Ultralytics has it."""
+    above, _, last = name.rpartition("/")
+    start, images, end = above.rpartition("images")
+    return f"{start}labels{end}/{last}" if images else name
 
 
 def _is_in_labels(place: str) -> bool:
     """Whether a text lies in a folder of labels, which is not that of a program's predictions."""
-    folders = {bare(name) for name in place.split("/")[:-1]}
-    return bool(folders & BESIDE_PICTURES) and not folders & OUTPUTS
+    folders = place.split("/")[:-1]
+    words = {bare(word) for folder in folders for word in [folder, *re.split(r"[\W_]+", folder)]}
+    return bool(words & BESIDE_PICTURES) and not words & OUTPUTS
 
 
 def _with_one_name(entries: list, name_of: Callable) -> dict:
