@@ -6,7 +6,10 @@ the others are in grid.csv alone.
 
 from pathlib import Path
 
+import numpy as np
+
 from mlrepro.environments import write_environment
+from mlrepro.evaluation.choice import choice_of
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
@@ -16,7 +19,8 @@ from mlrepro.studies.runs import reported_map
 from mlrepro.tracking import open_tracker
 from mlrepro.training.checkpoint import exclusive, remove_held
 from mlrepro.training.grid.closed_form import solve
-from mlrepro.training.grid.data import Grid, GridPart, read_grid
+from mlrepro.training.grid.cross_validation import ENOUGH_PICTURES, cross_validate
+from mlrepro.training.grid.data import Grid, GridData, GridPart, read_grid
 from mlrepro.training.grid.fingerprint import fingerprint
 from mlrepro.training.grid.outcome import Outcome, select
 from mlrepro.training.grid.search import search
@@ -55,29 +59,35 @@ def search_and_evaluate(layout: Layout, grid: Grid) -> None:
         # A ridge regression is there at once; the losses of the same features take their time.
         closed = [member for member in part.members if member[0].closed_form]
         trained = [member for member in part.members if not member[0].closed_form]
-        outcomes += _evaluated(layout, grid, part, solve(closed, grid.read(part)))
+        data = grid.read(part)
+        outcomes += _evaluated(layout, grid, part, data, solve(closed, data))
         if trained:
             first_run, _ = trained[0]
             print(
                 f"search {layout.name}: {len(trained)} linear layers on {first_run.backbone} "
                 f"features, {first_run.epochs} epochs"
             )
-            outcomes += _evaluated(layout, grid, part, search(trained, grid.read(part)))
+            outcomes += _evaluated(layout, grid, part, data, search(trained, data))
     write_grid(outcomes, layout.search / "grid.csv")
 
 
 def _evaluated(
-    layout: Layout, grid: Grid, part: GridPart, outcomes: list[Outcome]
+    layout: Layout, grid: Grid, part: GridPart, data: GridData, outcomes: list[Outcome]
 ) -> list[Outcome]:
     """The same outcomes; those that are chosen are written, and have a record each."""
     plan = EvaluationPlan.of(layout)
-    for (run_id, seed), chosen in select(outcomes).items():
+    selected = select(outcomes)
+    few = plan.advises and len(data.rows["train"]) < ENOUGH_PICTURES
+    held_out = cross_validate(selected.values(), data) if few else {}
+    for (run_id, seed), chosen in selected.items():
         out = layout.search / f"{run_id}-s{seed}"
         trained = out / "training"
         write_outcome(chosen, grid, part, trained)
         trained_with = outcome_environment(chosen, grid)
         record, logits = evaluate_run(chosen.run, seed, layout.data, trained, plan, trained_with)
         write_logits(logits, out / "logits.safetensors")
+        if run_id in held_out and seed == layout.searched[run_id][0]:
+            record = _with_cross_validation(record, held_out[run_id], data)
 
         path = layout.record(run_id, seed)
         write_record(record, path)
@@ -89,6 +99,11 @@ def _evaluated(
             flush=True,
         )
     return outcomes
+
+
+def _with_cross_validation(record: Record, logits: np.ndarray, data: GridData) -> Record:
+    choice = choice_of(logits, data.labels_of("train"), record.run.empty_classes)
+    return record.model_copy(update={"choices": record.choices | {"cross_validation": choice}})
 
 
 def _track(layout: Layout, chosen: Outcome, record: Record, path: Path) -> None:

@@ -34,6 +34,7 @@ EVALUATION_ROOT = "mlrepro.evaluation.record"
 EXTRACTION_ROOT = "mlrepro.training.extract_composed"
 SEARCH_ROOTS = (
     "mlrepro.training.grid.closed_form",
+    "mlrepro.training.grid.cross_validation",
     "mlrepro.training.grid.outcome",
     "mlrepro.training.grid.search",
     "mlrepro.training.grid.write",

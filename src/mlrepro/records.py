@@ -181,12 +181,38 @@ class TrainingFacts(Strict):
         return {key: value for key, value in values.items() if key not in ONCE_IN_FACTS}
 
 
+class Choice(Strict):
+    """What a run may be chosen by: its mAP in percent on pictures that are not the test's.
+
+    resamples: as those of a Measurement.
+    """
+
+    mAP: float | None
+    pictures: int
+    resamples: list[float | None] | None = None
+
+
+class Calibration(Strict):
+    """What logits are divided by, fitted on validation, and what that does to the test's scores.
+
+    error_before, error_after: expected calibration error in points (metrics/calibration.py).
+    """
+
+    temperature: float
+    error_before: float
+    error_after: float
+
+
+ChosenBy = Literal["validation", "cross_validation"]
+
+
 class Record(Strict):
     """What one run with one seed gave.
 
     data_set:     as the reader knows it; `run.data` is its name in the run id.
     measurements: both the best epoch on validation and the last one, and with `select_on_test` the
                   best on test (on_test), which is never `selected`.
+    choices, calibration: of own data.
     environment:  no part of its file; none where nothing is known of it.
     origin:       whose scores these are; see ExternalRecord.
     """
@@ -202,6 +228,8 @@ class Record(Strict):
     history: list[Epoch]
     provenance: Provenance
     cost: Cost
+    choices: dict[ChosenBy, Choice] = {}
+    calibration: Calibration | None = None
     environment: Environment | None = Field(default=None, exclude=True)
 
     @model_validator(mode="wrap")
@@ -324,7 +352,7 @@ Failures = dict[str, dict[int, Failure]]  # by run id and seed
 
 
 # Keys of a record that hold measured numbers; settings stay as exact as they are given.
-MEASURED = ("splits", "measurements", "history", "cost", "audited")
+MEASURED = ("splits", "measurements", "history", "cost", "choices", "calibration", "audited")
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -348,6 +376,9 @@ def record_text(record: Record, path: Path) -> str:
     values = record.model_dump(mode="json")
     if record.origin == "run":
         del values["origin"]  # records of runs had none, and stay the same files
+    for key in ("choices", "calibration"):
+        if not values[key]:
+            del values[key]
     values["history"] = [_without_defaults(epoch) for epoch in record.history]
     for selection, measurement in record.measurements.items():
         classes = [_without_defaults(c) for c in measurement.per_class]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import LINEAR, PICTURES
 from huggingface_hub import ModelCard
-from test_use import evaluated, model_folder, trained  # noqa: F401 (a fixture)
+from test_use import config_temperature, evaluated, model_folder, trained  # noqa: F401 (a fixture)
 from use_runs import CSRA
 
 from mlrepro.data.manifest import read_manifest
@@ -64,7 +64,9 @@ def test_it_says_what_the_numbers_rest_on(trained):  # noqa: F811
     _, _, thresholds = evaluated(trained, LINEAR)
     assert cells[1] == str(manifest.positives(manifest.rows("train"))[3])
     assert cells[3] == f"{100 * record.selected.per_class[3].AP:.1f}"
-    assert float(cells[4]) == pytest.approx(1 / (1 + np.exp(-thresholds[3])), abs=0.02)
+    assert float(cells[4]) == pytest.approx(
+        1 / (1 + np.exp(-thresholds[3] / config_temperature(trained, LINEAR))), abs=0.02
+    )
     assert cells[5] == str(manifest.positives(manifest.rows("val"))[3])
 
 

@@ -29,7 +29,7 @@ from mlrepro.errors import InputError
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
-from mlrepro.metrics.thresholds import tune_thresholds
+from mlrepro.metrics.thresholds import tune_shrunk_thresholds
 from mlrepro.records import write_record
 from mlrepro.studies.runs import read_run
 from mlrepro.tracking import Tracker
@@ -85,10 +85,15 @@ def evaluated(trained: Path, run_id: str) -> tuple[list[str], np.ndarray, np.nda
     scores = load_file(logits_file(trained, run_id))
     labels = manifest.label_matrix()[manifest.rows("val")]
     validation = scores["val_best"].numpy()
-    thresholds = between_scores(tune_thresholds(validation, labels), validation)
+    thresholds = between_scores(tune_shrunk_thresholds(validation, labels), validation)
     images = manifest.frame["image"]
     paths = [str(manifest.root / images[row]) for row in manifest.rows("test")]
     return paths, scores["test_best"].numpy(), thresholds
+
+
+def config_temperature(trained: Path, run_id: str) -> float:
+    config = json.loads((model_folder(trained, run_id) / "config.json").read_text())
+    return config["calibration"]["temperature"]
 
 
 # ------------------------------------------------------------------------------------- our own form
@@ -104,7 +109,9 @@ def test_predictions_are_what_was_evaluated(trained, run_id):
     answers = list(predict(config, network, paths, batch=7))
     assert [entry["image"] for entry in answers] == paths
     scores = np.array([list(entry["scores"].values()) for entry in answers])
-    probabilities = 1 / (1 + np.exp(-expected.astype(np.float64)))
+    # Calibrated: the scale holds the temperature that was fitted on validation.
+    assert config["logit_scale"] == pytest.approx(1 / config_temperature(trained, run_id))
+    probabilities = 1 / (1 + np.exp(-config["logit_scale"] * expected.astype(np.float64)))
     np.testing.assert_allclose(scores, probabilities, atol=TOLERANCE)
 
     predicted = np.array(

@@ -9,6 +9,7 @@ from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
 from mlrepro.settings.run import Run
 from mlrepro.training.grid.closed_form import ridge_layers, solve, squared_error
+from mlrepro.training.grid.cross_validation import cross_validate, folds
 from mlrepro.training.grid.data import GridData
 from mlrepro.training.train import train_run
 
@@ -129,3 +130,26 @@ def test_its_run_is_no_training(tmp_path):
         train_run(run_of(1.0), 0, tmp_path, tmp_path / "out", "name")
     with pytest.raises(ValueError, match="closed form"):
         Run(**run_of(1.0).model_dump() | {"optimizer": {"lr": 0.1}})
+
+
+def test_cross_validation_scores_every_row_by_layers_that_did_not_see_it():
+    features, targets = made_up(60, 4, classes=2)
+    rows = {"train": np.arange(5, 45), "val": np.arange(45, 60), "test": np.arange(5)}
+    train = torch.from_numpy(targets[5:45])
+    data = GridData(torch.from_numpy(features).float(), {"full": train}, targets, rows)
+    logits = cross_validate(solve([(run_of(0.1), 0)], data), data)[run_of(0.1).run_id]
+
+    parts = folds(40)
+    assert sorted(np.concatenate(parts)) == list(range(40))
+    for held_out in parts:
+        others = np.setdiff1d(np.arange(40), held_out)
+        model = features[5:45].astype(np.float32).astype(np.float64)
+        centred = model[others] - model[others].mean(0)
+        alpha = 0.1 * (centred**2).sum() / len(others)
+        theirs = Ridge(alpha=alpha).fit(model[others], 2.0 * targets[5:45][others] - 1)
+        np.testing.assert_allclose(
+            logits[held_out],
+            theirs.predict(model[held_out]) - theirs.predict(model[others]).mean(0),
+            rtol=1e-4,
+            atol=1e-4,
+        )

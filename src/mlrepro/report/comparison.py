@@ -88,7 +88,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     records = [record for group in runs.values() for record in group]
     manifests = {record.provenance.manifest_sha256 for record in records}
     if comparison.own_data:
-        recommendation = recommendation_section(runs, pairs.ties, path, comparison.own_data)
+        recommendation = recommendation_section(runs, path, comparison.own_data)
     else:
         recommendation = []
 

@@ -10,11 +10,11 @@ from mlrepro.data.manifest import Manifest
 from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 from mlrepro.layout import Layout
+from mlrepro.report.choose import choose
 from mlrepro.report.comparison import listed_runs
 from mlrepro.report.label_errors import Found, write_label_errors
-from mlrepro.report.recommend import Scores, choose, mistakes, read_scores
+from mlrepro.report.recommend import Scores, mistakes, read_scores
 from mlrepro.report.render import write_page
-from mlrepro.run_pairs import compare_runs
 from mlrepro.studies.runs import current_records
 
 SHOWN = 400  # on a page; its table holds all
@@ -43,7 +43,8 @@ def write_review(layout: Layout) -> tuple[Found | None, int]:
     no run can be recommended, or the recommended run has no scores of this manifest.
     """
     runs = listed_runs(current_records(layout), layout.expected)
-    scores = read_scores(layout, choose(runs, compare_runs(runs).ties))
+    chosen = choose(runs)
+    scores = read_scores(layout, chosen.record if chosen else None)
     if scores is None:
         raise InputError(
             f"{layout.results}: no run has an mAP, or its logits are of other data; "

@@ -5,15 +5,19 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor, nn
 
 from mlrepro.data.images import decode
 from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
-from mlrepro.metrics.thresholds import tune_thresholds
+from mlrepro.metrics.calibration import calibration_error, fit_temperature
+from mlrepro.metrics.thresholds import tune_shrunk_thresholds
 from mlrepro.models.backbones import create_backbone
 from mlrepro.models.checkpoints import head_options
+from mlrepro.records import read_record
 from mlrepro.training.inputs.pictures import PictureInputs
+from mlrepro.training.predict import logit_scale
 from mlrepro_cli.export.card import pretrained_weights
 from mlrepro_cli.export.edges import between_scores
 from mlrepro_cli.export.trained import TrainedRun
@@ -117,15 +121,17 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
     """What config.json says.
 
     A class is predicted where logit >= threshold (null: never); its score is
-    sigmoid(logit_scale * logit).
+    sigmoid(logit_scale * logit), where the scale holds the temperature that calibrates it.
     """
     run, manifest = trained.run, trained.manifest
-    thresholds = tune_thresholds(trained.logits, manifest.label_matrix(trained.rows))
+    thresholds = tune_shrunk_thresholds(trained.logits, manifest.label_matrix(trained.rows))
     thresholds = between_scores(thresholds, trained.logits)
+    calibration = _calibration(trained)
     return {
         "classes": manifest.classes,
         "thresholds": [value if np.isfinite(value) else None for value in thresholds.tolist()],
-        "logit_scale": getattr(run.loss, "scale", 1.0),
+        "logit_scale": logit_scale(run) / calibration["temperature"],
+        "calibration": calibration,
         "backbone": run.backbone,
         "head_options": head_options(run),
         # A linear layer on pooled features is the head that pools and then is linear.
@@ -136,12 +142,34 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
         "std": inputs.std,
         "run": run.model_dump(mode="json"),
         "seed": trained.seed,
+        "averaged_seeds": list(trained.averaged),
         "trained": trained.facts.model_dump(mode="json", exclude_none=True),
         "environment": trained.environment.model_dump(mode="json", exclude_defaults=True),
         "appearance": manifest.appearance,
         "input": INPUT.format(appearance=APPEARANCES[manifest.appearance]),
         "versions": VERSIONS,
     }
+
+
+def _calibration(trained: TrainedRun) -> dict:
+    """The temperature, and the calibration error of validation pictures with and without it.
+
+    The test's stand in the record (see Calibration), where one training is exported as it is.
+    """
+    labels = trained.manifest.label_matrix(trained.rows)
+    scaled = logit_scale(trained.run) * trained.logits.astype(np.float64)
+    temperature = fit_temperature(scaled, labels)
+    errors = {
+        "validation_error_before": calibration_error(expit(scaled), labels),
+        "validation_error_after": calibration_error(expit(scaled / temperature), labels),
+    }
+    record = trained.layout.record(trained.run.run_id, trained.seed)
+    if record.is_file() and not trained.averaged:
+        measured = read_record(record).calibration
+        if measured:
+            errors["test_error_before"] = measured.error_before
+            errors["test_error_after"] = measured.error_after
+    return {"temperature": temperature, **errors}
 
 
 def _whole_state(trained: TrainedRun, backbone: nn.Module) -> dict[str, Tensor]:
