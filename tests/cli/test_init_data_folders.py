@@ -11,6 +11,7 @@ from mlrepro.data.prepare import prepare
 from mlrepro.errors import InputError
 from mlrepro.settings.pipeline import load_pipeline
 from mlrepro_cli.init_data.answers import Question
+from mlrepro_cli.init_data.find_labels import find_labels
 from mlrepro_cli.init_data.init_data import init_data
 from mlrepro_cli.init_data.split_words import split_in_path, split_word, splits_of
 
@@ -249,6 +250,22 @@ def test_hidden_folders_and_those_of_systems(own):
     (own / "cat" / "Thumbs.db").write_bytes(b"thumbs")
     (own / "cat" / "._0.jpg").write_bytes(b"resource fork")
     assert label_sets(own) == {"cat": ("cat", ""), "dog": ("dog", "")}
+
+
+def test_a_link_to_what_holds_the_folder_ends(own, tmp_path):
+    """Such as one to the root of the disk, where all pictures of the machine lie."""
+    pictures(own, "cat", "dog")
+    pictures(tmp_path / "others", "bird")
+    (own / "up").symlink_to(tmp_path)
+    (own / "disk").symlink_to("/")
+    assert label_sets(own) == {"cat": ("cat", ""), "dog": ("dog", "")}
+
+
+def test_an_archive_is_to_be_unpacked(own):
+    pictures(own, "cat", "dog")
+    (own / "all.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match="all.zip: is not looked into; unpack it"):
+        find_labels(own / "all.zip")
 
 
 def test_links_to_folders_are_followed_and_circles_end(own, tmp_path):

@@ -132,6 +132,12 @@ def test_a_packed_table(own):
     with pytest.raises(InputError, match="labels.csv.gz: not a whole gzip file"):
         read(own / "labels.csv.gz")
 
+    # Sparse: it takes no room on the disk, and would take all memory.
+    with (own / "huge.csv").open("wb") as file:
+        file.truncate(2 * 10**9)
+    with pytest.raises(InputError, match="huge.csv: more than 500,000,000 bytes"):
+        read(own / "huge.csv")
+
 
 @pytest.mark.parametrize(
     "text, message",

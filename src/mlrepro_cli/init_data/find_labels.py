@@ -11,7 +11,7 @@ from mlrepro.errors import InputError
 from mlrepro.files import is_something_else
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers, Question
 from mlrepro_cli.init_data.found_names import Names
-from mlrepro_cli.init_data.hints import file_name_hint, packed_hint
+from mlrepro_cli.init_data.hints import PACKED, file_name_hint, packed_hint
 from mlrepro_cli.init_data.layouts import (
     FOLDER_LAYOUTS,
     JSON_LAYOUTS,
@@ -57,6 +57,8 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         raise InputError(f"{path}: no regular file; give a folder of pictures, or a table")
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give one that holds pictures")
+    if not path.is_dir() and path.name.lower().endswith(PACKED):
+        raise InputError(f"{path}: is not looked into; unpack it, and give the folder")
     root = _root(path)
     _refuse_other_letters(root)
     folder = look_into(root, answers, None if path.is_dir() else path.resolve())

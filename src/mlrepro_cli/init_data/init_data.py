@@ -26,6 +26,8 @@ from mlrepro_cli.init_data.write_settings import write_settings
 # Fewer pictures cannot be trained, validated and tested on.
 LEAST_PICTURES = 10
 LEAST_RESOLUTION = 32
+# In a message.
+SHOWN_LABELS = 5
 PAGE = "init-data.html"
 
 
@@ -92,10 +94,12 @@ def _refuse_too_little(path: Path, own: OwnData, rejected: list[dict]) -> None:
     absent = ~own.labels & ~own.unknown
     telling = own.labels.any(0) & absent.any(0)
     if len(own.frame) < LEAST_PICTURES or not telling.any():
+        left_out = "".join(f" ({entry['image']}: {entry['reason']})" for entry in rejected[:1])
+        labels = ", ".join(own.classes[:SHOWN_LABELS]) or "none"
         raise InputError(
-            f"{path}: {len(own.frame)} readable pictures, {len(rejected)} others {rejected[:1]}, "
-            f"labels {own.classes}; to compare takes {LEAST_PICTURES} pictures, and a label that "
-            "some have and others have not: add pictures"
+            f"{path}: {len(own.frame)} readable pictures, {len(rejected)} others{left_out}, labels "
+            f"{labels}; to compare takes {LEAST_PICTURES} pictures, and a label that some have and "
+            "others have not: add pictures"
         )
 
 

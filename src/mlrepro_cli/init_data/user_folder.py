@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from mlrepro.data.picture_names import picture_name
@@ -25,12 +26,14 @@ LEFT_ALONE = {
 }
 # Suffixes of label files, of which one that is no regular file is worth a word.
 LABEL_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".xml", ".parquet", ".xlsx")
+# A folder above the user's file may be anything, such as a whole disk.
+MOST_LOOKED_AT = 10_000
 
 
 def look_into(root: Path, answers: Answers = NO_ANSWERS, given: Path | None = None) -> UserFolder:
     """Lists what lies below root. given: the one file that is to be read for labels."""
     pictures, left_out, files = [], {}, []
-    for place in _places(root, "", frozenset()):
+    for place in _places(root, "", _folders_above(root)):
         path = root / place
         name = picture_name(place)
         if is_something_else(path):
@@ -61,8 +64,9 @@ def look_into(root: Path, answers: Answers = NO_ANSWERS, given: Path | None = No
 
 
 def has_pictures(root: Path) -> bool:
-    """Whether a picture lies below root. Ends at the first."""
-    return any(is_picture(place) for place in _places(root, "", frozenset()))
+    """Whether a picture is among the first MOST_LOOKED_AT files below root."""
+    places = islice(_places(root, "", _folders_above(root)), MOST_LOOKED_AT)
+    return any(is_picture(place) for place in places)
 
 
 def _places(root: Path, below: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
@@ -85,6 +89,12 @@ def _places(root: Path, below: str, above: frozenset[tuple[int, int]]) -> Iterat
             yield place
         if is_folder and not _is_above(root / place, above):
             yield from _places(root, place, above)
+
+
+def _folders_above(root: Path) -> frozenset[tuple[int, int]]:
+    """Device and number of those that hold root: a link to one of them leads to root again."""
+    statuses = [folder.stat() for folder in root.resolve().parents]
+    return frozenset((status.st_dev, status.st_ino) for status in statuses)
 
 
 def _is_above(folder: Path, above: frozenset[tuple[int, int]]) -> bool:
