@@ -13,7 +13,7 @@ from mlrepro.evaluation.choice import choice_of
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
-from mlrepro.records import Record, write_record
+from mlrepro.records import Record, keep_record, write_record
 from mlrepro.stage import main
 from mlrepro.studies.runs import reported_map
 from mlrepro.tracking import open_tracker
@@ -91,6 +91,7 @@ def _evaluated(
 
         path = layout.record(run_id, seed)
         write_record(record, path)
+        keep_record(path, out / layout.kept_record(run_id, seed).name)
         write_environment(record.environment, layout.search_environment(run_id, seed), path)
         _track(layout, chosen, record, path)
         print(

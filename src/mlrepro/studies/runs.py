@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mlrepro.data.manifest import manifest_digest
 from mlrepro.layout import Layout
-from mlrepro.records import Records, read_record, read_records
+from mlrepro.records import Records, put_back_record, read_record, read_records
 from mlrepro.settings.run import Run, load_run
 from mlrepro.studies.reported import load_reported
 
@@ -14,6 +14,16 @@ def read_run(layout: Layout, run_id: str, seed: int = 0) -> Run:
     if run_id in layout.searched:
         return read_record(layout.record(run_id, seed)).run
     return load_run(layout.run_file(run_id))
+
+
+def put_back_searched(layout: Layout) -> None:
+    """Records of searched runs that somebody removed, from the copies in the search's folder.
+
+    They are no outputs of DVC, which so would not notice that they are gone.
+    """
+    for run_id, seeds in layout.searched.items():
+        for seed in seeds:
+            put_back_record(layout.record(run_id, seed), layout.kept_record(run_id, seed))
 
 
 def current_records(layout: Layout) -> Records:
