@@ -462,7 +462,7 @@ def all_marks_in_labels(own: Path) -> None:
         (text_files, "0 pictures"),
         (no_labels, "1 pictures .* no labels"),
         (one_picture, "1 readable pictures"),
-        (the_same_labels, r"labels \['cat'\]; to"),
+        (the_same_labels, "labels cat; to"),
         (another_place, r"t.csv: none of the 1 names there is a picture below .*'no a.png'"),
         (short_row, "t.csv, line 2: 1 fields where the header has 2"),
         (unknown_split, "t.csv: column 'split' holds all, .*--split-column"),

@@ -179,7 +179,9 @@ def test_odd_requests(server, lines, status):
 def test_the_command_says_where_it_is_and_ends_with_ctrl_c(model):
     code = "import sys; from mlrepro_cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "predict", str(model), "--serve", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # As in the background of a script, where Ctrl-C's signal is ignored.
+    ignored = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **ignored) as process:
         said = process.stdout.readline()
         address = said.removeprefix("http://").partition("/")[0]
         connection = http.client.HTTPConnection(address, timeout=PATIENCE)

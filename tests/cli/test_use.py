@@ -17,7 +17,16 @@ import pytest
 import timm
 import torch
 import yaml
-from conftest import LINEAR, PATIENCE, PICTURES, free_port, run_settings, skip_without, write_yaml
+from conftest import (
+    LINEAR,
+    PATIENCE,
+    PICTURES,
+    ROOT,
+    free_port,
+    run_settings,
+    skip_without,
+    write_yaml,
+)
 from picture_files import write_no_pictures, write_odd_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -389,7 +398,7 @@ def test_csv_to_the_terminal(trained, monkeypatch, tmp_path, capfd):
         (["predict", "empty", "a.png"], "error: empty: not a model folder"),
         (["predict", "MODEL", "a.png", "--output", "no/where.jsonl"], "error: [Errno 2]"),
         (["predict", "MODEL", "a.png", "--batch", "0"], "error: --batch 0: give 1 or more"),
-        (["export", "missing.yaml", "RUN"], "error: missing.yaml: no such file"),
+        (["export", "missing.yaml", "RUN"], "run `mlrepro export` in the root of the repository"),
     ],
 )
 def test_what_the_user_did_wrong_is_told(
@@ -402,6 +411,12 @@ def test_what_the_user_did_wrong_is_told(
     words = [folder if word == "MODEL" else word for word in arguments]
     assert run_here(monkeypatch, *words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_settings_that_are_not_there(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert run_here(monkeypatch, "export", "missing.yaml", "RUN") == 2
+    assert "error: missing.yaml: no such file" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_told(trained, monkeypatch, tmp_path, capsys):

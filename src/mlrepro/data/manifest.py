@@ -185,7 +185,8 @@ def write_manifest(
     `summary["pictures"]` is the picture root, absolute or relative to `folder`. notes: what of the
     pictures is in no column and yet makes another manifest, such as how they are read.
     """
-    schema = SCHEMA.with_metadata(notes or None)
+    # Without notes there are none in the file either: even empty ones would make another manifest.
+    schema = SCHEMA.with_metadata(notes) if notes else SCHEMA
     if "negatives" in frame:
         schema = schema.append(pyarrow.field("negatives", INDICES))
     columns = {name: frame[name] for name in schema.names}

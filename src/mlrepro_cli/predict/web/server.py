@@ -5,6 +5,7 @@ It gives four fixed resources and answers to posted pictures; no name in a reque
 
 import json
 import math
+import signal
 import socket
 import threading
 import warnings
@@ -257,6 +258,8 @@ def serve(model: str, host: str, port: int) -> int:
             "encryption"
         )
     print(f"http://{server.address}/ (Ctrl-C ends it)", flush=True)
+    # In the background of a script SIGINT is ignored, unless a program says otherwise.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with server:
         try:
             server.serve_forever()
