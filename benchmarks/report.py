@@ -51,6 +51,8 @@ BENCHMARKS = [
     Benchmark("gpu", "cuda", "Training on a GPU"),
     Benchmark("estimates", "cpu", "Estimates of wall time"),
     Benchmark("linear_search", "cpu", "The grid of the linear mode"),
+    Benchmark("label_errors", "cpu", "Errors in labels"),
+    Benchmark("rare_labels", "cpu", "Thresholds of rare labels"),
     Benchmark("linear_search", "cuda", "The grid of the linear mode, GPU"),
 ]
 
@@ -233,7 +235,40 @@ def searched(result: dict) -> Measured:
     return Measured(table(head, rows))
 
 
-READERS = {"estimates": estimated, "linear_search": searched}
+def found_errors(result: dict) -> Measured:
+    """The file of label_errors.py: a row for each kind of errors and each question."""
+    rankings = list(dict.fromkeys(name for row in result["rows"] for name in row["precision"]))
+    rows = []
+    for row in result["rows"]:
+        of_row = (percents(row["precision"].get(ranking)) for ranking in rankings)
+        rows.append([row["errors"], row["asked_for"], *of_row])
+    return Measured(table(["errors", "asked for", *rankings], rows), notes=[result["data"]])
+
+
+def percents(values: list[float] | None) -> str:
+    if not values:
+        return ABSENT
+    return f"{statistics.mean(values):.0f} ({min(values):.0f} to {max(values):.0f})"
+
+
+def thresholds_of_rare_labels(result: dict) -> Measured:
+    """The file of rare_labels.py: a row for each data set and rule."""
+    rows = []
+    for row in result["rows"]:
+        for rule, macro in row["macro_F1"].items():
+            ahead = row["ahead"].get(rule)
+            shown = f"{ahead[0]:+.1f} ({ahead[1]:+.1f} to {ahead[2]:+.1f})" if ahead else ABSENT
+            rows.append([row["data"], rule, f"{macro:.1f}", f"{row['OF1'][rule]:.1f}", shown])
+    head = ["data", "rule", "macro F1", "OF1", "the last rule is ahead"]
+    return Measured(table(head, rows))
+
+
+READERS = {
+    "estimates": estimated,
+    "label_errors": found_errors,
+    "linear_search": searched,
+    "rare_labels": thresholds_of_rare_labels,
+}
 
 
 def read_measured(benchmark: Benchmark, path: Path) -> Measured:

@@ -5,15 +5,20 @@ where its data or the code have changed. Environments that are at hand go into a
 records.
 """
 
+from pathlib import Path
+
 from mlrepro.errors import InputError
 from mlrepro.layout import Layout, read_layout
 from mlrepro.report.build import write_pages
 from mlrepro.stage import main
+from mlrepro.studies.external import FOLDER
 from mlrepro.studies.reference import read_compared, sentence
 
 
 def stage(*settings: str) -> None:
     layouts = [read_layout(path) for path in settings]
+    for study in dict.fromkeys(layout.folder for layout in layouts):
+        renew_third_parties(study)
     errors = write_pages(layouts)
 
     print("report:", *(layout.page for layout in layouts), "and reports/README.md")
@@ -21,6 +26,15 @@ def stage(*settings: str) -> None:
         raise InputError("; ".join(errors))
     for layout in layouts:
         print_reference(layout)
+
+
+def renew_third_parties(study: Path) -> None:
+    """From their scores, where these are at hand: what git keeps is the records alone."""
+    if not (study / FOLDER).is_dir():
+        return
+    from mlrepro_cli.audit.external import renew_records  # here: most pages have none
+
+    renew_records(study)
 
 
 def print_reference(layout: Layout) -> None:

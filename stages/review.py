@@ -1,4 +1,4 @@
-"""Own data: pages of the recommended run's mistakes, and of labels that pictures may lack."""
+"""Own data: pages of labels that may be missing or wrong, and of the recommended run's mistakes."""
 
 from mlrepro.layout import read_layout
 from mlrepro.report.review import write_review
@@ -7,8 +7,15 @@ from mlrepro.stage import main
 
 def stage(settings: str) -> None:
     layout = read_layout(settings)
-    missing, mistakes = write_review(layout)
-    print(f"review: {missing} labels that may be missing, {mistakes} mistakes -> {layout.review}")
+    labels, mistakes = write_review(layout)
+    print(f"review: {mistakes} mistakes of the recommended run -> {layout.review}/mistakes.html")
+    if labels is None:
+        print("no `features` are extracted, so that labels are not looked at")
+        return
+    print(
+        f"review: {labels.missing} labels that may be missing, {labels.wrong} that may be wrong, "
+        f"{labels.unknown} of the unknown ones likely there -> {layout.review}/labels.html"
+    )
 
 
 main(stage, "params.yaml")

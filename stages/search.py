@@ -1,18 +1,28 @@
-"""Trains the linear mode's grid on extracted features, and keeps what was best on validation.
+"""Computes ridge regressions and trains the linear mode's grid, on extracted features.
 
-One grid point for each loss and seed has a record; the others are in grid.csv alone.
+What was best on validation is kept: one grid point for each backbone, loss and seed has a record;
+the others are in grid.csv alone.
 """
 
+from pathlib import Path
+
+import numpy as np
+
 from mlrepro.environments import write_environment
+from mlrepro.evaluation.choice import choice_of
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
-from mlrepro.records import write_record
+from mlrepro.records import Record, keep_record, write_record
 from mlrepro.stage import main
+from mlrepro.studies.runs import reported_map
+from mlrepro.tracking import open_tracker
 from mlrepro.training.checkpoint import exclusive, remove_held
-from mlrepro.training.grid.data import Grid, read_grid
+from mlrepro.training.grid.closed_form import solve
+from mlrepro.training.grid.cross_validation import ENOUGH_PICTURES, cross_validate
+from mlrepro.training.grid.data import Grid, GridData, GridPart, read_grid
 from mlrepro.training.grid.fingerprint import fingerprint
-from mlrepro.training.grid.outcome import select
+from mlrepro.training.grid.outcome import Outcome, select
 from mlrepro.training.grid.search import search
 from mlrepro.training.grid.write import outcome_environment, write_grid, write_outcome
 from mlrepro.training.kept_outputs import KeptOutputs
@@ -43,33 +53,75 @@ def records_are_there(layout: Layout) -> bool:
 
 
 def search_and_evaluate(layout: Layout, grid: Grid) -> None:
-    first_run, _ = grid.members[0]
-    print(
-        f"search {layout.name}: {len(grid.members)} linear layers on {first_run.backbone} features,"
-        f" {first_run.epochs} epochs, on {grid.data.device}"
-    )
-    outcomes = search(grid.members, grid.data)
-
     layout.search.mkdir(parents=True, exist_ok=True)
+    outcomes = []
+    for part in grid.parts:
+        # A ridge regression is there at once; the losses of the same features take their time.
+        closed = [member for member in part.members if member[0].closed_form]
+        trained = [member for member in part.members if not member[0].closed_form]
+        data = grid.read(part)
+        outcomes += _evaluated(layout, grid, part, data, solve(closed, data))
+        if trained:
+            first_run, _ = trained[0]
+            print(
+                f"search {layout.name}: {len(trained)} linear layers on {first_run.backbone} "
+                f"features, {first_run.epochs} epochs"
+            )
+            outcomes += _evaluated(layout, grid, part, data, search(trained, data))
     write_grid(outcomes, layout.search / "grid.csv")
 
-    for (run_id, seed), chosen in select(outcomes).items():
+
+def _evaluated(
+    layout: Layout, grid: Grid, part: GridPart, data: GridData, outcomes: list[Outcome]
+) -> list[Outcome]:
+    """The same outcomes; those that are chosen are written, and have a record each."""
+    plan = EvaluationPlan.of(layout)
+    selected = select(outcomes)
+    few = plan.advises and len(data.rows["train"]) < ENOUGH_PICTURES
+    held_out = cross_validate(selected.values(), data) if few else {}
+    for (run_id, seed), chosen in selected.items():
         out = layout.search / f"{run_id}-s{seed}"
         trained = out / "training"
-        write_outcome(chosen, grid, trained)
-        plan = EvaluationPlan.of(layout)
+        write_outcome(chosen, grid, part, trained)
         trained_with = outcome_environment(chosen, grid)
         record, logits = evaluate_run(chosen.run, seed, layout.data, trained, plan, trained_with)
         write_logits(logits, out / "logits.safetensors")
+        if run_id in held_out and seed == layout.searched[run_id][0]:
+            record = _with_cross_validation(record, held_out[run_id], data)
 
         path = layout.record(run_id, seed)
         write_record(record, path)
+        keep_record(path, out / layout.kept_record(run_id, seed).name)
         write_environment(record.environment, layout.search_environment(run_id, seed), path)
+        _track(layout, chosen, record, path)
         print(
-            f"{run_id}, seed {seed}: test mAP {record.selected.metrics['mAP']:.2f} with lr "
-            f"{chosen.run.optimizer.lr:g}, batch size {chosen.run.batch_size}, epoch "
-            f"{chosen.best.epoch} (validation {chosen.best.val_mAP:.2f})"
+            f"{run_id}, seed {seed}: test mAP {record.selected.metrics['mAP']:.2f} with "
+            f"{_chosen_settings(chosen)} (validation {chosen.best.val_mAP:.2f})",
+            flush=True,
         )
+    return outcomes
+
+
+def _with_cross_validation(record: Record, logits: np.ndarray, data: GridData) -> Record:
+    choice = choice_of(logits, data.labels_of("train"), record.run.empty_classes)
+    return record.model_copy(update={"choices": record.choices | {"cross_validation": choice}})
+
+
+def _track(layout: Layout, chosen: Outcome, record: Record, path: Path) -> None:
+    """One MLflow run, with the epochs of the grid point that was chosen."""
+    run_id = chosen.run.run_id
+    tracker = open_tracker(layout, chosen.run, chosen.seed, "search")
+    tracker.start(session=None)
+    for epoch in chosen.history:
+        tracker.epoch(epoch)
+    tracker.record(record, path, reported_map(layout, run_id))
+
+
+def _chosen_settings(chosen: Outcome) -> str:
+    run = chosen.run
+    if run.closed_form:
+        return f"penalty {run.loss.penalty:g}"
+    return f"lr {run.optimizer.lr:g}, batch size {run.batch_size}, epoch {chosen.best.epoch}"
 
 
 main(stage, "params.yaml")

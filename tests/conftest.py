@@ -124,6 +124,14 @@ def stage_functions(name: str) -> dict:
         return runpy.run_path(str(ROOT / "stages" / f"{name}.py"))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are called as their argument, and numbered.
+
+    What is compressed holds the time of day, and all of pytest's processes must call a test alike.
+    """
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
     """A repository whose digits are prepared, corrupted and extracted.

@@ -463,3 +463,41 @@ def test_a_fault_is_caught_by_name(benchmark):
     splc = seeded_faults.LOSSES[0]
     caught = seeded_faults.catch(splc)
     assert caught.endswith("::test_splc_relabels_above_a_probability_of_six_tenths")
+
+
+# --- errors in labels ----------------------------------------------------------------------------
+
+
+def test_errors_are_put_into_labels_as_said(benchmark):
+    errors = benchmark("label_errors")
+    random = np.random.default_rng(0)
+    truth = (random.random((2000, 3)) < [0.5, 0.2, 0.02]).astype(np.int8)
+    present = (truth == 1).sum()
+    for kind in (errors.any_cell, errors.by_frequency):
+        labels = kind(truth, np.random.default_rng(1))
+        assert ((truth == 1) & (labels == 0)).sum() == round(0.03 * present)
+        assert ((truth == 0) & (labels == 1)).sum() == round(0.03 * present)
+    added = (truth == 0) & (labels == 1)
+    assert added[:, 0].sum() > 10 * added[:, 2].sum(), "the last was by frequency"
+
+    truth[:500, 0] = -1
+    labels = errors.every_cell(truth, np.random.default_rng(1))
+    assert (labels[:500, 0] == -1).all()
+    assert (labels != truth).mean() == pytest.approx(0.03, abs=0.01)
+
+
+def test_precision_of_the_first_hundred(benchmark):
+    errors = benchmark("label_errors")
+    trust = np.arange(300.0)[:, None]
+    wrong = (np.arange(300) % 2 == 0)[:, None]
+    assert errors.Question(np.ones((300, 1), bool), trust).precision(wrong) == 0.5
+    assert errors.Question(wrong, trust).precision(wrong) == 1.0
+    few = np.arange(300)[:, None] < 3
+    assert errors.Question(few, trust).precision(wrong) == pytest.approx(2 / 3)
+
+
+def test_page_shows_errors_in_labels(benchmark, tmp_path):
+    shutil.copy(RESULTS / "label_errors-cpu-torch2.14.1.json", tmp_path)
+    page = benchmark("report").render(tmp_path)
+    _, _, section = page.partition("## Errors in labels\n")
+    assert "| every cell " in section and "my-animals: 3411 pictures" in section

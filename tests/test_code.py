@@ -175,3 +175,21 @@ def test_the_reading_of_imports_misses_none_that_a_training_loads(repository, ru
     run = Run.model_validate(run_settings(run_id))
     with_effect = {module for module in loaded if not code._without_effect(module)}
     assert with_effect <= code.training_code(run).keys()
+
+
+def test_a_search_depends_on_all_of_its_grid():
+    run = Run(
+        data="made_up",
+        inputs="features",
+        head="linear",
+        backbone="resnet50",
+        weights="none",
+        resolution=224,
+        loss={"name": "ridge", "penalty": 1.0},
+        epochs=1,
+        batch_size=2,
+    )
+    modules = code.search_code([run])
+    for name in ("closed_form", "search", "stack", "tabulated", "outcome"):
+        assert f"mlrepro.training.grid.{name}" in modules
+    assert "mlrepro.losses.ridge" in modules

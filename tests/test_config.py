@@ -4,6 +4,7 @@ They name the file, the key and the nearest valid name.
 """
 
 import math
+import os
 import time
 
 import numpy as np
@@ -301,6 +302,16 @@ def test_unreadable_files(tmp_path):
             load_pipeline(tmp_path / "params.yaml")
     with pytest.raises(InputError, match="no such file"):
         load_pipeline(tmp_path / "absent.yaml")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "circle.yaml").symlink_to("circle.yaml")
+    (tmp_path / "zeros.yaml").symlink_to("/dev/zero")
+    (tmp_path / "folder.yaml").mkdir()
+    for path in tmp_path.iterdir():
+        with pytest.raises(InputError, match=f"{path.name}: no regular file; "):
+            load_pipeline(path)
 
 
 def test_data_set_that_is_not_described(tmp_path):

@@ -13,7 +13,7 @@ from mlrepro.data.manifest import read_manifest, write_manifest
 from mlrepro.environments import read_environment
 from mlrepro.errors import InputError
 from mlrepro.judging import record_shortfalls
-from mlrepro.records import TrainingFacts, read_record
+from mlrepro.records import TrainingFacts, read_record, write_record
 from mlrepro.training.read import read_facts, read_history
 
 
@@ -77,6 +77,28 @@ def test_record_agrees_with_its_logits(repository, run_id):
     assert not record_shortfalls(record)
     assert record.splits["test"].used == 48
     assert record.cost.gflops == 2 * record.cost.gmacs > 0
+
+
+def test_an_older_record_gets_its_resamples_from_the_logits(repository):
+    train_and_evaluate(repository, LINEAR)
+    path = repository / "results" / "digits" / f"{LINEAR}-s0.json"
+    evaluated = path.read_bytes()
+    record = read_record(path)
+    older = {
+        selection: measurement.model_copy(update={"resamples": None, "mAP_se": 1.0})
+        for selection, measurement in record.measurements.items()
+    }
+    write_record(record.model_copy(update={"measurements": older}), path)
+
+    done = stage(repository, "resamples", "params.yaml")
+    assert "1 records have got theirs, 0 lack them still" in done.stdout
+    assert path.read_bytes() == evaluated
+    assert "0 records have got theirs" in stage(repository, "resamples", "params.yaml").stdout
+
+    write_record(record.model_copy(update={"measurements": older}), path)
+    (repository / "outputs" / "demo" / "digits" / f"{LINEAR}-s0" / "logits.safetensors").unlink()
+    done = stage(repository, "resamples", "params.yaml")
+    assert "0 records have got theirs, 1 lack them still" in done.stdout
 
 
 # ---- Classes without positives -----------------------------------------------------------------
@@ -144,6 +166,30 @@ def test_weights_of_other_settings_are_refused(repository):
     assert done.returncode == 1
     assert "settings_sha256" in done.stderr
     assert "run its train stage again" in done.stderr
+
+
+def test_what_is_read_and_is_damaged(repository):
+    """Of garbage, nothing and a half, each file is named with the stage that writes it."""
+    stage(repository, "train", "params.yaml", LINEAR, "0")
+    trained = repository / "outputs" / "demo" / "digits" / f"{LINEAR}-s0" / "training"
+    [features] = (repository / "data" / "digits" / "features").glob("*.safetensors")
+    files = {
+        trained / "training.json": "run its train stage again",
+        trained / "best.safetensors": "run its train stage again",
+        trained / "last.safetensors": "run its train stage again",
+        features: "run the stage that writes it again",
+    }
+    for file, remedy in files.items():
+        whole = file.read_bytes()
+        for damaged in (b"garbage" * 99, b"", whole[: len(whole) // 2]):
+            file.write_bytes(damaged)
+            done = stage(repository, "evaluate", "params.yaml", LINEAR, "0", check=False)
+            assert done.returncode == 1
+            error = done.stderr.splitlines()[-1] if file.suffix != ".json" else done.stderr
+            assert f"{file.name}: " in error and remedy in error
+            assert "Traceback" not in done.stderr
+        file.write_bytes(whole)
+    stage(repository, "evaluate", "params.yaml", LINEAR, "0")
 
 
 def test_cost_of_the_packaged_backbone(repository):

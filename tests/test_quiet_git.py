@@ -63,7 +63,8 @@ def reported(repository) -> Path:
     run_stage("reference", "params.yaml", "today, this machine, these versions")
     evaluate_and_report()
 
-    (repository / ".gitignore").write_text("/outputs/\n/data/\n/reports/figures/drawn/\n")
+    ignored = ["/outputs/", "/data/", "/reports/figures/drawn/", "/reports/tables/"]
+    (repository / ".gitignore").write_text("\n".join(ignored) + "\n")
     git(repository, "init", "-q")
     git(repository, "add", "-A")
     git(repository, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "made")

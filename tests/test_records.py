@@ -296,7 +296,7 @@ def test_content_that_no_record_has(tmp_path, damage):
 def test_a_folder_in_the_place_of_a_record(tmp_path):
     path = tmp_path / f"{RUN_ID}-s0.json"
     path.mkdir()
-    with pytest.raises(InputError, match=f"{path.name}: cannot be read"):
+    with pytest.raises(InputError, match=f"{path.name}: no regular file"):
         read_records(tmp_path)
 
 

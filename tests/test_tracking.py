@@ -16,6 +16,7 @@ from pathlib import Path
 import forks
 import numpy as np
 import pytest
+import yaml
 from conftest import (
     LINEAR,
     PATIENCE,
@@ -28,7 +29,7 @@ from conftest import (
 )
 from mlflow import MlflowClient
 
-from mlrepro.records import read_record
+from mlrepro.records import read_record, read_records
 from mlrepro.settings.run import Run
 from mlrepro.tracking import Tracker, spool, tracker, writer
 from mlrepro_cli.main import main
@@ -204,6 +205,42 @@ def test_a_run_from_training_to_evaluation(tracked, monkeypatch):
         text = path.read_text()
         assert "mlflow" not in text
         assert run.info.run_id not in text
+
+
+def test_each_run_that_a_search_keeps(tracked, monkeypatch):
+    """One MLflow run a loss and seed, with the history of the grid point that was chosen."""
+    settings = yaml.safe_load((tracked / "params.yaml").read_text())
+    settings["search"] = {
+        "losses": [{"name": "bce"}, {"name": "asl"}],
+        "learning_rates": [1e-2, 1e-4],
+        "batch_sizes": [16],
+        "epochs": 2,
+        "seeds": [0, 1],
+    }
+    write_yaml(tracked / "params.yaml", settings)
+    forks.run("stages/search.py", "params.yaml", folder=tracked)
+    monkeypatch.chdir(tracked)
+    assert drain() == []
+
+    client = client_of(tracked)
+    runs = {run.info.run_name: run for run in runs_of(client)}
+    records = [
+        record for group in read_records(Path("results/digits")).values() for record in group
+    ]
+    assert len(records) == 4
+    assert set(runs) == {record.name for record in records}
+
+    for record in records:
+        run = runs[record.name]
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["stage"] == "dvc.yaml:search"
+        assert run.data.params["optimizer.lr"] == str(record.run.optimizer.lr)
+        mAP = record.selected.metrics["mAP"]
+        assert run.data.metrics["test.mAP"] == pytest.approx(mAP, rel=SIX_DIGITS)
+
+        points = client.get_metric_history(run.info.run_id, "val_mAP")
+        recorded = [epoch.val_mAP for epoch in record.history]
+        assert [point.value for point in points] == pytest.approx(recorded, rel=SIX_DIGITS)
 
 
 def test_scores_from_outside_are_logged_as_a_run_is(by_hand, monkeypatch):

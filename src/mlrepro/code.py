@@ -31,7 +31,14 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 # The training loop and everything that every run goes through.
 TRAINING_ROOT = "mlrepro.training.train"
 EVALUATION_ROOT = "mlrepro.evaluation.record"
-EXTRACTION_ROOT = "mlrepro.training.extract"
+EXTRACTION_ROOT = "mlrepro.training.extract_composed"
+SEARCH_ROOTS = (
+    "mlrepro.training.grid.closed_form",
+    "mlrepro.training.grid.cross_validation",
+    "mlrepro.training.grid.outcome",
+    "mlrepro.training.grid.search",
+    "mlrepro.training.grid.write",
+)
 RECIPES = "mlrepro.data.augment.recipes"
 
 # These name, check, fetch, store or show; no weight and no score depends on them. What settings do
@@ -127,7 +134,7 @@ def extraction_code(backbones: Iterable[str]) -> dict[str, str]:
 
 def search_code(runs: Iterable[Run]) -> dict[str, str]:
     """Digests of the code that a grid search of `runs` depends on."""
-    digests = module_digests(["mlrepro.training.grid"])
+    digests = module_digests(SEARCH_ROOTS)
     for run in runs:
         digests |= training_code(run)
     del digests["settings"]
@@ -142,6 +149,7 @@ def write_codes(layout: Layout) -> list[str]:
     """
     features = layout.pipeline.features
     backbones = [features.backbone] if features else []
+    backbones += [further.backbone for further in layout.pipeline.backbones]
     codes = {
         "evaluate": evaluation_code() | _script("evaluate"),
         "extract": extraction_code(backbones) | _script("extract"),

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, their digests, and those that a package brings with it."""
+"""Files: their kind and digests, written whole or not at all, and those that a package brings."""
 
 import hashlib
 import json
@@ -22,8 +22,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which is renamed to `path` when all of it is written.
 
     What was there before stays until then. Raises OSError with the file's name where the system
-    refuses something, also where a library has put that into words of its own.
+    refuses something, also where a library has put that into words of its own, and InputError where
+    a device, a pipe or a folder has that name: it would be replaced.
     """
+    refuse_something_else(path)
     temporary = path.with_name(path.name + ".tmp")
     try:
         yield temporary
@@ -51,6 +53,46 @@ def write_json(path: Path, value) -> None:
     write_bytes(path, text.encode())
 
 
+def is_something_else(path: Path) -> bool:
+    """Whether there is something that is no regular file, nor a link to one.
+
+    A folder, a named pipe, a device, a link in a circle: reading such may wait, or go on, for ever.
+    """
+    return os.path.lexists(path) and not os.path.isfile(path) and not _is_broken_link(path)
+
+
+def _is_broken_link(path: Path) -> bool:
+    """Whether it is a link to what is not there."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def refuse_something_else(path: Path) -> None:
+    """Raises InputError where reading could wait for ever; also a folder cannot be read."""
+    if is_something_else(path):
+        raise InputError(f"{path}: no regular file; put the file itself there")
+
+
+@contextmanager
+def whole_tensors(path: Path, remedy: str) -> Iterator[None]:
+    """Around what reads a .safetensors: InputError where it is no file, cut off or damaged.
+
+    remedy: a clause that says how it is made again.
+    """
+    from safetensors import SafetensorError  # here: what only writes JSON does without
+
+    refuse_something_else(path)
+    try:
+        yield
+    except SafetensorError as error:
+        raise InputError(f"{path}: cut off or damaged ({error}); {remedy}") from None
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """A second name for the same bytes; a copy where the file system has no such, or is another."""
     try:
@@ -61,6 +103,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def file_sha256(path: Path) -> str:
     """Digest of a file's bytes, in hexadecimal; the file may be larger than the memory."""
+    refuse_something_else(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

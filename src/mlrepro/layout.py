@@ -12,6 +12,8 @@ from pathlib import Path
 from mlrepro.settings.pipeline import Pipeline, load_pipeline
 
 OUTPUTS = Path("outputs")
+# Of `mlrepro init-data`: tables of labels, and what people answered of them.
+OWN_TABLES = Path("data/own")
 OWN_DATA = "own-data"
 ENVIRONMENT = "environment.json"
 
@@ -74,6 +76,11 @@ class Layout:
         return Path("reports") / f"{stem}.md"
 
     @property
+    def answers(self) -> Path:
+        """What people answered on the review's page, as `init-data --answers` keeps it."""
+        return kept_answers(self.name)
+
+    @property
     def review(self) -> Path:
         return self._outputs / "review"
 
@@ -88,9 +95,14 @@ class Layout:
         """Runs that the search chooses a learning rate and batch size for, and their seeds."""
         if not self.pipeline.search:
             return {}
-        members = dict.fromkeys(run.run_id for run, _ in self.pipeline.grid())
-        seeds = self.pipeline.search.seeds
-        return {run_id: seeds for run_id in members if run_id not in self.pipeline.runs}
+        seeds: dict[str, list[int]] = {}
+        for run, seed in self.pipeline.grid():
+            of_run = seeds.setdefault(run.run_id, [])
+            if seed not in of_run:
+                of_run.append(seed)
+        return {
+            run_id: of_run for run_id, of_run in seeds.items() if run_id not in self.pipeline.runs
+        }
 
     @property
     def expected(self) -> dict[str, list[int]]:
@@ -163,6 +175,11 @@ class Layout:
     def reported(self) -> Path:
         """Printed numbers, or those of a reference training."""
         return self.folder / "reported.csv"
+
+
+def kept_answers(name: str) -> Path:
+    """Of the own data set of a name."""
+    return OWN_TABLES / f"{name}-answers.csv"
 
 
 def read_layout(settings: str | os.PathLike) -> Layout:

@@ -132,6 +132,14 @@ class Plan:
         return [f"{folder}/{name}.safetensors" for name in names]
 
     @property
+    def feature_keys(self) -> list[str]:
+        """Keys of params.yaml that say which features there are."""
+        keys = ["features"] if self.says("features") else []
+        if self.is_own_data or self.says("backbones"):
+            keys.append("backbones")
+        return keys
+
+    @property
     def inputs_of_training(self) -> list[str]:
         """What is made of the data set before any run begins."""
         made = [f"{self.data}/manifest.parquet"]
@@ -274,7 +282,9 @@ def _data_stages(plan: Plan) -> Stages:
     stages: Stages = {}
     if plan.describes_data:
         key = [f"data.{plan.name}"]
-        stages["download"] = _stage(
+        # Own pictures lie where people change them, and DVC does not look there.
+        looks_again = {"always_changed": True} if plan.is_own_data else {}
+        stages["download"] = looks_again | _stage(
             plan,
             "archives, fetched and verified",
             f"stages/download.py {plan.settings} {plan.name}",
@@ -315,7 +325,7 @@ def _input_stages(plan: Plan) -> Stages:
             "outputs of frozen backbones, pooled or as maps",
             f"stages/extract.py {plan.settings}",
             deps=[*read, f"{plan.data}/manifest.parquet"],
-            params=["features"] if plan.says("features") else (),
+            params=plan.feature_keys,
             outs=plan.features,
         )
 
@@ -347,7 +357,7 @@ def _run_files(plan: Plan) -> list[str]:
 
 
 def _code_stage(plan: Plan) -> Stage:
-    params = ["search", "features"] if plan.layout.pipeline.search else []
+    params = ["search", *plan.feature_keys] if plan.layout.pipeline.search else []
     return _stage(
         plan,
         "digests of the code behind each run, in which comments do not count",
@@ -368,7 +378,7 @@ def _run_stages(plan: Plan) -> Stages:
             "one record a loss and seed",
             f"stages/search.py {plan.settings}",
             deps=[f"{plan.code}/search.json", f"{plan.code}/evaluate.json", *inputs],
-            params=["search", "features"],
+            params=["search", *plan.feature_keys],
             outs=[plan.search, f"{plan.search}-environments"],
         )
 
@@ -430,10 +440,17 @@ def _page_stages(plan: Plan) -> Stages:
     if plan.is_own_data:
         stages["review"] = _stage(
             plan,
-            "pages of the recommended run's mistakes, "
-            "and of labels that training pictures may lack",
+            "pages of labels that may be missing or wrong, and of the recommended run's mistakes",
             f"stages/review.py {plan.settings}",
-            deps=["src/mlrepro/report", *COMPARING_CODE, *searched, results],
+            deps=[
+                "src/mlrepro/report",
+                "src/mlrepro/review",
+                *COMPARING_CODE,
+                f"data/{plan.name}/manifest.parquet",
+                *([f"data/{plan.name}/features"] if plan.layout.pipeline.features else []),
+                *searched,
+                results,
+            ],
             params=["search", "runs", "seeds"],
             outs=[f"outputs/own-data/{plan.name}/review"],
         )

@@ -181,12 +181,38 @@ class TrainingFacts(Strict):
         return {key: value for key, value in values.items() if key not in ONCE_IN_FACTS}
 
 
+class Choice(Strict):
+    """What a run may be chosen by: its mAP in percent on pictures that are not the test's.
+
+    resamples: as those of a Measurement.
+    """
+
+    mAP: float | None
+    pictures: int
+    resamples: list[float | None] | None = None
+
+
+class Calibration(Strict):
+    """What logits are divided by, fitted on validation, and what that does to the test's scores.
+
+    error_before, error_after: expected calibration error in points (metrics/calibration.py).
+    """
+
+    temperature: float
+    error_before: float
+    error_after: float
+
+
+ChosenBy = Literal["validation", "cross_validation"]
+
+
 class Record(Strict):
     """What one run with one seed gave.
 
     data_set:     as the reader knows it; `run.data` is its name in the run id.
     measurements: both the best epoch on validation and the last one, and with `select_on_test` the
                   best on test (on_test), which is never `selected`.
+    choices, calibration: of own data.
     environment:  no part of its file; none where nothing is known of it.
     origin:       whose scores these are; see ExternalRecord.
     """
@@ -202,6 +228,8 @@ class Record(Strict):
     history: list[Epoch]
     provenance: Provenance
     cost: Cost
+    choices: dict[ChosenBy, Choice] = {}
+    calibration: Calibration | None = None
     environment: Environment | None = Field(default=None, exclude=True)
 
     @model_validator(mode="wrap")
@@ -244,6 +272,7 @@ class Source(Strict):
 
     who, link, licence: as they were given; none: unknown. Nothing of these was checked.
     scores, labels:     names of the files. scores_sha256: of the file's bytes, or of a folder's.
+    date:               of a study's third parties, when its numbers were computed.
     """
 
     who: str | None = None
@@ -252,6 +281,7 @@ class Source(Strict):
     scores: str
     scores_sha256: str
     labels: str
+    date: str | None = None
 
 
 class ExternalRun(Strict):
@@ -322,19 +352,33 @@ Failures = dict[str, dict[int, Failure]]  # by run id and seed
 
 
 # Keys of a record that hold measured numbers; settings stay as exact as they are given.
-MEASURED = ("splits", "measurements", "history", "cost", "audited")
+MEASURED = ("splits", "measurements", "history", "cost", "choices", "calibration", "audited")
 
 
 def write_record(record: Record, path: Path) -> None:
     """Writes a record, and removes what the last launch said of its failure.
 
+    Raises InputError for one that `read_record` would refuse.
+    """
+    text = record_text(record, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, text.encode())
+    path.with_suffix(".failed").unlink(missing_ok=True)
+
+
+def record_text(record: Record, path: Path) -> str:
+    """Its file. path: for messages.
+
     Measured numbers have six significant digits, of which another processor's rounding rarely
-    changes one. Raises InputError for one that `read_record` would refuse: JSON has no NaN and no
+    changes one. Raises InputError for one that could not be read again: JSON has no NaN and no
     infinity.
     """
     values = record.model_dump(mode="json")
     if record.origin == "run":
         del values["origin"]  # records of runs had none, and stay the same files
+    for key in ("choices", "calibration"):
+        if not values[key]:
+            del values[key]
     values["history"] = [_without_defaults(epoch) for epoch in record.history]
     for selection, measurement in record.measurements.items():
         classes = [_without_defaults(c) for c in measurement.per_class]
@@ -351,10 +395,7 @@ def write_record(record: Record, path: Path) -> None:
             f"{path}: not written, as it could not be read again; the weights or the labels are "
             f"not as they should be: {error}"
         ) from None
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, text.encode())
-    path.with_suffix(".failed").unlink(missing_ok=True)
+    return text
 
 
 def keep_record(path: Path, copy: Path) -> None:

@@ -3,16 +3,19 @@
 import argparse
 import signal
 import sys
+from pathlib import Path
 
 from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 from mlrepro.terminal import safe_output
+from mlrepro_cli import OWN_DATA
 from mlrepro_cli.audit import command as audit
 from mlrepro_cli.export import command as export
 from mlrepro_cli.init_data import command as init_data
 from mlrepro_cli.launch import command as launch
 from mlrepro_cli.plan import command as plan
 from mlrepro_cli.predict import command as predict
+from mlrepro_cli.repository import require_root
 
 DESCRIPTION = """\
 Compare methods on your own pictures, choose one, use it. In this order, from the repository's root:
@@ -23,6 +26,7 @@ Compare methods on your own pictures, choose one, use it. In this order, from th
   mlrepro launch studies/own-data/params.yaml --jobs 2                 the same, two trainings at a time
   mlrepro export studies/own-data/params.yaml RUN --to my-model        make the run that the report recommends a folder
   mlrepro predict my-model more/ 'scans/**/*.png' one.jpg              label pictures with it
+  mlrepro predict my-model --serve                                     a page to drop pictures on
   mlflow models serve -m my-model/mlflow --env-manager local           label pictures that are posted to it
 
 Exit status: 0 done, 1 some pictures could not be read, 2 refused, 130 interrupted.
@@ -42,6 +46,15 @@ VERBS = {
     "audit": audit,
 }
 
+# The verbs that run in the repository's root, and the file that each reads first: none, the
+# settings that it is given. The others run anywhere.
+READ_FIRST = {
+    "init-data": OWN_DATA / "budgets.yaml",
+    "plan": None,
+    "launch": None,
+    "export": None,
+}
+
 # Exit statuses, as argparse and shells have them.
 REFUSED = 2
 INTERRUPTED = 130
@@ -57,7 +70,7 @@ def create_parser() -> argparse.ArgumentParser:
     for name, verb in VERBS.items():
         subparser = subparsers.add_parser(name, help=verb.SUMMARY, description=verb.DESCRIPTION)
         verb.add_arguments(subparser)
-        subparser.set_defaults(run=verb.run)
+        subparser.set_defaults(run=verb.run, verb=name)
     return parser
 
 
@@ -76,6 +89,9 @@ def main() -> int:
     with safe_output():
         arguments = create_parser().parse_args()
         try:
+            if arguments.verb in READ_FIRST:
+                needed = READ_FIRST[arguments.verb] or Path(arguments.settings)
+                require_root(arguments.verb, needed)
             return arguments.run(arguments)
         except (InputError, OSError) as error:
             print(f"error: {without_secrets(str(error))}", file=sys.stderr)

@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import audit_files
 import numpy as np
+import pandas
 import pytest
 from audit_files import CLASSES, FLAGS, IDS, SCORES, write_lists, write_npz
 from conftest import ROOT
@@ -255,6 +257,52 @@ def test_files_of_gigabytes_of_nothing(tmp_path, monkeypatch):
             read(tmp_path / name)
 
 
+def test_what_unpacks_to_more_than_scores_do(tmp_path, monkeypatch):
+    """A thousandth of each is on the disk: the memory is not filled to find that out."""
+    monkeypatch.setattr(files, "LARGEST_UNPACKED", 1000)
+    zeros = np.zeros((100_000, 4), np.float32)
+    np.savez_compressed(tmp_path / "a.npz", scores=zeros)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"image,cat\n" + b"1,0\n" * 500_000))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b" " * 1_000_000))
+    pandas.DataFrame(zeros, columns=list("abcd")).to_parquet(tmp_path / "a.parquet")
+    for name in ("a.npz", "a.csv.gz", "a.jsonl.gz", "a.parquet"):
+        with pytest.raises(InputError, match=f"{name}: its .* bytes unpack to .* or more"):
+            read(tmp_path / name)
+
+    # As large, and full.
+    full = np.random.default_rng(0).random((1000, 4))
+    np.savez_compressed(tmp_path / "b.npz", scores=full, ids=np.arange(1000))
+    assert read(tmp_path / "b.npz").values.shape == (1000, 4)
+
+
+def npy(header: str, version: bytes = b"\1\0") -> bytes:
+    return b"\x93NUMPY" + version + len(header).to_bytes(2, "little") + header.encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        npy("(" * 9000),
+        npy("[" * 9000 + "]" * 9000),
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-5, 4)}\n"),
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 4)}\n"),
+        npy("__import__('os').system('touch ran')\n"),
+        npy("{}\n", version=b"\3\0"),
+        npy("{}\n", version=b"\x99\0"),
+        npy("")[:7],
+    ],
+)
+def test_headers_of_arrays_that_lie(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    Path("a.npy").write_bytes(content)
+    with zipfile.ZipFile("a.npz", "w") as archive:
+        archive.writestr("scores.npy", content)
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(InputError, match=name):
+            read(Path(name))
+    assert not Path("ran").exists()
+
+
 def test_too_much_text_in_an_archive(labels, monkeypatch):
     monkeypatch.setattr(files, "LARGEST_TEXT", 100)
     for name in ("VOC lists", "VOC archive.tar.xz"):
@@ -369,6 +417,34 @@ def test_the_page_and_the_record(audited, tmp_path):
     assert (page.read_bytes(), page.with_suffix(".json").read_bytes()) == before
 
 
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        (["--to", "scores.npz"], "--to scores.npz: give the name of a file that ends in .md"),
+        (["--to", "notes.md"], "notes.md: is there, and no page of an audit; name another"),
+        (["--to", "instances.md"], "instances.json: not the record of an audit"),
+        (["--record", "instances.json"], "instances.json: not the record of an audit"),
+        (["--record", "scores.npz"], "--record scores.npz: give the name of a file that ends in"),
+        (["--to", "pipe.md"], "pipe.md: no regular file"),
+        (["--to", "folder.md"], "folder.md: no regular file"),
+    ],
+)
+def test_nothing_else_is_written_over(audited, tmp_path, outputs, message):
+    """Neither what the user has given nor notes of his; a device would be replaced by a file."""
+    write_lists(tmp_path / "voc")
+    write_npz(tmp_path / "scores.npz")
+    (tmp_path / "notes.md").write_text("# Notes\n")
+    (tmp_path / "instances.json").write_text('{"images": []}')
+    os.mkfifo(tmp_path / "pipe.md")
+    (tmp_path / "folder.md").mkdir()
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+    status, printed = audited("scores.npz", "--labels", "voc", *outputs)
+    assert status == 2
+    assert message in printed
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
 def test_a_record_is_written_and_read_as_a_runs_is(audited, tmp_path):
     write_lists(tmp_path / "voc")
     write_npz(tmp_path / "scores.npz")
@@ -377,7 +453,9 @@ def test_a_record_is_written_and_read_as_a_runs_is(audited, tmp_path):
     record = read_record(path)
     write_record(record, Path("again.json"))
     assert Path("again.json").read_bytes() == path.read_bytes()
-    assert set(json.loads(path.read_text())) > set(Record.model_fields) - {"environment", "cost"}
+    # What an audit has none of, and what records of own data alone have.
+    lacking = {"environment", "cost", "choices", "calibration"}
+    assert set(json.loads(path.read_text())) > set(Record.model_fields) - lacking
 
 
 def test_help_imports_nothing_heavy():

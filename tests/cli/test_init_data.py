@@ -435,7 +435,11 @@ def unknown_split(own: Path) -> None:
 def two_layouts(own: Path) -> None:
     write_picture(own / "a.png")
     write_table(own / "t.csv", [("image", "labels"), ("a.png", "cat")])
-    content = {"images": [{"id": 1, "file_name": "a.png"}], "categories": [], "annotations": []}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "y"}],
+        "annotations": [{"image_id": 1, "category_id": 1}],
+    }
     (own / "instances.json").write_text(json.dumps(content))
 
 
@@ -458,11 +462,11 @@ def all_marks_in_labels(own: Path) -> None:
         (text_files, "0 pictures"),
         (no_labels, "1 pictures .* no labels"),
         (one_picture, "1 readable pictures"),
-        (the_same_labels, r"labels \['cat'\]; to"),
-        (another_place, "'missing'"),
+        (the_same_labels, "labels cat; to"),
+        (another_place, r"t.csv: none of the 1 names there is a picture below .*'no a.png'"),
         (short_row, "t.csv, line 2: 1 fields where the header has 2"),
         (unknown_split, "t.csv: column 'split' holds all, .*--split-column"),
-        (two_layouts, "a table and COCO's annotations"),
+        (two_layouts, r"a table \(--layout table\) and COCO's annotations"),
     ],
 )
 def test_bad_input_is_refused_with_a_remedy(own, make, message):
@@ -499,6 +503,7 @@ def test_ten_thousand_labels(tmp_path, capsys):
             "split": "",
             "label": given,
             "digest": [str(row) for row in range(len(given))],
+            "together": range(len(given)),
         }
     )
     own = OwnData(tmp_path, frame, names, labels, np.zeros_like(labels))
@@ -526,19 +531,19 @@ def test_budgets(own):
 
     layout = read_layout(TO / "params.yaml")
     assert len(layout.pipeline.runs) == 9
-    assert layout.pipeline.features.maps
+    assert len(layout.pipeline.backbones) == 4
     for run_id in layout.pipeline.runs:
         run = load_run(TO / "runs" / f"{run_id}.yaml")
         assert run.inputs == ("maps" if run_id.endswith("-maps") else "images")
         assert layout.output(run_id, 1).parent.name == "my-own"
-    assert len(layout.searched) == 9
+    assert len(layout.searched) == 14
     assert layout.output(min(layout.searched), 1).parent.name == "search"
-    assert len(layout.expected) == 18
+    assert len(layout.expected) == 23
 
     # A budget that a person has changed without its runs.
     text = (TO / "params.yaml").read_text()
     (TO / "params.yaml").write_text(text.replace("thorough", "quick"))
-    message = "`budget: quick` has 2 `runs`, not 9; run `mlrepro init-data`"
+    message = "`budget: quick` has 0 `runs`, not 9; run `mlrepro init-data`"
     with pytest.raises(InputError, match=message):
         read_layout(TO / "params.yaml")
 
@@ -583,11 +588,11 @@ def test_from_pictures_to_the_page(own, monkeypatch):
     )
 
     page = Path("reports/own-data-my-own.md").read_text()
-    assert page.count("| complete |") == 9
-    assert page.count("| not-run ") == 2
+    assert page.count("| complete |") == 14
     assert "-scores.png" in page
     review = Path("outputs/own-data/my-own/review")
-    assert (review / "missing.html").is_file()
+    assert (review / "labels.html").is_file()
+    assert (review / "missing.csv").read_text().startswith("image,label,given,answer,")
     assert (review / "mistakes.html").is_file()
 
     # The command that the page recommends, of a run of the search, which has no run file.
@@ -598,3 +603,33 @@ def test_from_pictures_to_the_page(own, monkeypatch):
     pictures = sorted(str(path) for path in own.glob("a/*"))
     answers = list(predict(config, network, pictures))
     assert answers[0]["image"].endswith("0.png")
+
+
+# ------------------------------------------------------------------------------ networks to compare
+
+
+def test_networks_that_the_user_names(own, capsys):
+    """Each with its own resolution; weights of a package where there is one, else timm's."""
+    for i in range(24):
+        write_picture(own / "ab"[i % 2] / f"{i}.png")
+    names = ["vit_base_patch16_siglip_256.v2_webli", "tf_efficientnet_lite2"]
+    init_data(own, TO, budget="standard", backbones=names)
+
+    pipeline = read_layout(TO / "params.yaml").pipeline
+    siglip = pipeline.features
+    assert (siglip.backbone, siglip.weights) == ("vit_base_patch16_siglip_256__v2_webli", "timm")
+    assert siglip.resolution == 256
+    first, second = pipeline.backbones
+    assert (first.backbone, first.resolution) == ("tf_efficientnet_lite0", 224)
+    assert (second.backbone, second.weights) == ("tf_efficientnet_lite2", "package")
+    assert second.resolution == 260
+    assert all(siglip.backbone in run_id for run_id in pipeline.runs)
+
+    init_data(own, TO, resolution=128, backbones=["resnet18"])
+    pipeline = read_layout(TO / "params.yaml").pipeline
+    assert {pipeline.features.resolution, pipeline.backbones[0].resolution} == {128}
+
+    with pytest.raises(InputError, match="--backbone resnet1: none of timm's networks"):
+        init_data(own, TO, backbones=["resnet1"])
+    with pytest.raises(InputError, match="cannot take 100 x 100"):
+        init_data(own, TO, resolution=100, backbones=["maxvit_tiny_tf_224"])

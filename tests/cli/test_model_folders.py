@@ -245,6 +245,14 @@ def test_what_is_copied_in_part(folder):
     load_model(folder)
 
 
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_not_waited_for(folder, name, make):
+    (folder / name).unlink()
+    make(folder / name)
+    assert f"{name}: no regular file" in refused(folder)
+
+
 class Evil:
     """Runs a command when it is unpickled."""
 

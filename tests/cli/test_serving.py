@@ -15,6 +15,7 @@ from picture_files import bomb
 from PIL import Image
 from test_model_folders import CLASSES, write_model
 
+from mlrepro.errors import InputError
 from mlrepro_cli.predict import _load_pyfunc, answer, serving
 from mlrepro_cli.predict.answer import READERS
 from mlrepro_cli.predict.serving import ServedModel
@@ -204,3 +205,9 @@ def test_twenty_requests_at_once(model, monkeypatch):
     assert answers == expected
     assert len(at_once) == 100
     assert all(at_once)
+
+
+@pytest.mark.parametrize("text", ["", "data:image/png;base64,", "  "])
+def test_nothing_that_was_sent_is_said(text):
+    with pytest.raises(InputError, match="nothing was sent"):
+        serving.read_picture(text)

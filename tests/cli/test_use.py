@@ -17,7 +17,16 @@ import pytest
 import timm
 import torch
 import yaml
-from conftest import LINEAR, PATIENCE, PICTURES, free_port, run_settings, skip_without, write_yaml
+from conftest import (
+    LINEAR,
+    PATIENCE,
+    PICTURES,
+    ROOT,
+    free_port,
+    run_settings,
+    skip_without,
+    write_yaml,
+)
 from picture_files import write_no_pictures, write_odd_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -29,7 +38,8 @@ from mlrepro.errors import InputError
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
-from mlrepro.metrics.thresholds import tune_thresholds
+from mlrepro.metrics.thresholds import tune_shrunk_thresholds
+from mlrepro.records import write_record
 from mlrepro.studies.runs import read_run
 from mlrepro.tracking import Tracker
 from mlrepro.training.train import train_run
@@ -61,11 +71,12 @@ def trained(prepared, tmp_path_factory) -> Path:
 
 
 def train_and_evaluate(layout: Layout, run_id: str) -> None:
-    """What the stages of a run do, without its record."""
+    """What the stages of a run do."""
     run = read_run(layout, run_id)
     folder = layout.trained(run_id, 0)
     train_run(run, 0, layout.data, folder, run_id, Tracker("use", run, 0, {}))
-    _, scores = evaluate_run(run, 0, layout.data, folder, EvaluationPlan.of(layout))
+    record, scores = evaluate_run(run, 0, layout.data, folder, EvaluationPlan.of(layout))
+    write_record(record, layout.record(run_id, 0))
     write_logits(scores, layout.output(run_id, 0) / "logits.safetensors")
 
 
@@ -83,10 +94,15 @@ def evaluated(trained: Path, run_id: str) -> tuple[list[str], np.ndarray, np.nda
     scores = load_file(logits_file(trained, run_id))
     labels = manifest.label_matrix()[manifest.rows("val")]
     validation = scores["val_best"].numpy()
-    thresholds = between_scores(tune_thresholds(validation, labels), validation)
+    thresholds = between_scores(tune_shrunk_thresholds(validation, labels), validation)
     images = manifest.frame["image"]
     paths = [str(manifest.root / images[row]) for row in manifest.rows("test")]
     return paths, scores["test_best"].numpy(), thresholds
+
+
+def config_temperature(trained: Path, run_id: str) -> float:
+    config = json.loads((model_folder(trained, run_id) / "config.json").read_text())
+    return config["calibration"]["temperature"]
 
 
 # ------------------------------------------------------------------------------------- our own form
@@ -102,7 +118,9 @@ def test_predictions_are_what_was_evaluated(trained, run_id):
     answers = list(predict(config, network, paths, batch=7))
     assert [entry["image"] for entry in answers] == paths
     scores = np.array([list(entry["scores"].values()) for entry in answers])
-    probabilities = 1 / (1 + np.exp(-expected.astype(np.float64)))
+    # Calibrated: the scale holds the temperature that was fitted on validation.
+    assert config["logit_scale"] == pytest.approx(1 / config_temperature(trained, run_id))
+    probabilities = 1 / (1 + np.exp(-config["logit_scale"] * expected.astype(np.float64)))
     np.testing.assert_allclose(scores, probabilities, atol=TOLERANCE)
 
     predicted = np.array(
@@ -380,7 +398,7 @@ def test_csv_to_the_terminal(trained, monkeypatch, tmp_path, capfd):
         (["predict", "empty", "a.png"], "error: empty: not a model folder"),
         (["predict", "MODEL", "a.png", "--output", "no/where.jsonl"], "error: [Errno 2]"),
         (["predict", "MODEL", "a.png", "--batch", "0"], "error: --batch 0: give 1 or more"),
-        (["export", "missing.yaml", "RUN"], "error: missing.yaml: no such file"),
+        (["export", "missing.yaml", "RUN"], "run `mlrepro export` in the root of the repository"),
     ],
 )
 def test_what_the_user_did_wrong_is_told(
@@ -393,6 +411,12 @@ def test_what_the_user_did_wrong_is_told(
     words = [folder if word == "MODEL" else word for word in arguments]
     assert run_here(monkeypatch, *words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_settings_that_are_not_there(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert run_here(monkeypatch, "export", "missing.yaml", "RUN") == 2
+    assert "error: missing.yaml: no such file" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_told(trained, monkeypatch, tmp_path, capsys):

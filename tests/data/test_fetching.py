@@ -262,6 +262,8 @@ def test_all_mirrors_fail(server, tmp_path):
         "ftp://host/images.tar": "not supported",
         "http://[half": "not a valid address",
         f"file://{tmp_path}/none": "no readable file",
+        "~no-such-user/images.tar": "nobody knows the home folder that ~ stands for",
+        "file://~no-such-user/images.tar": "nobody knows the home folder that ~ stands for",
     }
     with pytest.raises(InputError) as error:
         get(server, tmp_path / "images.tar", *reasons)

@@ -24,6 +24,7 @@ REQUIRED = {
     "ll_r": {"delta_rel": 5},
     "ll_ct": {"delta_rel": 5},
     "ll_cp": {"delta_rel": 5},
+    "ridge": {"penalty": 1.0},
 }
 
 TARGETS = torch.eye(4, 6, dtype=torch.int8)

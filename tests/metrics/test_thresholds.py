@@ -7,14 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.datasets import load_digits
 from sklearn.metrics import f1_score, precision_recall_curve
 
 from mlrepro.metrics.thresholded import thresholded_metrics
 from mlrepro.metrics.thresholds import (
     tune_global_threshold,
+    tune_shrunk_thresholds,
     tune_thresholds,
     tune_thresholds_released,
 )
+from mlrepro.training.grid.closed_form import ridge_layers
 
 AAM = Path(__file__).resolve().parents[1] / "golden" / "metrics" / "aam.npz"
 
@@ -113,3 +116,46 @@ def test_ignored_pictures_do_not_move_a_threshold():
     for name in ("OF1", "exact_match", "label_accuracy"):
         assert metrics[name] == pytest.approx(100)
     assert metrics["all_negative_accuracy"] == pytest.approx(100 / 3)
+
+
+# ---- Labels that few pictures have ---------------------------------------------------------------
+
+
+def test_a_threshold_is_drawn_to_the_common_one_by_hand():
+    # Both labels have mean 2.5 and deviation 1.118, the second ten times that. The common threshold
+    # is the standardised score of the 3s: with both 4s and 3s, F1 is 2 * 3 / (4 + 3).
+    scores = np.array([[4.0], [3.0], [2.0], [1.0]]) * [1, 10]
+    labels = np.array([[1, 1], [1, 0], [0, 0], [0, 0]])
+    assert tune_thresholds(scores, labels) == pytest.approx([3.0, 40.0])
+
+    # Two positives: 2 / 3 of its own, which is the common one; one positive: half of either.
+    assert tune_shrunk_thresholds(scores, labels) == pytest.approx([3.0, 35.0])
+
+
+def test_a_label_without_positives_gets_the_common_threshold():
+    scores = np.array([[4.0, 40, 9], [3, 30, 9], [2, 20, 9], [1, 10, 9]])
+    labels = np.array([[1, 0, 0], [1, 0, -1], [0, 0, 0], [0, 0, 0]])
+    assert tune_shrunk_thresholds(scores, labels)[:2] == pytest.approx([3.0, 30.0])
+    assert (tune_shrunk_thresholds(scores, np.zeros_like(labels)) == np.inf).all()
+
+
+def test_it_beats_a_half_and_tuning_by_label_where_labels_are_rare():
+    """Scikit-learn's digits: ten frequent labels, and a rare one for each pair of neighbours."""
+    digits = load_digits()
+    random = np.random.default_rng(0)
+    shown = digits.target[:, None] == np.arange(10)
+    rare = shown & (random.random(shown.shape) < 0.15)
+    labels = np.concatenate([shown, rare], axis=1).astype(int)
+
+    order = random.permutation(len(labels))
+    train, val, test = order[:700], order[700:850], order[850:]
+    [(weight, bias)] = ridge_layers(digits.data[train], labels[train], [0.1])
+    scores = digits.data @ weight.T + bias
+
+    def macro_f1(thresholds) -> float:
+        return thresholded_metrics(scores[test], labels[test], thresholds)["macro_F1"]
+
+    shrunk = macro_f1(tune_shrunk_thresholds(scores[val], labels[val]))
+    by_label = macro_f1(tune_thresholds(scores[val], labels[val]))
+    assert shrunk > by_label + 0.5
+    assert shrunk > macro_f1(0.0) + 0.5

@@ -80,7 +80,7 @@ def test_what_is_not_run_is_shown_as_not_run():
     runs = {WITH: seeds_of("asl", [75.0, 76.0])}
     text = section(runs, claim(1))
     summary, details = [cells(part) for part in text.split("\n\n") if part.startswith("|")]
-    assert summary[1] == ["a ¦ b", "section 3", "exact", "+1", "-", "not run (1)"]
+    assert summary[1] == ["a ¦ b", "section 3", "mAP", "+1", "-", "not run (1)"]
     assert details[1][2:5] == ["-", "-", "not run"]
 
 

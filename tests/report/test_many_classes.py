@@ -9,13 +9,14 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 from test_pages import comparison, markdown_tables
-from test_recommend import SETTINGS
+from test_recommend import SETTINGS, write_features
 from test_tables import by_run, cells, made_up_record
 
 from mlrepro.data.manifest import write_manifest
 from mlrepro.layout import read_layout
 from mlrepro.records import Record, write_record
 from mlrepro.report.comparison import write_comparison
+from mlrepro.report.label_errors import Found
 from mlrepro.report.review import SHOWN, write_review
 from mlrepro.report.shown_classes import ALL, EACH, chosen_places
 from mlrepro.report.tables import label_table
@@ -118,6 +119,7 @@ def test_own_data_with_many_labels(tmp_path, monkeypatch):
     for column in ("difficult", "ignored", "captions"):
         frame[column] = [[] for _ in splits]
     manifest = write_manifest(layout.data, frame, NAMES, {"pictures": "pictures"})
+    write_features(manifest)
 
     record = record_of_many()
     provenance = record.provenance.model_copy(update={"manifest_sha256": manifest.digest})
@@ -140,6 +142,7 @@ def test_own_data_with_many_labels(tmp_path, monkeypatch):
     for kind in ("png", "svg"):
         assert Path(f"reports/figures/own-data-toy-scores.{kind}").stat().st_size < 1_000_000
 
-    _, mistakes = write_review(layout)
+    found, mistakes = write_review(layout)
     assert mistakes > SHOWN
+    assert found == Found(0, 0, 0), "no label has enough pictures"
     assert (layout.review / "mistakes.html").read_text().count("<img ") == SHOWN

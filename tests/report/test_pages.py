@@ -12,10 +12,11 @@ from test_tables import VOC, by_run, cells, made_up_record, ranked_runs
 from mlrepro.errors import InputError
 from mlrepro.judging import ranked
 from mlrepro.records import Failure, Record, Records
-from mlrepro.report.comparison import Comparison, summarise, write_comparison
+from mlrepro.report.comparison import Comparison, write_comparison
 from mlrepro.report.figures import drawing
 from mlrepro.report.orderings import ordering_section, ordering_table
 from mlrepro.report.render import render
+from mlrepro.report.summary import summarise
 from mlrepro.run_pairs import compare_runs
 from mlrepro.settings.pipeline import Ordering
 
@@ -209,7 +210,7 @@ def test_regeneration_is_byte_identical(page, tmp_path):
     write(tmp_path)
 
     files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")]
-    assert len(files) == 1 + 2 * len(FIGURES)
+    assert len([file for file in files if "tables" not in file.parts]) == 1 + 2 * len(FIGURES)
     for file in files:
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes(), file
 

@@ -5,6 +5,7 @@ Also ROLE's lazy Adam against the dense one, and a member that diverges.
 
 import csv
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from conftest import stage, write_yaml
 from mlrepro.environments import read_environment
 from mlrepro.errors import InputError
 from mlrepro.judging import record_shortfalls
+from mlrepro.layout import read_layout
 from mlrepro.losses import create_loss
 from mlrepro.models.heads import create_head
 from mlrepro.records import read_records
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.run import Run
+from mlrepro.studies.runs import put_back_searched
 from mlrepro.training.checkpoint import Checkpoint
 from mlrepro.training.fit import fit
 from mlrepro.training.grid.data import GridData
@@ -226,7 +229,7 @@ def test_what_the_search_does_not_know(data, changes):
         search([(settings("an", **changes), 0)], data)
 
 
-def test_stage_selects_on_validation_and_writes_records(repository):
+def test_stage_selects_on_validation_and_writes_records(repository, monkeypatch):
     settings = yaml.safe_load((repository / "params.yaml").read_text())
     names = ("bce", "bce_ls", "iu", "iun", "an", "an_ls", "wan", "epr", "role")
     settings["search"] = {
@@ -253,6 +256,19 @@ def test_stage_selects_on_validation_and_writes_records(repository):
             tried = [row for row in grid if (row["run"], row["seed"]) == (run_id, str(record.seed))]
             assert_is_best_of(record, tried)
             assert_weights_are_there(record, folder / f"{run_id}-s{record.seed}" / "training")
+
+    # DVC does not know the records: it would not make again what somebody removes.
+    results = repository / "results" / "digits"
+    before = {path.name: path.read_bytes() for path in results.glob("*.json")}
+    shutil.rmtree(results)
+    monkeypatch.chdir(repository)
+    layout = read_layout("params.yaml")
+    put_back_searched(layout)
+    after = {path.name: path.read_bytes() for path in results.glob("*.json")}
+    # Two of the nine are runs of their own, too, whose evaluate stages make their records.
+    assert len(layout.searched) == 7
+    assert len(after) == 14
+    assert after.items() <= before.items()
 
 
 def assert_is_best_of(record, tried: list[dict]) -> None:

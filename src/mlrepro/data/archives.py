@@ -14,8 +14,9 @@ from typing import BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
-from mlrepro.data.disk import check_space, disk_error, is_something_else, locked, read_note, size_of
+from mlrepro.data.disk import check_space, disk_error, locked, read_note, size_of
 from mlrepro.errors import InputError
+from mlrepro.files import is_something_else
 from mlrepro.settings.data import Limits
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip")

@@ -31,25 +31,6 @@ def read_note(path: Path) -> dict:
     return note if isinstance(note, dict) else {}
 
 
-def is_something_else(path: Path) -> bool:
-    """Whether there is something that is no regular file, nor a link to one.
-
-    A folder, a named pipe, a device, a link in a circle: reading such may wait, or go on, for ever.
-    """
-    return os.path.lexists(path) and not os.path.isfile(path) and not _is_broken_link(path)
-
-
-def _is_broken_link(path: Path) -> bool:
-    """Whether it is a link to what is not there."""
-    try:
-        os.stat(path)
-    except FileNotFoundError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return False
-
-
 def check_space(path: Path, needed: int) -> None:
     """Raise InputError where fewer bytes are free beside `path` than are needed."""
     free = _free_beside(path)

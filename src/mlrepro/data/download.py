@@ -9,6 +9,7 @@ from mlrepro.data.fetching.mirrors import fetch
 from mlrepro.data.fetching.pictures import fetch_pictures
 from mlrepro.data.formats import Format, format_of
 from mlrepro.data.picture_check import problem_of, report_rejected
+from mlrepro.data.watch import look_again
 from mlrepro.errors import InputError
 from mlrepro.files import address, write_json
 from mlrepro.settings.data import Archive, DataSettings, Limits
@@ -28,9 +29,11 @@ def download(settings: DataSettings, folder: Path) -> None:
     if settings.folder:
         if not settings.folder.is_dir():
             raise InputError(
-                f"{settings.folder}: no such folder; mend `folder` of the data set {folder.name}"
+                f"{settings.folder}: no such folder; mend `folder` of the data set {folder.name}. "
+                "Own pictures that were moved: `mlrepro init-data FOLDER` writes the settings anew"
             )
-        write_json(folder / "archives.json", {"folder": settings.folder.as_posix()})
+        content = {"content": look_again(settings, folder)} if settings.watched else {}
+        write_json(folder / "archives.json", {"folder": settings.folder.as_posix(), **content})
         return
 
     # archives.json is written last: where it is, everything has arrived.

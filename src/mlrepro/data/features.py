@@ -16,8 +16,10 @@ from torch import Tensor
 
 from mlrepro.data.manifest import Manifest
 from mlrepro.errors import InputError
-from mlrepro.files import file_sha256, written_whole
+from mlrepro.files import file_sha256, whole_tensors, written_whole
 from mlrepro.settings.data import Captions, Features
+
+AGAIN = "run the stage that writes it again: dvc repro -f -s <extract or embed stage>"
 
 # --- features ------------------------------------------------------------------------------------
 
@@ -67,7 +69,7 @@ def read_header(path: Path) -> dict:
             f"{path}: features are not extracted; run `dvc repro`, or its extract stage (with "
             "features.maps: true for runs on maps)"
         )
-    with safe_open(path, "pt") as file:
+    with whole_tensors(path, AGAIN), safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
     return json.loads(metadata.get("header", "{}"))
 
@@ -140,7 +142,8 @@ def read_captions(path: Path, manifest: Manifest, settings: Captions) -> tuple[T
                 "dvc repro -f -s <embed stage>"
             )
 
-    vectors = load_file(path)["captions"]
+    with whole_tensors(path, AGAIN):
+        vectors = load_file(path)["captions"]
     return vectors, header | {"width": vectors.shape[1]}
 
 

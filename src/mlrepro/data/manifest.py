@@ -185,7 +185,8 @@ def write_manifest(
     `summary["pictures"]` is the picture root, absolute or relative to `folder`. notes: what of the
     pictures is in no column and yet makes another manifest, such as how they are read.
     """
-    schema = SCHEMA.with_metadata(notes or None)
+    # Without notes there are none in the file either: even empty ones would make another manifest.
+    schema = SCHEMA.with_metadata(notes) if notes else SCHEMA
     if "negatives" in frame:
         schema = schema.append(pyarrow.field("negatives", INDICES))
     columns = {name: frame[name] for name in schema.names}
@@ -224,6 +225,15 @@ def read_manifest(folder: Path) -> Manifest:
     # An absolute root replaces the folder. normpath only tidies up: links are not followed.
     root = Path(os.path.normpath(folder / summary["pictures"]))
     return Manifest(table, classes, root, summary, digest, folder)
+
+
+def manifest_digest(folder: Path) -> str | None:
+    """The `digest` of the manifest that a folder has; none where it has none."""
+    try:
+        content = (folder / MANIFEST).read_bytes() + (folder / CLASSES).read_bytes()
+    except FileNotFoundError:
+        return None
+    return hashlib.sha256(content).hexdigest()
 
 
 def _in_arrow(content: bytes) -> pyarrow.Buffer:

@@ -11,10 +11,10 @@ import pandas
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from mlrepro.data.disk import is_something_else
 from mlrepro.data.picture_formats import open_picture, unidentified
 from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
+from mlrepro.files import is_something_else
 
 CHUNK = 64  # pictures a task
 SHOWN = 5  # pictures that an error names

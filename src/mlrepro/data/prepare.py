@@ -10,6 +10,7 @@ import pandas
 from mlrepro.data import formats
 from mlrepro.data.archives import extract
 from mlrepro.data.corruption import hold_out
+from mlrepro.data.disk import read_note
 from mlrepro.data.formats import Format, format_of
 from mlrepro.data.manifest import Manifest, write_manifest
 from mlrepro.data.picture_check import check_pictures, report_rejected
@@ -58,12 +59,18 @@ def prepare(settings: DataSettings, folder: Path) -> Manifest:
     }
     if settings.shards:
         summary["shards"] = write_shards(folder, used, classes, root, settings.shards)
-    return write_manifest(folder, used, classes, summary, _notes(settings))
+    return write_manifest(folder, used, classes, summary, _notes(settings, folder))
 
 
-def _notes(settings: DataSettings) -> dict[str, str]:
+def _notes(settings: DataSettings, folder: Path) -> dict[str, str]:
     """None where all is as papers' code has it, so that their manifests stay as they are."""
-    return {} if settings.appearance == "stored" else {"appearance": settings.appearance}
+    notes = {}
+    if settings.appearance != "stored":
+        notes["appearance"] = settings.appearance
+    if settings.watched:
+        # Other pictures of the same names and sizes make another manifest.
+        notes["content"] = read_note(folder / "archives.json").get("content", "")
+    return notes
 
 
 def _unpack(settings: DataSettings, layout: Format, folder: Path, root: Path) -> None:

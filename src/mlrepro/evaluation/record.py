@@ -28,6 +28,7 @@ from mlrepro.records import (
 from mlrepro.settings.run import Run
 from mlrepro.threads import use_threads
 from mlrepro.training.device import device, environment
+from mlrepro.training.predict import logit_scale
 from mlrepro.training.read import load_selection, read_facts, read_history
 from mlrepro.training.splits import scored_rows
 from mlrepro.training.targets import read_targets
@@ -46,12 +47,14 @@ class EvaluationPlan:
     """Whose record it is, and what is measured beside what every record holds.
 
     data_set:       as the reader knows it.
+    advises:        what a run may be chosen by, and how its scores are calibrated.
     scores_train:   the training pictures, too, for labels that they may lack.
     measures_speed: pictures a second of the whole network's forward pass.
     """
 
     study: str
     data_set: str
+    advises: bool = False
     scores_train: bool = False
     measures_speed: bool = False
 
@@ -59,7 +62,13 @@ class EvaluationPlan:
     def of(cls, layout: Layout) -> "EvaluationPlan":
         """Pages of own data advise, and so need more than those of a study."""
         own_data = layout.own_data
-        return cls(layout.study, layout.name, scores_train=own_data, measures_speed=own_data)
+        return cls(
+            layout.study,
+            layout.name,
+            advises=own_data,
+            scores_train=own_data,
+            measures_speed=own_data,
+        )
 
 
 # ---- Trained runs ------------------------------------------------------------------------------
@@ -131,7 +140,22 @@ def evaluate_run(
         environment=_with_speed(used, run, manifest, plan),
         cost=_cost(run, manifest, task),
     )
+    if plan.advises and "val" in rows:
+        record = record.model_copy(update=_advice(run, truth, logits))
     return record, logits
+
+
+def _advice(run: Run, truth: Truth, logits: Logits) -> dict:
+    """What records of own data hold beside the others' content."""
+    from mlrepro.evaluation.choice import calibration_of, choice_of  # here: they need SciPy
+
+    val, test = (
+        (logits[f"{split}_{run.selection}"], truth.scored[split]) for split in ("val", "test")
+    )
+    return {
+        "choices": {"validation": choice_of(*val, run.empty_classes)},
+        "calibration": calibration_of(val, test, logit_scale(run)),
+    }
 
 
 def _check_facts(facts: TrainingFacts, run: Run, manifest: Manifest, out: Path) -> None:

@@ -32,11 +32,11 @@ def resampled_average_precision(
     """Exact average precision of each class on each resample, (resamples, C) fractions.
 
     NaN where a resample has drawn no positive of a class. scores, labels (N, C): see
-    `mlrepro.metrics`. Each class is sorted once, and a resample says how often each picture counts.
+    `mlrepro.metrics`. Each class is sorted once a block of resamples, and a resample says how often
+    each picture counts.
     """
     scores, labels = check(scores, labels)
     pictures, classes = scores.shape
-    rankings = [_ranking(scores[:, c], labels[:, c]) for c in range(classes)]
     random = np.random.default_rng(seed)
 
     aps = np.full((resamples, classes), np.nan)
@@ -44,7 +44,7 @@ def resampled_average_precision(
     for start in range(0, resamples, block):
         part = slice(start, min(start + block, resamples))
         counts = _draw(random, pictures, part.stop - part.start)
-        of_block = _resample_block(rankings, counts)
+        of_block = _resample_block(scores, labels, counts)
         aps[part] = np.stack(of_block, axis=1) if classes else 0
     return aps
 
@@ -60,15 +60,17 @@ def _draw(random: np.random.Generator, pictures: int, resamples: int) -> np.ndar
     return np.ascontiguousarray(counts.T)
 
 
-def _resample_block(rankings: list[tuple], counts: np.ndarray) -> list[np.ndarray]:
+def _resample_block(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
     fast = _kernels(len(counts) >= MANY)
     weighted = fast.weighted_average_precision if fast else _weighted_average_precision
 
+    # Ranked here: rankings of all classes would need more memory than scores and labels do.
     def of_class(part: slice) -> np.ndarray:
-        [ranking] = rankings[part]
+        ranking = _ranking(scores[:, part.start], labels[:, part.start])
         return weighted(*ranking, counts)
 
-    return in_parallel(of_class, len(rankings), 1) if rankings else []
+    classes = scores.shape[1]
+    return in_parallel(of_class, classes, 1) if classes else []
 
 
 def _ranking(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

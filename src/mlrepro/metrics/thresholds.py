@@ -42,6 +42,40 @@ def tune_global_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
     return _best_threshold(scores[judged], labels[judged] == 1)
 
 
+# Positives of a label whose own threshold weighs as much as the common one. One that is tuned
+# on one positive is the score of that one, and says no more than what all other labels say.
+ONE_POSITIVE = 1
+
+
+def tune_shrunk_thresholds(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Thresholds of labels that few pictures have, drawn towards one of all labels, (C,) float64.
+
+    Scores of different labels are of different heights, for rare ones are low. So they are compared
+    in standard deviations above the label's mean over all pictures. There the common threshold is
+    that of `tune_global_threshold`, and a label with n positives gets
+
+        n / (n + 1) * its own of `tune_thresholds` + 1 / (n + 1) * the common one
+
+    A label without positives gets the common one, and all get +inf where no label has one. The
+    rule is score >= threshold. scores, labels (N, C) of validation pictures, never of the test.
+    """
+    scores, labels = check(scores, labels)
+    scores = scores.astype(np.float64)
+    mean = scores.mean(0)
+    deviation = scores.std(0)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+
+    positives = (labels == 1).sum(0)
+    if not positives.any():
+        return np.full(scores.shape[1], np.inf)
+    common = tune_global_threshold((scores - mean) / deviation, labels)
+    tuned = np.where(positives > 0, tune_thresholds(scores, labels), mean)
+    own = (tuned - mean) / deviation
+
+    weight = positives / (positives + ONE_POSITIVE)
+    return mean + deviation * (weight * own + (1 - weight) * common)
+
+
 def _best_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
     # Only a positive's score can be best: from any other one, moving up to the next positive loses
     # no hit.

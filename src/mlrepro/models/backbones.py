@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from mlrepro.errors import InputError
-from mlrepro.models.catalogue import OURS, backbone_module
-from mlrepro.models.pretrained import Origin, load_weights
+from mlrepro.models.catalogue import OURS, SIDE_BY_SIDE, backbone_module, parts_of
+from mlrepro.models.pretrained import Origin, joined_origin, load_weights
 from mlrepro.settings.base import nearest
 
 # Of torchvision, and what they are built with. transform_input: GoogLeNet's weights want [-1, 1],
@@ -49,6 +49,8 @@ SIZE_ERRORS = (AssertionError, RuntimeError, ValueError)
 class Backbone(nn.Module):
     """A network without its classifier. forward: (B, 3, S, S) -> (B, channels, h, w).
 
+    A name may stand for several networks, whose maps are put side by side, and for the mean of a
+    picture's map and its mirror image's (models/catalogue.py).
     `mean`, `std`: the normalisation its weights were trained with (0 and 1 for TResNets). Token
     models (ViT, Swin) are reshaped to a map. AlexNet keeps its two hidden linear layers and gives
     (B, 4096, 1, 1).
@@ -56,11 +58,16 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, resolution: int):
         super().__init__()
-        if name in NOT_TIMMS:
-            self.net, self.channels = _without_classifier(name, create_published(name))
+        networks, self.mirrored = parts_of(name)
+        first = networks[0]
+        if len(networks) > 1:
+            self.net = SideBySide(networks, resolution)
+            self.channels, config = self.net.channels, self.net.config
+        elif first in NOT_TIMMS:
+            self.net, self.channels = _without_classifier(first, create_published(first))
             config = IMAGENET
         else:
-            self.net, config = _create_timms(name, resolution)
+            self.net, config = _create_timms(first, resolution)
             self.channels = self.net.num_features
 
         # What the network's pictures must be like, and what the form of its output is.
@@ -71,6 +78,13 @@ class Backbone(nn.Module):
         self.channels_last_output = getattr(self.net, "output_fmt", "NCHW") == "NHWC"
 
     def forward(self, pictures: Tensor) -> Tensor:
+        maps = self._maps(pictures)
+        if self.mirrored:
+            # The mirror image's map is turned back, so that both are of the same places.
+            maps = (maps + self._maps(pictures.flip(3)).flip(3)) / 2
+        return maps
+
+    def _maps(self, pictures: Tensor) -> Tensor:
         features = self.net(pictures)
 
         # Tokens (B, n, C): class and register tokens, which have no place on the map, come first.
@@ -83,6 +97,30 @@ class Backbone(nn.Module):
             return features.unflatten(1, (self.channels, side, side))
 
         return features.permute(0, 3, 1, 2) if self.channels_last_output else features
+
+
+class SideBySide(nn.Module):
+    """Several networks that see the same picture. forward: (B, 3, S, S) -> (B, sum of C, h, w).
+
+    config: the input that they want. Raises InputError where they want different ones.
+    """
+
+    def __init__(self, names: tuple[str, ...], resolution: int):
+        super().__init__()
+        self.names = names
+        self.parts = nn.ModuleList(Backbone(name, resolution) for name in names)
+        self.channels = sum(part.channels for part in self.parts)
+
+        configs = [
+            {"mean": part.mean, "std": part.std, "interpolation": part.interpolation}
+            for part in self.parts
+        ]
+        self.config = configs[0]
+        if any(config != self.config for config in configs):
+            raise InputError(f"backbones {', '.join(names)}: want pictures of different kinds")
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return torch.cat([part(pictures) for part in self.parts], 1)
 
 
 # --- building ------------------------------------------------------------------------------------
@@ -105,7 +143,12 @@ def create_published(name: str) -> nn.Module:
 
     import timm
 
-    return timm.create_model(TIMM_NAMES.get(name, name))
+    return timm.create_model(timm_name(name))
+
+
+def timm_name(name: str) -> str:
+    """As timm writes it. A run id bears no dot: `vit_base_patch16_224__dino` is timm's `.dino`."""
+    return TIMM_NAMES.get(name, name.replace("__", "."))
 
 
 def _without_classifier(name: str, net: nn.Module) -> tuple[nn.Module, int]:
@@ -134,13 +177,12 @@ def _create_timms(name: str, resolution: int) -> tuple[nn.Module, dict]:
     """A network of timm without pooling and classifier, and timm's configuration of its input."""
     import timm
 
-    timm_name = TIMM_NAMES.get(name, name)
-    config = timm.get_pretrained_cfg(timm_name).to_dict()
+    config = timm.get_pretrained_cfg(timm_name(name)).to_dict()
     if name in LITES:
         config |= LITE
     # Networks with position tables need the size; convolutional ones do not take it.
     sized = {"img_size": resolution} if config["fixed_input_size"] else {}
-    return timm.create_model(timm_name, num_classes=0, global_pool="", **sized), config
+    return timm.create_model(timm_name(name), num_classes=0, global_pool="", **sized), config
 
 
 def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone, Origin]:
@@ -154,7 +196,14 @@ def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone,
     # Refuses unknown names and sizes before anything is allocated.
     map_size(name, resolution)
     backbone = Backbone(name, resolution)
-    return backbone, load_weights(backbone.net, name, weights)
+    networks = parts_of(name).networks
+    if len(networks) == 1:
+        return backbone, load_weights(backbone.net, networks[0], weights)
+
+    parts = zip(networks, backbone.net.parts, strict=True)
+    return backbone, joined_origin(
+        [load_weights(part.net, network, weights) for network, part in parts]
+    )
 
 
 # --- what sizes a network takes ------------------------------------------------------------------
@@ -179,13 +228,19 @@ def map_size(name: str, resolution: int) -> tuple[int, int]:
 
 
 def _check_name(name: str) -> None:
-    if name in NOT_TIMMS or name in TIMM_NAMES:
+    networks = parts_of(name).networks
+    if len(networks) > 1:
+        return
+    [plain] = networks
+    if plain in NOT_TIMMS or plain in TIMM_NAMES:
         return
 
     import timm
 
-    if not timm.is_model(name):
-        known = [*timm.list_models(), *NOT_TIMMS, *TIMM_NAMES]
+    # A name with a tag is as timm lists it among those that have weights.
+    timms = timm_name(plain)
+    if not timm.is_model(timms) or ("." in timms and not timm.is_model_pretrained(timms)):
+        known = [*timm.list_models(), *NOT_TIMMS, *TIMM_NAMES, *SIDE_BY_SIDE]
         raise InputError(
             f"backbone {name!r} is not known (timm {timm.__version__}, {', '.join(NOT_TIMMS)}); "
             f"{nearest(name, known)}"

@@ -1,5 +1,6 @@
 """Pretrained weights of backbones, each with where it came from, proved by a sha256."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -28,6 +29,15 @@ OPTIONAL = ".num_batches_tracked"
 # Of weights: their source, and the sha256 of the file, or of the loaded tensors where a hub gave no
 # file.
 Origin = tuple[str, str | None]
+
+
+def joined_origin(origins: list[Origin]) -> Origin:
+    """Of networks side by side: their sources, and the sha256 of their sha256s."""
+    sources = [source for source, _ in origins]
+    digests = [sha256 or "" for _, sha256 in origins]
+    if not any(digests):
+        return " + ".join(dict.fromkeys(sources)), None
+    return " + ".join(sources), hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def load_weights(net: nn.Module, name: str, weights: str) -> Origin:

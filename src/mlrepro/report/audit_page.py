@@ -16,6 +16,8 @@ from mlrepro.report.render import write_page
 
 # Of the protocols nearest to a reported number.
 LISTED = 12
+# Of p-values that are shown.
+SMALLEST_P = 0.0001
 
 
 @dataclass(frozen=True)
@@ -183,12 +185,17 @@ def comparison_table(rows: list[Compared]) -> str:
                 signed(row.difference.points),
                 between(row.difference.interval),
                 between(row.difference.unpaired_interval),
-                number(row.difference.p, 4),
+                chance(row.difference.p),
                 "yes" if row.difference.is_told_apart else "no",
             ]
         )
     headers = ["", "these", "those", "difference", "95 %", "95 % unpaired", "p", "told apart"]
     return table("lrrrrrrl", headers, cells)
+
+
+def chance(p: float) -> str:
+    """A p-value."""
+    return "< 0.0001" if p < SMALLEST_P else number(p, 4)
 
 
 def between(ends: tuple[float, float]) -> str:

@@ -1,6 +1,5 @@
 """The page that compares runs on one data set, in markdown."""
 
-from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +10,6 @@ from mlrepro.judging import (
     MINIMUM_TOLERANCE,
     REGIMES,
     best_of_regime,
-    completeness,
     mean_map,
     ranked,
     shortfalls,
@@ -36,8 +34,9 @@ from mlrepro.report.pages import (
 from mlrepro.report.recommend import recommendation_section
 from mlrepro.report.render import write_page
 from mlrepro.report.shown_classes import ShownClasses, shown_classes
+from mlrepro.report.summary import summarise
 from mlrepro.resamples import KEPT
-from mlrepro.run_pairs import RunPair, RunPairs, unadjusted_pairs
+from mlrepro.run_pairs import RunPairs, unadjusted_pairs
 from mlrepro.settings.pipeline import Claim, Ordering
 from mlrepro.studies.reference import compare
 from mlrepro.studies.reported import ReportedRow
@@ -89,7 +88,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     records = [record for group in runs.values() for record in group]
     manifests = {record.provenance.manifest_sha256 for record in records}
     if comparison.own_data:
-        recommendation = recommendation_section(runs, pairs.ties, path, comparison.own_data)
+        recommendation = recommendation_section(runs, path, comparison.own_data)
     else:
         recommendation = []
 
@@ -184,95 +183,6 @@ def _missing_stages(runs: Records, comparison: Comparison) -> list[str]:
 
     # One search gives many runs; it is named once.
     return list(dict.fromkeys(stages))
-
-
-# ---- The summary -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Place:
-    """A run and its test mAP in percent."""
-
-    run: str
-    mAP: float
-
-
-@dataclass(frozen=True)
-class Lead:
-    """Of the first run. second: the next in rank. ties: runs that cannot be told from the first."""
-
-    second: Place
-    pair: RunPair
-    ties: int
-
-
-@dataclass(frozen=True)
-class RegimeGap:
-    """Between the best run with full and the best with single-positive labels."""
-
-    full: Place
-    single: Place
-    pair: RunPair
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What the page's first paragraph says.
-
-    measured:   how many runs have records.
-    first:      none where no run has an mAP. lead: none where no other run has one.
-    regime_gap: none where all runs with an mAP are of one labels regime.
-    expected:   how many runs the settings list. states: how many are complete, partial and so on.
-    """
-
-    measured: int
-    first: Place | None
-    lead: Lead | None
-    regime_gap: RegimeGap | None
-    expected: int
-    states: Counter
-
-
-def summarise(
-    runs: Records,
-    pairs: RunPairs,
-    expected: dict[str, list[int]],
-    failures: Container[str] = (),
-) -> Summary:
-    """Who is first and by how much, full against single-positive labels, what is still missing.
-
-    `runs`: in rank order. pairs: theirs.
-    """
-    states = Counter(
-        completeness(runs.get(run, []), seeds, run in failures) for run, seeds in expected.items()
-    )
-    scored = [run for run in runs if mean_map(runs[run]) is not None]
-    return Summary(
-        measured=len(runs),
-        first=_place(runs, scored[0]) if scored else None,
-        lead=_lead(runs, pairs) if pairs.pairs else None,
-        regime_gap=_regime_gap(runs, pairs),
-        expected=len(expected),
-        states=states,
-    )
-
-
-def _place(runs: Records, run: str) -> Place:
-    return Place(run, mean_map(runs[run]))
-
-
-def _lead(runs: Records, pairs: RunPairs) -> Lead:
-    # The first of all pairs is that of the first two runs.
-    pair = pairs.pairs[0]
-    return Lead(_place(runs, pair.second), pair, len(pairs.ties))
-
-
-def _regime_gap(runs: Records, pairs: RunPairs) -> RegimeGap | None:
-    best = best_of_regime(runs)
-    if len(best) < len(REGIMES):
-        return None
-    full, single = best["full"], best["single"]
-    return RegimeGap(_place(runs, full), _place(runs, single), pairs.between(full, single))
 
 
 # ---- Tables and figures ------------------------------------------------------------------------

@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import load_file
 
+from mlrepro.files import whole_tensors
 from mlrepro.judging import mean_map, metric_values
 from mlrepro.layout import Layout
+from mlrepro.metrics.calibration import BINS, calibration_error
 from mlrepro.records import Record, Records
-from mlrepro.report.figures.scores import CALIBRATION_BINS, scores_on_test
+from mlrepro.report.choose import Chosen, choose
+from mlrepro.report.figures.scores import scores_on_test
 from mlrepro.report.markdown import code, number, spread, table
 from mlrepro.report.pages import figure_link
 from mlrepro.report.render import render_section
+from mlrepro.report.seeds_average import SeedsAverage, average_of_seeds
 from mlrepro.report.shown_classes import record_places
 from mlrepro.report.tables import FEW_POSITIVES, environment
+from mlrepro.report.worth import worth_table
+from mlrepro.settings.seed import AVERAGE
 
 if TYPE_CHECKING:
     from mlrepro.data.manifest import Manifest
@@ -29,70 +35,57 @@ METRICS = {"mAP": "mAP", "CF1": "tuned_CF1", "OF1": "tuned_OF1"}
 # ---- The choice --------------------------------------------------------------------------------
 
 
-def choose(runs: Records, ties: set[str]) -> Record | None:
-    """The training to use: the run of fewest GMACs (to two decimals) of those that are first.
-
-    First are the first of ranked runs and those that cannot be told apart from it (`ties`); of
-    equal ones the higher rank, and of its seeds the best validation mAP. None where no run has an
-    mAP.
-    """
-    scored = [run for run in runs if mean_map(runs[run]) is not None]
-    if not scored:
-        return None
-
-    # Rounded, so that a difference that no one can measure does not decide.
-    def gmacs(run: str) -> float:
-        return round(runs[run][0].cost.gmacs, 2)
-
-    candidates = [run for run in scored if run == scored[0] or run in ties]
-    cheapest = min(candidates, key=gmacs)
-    return max(runs[cheapest], key=_best_validation_map)
-
-
-def _best_validation_map(record: Record) -> float:
-    return max(epoch.val_mAP for epoch in record.history)
-
-
 @dataclass(frozen=True)
 class Recommendation:
     """A training, and why it.
 
-    first:        whether its run ranks first. lost: mAP points to the first.
-    alternatives: runs that cannot be told from the first, with it.
-    rare_labels:  how many of its labels have too few test pictures to judge them by.
+    first_on_test: the run that ranks first there, which had no part in the choice.
+    lost:          mAP points on test from it to the chosen run.
+    rare_labels:   how many labels have too few test pictures to judge them by.
+    average:       of the layers of its seeds; none where it has one seed, or another head.
     """
 
-    record: Record
-    first: bool
+    chosen: Chosen
+    first_on_test: str
     lost: float
-    alternatives: int
     rare_labels: int
+    average: SeedsAverage | None
+
+    @property
+    def record(self) -> Record:
+        return self.chosen.record
+
+    @property
+    def seed(self) -> str:
+        """As `mlrepro export` takes it."""
+        if self.average and self.average.is_better:
+            return AVERAGE
+        return str(self.record.seed)
 
 
-def recommend(runs: Records, ties: set[str]) -> Recommendation | None:
-    """`runs` in rank order, and those that cannot be told from the first. None: see `choose`."""
-    record = choose(runs, ties)
-    if record is None:
+def recommend(runs: Records, layout: Layout) -> Recommendation | None:
+    """`runs` in rank order. None: see `choose`."""
+    chosen = choose(runs)
+    if chosen is None:
         return None
 
-    run = record.run.run_id
     first = next(iter(runs))
     return Recommendation(
-        record=record,
-        first=run == first,
-        lost=mean_map(runs[first]) - mean_map(runs[run]),
-        alternatives=len(ties) + 1,
-        rare_labels=sum(c.test < FEW_POSITIVES for c in record.selected.per_class),
+        chosen=chosen,
+        first_on_test=first,
+        lost=mean_map(runs[first]) - mean_map(runs[chosen.run_id]),
+        rare_labels=sum(c.test < FEW_POSITIVES for c in chosen.record.selected.per_class),
+        average=average_of_seeds(runs[chosen.run_id], layout),
     )
 
 
-def recommendation_section(runs: Records, ties: set[str], path: Path, layout: Layout) -> list[str]:
+def recommendation_section(runs: Records, path: Path, layout: Layout) -> list[str]:
     """Part of the page `path`; nothing where no run has an mAP.
 
     What it says of scores needs the manifest, and logits of the recommended training that were made
     with it.
     """
-    recommendation = recommend(runs, ties)
+    recommendation = recommend(runs, layout)
     if recommendation is None:
         return []
 
@@ -100,30 +93,34 @@ def recommendation_section(runs: Records, ties: set[str], path: Path, layout: La
         "recommendation.md.j2",
         path,
         recommendation=recommendation,
+        chosen=recommendation.chosen,
         record=recommendation.record,
         environment=environment(recommendation.record),
         few_positives=FEW_POSITIVES,
         layout=layout,
-        candidates=candidates_table(runs),
+        candidates=candidates_table(runs, recommendation.chosen),
+        worth=worth_table(runs, recommendation.chosen),
         score_review=_score_review(recommendation.record, layout, path),
     )
     return [section]
 
 
-def candidates_table(runs: Records) -> str:
-    """What there is to choose from: quality, cost and measured speed."""
+def candidates_table(runs: Records, chosen: Chosen) -> str:
+    """What there is to choose from: what it is chosen by, quality, cost and measured speed."""
     rows = []
-    for run, records in runs.items():
+    for run in [*chosen.maps, *(run for run in runs if run not in chosen.maps)]:
+        records = runs[run]
         speeds = [environment(record).forward_per_second for record in records]
         rows.append(
             [
                 code(run),
+                number(chosen.maps.get(run)),
                 *(spread(metric_values(records, metric)) for metric in METRICS.values()),
                 number(records[0].cost.gmacs),
                 spread(speeds, 0),
             ]
         )
-    return table("lrrrrr", ["run", *METRICS, "GMACs", "pictures/s"], rows)
+    return table("lrrrrrr", ["run", "chosen by", *METRICS, "GMACs", "pictures/s"], rows)
 
 
 # ---- Its scores --------------------------------------------------------------------------------
@@ -131,7 +128,7 @@ def candidates_table(runs: Records) -> str:
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one training. by_split: probabilities (rows of the split, C)."""
+    """Of one training. by_split: calibrated probabilities (rows of the split, C)."""
 
     manifest: "Manifest"
     by_split: dict[str, np.ndarray]
@@ -161,8 +158,11 @@ def read_scores(layout: Layout, record: Record | None) -> Scores | None:
         return None
 
     # The logits of the AAM paper are cosines, which its loss scales.
-    logits = load_file(logits_file)
+    with whole_tensors(logits_file, "run its evaluate stage again"):
+        logits = load_file(logits_file)
     scale = getattr(record.run.loss, "scale", 1.0)
+    if record.calibration:
+        scale /= record.calibration.temperature
     by_split = {
         split: expit(scale * logits[f"{split}_{record.run.selection}"].astype(float))
         for split in ("train", "val", "test")
@@ -175,7 +175,7 @@ class ScoreReview:
     """What the page says of scores on test.
 
     figure, mistakes:  markdown; the greatest mistakes.
-    calibration_error: in points. bins: that it is computed with.
+    calibration_error: in points, of the calibrated scores. bins: that it is computed with.
     wrong:             how many decisions are wrong.
     some_labels:       whether the figure shows some of the labels alone.
     """
@@ -210,27 +210,11 @@ def _score_review(record: Record, layout: Layout, path: Path) -> ScoreReview | N
             **options,
         ),
         calibration_error=calibration_error(test, labels),
-        bins=CALIBRATION_BINS,
+        bins=BINS,
         mistakes=_mistakes_table(scores, wrong[:LISTED_MISTAKES]),
         wrong=len(wrong),
         some_labels=places is not None,
     )
-
-
-def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Expected calibration error of all known decisions in points; Guo et al. 2017, eq. 3.
-
-    scores, labels (N, C): probabilities, and 1, 0 or -1 where it is not known.
-    """
-    known = labels >= 0
-    gaps = (scores - labels) * known
-
-    # A score of 1 belongs to the last bin.
-    bins = (scores * CALIBRATION_BINS).astype(int)
-    bins = np.minimum(bins, CALIBRATION_BINS - 1)
-
-    gaps_by_bin = np.bincount(bins.ravel(), gaps.ravel())
-    return 100 * np.abs(gaps_by_bin).sum() / known.sum()
 
 
 def mistakes(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

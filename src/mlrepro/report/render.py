@@ -18,10 +18,12 @@ from jinja2 import (
     pass_eval_context,
 )
 from jinja2.nodes import EvalContext
+from markupsafe import Markup
 
 from mlrepro.errors import InputError
 from mlrepro.files import write_bytes
 from mlrepro.report.markdown import Markdown, code, line, name, number, prose, shell
+from mlrepro.report.table_files import write_tables
 from mlrepro.terminal import visible
 
 # Where a part of a page is rendered by one that does not know which page it is for.
@@ -61,8 +63,8 @@ def _is_html(template: str | None) -> bool:
 def _shown(context: EvalContext, value: object) -> str:
     """What a template shows of a value."""
     if context.autoescape:
-        # Jinja2 itself escapes what is HTML.
-        return visible(str(value))
+        # Jinja2 itself escapes what is HTML; what was made as HTML, it leaves.
+        return value if isinstance(value, Markup) else visible(str(value))
     return line(value if isinstance(value, str) else str(value))
 
 
@@ -79,7 +81,7 @@ def count(n: int, noun: str) -> str:
 def render(template: str, page: Path, **values) -> Markdown:
     """The text of `page` from templates/<template>. Raises InputError where it misses a value."""
     try:
-        return Markdown(environment().get_template(template).render(**values))
+        return Markdown(environment().get_template(template).render(page=page, **values))
     except UndefinedError as error:
         raise InputError(f"{page}: its template {template} misses a value: {error}") from None
 
@@ -90,6 +92,9 @@ def render_section(template: str, page: Path, **values) -> Markdown:
 
 
 def write_page(template: str, page: Path, **values) -> None:
+    """Writes it, and beside a page of markdown its tables for papers (table_files.py)."""
     text = render(template, page, **values)
     page.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(page, text.encode())
+    if page.suffix == ".md":
+        write_tables(page, text)

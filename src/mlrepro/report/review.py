@@ -1,4 +1,4 @@
-"""Own data: pages that open from disk, of what the recommended run and the labels differ in."""
+"""Own data: pages, from disk, of labels to look at and of the recommended run's mistakes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,11 @@ from mlrepro.data.manifest import Manifest
 from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 from mlrepro.layout import Layout
-from mlrepro.metrics.thresholds import tune_thresholds
+from mlrepro.report.choose import choose
 from mlrepro.report.comparison import listed_runs
-from mlrepro.report.recommend import Scores, choose, mistakes, read_scores
+from mlrepro.report.label_errors import Found, write_label_errors
+from mlrepro.report.recommend import Scores, mistakes, read_scores
 from mlrepro.report.render import write_page
-from mlrepro.run_pairs import compare_runs
 from mlrepro.studies.runs import current_records
 
 SHOWN = 400  # on a page; its table holds all
@@ -36,42 +36,24 @@ class Decisions:
     scores: np.ndarray
 
 
-def write_review(layout: Layout) -> tuple[int, int]:
-    """Writes missing.html, mistakes.html and a CSV of each into the folder `layout.review`.
+def write_review(layout: Layout) -> tuple[Found | None, int]:
+    """Writes pages and tables into the folder `layout.review`: see label_errors.py; mistakes.
 
-    Returns how many labels may be missing, and how many mistakes there are. Raises InputError
-    where no run can be recommended, or the recommended run has no scores of this manifest.
+    Returns what label errors there may be, and how many mistakes there are. Raises InputError where
+    no run can be recommended, or the recommended run has no scores of this manifest.
     """
     runs = listed_runs(current_records(layout), layout.expected)
-    scores = read_scores(layout, choose(runs, compare_runs(runs).ties))
+    chosen = choose(runs)
+    scores = read_scores(layout, chosen.record if chosen else None)
     if scores is None:
         raise InputError(
             f"{layout.results}: no run has an mAP, or its logits are of other data; "
             f"dvc repro {layout.dvc_file}"
         )
 
-    missing = _missing(scores)
     wrong = _mistakes(scores)
-    _write(missing, layout.review / "missing")
     _write(wrong, layout.review / "mistakes")
-    return len(missing.decided), len(wrong.decided)
-
-
-def _missing(scores: Scores) -> Decisions:
-    """Negative training labels whose score passes the threshold of validation."""
-    # One threshold a label: what the run itself would answer.
-    thresholds = tune_thresholds(scores.by_split["val"], scores.labels("val"))
-    train = scores.by_split["train"]
-    added = np.argwhere((scores.labels("train") == 0) & (train >= thresholds))
-    rows, classes = added.T
-    surest_first = np.argsort(-train[rows, classes], kind="stable")
-    return Decisions(
-        title="Labels it would add to training pictures, surest first",
-        manifest=scores.manifest,
-        rows=scores.manifest.rows("train"),
-        decided=added[surest_first],
-        scores=train,
-    )
+    return write_label_errors(layout, scores.manifest), len(wrong.decided)
 
 
 def _mistakes(scores: Scores) -> Decisions:

@@ -20,6 +20,7 @@ from mlrepro.report.study_costs import cost_points, cost_table
 from mlrepro.report.study_missing import missing
 from mlrepro.report.study_tables import MARKS, OTHER_NETWORK, PrintedTable, printed_table
 from mlrepro.report.sweeps import sweep_sections
+from mlrepro.report.third_parties import third_party_section
 from mlrepro.studies.description import Table, ToolRule
 from mlrepro.studies.kinds import SAME_GFLOPS
 from mlrepro.studies.numbers import numbers_of
@@ -64,6 +65,7 @@ def write_study(results: StudyResults, path: Path) -> None:
         cost_figure=_cost_figure(results, path),
         legend=_legend(results),
         tables=[_table_section(results, table) for table in description.tables],
+        third_parties=third_party_section(results),
         measured=_measured_sections(results, path),
         sweeps=sweep_sections(results, path),
         attention=attention_section(path),

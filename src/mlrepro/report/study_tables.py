@@ -255,9 +255,23 @@ def _our_columns(group: list[Result]) -> Columns:
     }
     for average, ending in OTHER_AVERAGES.items():
         columns[f"f1{ending}"] = [compare(result, "f1", average)[0] for result in group]
+    columns["third parties"] = [_third_parties(result) for result in group]
     columns["of labelled pictures"] = [_map_of_labelled(result) for result in group]
     columns["status"] = [result.status or ABSENT for result in group]
     return kept(columns)
+
+
+def _third_parties(result: Result) -> str:
+    """The judged metric of scores that claim to be the row, recomputed, in the printed unit."""
+    if not result.metric or not result.third_parties:
+        return ABSENT
+    name, unit = record_metric(result.cells[result.metric])
+    decimals = 2 if unit == PERCENT else 4
+    texts = []
+    for record in result.third_parties:
+        value = record.selected.metrics.get(name)
+        texts.append(number(None if value is None else value * unit, decimals))
+    return ", ".join(texts)
 
 
 def _accuracy_of_nothing(result: Result) -> str:
@@ -277,7 +291,7 @@ def _map_of_labelled(result: Result) -> str:
 
 def _reproduced_rows(group: list[Result]) -> str | None:
     """The judged metric of a matrix's rows, data set by data set, where measured."""
-    measured = [result for result in group if result.records]
+    measured = [result for result in group if result.records or result.third_parties]
     if not measured:
         return None
     columns = _id_columns(measured) | _judged_column(measured) | _our_columns(measured)

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from mlrepro.errors import InputError
+from mlrepro.files import refuse_something_else
 from mlrepro.settings.seed import check_seed
 from mlrepro.settings.yaml_size import YamlSizeError, check_size
 
@@ -92,6 +93,7 @@ def nearest(name: str, valid: list[str]) -> str:
 
 def read_yaml(path: Path) -> dict:
     """The mapping that a YAML file holds. Raises InputError for every other content."""
+    refuse_something_else(Path(path))
     try:
         text = Path(path).read_text(encoding="utf-8")
         check_size(text, YAML_LOADER)
@@ -127,6 +129,7 @@ def load_json(model: type[Model], path: Path, what: str, remedy: str) -> Model:
     Raises InputError that names the file, each wrong key and the remedy, whatever is wrong: the
     file may be gone, cut off, changed by hand, or another program's.
     """
+    refuse_something_else(path)
     try:
         return model.model_validate_json(path.read_bytes())
     except FileNotFoundError:

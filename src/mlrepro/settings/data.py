@@ -148,6 +148,8 @@ class FormatSettings(Strict):
             observed where one positive a picture is; those held out and test pictures always stay.
     appearance: `stored`: pictures are read as the papers' code does; `shown`: as a viewer shows
             them, turned as EXIF says, on white, dark grey scaled (data/appearance.py).
+    watched: the pictures in `folder` may be replaced: every `dvc repro` of own data looks at them
+            (data/watch.py).
     shards: none: pictures are read from their files.
     limits: what servers and archives may ask of a machine.
     """
@@ -158,6 +160,7 @@ class FormatSettings(Strict):
     rejected_limit: float = Field(0.001, ge=0, le=1)
     without_label: Literal["keep", "leave_out"] = "keep"
     appearance: Literal["stored", "shown"] = "stored"
+    watched: bool = False
     shards: Shards | None = None
     limits: Limits = Limits()
 

@@ -121,6 +121,17 @@ class Aam(LossOptions):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
 
+class Ridge(LossOptions):
+    """Ridge regression of a linear layer, by its closed form.
+
+    `penalty`: of the squared weights, in units of the mean squared norm of the centred features, so
+    that one number means the same for every backbone.
+    """
+
+    name: Literal["ridge"]
+    penalty: PositiveFloat
+
+
 WITH_OPTIONS = tuple(LossOptions.__subclasses__())
 
 

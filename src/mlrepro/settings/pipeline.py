@@ -14,7 +14,7 @@ from mlrepro.settings.losses import FULL_LABEL_LOSSES, LossSettings
 from mlrepro.settings.run import Run
 
 # How many runs own data trains beyond the search.
-RUNS_OF_BUDGET = {"quick": 2, "standard": 4, "thorough": 9}
+RUNS_OF_BUDGET = {"quick": 0, "standard": 4, "thorough": 9}
 
 
 def data_set_name(name: str) -> str:
@@ -32,8 +32,13 @@ Name = Annotated[str, AfterValidator(data_set_name)]
 
 
 class Search(Strict):
-    """The grid of the linear mode on the pipeline's features, trained together (training/grid)."""
+    """The grid of the linear mode on the pipeline's features, trained together (training/grid).
 
+    penalties: of the ridge regressions, one of which is fitted on each backbone's features; none:
+    there is no ridge.
+    """
+
+    penalties: list[PositiveFloat] = []
     losses: Annotated[list[LossSettings], NOT_EMPTY]
     learning_rates: Annotated[list[PositiveFloat], NOT_EMPTY] = [1e-2, 1e-3, 1e-4, 1e-5]
     batch_sizes: Annotated[list[Annotated[int, Field(ge=2)]], NOT_EMPTY] = [8, 16]
@@ -96,6 +101,8 @@ class Pipeline(Strict):
     data: dict[Name, DataSettings]
     corruption: Corruption = Corruption()
     features: Features | None = None
+    backbones: list[Features] = []
+    """Further ones beside `features`, for the search's ridge regressions alone."""
     captions: Captions | None = None
 
     runs: list[str] = []
@@ -130,9 +137,13 @@ class Pipeline(Strict):
     def grid(self) -> list[tuple[Run, int]]:
         """The members of the search: each a run with its learning rate and batch size, and a seed.
 
-        In the order loss, seed, batch size, lr: a tie in validation mAP goes to the first.
+        Ridge regressions come first. In the order loss, seed, batch size, lr or penalty: a tie in
+        validation mAP goes to the first.
         """
         members = []
+        for features in [*self.backbones, self.features]:
+            for penalty in self.search.penalties:
+                members.append((self._ridge_run(features, penalty), self.search.seeds[0]))
         for loss in self.search.losses:
             for seed in self.search.seeds:
                 for batch_size in self.search.batch_sizes:
@@ -142,18 +153,33 @@ class Pipeline(Strict):
 
     def _grid_run(self, loss: LossSettings, batch_size: int, lr: float) -> Run:
         return Run(
-            data=self.name,
             labels="full" if loss.name in FULL_LABEL_LOSSES else "single",
-            inputs="features",
-            head="linear",
-            backbone=self.features.backbone,
-            weights=self.features.weights or "published",
-            resolution=self.features.resolution,
             loss=loss,
             optimizer={"lr": lr},
             epochs=self.search.epochs,
             batch_size=batch_size,
+            **self._linear_on(self.features),
         )
+
+    def _ridge_run(self, features: Features, penalty: float) -> Run:
+        """All training pictures are one step: a batch size has no meaning."""
+        return Run(
+            loss={"name": "ridge", "penalty": penalty},
+            epochs=1,
+            batch_size=self.search.batch_sizes[0],
+            **self._linear_on(features),
+        )
+
+    def _linear_on(self, features: Features) -> dict:
+        """What a run of a linear layer says of its data and features."""
+        return {
+            "data": self.name,
+            "inputs": "features",
+            "head": "linear",
+            "backbone": features.backbone,
+            "weights": features.weights or "published",
+            "resolution": features.resolution,
+        }
 
 
 def load_pipeline(path: Path) -> Pipeline:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, model_validator
 
 from mlrepro.errors import InputError
+from mlrepro.losses.catalogue import LOSSES
 from mlrepro.models.heads.catalogue import HEADS, check_head_options, find_head
 from mlrepro.settings.base import Strict, load
 from mlrepro.settings.data import Captions
@@ -302,7 +303,10 @@ class Run(Strict):
             )
 
     def _check_epochs(self) -> None:
-        """Either something is trained, or a checkpoint is scored as it is."""
+        """Something is trained, or computed, or a checkpoint is scored as it is."""
+        if self.closed_form:
+            self._check_closed_form()
+            return
         if self.epochs and not self.optimizer or not self.epochs and not self._scored_as_it_is():
             raise ValueError(
                 "a run needs `optimizer`; or with `epochs: 0`, which scores a checkpoint as it is, "
@@ -315,6 +319,15 @@ class Run(Strict):
         if self.early_stop and self.early_stop.rule == "query2label" and not self.ema:
             raise ValueError(
                 "early_stop: rule query2label watches averaged weights; set `ema`, or take rule aam"
+            )
+
+    def _check_closed_form(self) -> None:
+        plain = self.inputs == "features" and self.epochs == 1 and not self.captions
+        if not plain or self._changed() & {*TRAINING_SETTINGS, "selection", "validation"}:
+            raise ValueError(
+                f"loss {self.loss.name!r} has a closed form: set `head: linear`, "
+                "`inputs: features`, `epochs: 1`, and neither captions nor any of "
+                f"{', '.join(TRAINING_SETTINGS)}"
             )
 
     def _scored_as_it_is(self) -> bool:
@@ -371,6 +384,11 @@ class Run(Strict):
                 "`validation: test` needs `selection: last`, nothing else that reads it: "
                 "it is the test"
             )
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether its layer is computed in one step; the search stage does it."""
+        return LOSSES[self.loss.name].closed_form
 
     def scored(self, pictures: int) -> int:
         """How many of a split's `pictures` are scored.

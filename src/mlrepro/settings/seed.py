@@ -8,6 +8,9 @@ from typing import Any
 
 LARGEST = 2**32 - 1  # numpy's RandomState, which draws observed labels and splits, takes no more
 
+# What stands for all seeds of a run: the average of their layers.
+AVERAGE = "average"
+
 
 def check_seed(value: Any) -> int:
     """Returns a seed as it is. Raises ValueError for everything else, also for true and 1.0."""
@@ -24,6 +27,11 @@ def seed_argument(text: str) -> int:
         return check_seed(int(text) if is_number else text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def seed_or_average(text: str) -> int | str:
+    """The same, or the word AVERAGE."""
+    return text if text == AVERAGE else seed_argument(text)
 
 
 def _shown(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlrepro.errors import InputError
@@ -15,12 +15,13 @@ from mlrepro.judging import (
     tolerance,
 )
 from mlrepro.metrics.catalogue import JUDGED, recorded_as
-from mlrepro.records import Failures, Record, Records, read_failures, read_records
+from mlrepro.records import ExternalRecord, Failures, Record, Records, read_failures, read_records
 from mlrepro.settings.base import nearest
 from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.settings.run_id import parse_run_id
 from mlrepro.studies.counts import PRINTED_COUNTS, Counts, count_tolerance, read_counts
 from mlrepro.studies.description import Description, last_match
+from mlrepro.studies.external import ThirdParty, read_third_parties
 from mlrepro.studies.kinds import MAP, SMALLEST_DIFFERENCE, kind_of
 from mlrepro.studies.reported import ReportedRow, rounding, same_number
 from mlrepro.studies.stages import stages_by_run
@@ -36,12 +37,14 @@ class Result:
     cells:  by printed metric.
     metric: the printed metric that is judged, none where no record holds one that it prints.
     status: of that metric; none: the row prints nothing that a record holds.
+    third_parties: records of scores that claim to be this row, which are no part of the others.
     """
 
     cells: dict[str, ReportedRow]
     records: list[Record]
     metric: str | None
     status: Status | None
+    third_parties: list[ExternalRecord] = field(default_factory=list)
 
     @property
     def row(self) -> ReportedRow:
@@ -58,6 +61,7 @@ class StudyResults:
     costs:    by run id, empty until the complexity stage has run.
     counts:   by data set, of those whose label files were at hand.
     stages:   by run id the DVC stages that give its records.
+    third_parties: scores that others have handed in.
     """
 
     folder: Path
@@ -69,6 +73,7 @@ class StudyResults:
     stages: dict[str, list[str]]
     seeds: list[int]
     failures: Failures
+    third_parties: list[ThirdParty]
 
     @property
     def description(self) -> Description:
@@ -123,11 +128,14 @@ def read_study(folder: Path) -> StudyResults:
     records = _read_records(folder / "results", study)
     failures = _read_failures(folder / "results")
     counts = read_counts(folder)
+    third_parties = read_third_parties(study, folder)
 
     by_table = {}
     for table in study.description.tables:
         by_table[table.id] = [
-            _result(cells, records, failures, len(seeds), counts)
+            _with_third_parties(
+                _result(cells, records, failures, len(seeds), counts), third_parties
+            )
             for cells in _rows_of(study, table.id)
         ]
 
@@ -141,6 +149,7 @@ def read_study(folder: Path) -> StudyResults:
         stages=stages_by_run(folder),
         seeds=seeds,
         failures=failures,
+        third_parties=third_parties,
     )
 
 
@@ -248,6 +257,19 @@ def metric_tolerance(
         None if cell.std is None else cell.std / unit,
         minimum=max(SMALLEST_DIFFERENCE[kind], rounding(cell.printed) / unit),
     )
+
+
+def _with_third_parties(result: Result, third_parties: list[ThirdParty]) -> Result:
+    """Those that claim to be this row, on its data set."""
+    row = result.row
+    claiming = [
+        party.record
+        for party in third_parties
+        if party.record
+        and party.external.run
+        and (party.external.run, party.external.data_set) == (row.run, row.data_set)
+    ]
+    return replace(result, third_parties=claiming)
 
 
 def _status_of_counts(cells: dict[str, ReportedRow], counts: dict[str, Counts]) -> Status:

@@ -1,7 +1,10 @@
 """What the runs of a pipeline are: their settings, their records, and what their study prints."""
 
+from pathlib import Path
+
+from mlrepro.data.manifest import manifest_digest
 from mlrepro.layout import Layout
-from mlrepro.records import Records, read_record, read_records
+from mlrepro.records import Records, put_back_record, read_record, read_records
 from mlrepro.settings.run import Run, load_run
 from mlrepro.studies.reported import load_reported
 
@@ -13,12 +16,25 @@ def read_run(layout: Layout, run_id: str, seed: int = 0) -> Run:
     return load_run(layout.run_file(run_id))
 
 
+def put_back_searched(layout: Layout) -> None:
+    """Records of searched runs that somebody removed, from the copies in the search's folder.
+
+    They are no outputs of DVC, which so would not notice that they are gone.
+    """
+    for run_id, seeds in layout.searched.items():
+        for seed in seeds:
+            put_back_record(layout.record(run_id, seed), layout.kept_record(run_id, seed))
+
+
 def current_records(layout: Layout) -> Records:
     """The pipeline's records by run id.
 
-    Those whose run file has changed since are named and left out.
+    Those whose run file has changed since are named and left out, and so are those of own data that
+    were others then.
     """
     records = read_records(layout.results)
+    if layout.own_data:
+        records = _of_present_data(records, layout.data)
     for run_id in set(records) & set(layout.pipeline.runs):
         present = read_run(layout, run_id).digest
         current = [record for record in records[run_id] if record.run.digest == present]
@@ -29,6 +45,25 @@ def current_records(layout: Layout) -> Records:
             )
         records[run_id] = current
     return {run_id: group for run_id, group in records.items() if group}
+
+
+def _of_present_data(records: Records, data: Path) -> Records:
+    """Records of the data set as it is prepared now; all, where it is not."""
+    digest = manifest_digest(data)
+    if digest is None:
+        return records
+
+    present = {}
+    for run_id, group in records.items():
+        present[run_id] = [
+            record for record in group if record.provenance.manifest_sha256 == digest
+        ]
+        if len(present[run_id]) < len(group):
+            print(
+                f"{run_id}: its records are of other pictures or labels than {data} has now; they "
+                "are left out until it is run again"
+            )
+    return present
 
 
 def reported_map(layout: Layout, run_id: str) -> float | None:

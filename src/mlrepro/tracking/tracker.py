@@ -171,6 +171,8 @@ def open_tracker(layout: Layout, run: Run, seed: int, stage: str) -> Tracker:
 
     stage: that which asks, for the tag of that name.
     """
+    # The search is one stage for all of its runs.
+    item = "" if stage == "search" else f"@{run.run_id}-{seed}"
     tags = {
         "method": f"{run.head}-{run.loss.name}",
         "backbone": run.backbone,
@@ -179,6 +181,6 @@ def open_tracker(layout: Layout, run: Run, seed: int, stage: str) -> Tracker:
         "study": layout.study,
         "seed": str(seed),
         "commit": git_state()[0],
-        "stage": f"{layout.dvc_file}:{stage}@{run.run_id}-{seed}",
+        "stage": f"{layout.dvc_file}:{stage}{item}",
     }
     return Tracker(f"{layout.study}/{layout.name}", run, seed, tags)

@@ -33,8 +33,14 @@ LARGEST_BATCH = 512
 TRIED_BATCH = 8  # whose memory tells how large a batch may be
 
 
-def extract(settings: Features, manifest: Manifest, path: Path, device: torch.device) -> None:
-    """Writes the features of all pictures to `path`, in manifest order.
+def extract(
+    settings: Features,
+    manifest: Manifest,
+    path: Path,
+    device: torch.device,
+    flipped: bool = False,
+) -> None:
+    """Writes the features of all pictures, or of their mirror images, to `path`, in manifest order.
 
     They are float32: (rows, channels), global average pooling of the backbone's feature map; with
     `settings.maps` the maps themselves, (rows, C, h, w). An interrupted extraction goes on where it
@@ -59,6 +65,8 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
         "manifest": manifest.digest,
         "cost": backbone_cost(settings.backbone, settings.resolution),
     }
+    if flipped:
+        header["flipped"] = True
 
     # Made beside the checkpoints, linked when whole: DVC deletes a stage's outputs before it runs.
     name = f"extract-{path.parent.parent.name}-{path.stem}"
@@ -69,7 +77,7 @@ def extract(settings: Features, manifest: Manifest, path: Path, device: torch.de
             name, {"header": header, "code": extraction_code([settings.backbone])}
         )
         partial = PartialFeatures(checkpoint.folder, header, _shape(settings, manifest, backbone))
-        _extract_rest(partial, backbone, settings, manifest, device, runner)
+        _extract_rest(partial, backbone, settings, manifest, device, runner, flipped)
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary:
             link_or_copy(partial.file, temporary)
@@ -90,6 +98,7 @@ def _extract_rest(
     manifest: Manifest,
     device: torch.device,
     runner: dvc.Runner | None,
+    flipped: bool,
 ) -> None:
     """Writes the rows that are not written yet."""
     if partial.done == partial.total:
@@ -107,6 +116,8 @@ def _extract_rest(
     ):
         for number, (batch, batch_rows) in enumerate(batches, 1):
             batch = normalise(batch, backbone.mean, backbone.std)
+            if flipped:
+                batch = batch.flip(3)
             with autocast(device):
                 outputs = backbone(batch).float()
             if not settings.maps:

@@ -9,13 +9,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mlrepro.errors import InputError
+from mlrepro.files import whole_tensors
 from mlrepro.records import Epoch, TrainingFacts
+from mlrepro.settings.base import load_json
 from mlrepro.training.write import ON_TEST
+
+AGAIN = "run its train stage again: dvc repro -f -s <train stage>"
 
 
 def read_facts(out: Path) -> TrainingFacts:
     """training.json; every selection has a kind of weights, which old grid searches did not say."""
-    facts = TrainingFacts.model_validate_json((out / "training.json").read_text(encoding="utf-8"))
+    what = "what a training writes"
+    facts = load_json(TrainingFacts, out / "training.json", what, AGAIN)
     kinds = dict.fromkeys(facts.epochs, "plain") | facts.weights
     return facts.model_copy(update={"weights": kinds})
 
@@ -49,8 +54,10 @@ def _epoch(row: dict[str, str]) -> Epoch:
 
 
 def load_selection(out: Path, selection: str) -> dict[str, Tensor]:
-    """The weights `best`, `last` or `on_test`."""
-    state = load_file(out / ("last.safetensors" if selection == "last" else "best.safetensors"))
+    """The weights `best`, `last` or `on_test`. Raises InputError for a file that is damaged."""
+    path = out / ("last.safetensors" if selection == "last" else "best.safetensors")
+    with whole_tensors(path, AGAIN):
+        state = load_file(path)
     if selection == "on_test":
         return {
             key.removeprefix(ON_TEST): value

@@ -53,6 +53,11 @@ def train_run(
     machine and threads. name: of its checkpoints. Raises InputError for data that the run cannot
     be trained on, where another process trains it, and where the DVC that runs it is gone.
     """
+    if run.closed_form:
+        raise InputError(
+            f"{run.run_id}: has a closed form, which the search stage computes; name its penalties "
+            "in `search.penalties`"
+        )
     observer = WithRunner(observer or Observer(), dvc.runner_of(out))
     use_threads(run)
     data = read_labelled(data_folder, run.validation)

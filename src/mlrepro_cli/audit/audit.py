@@ -21,6 +21,7 @@ from mlrepro.report.audit_page import AuditPage, write_audit
 from mlrepro.tracking import Tracker
 from mlrepro_cli.audit.files import ARCHIVES, COMPRESSED, Place, read_place, sha256
 from mlrepro_cli.audit.labels.read import read_labels
+from mlrepro_cli.audit.outputs import Outputs, read_outputs
 from mlrepro_cli.audit.scores.read import Naming, read_scores
 from mlrepro_cli.audit.show import show_comparison, show_inputs, show_protocols
 
@@ -44,6 +45,7 @@ class Inputs:
 def run_audit(arguments: argparse.Namespace) -> int:
     """Prints the audit; writes what was asked for. Raises InputError for what cannot be audited."""
     question = _question(arguments)
+    outputs = read_outputs(arguments.to, arguments.record)
     inputs = _read_inputs(arguments)
     validation = _read_validation(arguments, inputs)
     result = audit(inputs.scores, inputs.labels, question, validation)
@@ -54,7 +56,7 @@ def run_audit(arguments: argparse.Namespace) -> int:
     if arguments.against:
         against = _compare(arguments, inputs, result)
         show_comparison(against[1], _file_name(inputs.scores_place), against[0])
-    _write(arguments, inputs, result, against)
+    _write(arguments, outputs, inputs, result, against)
     return 0
 
 
@@ -138,29 +140,28 @@ def _compare(
 
 def _write(
     arguments: argparse.Namespace,
+    outputs: Outputs,
     inputs: Inputs,
     result: Audit,
     against: tuple[str, Comparison] | None,
 ) -> None:
-    page_path = arguments.to
-    record_path = arguments.record or (page_path and page_path.with_suffix(".json"))
-    record = _record(arguments, inputs, result) if record_path else None
+    record = _record(arguments, inputs, result) if outputs.record else None
     if record:
-        write_record(record, record_path)
-        _track(record, record_path, result)
-        print(f"record: {record_path}")
+        write_record(record, outputs.record)
+        _track(record, outputs.record, result)
+        print(f"record: {outputs.record}")
 
-    if page_path:
+    if outputs.page:
         page = AuditPage(
             title=record.name,
             audit=result,
             record=record,
-            record_file=_beside(record_path, page_path),
+            record_file=_beside(outputs.record, outputs.page),
             against=against,
             command=["mlrepro", *map(_without_folders, sys.argv[1:])],
         )
-        write_audit(page, page_path)
-        print(f"page: {page_path}")
+        write_audit(page, outputs.page)
+        print(f"page: {outputs.page}")
 
 
 def _record(arguments: argparse.Namespace, inputs: Inputs, result: Audit) -> ExternalRecord:

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from mlrepro.data.disk import is_something_else
 from mlrepro.errors import InputError
-from mlrepro.files import file_sha256
+from mlrepro.files import file_sha256, is_something_else
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 COMPRESSED = ".gz"
 
 # A list, an annotation or a table of labels is smaller: what is larger is something else.
 LARGEST_TEXT = 1 << 30
+# Numbers and names hardly compress: what unpacks to more bytes than this, and to so many times its
+# own, would only fill the memory.
+LARGEST_UNPACKED = 10**9
+LARGEST_RATIO = 100
 # One line of text: a picture with 10,000 scores has less.
 LONGEST_LINE = 1 << 24
 
@@ -76,8 +79,40 @@ def sha256(path: Path) -> str:
 def open_bytes(path: Path) -> BinaryIO:
     """What is in it, uncompressed."""
     if path.name.lower().endswith(COMPRESSED):
-        return gzip.open(path, "rb")
+        return io.BufferedReader(Unpacked(path))
     return path.open("rb")
+
+
+class Unpacked(io.RawIOBase):
+    """What a .gz unpacks to, up to what check_unpacked allows."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._file = gzip.open(path, "rb")
+        self._size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        size = self._file.readinto(buffer)
+        self._size += size
+        check_unpacked(self._path, self._size)
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def check_unpacked(path: Path, size: int) -> None:
+    """Raises InputError where a file unpacks to more bytes than scores or labels would."""
+    packed = path.stat().st_size
+    if size > max(LARGEST_UNPACKED, LARGEST_RATIO * packed):
+        raise InputError(
+            f"{path}: its {packed:,} bytes unpack to {size:,} or more, as no scores and no labels "
+            "do; if that is right, give it uncompressed (numpy.savez, numpy.save, .csv)"
+        )
 
 
 def open_text(path: Path) -> TextIO:

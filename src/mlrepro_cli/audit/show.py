@@ -5,7 +5,7 @@ from tabulate import tabulate
 from mlrepro.audit.audit import Audit
 from mlrepro.audit.compare import Comparison
 from mlrepro.audit.tables import ScoreTable
-from mlrepro.report.audit_page import between, order_note
+from mlrepro.report.audit_page import between, chance, order_note
 from mlrepro.report.markdown import number, signed
 
 LISTED = 12
@@ -110,7 +110,7 @@ def show_comparison(comparison: Comparison, first: str, second: str) -> None:
             signed(row.difference.points),
             between(row.difference.interval),
             between(row.difference.unpaired_interval),
-            number(row.difference.p, 4),
+            chance(row.difference.p),
             "yes" if row.difference.is_told_apart else "",
         ]
         for row in comparison.rows

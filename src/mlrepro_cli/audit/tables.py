@@ -18,7 +18,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from mlrepro.errors import InputError
-from mlrepro_cli.audit.files import LONGEST_LINE, open_bytes
+from mlrepro_cli.audit.files import LONGEST_LINE, check_unpacked, open_bytes
 
 # How people head the column of pictures, the most telling first; small letters, no other signs.
 ID_HEADERS = (
@@ -28,6 +28,8 @@ ID_HEADERS = (
 )
 # Of a numbering of rows that pandas writes.
 INDEX_HEADERS = ("", "__index_level_0__", "Unnamed: 0")
+
+CELL_BYTES = 8  # of a table in memory, at the least
 
 DELIMITERS = ",\t;"
 NUMBER = re.compile(
@@ -71,6 +73,8 @@ def read_table(path: Path) -> Table:
     """Raises InputError for what is no table, or has no column of pictures."""
     try:
         if path.suffix.lower() == ".parquet":
+            facts = parquet.read_metadata(path)
+            check_unpacked(path, facts.num_rows * facts.num_columns * CELL_BYTES)
             columns = parquet.read_table(path)
             has_header = True
             id_column = _id_column(columns.column_names, _first_parquet_row(columns))

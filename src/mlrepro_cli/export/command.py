@@ -2,7 +2,7 @@
 
 import argparse
 
-from mlrepro.settings.seed import seed_argument
+from mlrepro.settings.seed import seed_or_average
 
 SUMMARY = "Make a trained run a folder of its own"
 DESCRIPTION = f"""{SUMMARY}: model.safetensors and config.json (the network, its classes and
@@ -22,9 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN", help="one of its runs, trained and evaluated")
     parser.add_argument(
         "--seed",
-        type=seed_argument,
+        type=seed_or_average,
         metavar="N",
-        help="which of its trainings (default: the first of the run's seeds)",
+        help="which of its trainings, or `average`: of all seeds' linear layers (default: the "
+        "first of the run's seeds)",
     )
     parser.add_argument(
         "--to",

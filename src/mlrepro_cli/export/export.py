@@ -12,18 +12,20 @@ from mlrepro.errors import InputError
 from mlrepro.extras import require
 from mlrepro.files import write_json
 from mlrepro.layout import read_layout
+from mlrepro.settings.seed import AVERAGE
 from mlrepro.studies.runs import read_run
+from mlrepro_cli.export.card import write_card
 from mlrepro_cli.export.mlflow_format import write_mlflow
 from mlrepro_cli.export.model import Model, create_model
 from mlrepro_cli.export.onnx_format import write_onnx
 from mlrepro_cli.export.safetensors_format import write_weights
-from mlrepro_cli.export.trained import read_trained
+from mlrepro_cli.export.trained import read_average, read_trained
 
 
-def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> None:
+def export(settings: str, run_id: str, seed: int | str | None, folder: str | None) -> None:
     """Makes the model folder of a run, whole or not at all, and prints its name.
 
-    settings: params.yaml of the pipeline. seed: none: the run's first.
+    settings: params.yaml of the pipeline. seed: none: the run's first; AVERAGE: all, as one.
 
     Raises InputError where ONNX is not installed, where the run is not trained and evaluated as it
     is now, and where the logits of validation pictures are not those that were evaluated, or others
@@ -31,9 +33,10 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
     """
     require("export", "mlrepro export")
     layout = read_layout(os.path.relpath(settings))
+    seeds = layout.expected.get(run_id, layout.pipeline.seeds)
+    run = read_run(layout, run_id, seeds[0] if seed in (None, AVERAGE) else seed)
     if seed is None:
-        seed = layout.expected.get(run_id, layout.pipeline.seeds)[0]
-    run = read_run(layout, run_id, seed)
+        seed = seeds[0]
     manifest = read_manifest(layout.data)
     target = Path(folder or f"models/{run_id}-s{seed}")
 
@@ -45,10 +48,15 @@ def export(settings: str, run_id: str, seed: int | None, folder: str | None) -> 
         raise InputError(f"{target}: is there already; delete it, or name another folder with --to")
 
     # Whole or not at all: what fails half-way leaves a temporary folder, which is removed.
-    model = create_model(read_trained(layout, run, seed, manifest))
+    if seed == AVERAGE:
+        trained = read_average(layout, run_id, seeds, manifest)
+    else:
+        trained = read_trained(layout, run, seed, manifest)
+    model = create_model(trained)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as work:
         written = _write(model, Path(work))
+        write_card(trained, model.config, written)
         written.rename(target)
     print(target)
 

@@ -1,19 +1,24 @@
 """What is exported: one network, its config.json, and the logits that every form must give."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor, nn
 
 from mlrepro.data.images import decode
 from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
-from mlrepro.metrics.thresholds import tune_thresholds
+from mlrepro.metrics.calibration import calibration_error, fit_temperature
+from mlrepro.metrics.thresholds import tune_shrunk_thresholds
 from mlrepro.models.backbones import create_backbone
 from mlrepro.models.checkpoints import head_options
+from mlrepro.records import read_record
 from mlrepro.training.inputs.pictures import PictureInputs
+from mlrepro.training.predict import logit_scale
+from mlrepro_cli.export.card import pretrained_weights
 from mlrepro_cli.export.edges import between_scores
 from mlrepro_cli.export.trained import TrainedRun
 from mlrepro_cli.predict.config import VERSIONS
@@ -58,13 +63,17 @@ def create_model(trained: TrainedRun) -> Model:
     # Where only the head was trained, the backbone is the one that features were extracted with.
     weights = "none"
     if run.inputs != "images":
-        # A pipeline that names no features extracts what each of its runs reads.
+        # A pipeline may name them, and else extracts what each of its runs reads.
         features = trained.layout.pipeline.features
-        weights = (features.weights if features else run.weights) or "none"
-    backbone, _ = create_backbone(run.backbone, weights, run.resolution)
+        named = features is not None and features.backbone == run.backbone
+        weights = (features.weights if named else run.weights) or "none"
+    backbone, origin = create_backbone(run.backbone, weights, run.resolution)
     inputs = PictureInputs(trained.manifest, run, backbone, torch.device("cpu"))
 
     config = _config(trained, inputs)
+    # Of a whole network, its training knows.
+    source = trained.facts.pretrained if run.inputs == "images" else origin[0]
+    config["pretrained"] = asdict(pretrained_weights(source, backbone.net))
     network = build(config, _whole_state(trained, backbone))
     # Pictures from all over the validation split.
     checked = np.linspace(0, len(trained.rows) - 1, CHECKED_PICTURES).astype(int)
@@ -112,15 +121,17 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
     """What config.json says.
 
     A class is predicted where logit >= threshold (null: never); its score is
-    sigmoid(logit_scale * logit).
+    sigmoid(logit_scale * logit), where the scale holds the temperature that calibrates it.
     """
     run, manifest = trained.run, trained.manifest
-    thresholds = tune_thresholds(trained.logits, manifest.label_matrix(trained.rows))
+    thresholds = tune_shrunk_thresholds(trained.logits, manifest.label_matrix(trained.rows))
     thresholds = between_scores(thresholds, trained.logits)
+    calibration = _calibration(trained)
     return {
         "classes": manifest.classes,
         "thresholds": [value if np.isfinite(value) else None for value in thresholds.tolist()],
-        "logit_scale": getattr(run.loss, "scale", 1.0),
+        "logit_scale": logit_scale(run) / calibration["temperature"],
+        "calibration": calibration,
         "backbone": run.backbone,
         "head_options": head_options(run),
         # A linear layer on pooled features is the head that pools and then is linear.
@@ -131,12 +142,34 @@ def _config(trained: TrainedRun, inputs: PictureInputs) -> dict:
         "std": inputs.std,
         "run": run.model_dump(mode="json"),
         "seed": trained.seed,
+        "averaged_seeds": list(trained.averaged),
         "trained": trained.facts.model_dump(mode="json", exclude_none=True),
         "environment": trained.environment.model_dump(mode="json", exclude_defaults=True),
         "appearance": manifest.appearance,
         "input": INPUT.format(appearance=APPEARANCES[manifest.appearance]),
         "versions": VERSIONS,
     }
+
+
+def _calibration(trained: TrainedRun) -> dict:
+    """The temperature, and the calibration error of validation pictures with and without it.
+
+    The test's stand in the record (see Calibration), where one training is exported as it is.
+    """
+    labels = trained.manifest.label_matrix(trained.rows)
+    scaled = logit_scale(trained.run) * trained.logits.astype(np.float64)
+    temperature = fit_temperature(scaled, labels)
+    errors = {
+        "validation_error_before": calibration_error(expit(scaled), labels),
+        "validation_error_after": calibration_error(expit(scaled / temperature), labels),
+    }
+    record = trained.layout.record(trained.run.run_id, trained.seed)
+    if record.is_file() and not trained.averaged:
+        measured = read_record(record).calibration
+        if measured:
+            errors["test_error_before"] = measured.error_before
+            errors["test_error_after"] = measured.error_after
+    return {"temperature": temperature, **errors}
 
 
 def _whole_state(trained: TrainedRun, backbone: nn.Module) -> dict[str, Tensor]:

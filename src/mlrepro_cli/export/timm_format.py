@@ -7,7 +7,8 @@ import timm
 from torch import nn
 
 from mlrepro.errors import InputError
-from mlrepro.models.backbones import TIMM_NAMES
+from mlrepro.models.backbones import timm_name
+from mlrepro.models.catalogue import parts_of
 from mlrepro_cli.export.model import Model, check
 
 
@@ -20,6 +21,9 @@ def write_timm(model: Model, folder: Path) -> dict:
     if config["head"] != "gap" or config["head_options"]:
         head = f"{config['head']} {config['head_options'] or ''}".rstrip()
         raise InputError(f"it has no head like {head}")
+
+    if parts_of(config["backbone"]).composed:
+        raise InputError("it has no networks side by side, and none that mirrors pictures")
 
     # Networks of timm may do something between pooling and classifier.
     network = _timm_network(model)
@@ -55,7 +59,7 @@ def _timm_network(model: Model) -> nn.Module:
         options["fc_norm"] = False
 
     network = timm.create_model(
-        TIMM_NAMES.get(config["backbone"], config["backbone"]),
+        timm_name(config["backbone"]),
         num_classes=len(config["classes"]),
         global_pool="avg",
         **options,

@@ -1,10 +1,11 @@
 """A trained run as its stages left it: weights, validation logits, and where they come from."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -15,6 +16,7 @@ from mlrepro.errors import InputError
 from mlrepro.layout import Layout
 from mlrepro.records import TrainingFacts
 from mlrepro.settings.run import Run
+from mlrepro.studies.runs import read_run
 from mlrepro.training.read import load_selection, read_facts
 from mlrepro.training.splits import scored_rows
 from mlrepro.training.write import environment_file
@@ -30,6 +32,7 @@ class TrainedRun:
     rows:   of the manifest: the validation pictures that were scored.
     logits: (rows, K) float32 of these, as the evaluate stage wrote them.
     state:  the weights of the run's `selection`: of the head alone where only it was trained.
+    averaged: seeds whose layers `state` is the average of; none: it is that of `seed`.
     """
 
     layout: Layout
@@ -42,6 +45,7 @@ class TrainedRun:
     rows: np.ndarray
     logits: np.ndarray
     state: dict[str, Tensor]
+    averaged: tuple[int, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -64,8 +68,8 @@ def read_trained(layout: Layout, run: Run, seed: int, manifest: Manifest) -> Tra
         then = (facts.manifest_sha256, facts.settings_sha256, len(logits))
         if then != (manifest.digest, run.digest, len(rows)):
             raise KeyError("the data or settings are others now")
-    # SafetensorError and ValidationError: of files that were copied in part, or changed.
-    except (FileNotFoundError, KeyError, SafetensorError, ValidationError) as error:
+    # InputError and SafetensorError: of files that were copied in part, or changed.
+    except (FileNotFoundError, KeyError, InputError, SafetensorError) as error:
         raise InputError(
             f"{output}: not trained and evaluated ({error}); run dvc repro {layout.dvc_file}"
         ) from None
@@ -74,3 +78,28 @@ def read_trained(layout: Layout, run: Run, seed: int, manifest: Manifest) -> Tra
     of_record = layout.environment(run.run_id, seed)
     environment = read_environment(beside if beside.is_file() else of_record)
     return TrainedRun(layout, run, seed, manifest, facts, environment, output, rows, logits, state)
+
+
+def read_average(
+    layout: Layout, run_id: str, seeds: Sequence[int], manifest: Manifest
+) -> TrainedRun:
+    """The average of all seeds' linear layers, which is one linear layer.
+
+    Its logits are the average of theirs. Raises InputError for another head, and as `read_trained`.
+    """
+    if len(seeds) < 2:
+        raise InputError(f"{run_id}: has one seed, so there is no average; leave --seed out")
+    trained = [
+        read_trained(layout, read_run(layout, run_id, seed), seed, manifest) for seed in seeds
+    ]
+    first = trained[0]
+    if first.run.head != "linear":
+        raise InputError(
+            f"{run_id}: only linear heads have an average that is one model, and not "
+            f"{first.run.head!r}; give one of the seeds {', '.join(map(str, seeds))}"
+        )
+    state = {
+        key: torch.stack([of_seed.state[key] for of_seed in trained]).mean(0) for key in first.state
+    }
+    logits = np.mean([of_seed.logits for of_seed in trained], axis=0)
+    return replace(first, state=state, logits=logits, averaged=tuple(seeds))

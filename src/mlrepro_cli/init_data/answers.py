@@ -16,9 +16,11 @@ class Answers:
     ignore_columns: headers of columns that say nothing of labels.
     header:        names of the columns of a table without a header.
     encoding:      of tables that are not UTF-8.
+    state_column:  the header of the column that says whether a row's label is there.
     split_column:  the header of the column that says train, val or test.
     group_column:  the header of what pictures have in common that must not lie in two splits,
                    such as a patient.
+    regroup:       pictures that belong together and lie in two splits come into one.
     separator:     what stands between the labels of a field; "" where a field is one label.
     present, absent, unknown: what a cell of a column of marks means; `blank` is an empty one.
     union:         a picture that several rows or tables list has the labels of all.
@@ -35,8 +37,10 @@ class Answers:
     ignore_columns: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     encoding: str | None = None
+    state_column: str | None = None
     split_column: str | None = None
     group_column: str | None = None
+    regroup: bool = False
     separator: str | None = None
     present: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
@@ -53,3 +57,9 @@ NO_ANSWERS = Answers()
 
 class Question(InputError):
     """Data that can be read in more than one way: names each, and the option that decides."""
+
+
+def option(name: str, value: str) -> str:
+    """An option for the user to type. A value such as `-cat` would be taken for another option."""
+    between = "=" if value.startswith("-") and not value[1:].isdecimal() else " "
+    return f"--{name}{between}{value!r}"

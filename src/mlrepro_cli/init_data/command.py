@@ -7,9 +7,9 @@ from mlrepro_cli import OWN_DATA
 
 SUMMARY = "Look at your pictures and labels, and write the settings that compare methods on them"
 DESCRIPTION = f"""{SUMMARY}: studies/own-data/params.yaml.
-It finds a folder a label, VOC's lists, COCO's annotations, or a table with picture names and a
-column headed labels, and prints what is there and what is wrong with it. Pictures stay where they
-are. Without a split, a fifth is test, stratified.
+It finds a folder a label, a table, or what VOC, COCO, YOLO, CVAT, Label Studio, FiftyOne, LabelMe
+and others write, asks what is unclear, and prints what is there and what is wrong with it.
+Pictures stay where they are. Without a split, a fifth is test, stratified.
 Example: mlrepro init-data ~/holiday --budget standard"""
 
 
@@ -33,6 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="that pictures are resized to (default: as in budgets.yaml)",
     )
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a frozen network of timm's to compare, with its own resolution and normalisation; "
+        "may be given repeatedly, and losses are searched on the first (default: three packaged "
+        "EfficientNet-Lites, and all three side by side)",
+    )
     unnamed = parser.add_mutually_exclusive_group()
     unnamed.add_argument(
         "--partial",
@@ -49,12 +58,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--name",
         help="of the data set, in run ids and of the report (default: the folder's)",
     )
+    parser.add_argument(
+        "--answers",
+        type=Path,
+        metavar="FILE",
+        help="a CSV of answers from the review's page (image, label, given, answer), which labels "
+        "are changed by; they are kept for later runs",
+    )
     _add_answers(parser.add_argument_group("how labels are meant, where init-data asks"))
 
 
 def _add_answers(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--layout", metavar="NAME", help="the one layout of labels to read, as init-data names it"
+        "--layout",
+        metavar="NAME",
+        help="the one layout of labels to read, such as table, folders, voc, coco or yolo",
     )
     group.add_argument(
         "--image-column",
@@ -99,6 +117,11 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         metavar="COLUMNS",
         help="names of the columns of a table without a header, with commas between them",
     )
+    group.add_argument(
+        "--state-column",
+        metavar="COLUMN",
+        help="of a table with a row a picture and label: 1 where the label is there, 0 where not",
+    )
     group.add_argument("--encoding", help="of tables that are not UTF-8, such as cp1252")
     group.add_argument(
         "--union",
@@ -114,6 +137,12 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         "--group-column",
         metavar="COLUMN",
         help="of a table: what pictures share that must not lie in two splits, such as a patient",
+    )
+    group.add_argument(
+        "--regroup",
+        action="store_true",
+        help="where your own splits share copies, near copies or groups: each comes wholly into "
+        "the split that has most of it",
     )
     group.add_argument(
         "--separator",
@@ -147,6 +176,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         budget=arguments.budget,
         resolution=arguments.resolution,
+        backbones=arguments.backbone,
         answers=Answers(
             layout=arguments.layout,
             image_columns=tuple(arguments.image_column),
@@ -155,8 +185,10 @@ def run(arguments: argparse.Namespace) -> int:
             ignore_columns=tuple(arguments.ignore_column),
             header=tuple(arguments.header.split(",")) if arguments.header else (),
             encoding=arguments.encoding,
+            state_column=arguments.state_column,
             split_column=arguments.split_column,
             group_column=arguments.group_column,
+            regroup=arguments.regroup,
             separator=arguments.separator,
             present=tuple(arguments.present),
             absent=tuple(arguments.absent),
@@ -167,5 +199,6 @@ def run(arguments: argparse.Namespace) -> int:
             partial=arguments.partial,
             complete=arguments.complete,
         ),
+        label_answers=arguments.answers,
     )
     return 0

@@ -18,19 +18,26 @@ MOST_LABELS = 120
 EACH = 30
 MOST_PAIRS = 5
 
+# How lines begin.
+LEFT_OUT = "Left out"
+UNREADABLE = "Cannot be read, left out"
+NOT_USED = "Not used, without a label or copies of one that is"
 
-def describe(own: OwnData, rejected: list[dict], unused: list[str]) -> None:
-    """Prints counts, and names of what a user should look at.
+
+def describe(own: OwnData, rejected: list[dict], unused: list[str]) -> pandas.DataFrame:
+    """Prints counts, and names of what a user should look at. Returns the counts.
 
     own: its frame with `digest` and complete splits. rejected: {image, reason, ...}.
     unused: pictures that no label file lists.
     """
-    print(_counts(own).to_string())
+    counts = _counts(own)
+    print(counts.to_string())
     _print_labels(own)
 
     _print_rejected(rejected)
-    _print_names("Not used, without a label or copies of one that is", unused)
+    _print_names(NOT_USED, unused)
     _print_copies(own)
+    return counts
 
 
 def _print_rejected(rejected: list[dict]) -> None:
@@ -38,9 +45,9 @@ def _print_rejected(rejected: list[dict]) -> None:
     reasons = Counter(entry["reason"] for entry in rejected)
     if len(rejected) > MOST_NAMES:
         counted = [f"{count} x {reason}" for reason, count in reasons.most_common()]
-        _print_names(f"Left out, {len(rejected)} files", counted)
+        _print_names(f"{LEFT_OUT}, {len(rejected)} files", counted)
     unreadable = [f"{entry['image']} ({entry['reason']})" for entry in rejected]
-    _print_names("Cannot be read, left out", unreadable)
+    _print_names(UNREADABLE, unreadable)
 
 
 def _print_names(what: str, names: list[str]) -> None:
@@ -69,7 +76,11 @@ def _counts(own: OwnData) -> pandas.DataFrame:
         columns[split] = (pictures, f"{cardinality:.2f}", without, *labels.sum(0)[places])
 
     rows = ["pictures", "labels a picture", "without a label", *names]
-    return pandas.DataFrame(columns, rows)
+    counts = pandas.DataFrame(columns, rows)
+    if own.unknown.any():
+        by_split = [own.unknown[own.frame["split"] == split].sum() for split in SPLITS]
+        counts.loc["unknown labels"] = by_split
+    return counts
 
 
 def _shown_labels(own: OwnData) -> tuple[np.ndarray, list[str]]:
@@ -98,7 +109,8 @@ def _print_labels(own: OwnData) -> None:
     # Labels on which methods can hardly be told apart, or not at all.
     rare = _labels_of(own, "test").sum(0) < FEW_POSITIVES
     _print_names(f"Too rare to measure, fewer than {FEW_POSITIVES} in test", list(classes[rare]))
-    constant = own.labels.all(0) | ~own.labels.any(0)
+    absent = ~own.labels & ~own.unknown
+    constant = ~absent.any(0) | ~own.labels.any(0)
     _print_names("On every picture, or on none that can be read", list(classes[constant]))
 
 

@@ -1,24 +1,32 @@
 """Finds the pictures below a user's folder, and the one layout that says their labels."""
 
-import csv
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+import posixpath
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 
-from mlrepro.data.disk import is_something_else
-from mlrepro.data.formats.csv_table import SPLITS
 from mlrepro.data.picture_names import picture_name
 from mlrepro.errors import InputError
-from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
-from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, FOLDER_LAYOUTS
-from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
-from mlrepro_cli.pictures import SUFFIXES, is_picture, is_picture_without_suffix, why_left_out
+from mlrepro.files import is_something_else
+from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers, Question
+from mlrepro_cli.init_data.found_names import Names
+from mlrepro_cli.init_data.hints import PACKED, file_name_hint, packed_hint
+from mlrepro_cli.init_data.layouts import (
+    FOLDER_LAYOUTS,
+    JSON_LAYOUTS,
+    LAYOUTS,
+    SET_LAYOUTS,
+    folders,
+    text_files,
+)
+from mlrepro_cli.init_data.layouts.reading import read_label_files
+from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
+from mlrepro_cli.init_data.user_folder import has_pictures, look_into
+from mlrepro_cli.pictures import SUFFIXES
 
-# Hidden files are left alone, such as those that some systems write beside every picture.
-VISIBLE = "[!.]*"
-VISIBLE_WITH_SUFFIX = "[!.]*.*"
+# A label file that the user named may lie so many folders below the one that holds the pictures.
+FOLDERS_UP = 2
 
 
 @dataclass(frozen=True)
@@ -29,82 +37,50 @@ class FoundLabels:
     pictures: all below it, listed with a label or not.
     left_out: pictures that are not used, and why.
     rows:     with the pictures' paths below root, or names that no picture there has.
+    notes:    lines for the user: what was understood, and what was left out.
     """
 
     root: Path
     pictures: list[str]
     left_out: dict[str, str]
     rows: list[LabelRow]
-
-
-class PictureNames:
-    """Pictures by their names as label files give them: alone, or with some of their folders."""
-
-    def __init__(self, pictures: list[str]):
-        self._pictures: dict[str, list[str]] = {}
-        for picture in pictures:
-            parts = picture.split("/")
-            for start in range(len(parts)):
-                name = "/".join(parts[start:])
-                self._pictures.setdefault(name, []).append(picture)
-
-    def picture(self, name: str, split: str) -> str:
-        """The picture that a label file means; where there is none, the name itself.
-
-        Of several, one whose path has the file's split in it, and of these the shortest path.
-        """
-        candidates = self._pictures.get(name, [name])
-        return min(candidates, key=lambda picture: (split not in picture, len(picture)))
+    notes: list[str] = field(default_factory=list)
 
 
 def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
     """Pictures and labels of a folder, or those that one label file lists. Prints what was found.
 
-    Raises InputError where there are no labels, or labels in two layouts.
+    Raises Question for labels in two layouts that may contradict each other, InputError where there
+    are none.
     """
     if is_something_else(path) and not path.is_dir():
         raise InputError(f"{path}: no regular file; give a folder of pictures, or a table")
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give one that holds pictures")
+    if not path.is_dir() and path.name.lower().endswith(PACKED):
+        raise InputError(f"{path}: is not looked into; unpack it, and give the folder")
     root = _root(path)
     _refuse_other_letters(root)
-    pictures, left_out = find_pictures(root)
+    folder = look_into(root, answers, None if path.is_dir() else path.resolve())
+
+    if folder.given and not folder.files:
+        raise InputError(f"{path}: no file of labels; give the folder of pictures, or such a file")
 
     # Label files say more than folders do, which may be there for order alone.
-    found = _read_files(_label_files(path, root, pictures, answers), PictureNames(pictures))
-    if not found and path.is_dir():
-        found = _read_folders(root, pictures, answers)
-    if len(found) != 1:
-        layouts = " and ".join(found) or "no"
-        raise InputError(
-            f"{path}: {len(pictures)} pictures ({' '.join(SUFFIXES)}), {layouts} labels; "
-            "give a folder of pictures with one thing that says their labels (a folder a label, "
-            "VOC's lists, COCO's annotations, a .csv or .tsv table with a column of picture names "
-            "and one headed labels), or that file"
-        )
+    names = Names(root, folder.pictures)
+    option, rows = _one_layout(path, folder, names)
+    rows = _without_unlabelled(folder, rows)
+    if option not in FOLDER_LAYOUTS:
+        rows = names.matched(rows)
+        for line in names.lines():
+            folder.note(line)
+        _refuse_disagreeing_files(option, rows)
+        _compare_with_folders(folder, option, rows, names)
 
-    # Two layouts may contradict each other; here is one.
-    [(layout, rows)] = found.items()
-    print(f"{path}: {len(pictures)} pictures, {layout}")
-    return FoundLabels(root, pictures, left_out, rows)
-
-
-def find_pictures(root: Path) -> tuple[list[str], dict[str, str]]:
-    """Paths below root, sorted, without hidden files; and why those that are left out are."""
-    pictures = []
-    left_out = {}
-    for file in sorted(root.rglob(VISIBLE)):
-        name = picture_name(file.relative_to(root).as_posix())
-        called_picture = is_picture(file.name)
-        if is_something_else(file):
-            # Most of these are folders, which mean no picture.
-            if called_picture:
-                left_out[name] = "no regular file"
-        elif reason := why_left_out(file):
-            left_out[name] = reason
-        elif called_picture or is_picture_without_suffix(file):
-            pictures.append(name)
-    return sorted(pictures), left_out
+    print(f"{path}: {len(folder.pictures)} pictures, {LAYOUTS[option].NAME}")
+    for line in folder.notes:
+        print(line)
+    return _with_pictures_outside(folder, rows)
 
 
 def _refuse_other_letters(root: Path) -> None:
@@ -116,81 +92,157 @@ def _refuse_other_letters(root: Path) -> None:
 
 
 def _root(path: Path) -> Path:
-    """The folder that pictures are named from: the given one, or the given file's."""
+    """The folder that pictures are named from: the given one, or that of the given file.
+
+    Where the file's own folder has no picture, one above it: annotations lie in a folder beside
+    those of the pictures.
+    """
     if path.is_dir():
         return path.resolve()
 
     folder = path.resolve().parent
-    # COCO's annotations lie in a folder beside those of the pictures.
-    if path.suffix == ".json" and not any(find_pictures(folder)):
-        return folder.parent
+    for candidate in [folder, *folder.parents[:FOLDERS_UP]]:
+        if has_pictures(candidate):
+            return candidate
     return folder
 
 
-def _label_files(
-    path: Path, root: Path, pictures: list[str], answers: Answers
-) -> Iterator[LabelFile]:
-    given = not path.is_dir()
-    files = [path.resolve()] if given else root.rglob(VISIBLE_WITH_SUFFIX)
+def _one_layout(path: Path, folder: UserFolder, names: Names) -> tuple[str, list[LabelRow]]:
+    """The name for `--layout` of the only layout that is there, and its rows."""
+    only = folder.answers.layout
+    found = {} if only in FOLDER_LAYOUTS else read_label_files(folder, names)
+    # A part without any label says nothing that another layout does not.
+    labelled = {option: rows for option, rows in found.items() if any(row.label for row in rows)}
 
-    # VOC's trainval, which repeats train and val, comes last: a picture is of the first split that
-    # lists it.
-    for file in sorted(files, key=lambda file: (file.stem.endswith("_trainval"), file)):
-        place = file.relative_to(root).as_posix()
-        yield LabelFile(file, place, _split_in_name(place), given, answers, pictures)
-
-
-def _split_in_name(place: str) -> str:
-    """train, val or test, as the last word of a path that is one of these says; else ""."""
-    words = re.findall("[a-z]+", place.lower())
-    for word in reversed(words):
-        if word in SPLITS:
-            return SPLITS[word]
-    return ""
-
-
-def _read_files(files: Iterator[LabelFile], names: PictureNames) -> dict[str, list[LabelRow]]:
-    """Rows by the name of their layout. Layouts without a row are left out."""
-
-    def picture(name: str, file: LabelFile) -> str:
-        return names.picture(name, file.split)
-
-    files_of_layout: dict[str, list[LabelFile]] = {layout.NAME: [] for layout in FILE_LAYOUTS}
-    for file in files:
-        for layout in FILE_LAYOUTS:
-            if not layout.matches(file):
-                continue
-            if is_something_else(file.path):
-                print(f"{file.path}: no regular file, left out")
-                continue
-            files_of_layout[layout.NAME].append(file)
-
-    found = {}
-    for layout in FILE_LAYOUTS:
-        own = files_of_layout[layout.NAME]
-        if hasattr(layout, "read_all"):
-            rows = list(layout.read_all(own, picture))
-        else:
-            rows = [row for file in own for row in _read_file(layout, file, names)]
-        if rows:
-            found[layout.NAME] = rows
-    return found
-
-
-def _read_file(layout: ModuleType, file: LabelFile, names: PictureNames) -> list[LabelRow]:
-    try:
-        return [
-            row._replace(image=names.picture(row.image, file.split)) for row in layout.read(file)
+    if len(labelled) > 1:
+        layouts = [f"{LAYOUTS[option].NAME} (--layout {option})" for option in labelled]
+        files = [
+            _files_of(rows, names) for option, rows in labelled.items() if option not in SET_LAYOUTS
         ]
-    except (ValueError, LookupError, TypeError, csv.Error) as error:
-        raise InputError(
-            f"{file.path}: cannot be read as {layout.NAME} ({error}); mend it or move it away"
-        ) from None
+        raise Question(
+            f"{path}: labels are there as {' and '.join(layouts)}, which may contradict each "
+            f"other; say which with --layout, or give the file: {' or '.join(files)}"
+        )
+    if labelled:
+        return next(iter(labelled.items()))
 
-
-def _read_folders(root: Path, pictures: list[str], answers: Answers) -> dict[str, list[LabelRow]]:
-    for layout in FOLDER_LAYOUTS:
-        rows = list(layout.read(root, pictures, answers))
+    if not folder.given and (only is None or only in FOLDER_LAYOUTS):
+        option = only or "folders"
+        rows = list(FOLDER_LAYOUTS[option].read(folder))
         if rows:
-            return {layout.NAME: rows}
-    return {}
+            return option, rows
+    raise InputError(_nothing_found(path, folder, found))
+
+
+def _nothing_found(path: Path, folder: UserFolder, found: dict[str, list[LabelRow]]) -> str:
+    named = [f"{LAYOUTS[option].NAME} without any label" for option in found]
+    seen = [*named, *folder.notes, *packed_hint(folder.beside)]
+    seen += [*text_files.hint(folder), *file_name_hint(folder.pictures)]
+    return (
+        f"{path}: {len(folder.pictures)} pictures ({' '.join(SUFFIXES)}), no labels"
+        f"{''.join(f'; {line}' for line in seen)}; "
+        "give a folder of pictures with one thing that says their labels (a folder a label, "
+        "a .csv or .tsv table with a column of picture names and one headed labels, VOC's lists or "
+        "XML, COCO's, Label Studio's or FiftyOne's JSON, YOLO's text files with data.yaml, CVAT's "
+        "XML), or that file"
+    )
+
+
+def _files_of(rows: list[LabelRow], names: Names) -> str:
+    """The first of the files that rows are from; of tables, of those that name pictures."""
+    return rows[0].source or ", ".join(names.sources()[:1])
+
+
+def _without_unlabelled(folder: UserFolder, rows: list[LabelRow]) -> list[LabelRow]:
+    """The rows that say something; of how many pictures nothing is known is noted by their file."""
+    kept = [row for row in rows if row.state != UNLABELLED]
+    labelled = {(row.image, row.split) for row in kept}
+
+    left_out = defaultdict(set)
+    for row in rows:
+        if row.state == UNLABELLED and (row.image, row.split) not in labelled:
+            left_out[row.source].add(row.image)
+    for source, images in left_out.items():
+        folder.note(
+            f"{source}: {len(images)} pictures without anything on their labels are left out, such "
+            f"as {min(images)}; as pictures without a label they would make every score wrong"
+        )
+    return kept
+
+
+def _refuse_disagreeing_files(option: str, rows: list[LabelRow]) -> None:
+    """Raises Question where two files, each of which says all labels of its pictures, differ.
+
+    Files of different labels, as one a label, complete each other.
+    """
+    if option not in JSON_LAYOUTS:
+        return
+    of_picture: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    vocabulary = defaultdict(set)
+    for row in rows:
+        of_picture[row.image][row.source].update({row.label} - {""})
+        vocabulary[row.source].update({row.label} - {""})
+
+    for image, by_file in of_picture.items():
+        sources = sorted(by_file)
+        for first, second in zip(sources, sources[1:], strict=False):
+            differ = by_file[first] != by_file[second]
+            if differ and vocabulary[first] & vocabulary[second]:
+                raise Question(
+                    f"{first} and {second} both list {image}, with labels {sorted(by_file[first])} "
+                    f"and {sorted(by_file[second])}; give the file that is right, or move the "
+                    "other away"
+                )
+
+
+def _compare_with_folders(
+    folder: UserFolder, option: str, rows: list[LabelRow], names: Names
+) -> None:
+    """Raises Question where folders are labels, too, and a label file says otherwise.
+
+    Where folders have other names than the file's labels, they are there for order.
+    """
+    if folder.answers.layout or folder.given:
+        return
+    try:
+        by_folder = folders.understand(folder).rows
+    except Question:
+        return
+    labels = {row.label for row in by_folder}
+    shared = labels & {row.label for row in rows}
+    if not shared or 2 * len(shared) < len(labels):
+        return
+
+    said = defaultdict(set)
+    for row in rows:
+        said[row.image].update({row.label} if row.state == PRESENT else set())
+    for row in by_folder:
+        if row.label not in said.get(row.image, set()):
+            others = sorted(said[row.image]) if row.image in said else "no row"
+            raise Question(
+                f"{folder.root}: folders are labels ({', '.join(sorted(labels)[:3])}), and "
+                f"{_files_of(rows, names)} says otherwise: {row.image} has {others} there; say "
+                f"--layout folders or --layout {option}, or move that file away"
+            )
+    folder.note("Folders say the same labels as that file, which is read")
+
+
+def _with_pictures_outside(folder: UserFolder, rows: list[LabelRow]) -> FoundLabels:
+    """What was found; with pictures outside the folder, all are named from one that has them."""
+    outside = [row.image for row in rows if os.path.isabs(row.image) and Path(row.image).is_file()]
+    if not outside:
+        return FoundLabels(folder.root, folder.pictures, folder.left_out, rows, folder.notes)
+
+    root = Path(os.path.commonpath([folder.root, *map(posixpath.dirname, outside)]))
+    print(f"Pictures lie outside the folder: all are named from {root}")
+
+    def renamed(image: str) -> str:
+        return os.path.relpath(folder.root / image, root)
+
+    return FoundLabels(
+        root=root,
+        pictures=sorted({renamed(image) for image in folder.pictures + outside}),
+        left_out={renamed(image): reason for image, reason in folder.left_out.items()},
+        rows=[row._replace(image=renamed(row.image)) for row in rows],
+        notes=folder.notes,
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from mlrepro.errors import InputError
 from mlrepro.settings.base import nearest
-from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelRow
 
 # As people write them, in small letters and with spaces between words.
@@ -13,7 +13,15 @@ NEGATIVE_NAMES = frozenset(
     (
         *("no finding", "no findings", "no disease", "no label", "no labels", "no object"),
         *("no tag", "no tags", "none", "nothing", "normal", "healthy", "negative", "background"),
-        *("empty", "unlabeled", "unlabelled", "nan", "n/a"),
+        *("empty", "clean", "neutral"),
+    )
+)
+NEGATIVE_SIGNS = frozenset(("-", "--", "."))
+# And what says that nobody knows of any.
+UNKNOWN_NAMES = frozenset(
+    (
+        *("unknown", "unlabeled", "unlabelled", "unsure", "uncertain", "undefined", "not sure"),
+        *("nan", "n/a", "?", "tbd", "todo", "skip"),
     )
 )
 
@@ -24,11 +32,18 @@ def ask_about_negatives(rows: Iterable[LabelRow], answers: Answers) -> None:
     pictures = Counter(row.label for row in rows if row.state == PRESENT)
     for label, count in pictures.items():
         plain = " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
-        if plain in NEGATIVE_NAMES and label not in answered:
-            raise Question(
-                f"{count} pictures have the label {label!r}: is it a label as the others are "
-                f"(--positive {label!r}), or does it say that there is none (--negative {label!r})?"
-            )
+        is_zero = label == "0" and not all(other.isdecimal() for other in pictures if other)
+        sounds = plain in NEGATIVE_NAMES | UNKNOWN_NAMES or label in NEGATIVE_SIGNS or is_zero
+        if not sounds or label in answered:
+            continue
+        unknown = (
+            f", or that nobody knows ({option('unknown', label)})" if plain in UNKNOWN_NAMES else ""
+        )
+        raise Question(
+            f"{count} pictures have the label {label!r}: is it a label as the others are "
+            f"({option('positive', label)}), or does it say that there is none "
+            f"({option('negative', label)}){unknown}?"
+        )
 
 
 def take_negatives(rows: list[LabelRow], answers: Answers) -> list[LabelRow]:

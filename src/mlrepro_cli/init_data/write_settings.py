@@ -6,18 +6,21 @@ from pathlib import Path
 import pandas
 import yaml
 
+from mlrepro.data.manifest import SUMMARY, manifest_digest, read_manifest
 from mlrepro.errors import InputError
+from mlrepro.layout import OWN_TABLES
 from mlrepro.records import read_records
 from mlrepro.settings.base import read_yaml
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.pipeline import RUNS_OF_BUDGET
 from mlrepro.settings.run import Run
+from mlrepro_cli.init_data.backbones import Wanted, choose_backbones
+from mlrepro_cli.init_data.label_answers import Applied
 from mlrepro_cli.init_data.own_data import OwnData
 
 # What may be between labels: the first that is in none of them.
 SEPARATORS = "|;,\t\x1f"
-# Where the tables of labels go.
-TABLES = Path("data/own")
+DATA = Path("data")
 HEADING = "# Written by `mlrepro init-data`: run that again when pictures or labels change.\n"
 
 
@@ -25,41 +28,42 @@ def write_settings(
     to: Path,
     name: str,
     own: OwnData,
-    budget: str,
-    resolution: int | None,
+    wanted: Wanted,
     partial: bool,
+    applied: Applied | None = None,
 ) -> None:
     """Writes the settings of the pipeline in `to`, and prints what to do next.
 
     The losses of the runs are those that the search found best on validation, if it has run.
-    partial: labels that are not given are unknown. An older params.yaml is kept beside the new one;
-    run files that are there stay.
+    partial: labels that are not given are unknown. applied: what answers changed. An older
+    params.yaml is kept beside the new one; run files that are there stay.
     """
     separator = _separator(own)
     text = _table(own, separator)
     # DVC notices a change by the name.
     digest = sha256(text.encode()).hexdigest()[:8]
-    table = TABLES.resolve() / f"{name}-{digest}.csv"
+    table = OWN_TABLES.resolve() / f"{name}-{digest}.csv"
 
     # What the budget asks for, with the user's resolution.
-    known = read_yaml(to / "budgets.yaml")
-    if resolution:
-        known["features"]["resolution"] = resolution
+    known = choose_backbones(read_yaml(to / "budgets.yaml"), wanted)
     losses = known["losses"]
     has_unknown = bool(own.unknown.any())
     if partial or has_unknown:
         losses = losses + known["partial_losses"]
-    runs = _runs(known, losses, RUNS_OF_BUDGET[budget], _validation_mAPs(to / "results" / name))
+    runs = _runs(
+        known, losses, RUNS_OF_BUDGET[wanted.budget], _validation_mAPs(to / "results" / name, own)
+    )
 
-    # The pipeline's settings, read by every stage; features as maps, too, for the heads on them.
+    # The pipeline's settings, read by every stage.
     settings = {
         "name": name,
         "title": f"Own data: {name}",
-        "budget": budget,
-        "intro": _intro(len(own.frame), budget, known["features"]["resolution"], partial),
+        "budget": wanted.budget,
+        "intro": _intro(len(own.frame), known, wanted.budget, partial, applied),
         "data": {name: _data_settings(own, table, separator)},
         "corruption": _corruption(has_unknown),
-        "features": known["features"] | {"maps": True},
+        "features": known["features"],
+        "backbones": known["backbones"],
         "search": known["search"] | {"losses": losses},
         "seeds": known["seeds"],
         "runs": [run.run_id for run in runs],
@@ -72,10 +76,11 @@ def write_settings(
     for run in runs:
         _write_new_run(to / "runs" / f"{run.run_id}.yaml", run)
 
-    minutes = known["minutes"][budget] * len(own.frame) // 1000 + 1
+    minutes = known["minutes"][wanted.budget] * len(own.frame) // 1000 + 1
     print(
-        f"Written: {file}, with {len(losses)} losses on extracted features and {len(runs)} more "
-        f"runs. Next, about {minutes} minutes on two cores: dvc repro {to / 'dvc.yaml'}"
+        f"Written: {file}, with ridge regressions on the features of {len(known['backbones']) + 1} "
+        f"backbones, {len(losses)} losses on those of the last and {len(runs)} more runs. Next, "
+        f"about {minutes} minutes on two cores: dvc repro {to / 'dvc.yaml'}"
     )
 
 
@@ -96,6 +101,7 @@ def _data_settings(own: OwnData, table: Path, separator: str) -> dict:
         "table": table.as_posix(),
         "separator": separator,
         "appearance": "shown",
+        "watched": True,
     }
     if own.unknown.any():
         settings["unknown_column"] = "unknown"
@@ -115,23 +121,39 @@ def _separator(own: OwnData) -> str:
 
 
 def _table(own: OwnData, separator: str) -> str:
-    """The pictures' labels as csv. A column of unknown labels only where some are."""
+    """The pictures' labels as csv.
+
+    Columns of unknown labels, and of what belongs together, only where there are such.
+    """
     columns = {
-        "image": own.frame["image"],
+        "image": [_path(image) for image in own.frame["image"]],
         "labels": [separator.join(sorted(names)) for names in own.frame["label"]],
         "split": own.frame["split"],
     }
     if own.unknown.any():
         columns["unknown"] = [separator.join(sorted(names)) for names in own.frame["unknown"]]
+    if own.frame["together"].duplicated().any():
+        columns["group"] = own.frame["together"]
     return pandas.DataFrame(columns).to_csv(index=False)
 
 
-def _validation_mAPs(results: Path) -> dict[str, float]:
-    """The best validation mAP, in percent, of each loss that the search has trained."""
-    # A search trains each loss with several seeds; the first tells enough.
+def _path(image: str) -> str:
+    """The path of a picture; readers of tables take away the spaces that it begins with."""
+    return f"./{image}" if image[0].isspace() else image
+
+
+def _validation_mAPs(results: Path, own: OwnData) -> dict[str, float]:
+    """The best validation mAP, in percent, of each loss that the search has trained on these."""
+    data = DATA / results.name
+    # Other pictures may have had this name.
+    if not (data / SUMMARY).is_file() or read_manifest(data).root != own.root:
+        return {}
+
+    digest = manifest_digest(data)
     scores = {}
+    # A search trains each loss with several seeds; the first tells enough.
     for first, *_ in read_records(results).values():
-        if first.run.inputs == "features":
+        if first.run.inputs == "features" and first.provenance.manifest_sha256 == digest:
             scores[first.run.loss.name] = max(epoch.val_mAP for epoch in first.history)
     return scores
 
@@ -150,17 +172,20 @@ def _runs(
         loss = best_first[entry["loss"]]
         labels = "full" if loss["name"] in FULL_LABEL_LOSSES else "single"
         chosen = {"data": "own", "loss": loss, "labels": labels}
-        runs.append(Run(**known["features"] | entry | chosen))
+        runs.append(Run(**known["network"] | entry | chosen))
     return runs
 
 
-def _intro(pictures: int, budget: str, resolution: int, partial: bool) -> str:
+def _intro(pictures: int, known: dict, budget: str, partial: bool, applied: Applied | None) -> str:
+    resolution = known["features"]["resolution"]
     text = f"Methods compared on {pictures} pictures with `budget: {budget}`, at {resolution} px."
     if partial:
         text += (
             " Labels that are not given are unknown, also of test pictures: every score is below "
             "the truth."
         )
+    if applied:
+        text += f" {applied.total} answers to its label review are applied: {applied}."
     return text
 
 

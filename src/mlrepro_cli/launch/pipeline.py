@@ -86,7 +86,7 @@ def stale_jobs(dvc_files: Iterable[str], pull: bool) -> tuple[list[str], list[Jo
         for stage in _plan(repo, dvc_files):
             address = stage.addressing
             if not _is_job(stage):
-                if stage.changed():
+                if _is_undone(stage):
                     undone.append(address)
                 continue
 
@@ -143,6 +143,11 @@ def _plan(repo: Repo, dvc_files: Iterable[str]) -> list[Stage]:
 
 def _is_job(stage: Stage) -> bool:
     return stage.name.startswith(JOB_STAGES)
+
+
+def _is_undone(stage: Stage) -> bool:
+    # One that looks at a user's pictures runs each time; it has been done when its outputs are.
+    return stage.changed_outs() if stage.always_changed else stage.changed()
 
 
 def _job(address: str, needs: list[Stage], undone: list[str]) -> Job:

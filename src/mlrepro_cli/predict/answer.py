@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from mlrepro.data.disk import is_something_else
 from mlrepro.data.images import decode
+from mlrepro.files import is_something_else
 from mlrepro_cli.predict.model import logits
 
 # Threads that decode; not more, for each may hold a picture of 12,000 px.

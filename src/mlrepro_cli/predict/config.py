@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from mlrepro.errors import InputError
+from mlrepro.files import refuse_something_else
 from mlrepro.models.heads.catalogue import check_head_options
 from mlrepro.settings.base import described
 
@@ -101,6 +102,7 @@ def read_config(folder: Path) -> dict:
     Raises InputError for a file of another major version of mlrepro, or that lacks a key, or whose
     values cannot be.
     """
+    refuse_something_else(folder / CONFIG)
     content = (folder / CONFIG).read_bytes()
     try:
         _check_version(MadeBy.model_validate_json(content).versions)

@@ -5,8 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlrepro.data.disk import is_something_else
 from mlrepro.errors import InputError
+from mlrepro.files import is_something_else
 from mlrepro_cli.pictures import is_picture, is_picture_without_suffix
 
 

@@ -48,6 +48,7 @@ def label(model: str, paths: Sequence[str], output: str | None, form: str, batch
             lines.write(answer)
             if "error" in answer:
                 bad.append(f"  {one_line(answer['image'])}: {one_line(answer['error'])}")
+        lines.end()
     if output:
         os.replace(partial, output)
 

@@ -72,7 +72,13 @@ def read_picture(text: str) -> PostedPicture:
     content = base64.b64decode(text, validate=True)
     if len(content) > MOST_BYTES:
         raise InputError(f"{len(content)} bytes, and {MOST_BYTES} are the most")
+    return posted_picture(content)
 
+
+def posted_picture(content: bytes) -> PostedPicture:
+    """The file of these bytes. Raises OSError where it is none of FORMATS, InputError for none."""
+    if not content:
+        raise InputError("nothing was sent; send the base64 of a picture's file")
     # Its header alone is read.
     with Image.open(PostedPicture(content), formats=FORMATS):
         return PostedPicture(content)

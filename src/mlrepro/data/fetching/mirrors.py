@@ -8,11 +8,12 @@ from pathlib import Path
 from urllib.request import url2pathname
 
 from mlrepro.addresses import without_secrets
-from mlrepro.data.disk import is_something_else, locked, size_of
+from mlrepro.data.disk import locked, size_of
 from mlrepro.data.fetching import web
 from mlrepro.data.fetching.partial import Expected, PartialFile
 from mlrepro.data.fetching.web import CHUNK, LIMITS, MirrorError
 from mlrepro.errors import InputError
+from mlrepro.files import is_something_else
 from mlrepro.settings.data import Limits
 
 PRESENT = "present"  # the mirror of a file that was there already
@@ -144,11 +145,15 @@ def _copy(url: str, part: PartialFile) -> dict:
 
 
 def _local_path(url: str) -> Path:
-    if "://" not in url:
-        return Path(url).expanduser()
-    # file://localhost/path and file:///path are the same; %20 stands for a space.
-    _, _, path = url.partition("://")
-    return Path(url2pathname(path.removeprefix("localhost"))).expanduser()
+    path = url
+    if "://" in url:
+        # file://localhost/path and file:///path are the same; %20 stands for a space.
+        _, _, path = url.partition("://")
+        path = url2pathname(path.removeprefix("localhost"))
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise MirrorError(f"{path}: nobody knows the home folder that ~ stands for") from None
 
 
 # --- a web server ---------------------------------------------------------------------------------
@@ -170,7 +175,8 @@ def _download(url: str, part: PartialFile) -> dict:
             reached = max(reached, part.size)
 
             if failures == web.ATTEMPTS:
-                raise MirrorError(f"{error} ({web.ATTEMPTS} attempts)") from error
+                reason = web.shortened(str(error))
+                raise MirrorError(f"{reason} ({web.ATTEMPTS} attempts)") from error
             web.pause(failures, getattr(error, "wait", 0))
 
 

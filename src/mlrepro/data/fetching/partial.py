@@ -12,16 +12,11 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from mlrepro.data.disk import (
-    check_space,
-    disk_error,
-    is_something_else,
-    read_note,
-    size_of,
-)
+from mlrepro.data.disk import check_space, disk_error, read_note, size_of
 from mlrepro.data.fetching.content import page_in, problem_of_content
 from mlrepro.data.fetching.web import LIMITS, BrokenError, MirrorError, chunks
 from mlrepro.errors import InputError
+from mlrepro.files import is_something_else
 from mlrepro.settings.data import Limits
 
 

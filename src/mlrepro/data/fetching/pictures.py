@@ -10,8 +10,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mlrepro.addresses import without_secrets
-from mlrepro.data.disk import check_space, disk_error, is_something_else, locked, size_of
+from mlrepro.data.disk import check_space, disk_error, locked, size_of
 from mlrepro.data.fetching import web
+from mlrepro.files import is_something_else
 from mlrepro.settings.data import Limits
 
 PARALLEL = 32  # pictures fetched at a time

@@ -36,7 +36,7 @@ REDIRECTED = (301, 302, 303, 307, 308)
 HTML = ("text/html", "application/xhtml+xml")
 ASK_AGAIN = (408, 429)  # statuses below 500 after which a later request may succeed
 WRONG_RANGE = 416  # the answer where a file has become shorter
-LONGEST_REASON = 100  # characters of what a server says of a status
+LONGEST_REASON = 200  # characters of what a server says instead of the file
 
 # How a file says that it is compressed, by the ends of its name.
 COMPRESSED_NAMES = (".gz", ".tgz")
@@ -294,7 +294,7 @@ def _accepted(answer: Answer, offset: int, limits: Limits) -> Answer:
     answer.close()
 
     said = "".join(letter for letter in answer.reason if letter.isprintable())
-    reason = f"HTTP {status} {said[:LONGEST_REASON]}".rstrip()
+    reason = f"HTTP {status} {shortened(said)}".rstrip()
     # A server that is overloaded or restarts says so; any other refusal will stay one.
     if status not in ASK_AGAIN and status < 500:
         raise MirrorError(reason)
@@ -306,6 +306,13 @@ def _accepted(answer: Answer, offset: int, limits: Limits) -> Answer:
             f"more than `limits.wait_seconds`, {limits.wait_seconds:g}"
         )
     raise BrokenError(reason, wait)
+
+
+def shortened(reason: str) -> str:
+    """What may be a server's words, as far as a line of output holds them."""
+    if len(reason) <= LONGEST_REASON:
+        return reason
+    return f"{reason[:LONGEST_REASON]} ..."
 
 
 def _seconds_to_wait(retry_after: str) -> float:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pycocotools.coco import COCO
 
-from mlrepro.data.disk import is_something_else
 from mlrepro.data.formats.catalogue import Format, names_a_training_split
 from mlrepro.data.formats.listing import ListedPicture, Listing
 from mlrepro.errors import InputError
+from mlrepro.files import is_something_else
 from mlrepro.settings.data import CocoData, CocoPart
 
 

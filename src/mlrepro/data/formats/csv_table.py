@@ -11,6 +11,7 @@ from mlrepro.data.formats.catalogue import Format
 from mlrepro.data.formats.listing import ListedPicture, Listing
 from mlrepro.data.formats.reading import picture_path, read_text, sort_names
 from mlrepro.errors import InputError
+from mlrepro.layout import OWN_TABLES
 from mlrepro.settings.base import nearest
 from mlrepro.settings.data import CsvData
 
@@ -54,7 +55,7 @@ def read(settings: CsvData, root: Path) -> Listing:
 
     An empty label field is a picture without labels, an empty caption is none.
     """
-    path = root / settings.table
+    path = _table_file(settings, root)
     rows = _read_rows(settings, path, COLUMN_KEYS)
     _assign_splits(settings, path, rows)
     if settings.unlabelled:
@@ -72,6 +73,13 @@ def read(settings: CsvData, root: Path) -> Listing:
         if without_caption:
             print(f"{path.name}: {without_caption} of {len(rows)} rows have no caption and stay")
     return Listing(pictures, list(classes))
+
+
+def _table_file(settings: CsvData, root: Path) -> Path:
+    """The table, which may lie anywhere; in a repository that was moved, where it lies there."""
+    path = root / settings.table
+    moved = OWN_TABLES / path.name
+    return moved if not path.exists() and moved.is_file() else path
 
 
 def has_pictures(settings: CsvData) -> bool:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas
 
-from mlrepro.data.disk import is_something_else
 from mlrepro.data.formats.catalogue import Format, names_a_training_split
 from mlrepro.data.formats.listing import ListedPicture, Listing
 from mlrepro.data.formats.reading import fetched_folder, picture_path, read_text
 from mlrepro.errors import InputError
+from mlrepro.files import is_something_else
 from mlrepro.settings.data import OpenImagesData
 
 KINDS = {"ImageID": "str", "LabelName": "str", "Confidence": "float32"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mlrepro.data.disk import is_something_else
 from mlrepro.errors import InputError
+from mlrepro.files import refuse_something_else
 
 
 def fetched_folder(settings: Any, root: Path) -> Path:
@@ -36,8 +36,7 @@ def sort_names(names: Iterable[str]) -> list[str]:
 
 def read_text(path: Path, remedy: str) -> str:
     """A UTF-8 file, with or without a byte order mark; InputError names file, line and remedy."""
-    if is_something_else(path):
-        raise InputError(f"{path}: no regular file; put the file itself there")
+    refuse_something_else(path)
     try:
         content = path.read_bytes()
         return content.decode("utf-8-sig")
@@ -58,13 +57,12 @@ def load_array(path: Path, kind: str, dimensions: int, absent: str) -> np.ndarra
     absent: what a user can do where there is no such file.
     Nothing that would run code (pickle) is loaded. Raises InputError for any other file or shape.
     """
-    if is_something_else(path):
-        raise InputError(f"{path}: no regular file; put the file itself there")
+    refuse_something_else(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {absent}") from None
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # of a damaged file, numpy raises what its parsers raise
         raise InputError(
             f"{path}: not a plain .npy array ({error}); "
             "fetch it again, or place the right file by hand"

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mlrepro.metrics.calibration import BINS
 from mlrepro.report.figures.drawing import COLOURS, blank_figure
-
-CALIBRATION_BINS = 15
 
 # More points of a curve cannot be told apart.
 MOST_POINTS = 20_000
@@ -45,7 +44,7 @@ def scores_on_test(
         curves.set(xlabel="recall", ylabel="precision")
 
         # A run whose scores are probabilities lies on the diagonal.
-        share, score = calibration_curve(positive, scores[known], n_bins=CALIBRATION_BINS)
+        share, score = calibration_curve(positive, scores[known], n_bins=BINS)
         reliability.plot([0, 1], [0, 1], color="0.7")
         reliability.plot(score, share, "o-", color=COLOURS[1])
         reliability.set(xlabel="mean score", ylabel="share of positives")

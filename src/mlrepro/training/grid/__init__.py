@@ -5,5 +5,6 @@ same batches, so that a step is one gather of feature rows and one matrix produc
 for all of them. All is float32, on the features' device.
 
 data: what is searched and read. search: the members' training, in stacks. stack: the layers and
-losses that step together. outcome: what a member reached. write: the files of a search.
+losses that step together. closed_form: ridge regressions, which take no step. outcome: what a
+member reached. write: the files of a search.
 """

@@ -1,13 +1,14 @@
 """What a search trains and what it reads: a pipeline's grid, features and labels."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mlrepro.data.features import features_path, read_features
+from mlrepro.data.features import features_path, read_features, read_header
 from mlrepro.data.manifest import Manifest, read_manifest
 from mlrepro.errors import InputError
 from mlrepro.layout import Layout
@@ -52,13 +53,46 @@ class GridData:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A pipeline's search. header: of the features' file."""
+class GridPart:
+    """The members that read the features of one backbone. header: of the features' file."""
 
+    features: Features
     members: list[Member]
-    data: GridData
     header: dict
-    manifest_digest: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A pipeline's search: a part a backbone, in the order of the pipeline's members."""
+
+    parts: list[GridPart]
+    data_folder: Path
+    manifest: Manifest
+
+    @property
+    def members(self) -> list[Member]:
+        return [member for part in self.parts for member in part.members]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return self.manifest.label_matrix()
+
+    @cached_property
+    def rows(self) -> dict[str, np.ndarray]:
+        return {split: self.manifest.rows(split) for split in ("train", "val", "test")}
+
+    @cached_property
+    def targets_by_labels(self) -> dict[str, Tensor]:
+        """As GridData has them."""
+        full = {"full": torch.from_numpy(self.labels[self.rows["train"]])}
+        return full | _observed_targets(self.members, self.manifest)
+
+    def read(self, part: GridPart) -> GridData:
+        """What the members of a part read: only one part's features need be in memory."""
+        chosen = part.features
+        path = features_path(self.data_folder, chosen.backbone, chosen.resolution)
+        features, _ = read_features(path, self.manifest, chosen.backbone, chosen.resolution)
+        return GridData(features.to(device()), self.targets_by_labels, self.labels, self.rows)
 
 
 def read_grid(layout: Layout) -> Grid:
@@ -71,27 +105,21 @@ def read_grid(layout: Layout) -> Grid:
         )
 
     manifest = read_manifest(layout.data)
-    features, header = _read_features(pipeline.features, manifest, layout.data)
-
-    rows = {split: manifest.rows(split) for split in ("train", "val", "test")}
-    if not len(rows["val"]):
+    if not len(manifest.rows("val")):
         raise InputError(
             f"{layout.data}/manifest.parquet: no validation rows; set hold_out in the data set's "
             "settings"
         )
 
     members = pipeline.grid()
-    labels = manifest.label_matrix()
-    targets = {"full": torch.from_numpy(labels[rows["train"]])}
-    targets |= _observed_targets(members, manifest)
-
-    data = GridData(features.to(device()), targets, labels, rows)
-    return Grid(members, data, header, manifest.digest)
-
-
-def _read_features(chosen: Features, manifest: Manifest, data_folder: Path) -> tuple[Tensor, dict]:
-    path = features_path(data_folder, chosen.backbone, chosen.resolution)
-    return read_features(path, manifest, chosen.backbone, chosen.resolution)
+    parts = []
+    for chosen in [*pipeline.backbones, pipeline.features]:
+        named = (chosen.backbone, chosen.resolution)
+        of_part = [(run, seed) for run, seed in members if (run.backbone, run.resolution) == named]
+        if of_part:
+            path = features_path(layout.data, *named)
+            parts.append(GridPart(chosen, of_part, read_header(path)))
+    return Grid(parts, layout.data, manifest)
 
 
 def _observed_targets(members: list[Member], manifest: Manifest) -> dict[str, Tensor]:

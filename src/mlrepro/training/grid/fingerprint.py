@@ -15,13 +15,13 @@ def fingerprint(grid: Grid) -> dict:
     members = [[run.model_dump(mode="json"), seed] for run, seed in grid.members]
     targets = {
         name: hashlib.sha256(values.numpy()).hexdigest()
-        for name, values in grid.data.targets_by_labels.items()
+        for name, values in grid.targets_by_labels.items()
     }
     return {
         "settings": hashlib.sha256(json.dumps(members).encode()).hexdigest(),
-        "manifest": grid.manifest_digest,
+        "manifest": grid.manifest.digest,
         "labels": targets,
-        "features": grid.header,
+        "features": [part.header for part in grid.parts],
         "code": search_code(runs) | evaluation_code(),
         "torch": torch.__version__,
     }

@@ -74,7 +74,7 @@ class Outcome:
         self.history.append(
             {
                 "epoch": epoch,
-                "lr": self.run.optimizer.lr,
+                "lr": self.run.optimizer.lr if self.run.optimizer else 0.0,
                 "train_loss": loss,
                 "val_mAP": score.mAP,
                 "val_positives": score.positives,

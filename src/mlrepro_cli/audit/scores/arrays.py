@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from mlrepro.audit.tables import ScoreTable
 from mlrepro.data.formats.reading import load_array
 from mlrepro.errors import InputError
-from mlrepro_cli.audit.files import Place
+from mlrepro_cli.audit.files import Place, check_unpacked
 from mlrepro_cli.audit.names import text_of
 
 # How people call arrays, in small letters. What is not called so is known by its shape.
@@ -26,6 +26,13 @@ NUMBERS = "f"
 OURS = ("test_best", "test_last")
 
 
+# How a .npy of a version begins; the third is for names of fields, which no array here has.
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
 # ---- npz -----------------------------------------------------------------------------------------
 
 
@@ -38,25 +45,27 @@ class Arrays:
             raise InputError(f"{path}: not a whole .npz; write it again")
         try:
             self._file = np.load(path, allow_pickle=False)
+            check_unpacked(path, sum(member.file_size for member in self._file.zip.infolist()))
             self.shapes = {name: self._header(name) for name in self._file.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        except InputError:
+            raise
+        except Exception as error:  # of a damaged file, numpy raises what its parsers raise
             raise InputError(f"{path}: not a whole .npz ({error}); write it again") from None
 
     def _header(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
         member = name if name in self._file.zip.namelist() else f"{name}.npy"
         with self._file.zip.open(member) as file:
             version = np.lib.format.read_magic(file)
-            read = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
+            read = HEADERS.get(version)
+            if read is None:
+                raise ValueError(f"{name}: of the .npy format {version}")
             shape, _, kind = read(file)
         return shape, kind
 
     def read(self, name: str) -> np.ndarray:
         try:
             return self._file[name]
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # the same
             raise InputError(
                 f"{self.path}: {name} cannot be read ({error}); write arrays of numbers and text, "
                 "not of Python objects"

@@ -1,37 +1,77 @@
-"""How users lay out their labels: a module a layout.
+"""How users lay out their labels: a module a layout, under the name that `--layout` takes.
 
-A layout of label files is a module with
+All have NAME, as users read it, such as "VOC's lists". What is read of a layout are `LabelRow`s.
+Reading wrongly without a word is the worst that a layout can do: where something may mean two
+things, and the user's answers (`file.answers`, `folder.answers`) do not say which, it raises
+`Question`. What it raises else (ValueError, LookupError, TypeError, AttributeError, csv.Error) is
+told to the user with the file's name.
 
-    NAME             as users read it, such as "VOC's lists"
-    matches(file)    whether a LabelFile may be one of its own, by the name alone
-    read(file)       its LabelRows; none where the file turns out to be of another kind
+FILE_LAYOUTS, of single files, have
+
+    matches(file)          whether a LabelFile may be one of its own, by the name alone
+    read(file)             its rows; none where the file turns out to be of another kind
 
 or, where one file tells what another means,
 
     read_all(files, picture)
-                     the LabelRows of all of its files, in which pictures are called by their
-                     paths; picture(name, file): the path of the one that a LabelFile means
+                           the rows of all of its files, in which pictures are called by their
+                           paths; picture(name, file): the path of the one that a LabelFile means
 
-and a line in FILE_LAYOUTS. Every file below the user's folder is offered to each of them. What
-`read` raises (ValueError, LookupError, TypeError, csv.Error) is told to the user with the file's
-name. Reading a file wrongly without a word is the worst that a layout can do: where a file may mean
-two things, and the user's answers (`file.answers`) do not say which, it raises `Question`.
+JSON_LAYOUTS, of single JSON files, which are told by what is in them, have
 
-A layout without any file, where the folders themselves are the labels, is a module with
+    is_it(content)         whether it is of this kind
+    read(file, content)    its rows
 
-    NAME
-    read(root, pictures, answers)
+SET_LAYOUTS, of files that belong together, have
 
-and a line in FOLDER_LAYOUTS. It is asked only where no label file was found.
+    read(folder)           rows of a UserFolder, each with its `source`; none where it has no such
+
+FOLDER_LAYOUTS, where folders themselves are the labels, have the same. They are asked only where no
+label file was found. `folder.note(line)` tells the user what was understood.
 """
 
-from mlrepro_cli.init_data.layouts import coco, folders, table, voc
-
-FILE_LAYOUTS = [
-    voc,
-    table,
+from mlrepro_cli.init_data.layouts import (
     coco,
-]
-FOLDER_LAYOUTS = [
+    create_ml,
+    cvat,
+    datumaro,
+    fiftyone,
     folders,
-]
+    folders_deepest,
+    json_names,
+    label_studio,
+    labelme,
+    supervisely,
+    table,
+    text_files,
+    via,
+    voc,
+    yolo,
+)
+
+FILE_LAYOUTS = {
+    "table": table,
+    "cvat": cvat,
+}
+# The first that knows a file reads it: json_names, which knows little, comes last.
+JSON_LAYOUTS = {
+    "coco": coco,
+    "label-studio": label_studio,
+    "fiftyone": fiftyone,
+    "labelme": labelme,
+    "supervisely": supervisely,
+    "create-ml": create_ml,
+    "datumaro": datumaro,
+    "via": via,
+    "json": json_names,
+}
+SET_LAYOUTS = {
+    "voc": voc,
+    "yolo": yolo,
+    "texts": text_files,
+}
+FOLDER_LAYOUTS = {
+    "folders": folders,
+    "folders-deepest": folders_deepest,
+}
+LAYOUTS = FILE_LAYOUTS | JSON_LAYOUTS | SET_LAYOUTS | FOLDER_LAYOUTS

@@ -1,34 +1,161 @@
-"""Annotations of COCO (Lin et al. 2014): one JSON with images, categories and objects."""
+"""Annotations of COCO (Lin et al. 2014): one JSON with images, categories and objects.
 
-import json
+Also what tools write in this form: Roboflow, CVAT, Label Studio, LVIS, panoptic segments.
+"""
+
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 
-from mlrepro.data.formats import read_text
-from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
+from mlrepro_cli.init_data.answers import Question
+from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow, UserFolder, unlabelled
 
 NAME = "COCO's annotations"
-# Beside annotations lie captions and other JSON files. A file that the user names may be called
-# otherwise.
-ANNOTATIONS = re.compile(r"(^|/)(instances|[^/]*coco)[^/]*\.json$")
+# Beside instances, these say the same or nothing of labels.
+OTHERS = re.compile(r"^(captions|person_keypoints|panoptic|stuff)_")
+INSTANCES = re.compile(r"^instances_")
+CALLED_COCO = re.compile(r"^instances|coco[^/]*\.json$")
+# Keys of an image that may say where its file is, likeliest first.
+NAME_KEYS = ("file_name", "filename", "path", "coco_url", "flickr_url", "url")
 
 
-def matches(file: LabelFile) -> bool:
-    if file.given:
-        return file.place.endswith(".json")
-    return ANNOTATIONS.search(file.place) is not None
+def is_it(content: dict | list) -> bool:
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        return False
+    if not isinstance(content.get("categories"), list):
+        return False
+    images = content["images"]
+    return not images or (isinstance(images[0], dict) and "id" in images[0])
 
 
-def read(file: LabelFile) -> Iterator[LabelRow]:
-    content = json.loads(read_text(file.path, ""))
-    labels = {category["id"]: category["name"] for category in content["categories"]}
-    images = {image["id"]: image["file_name"] for image in content["images"]}
+def is_known_without_labels(file: LabelFile, folder: UserFolder) -> bool:
+    """Whether it is one of COCO's own files beside instances, which are hundreds of megabytes."""
+    if file.given or not OTHERS.search(file.path.name):
+        return False
+    return any(
+        INSTANCES.search(other.path.name) and other.path.parent == file.path.parent
+        for other in folder.files
+    )
 
-    # Pictures without an object stay, as pictures without a label.
-    for image in images.values():
-        yield LabelRow(image, file.split, "")
 
-    for annotation in content["annotations"]:
-        image = images[annotation["image_id"]]
-        label = labels[annotation["category_id"]]
-        yield LabelRow(image, file.split, label)
+def why_without_labels(file: LabelFile, content: dict) -> str:
+    """A clause on a JSON file that is like COCO's and has no labels; "" for others.
+
+    Raises ValueError for one that is called as COCO's are.
+    """
+    lists = [key for key in ("images", "annotations") if isinstance(content.get(key), list)]
+    if len(lists) == 2:
+        return "it has images and annotations as COCO's has, but no categories (captions?)"
+    if CALLED_COCO.search(file.path.name):
+        raise ValueError("it has no lists of images and categories")
+    return ""
+
+
+def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:
+    labels = _labels(_objects(content, "categories"))
+    names, given_twice = _names(_objects(content, "images"))
+    annotations = _objects(content, "annotations")
+    if not annotations:
+        yield from (unlabelled(name, file.split) for name in names.values())
+        return
+
+    of_image: dict[str, set[str]] = defaultdict(set)
+    for place, annotation in enumerate(annotations):
+        of_image[_image(annotation, place, names)] |= _labels_of(annotation, place, labels)
+    _refuse_two_of_a_name(given_twice, of_image)
+
+    absent = _said_to_be_absent(file, content["images"], labels)
+    for image, name in names.items():
+        # Pictures without an object stay, as pictures without a label.
+        for label in sorted(of_image[image]) or [""]:
+            yield LabelRow(name, file.split, label)
+        for label in sorted(absent[image] - of_image[image]):
+            yield LabelRow(name, file.split, label, ABSENT)
+
+
+def _objects(content: dict, key: str) -> list[dict]:
+    """A list of the file; none where it is not there, as in parts of competitions."""
+    entries = content.get(key) or []
+    for place, entry in enumerate(entries):
+        if not isinstance(entries, list) or not isinstance(entry, dict):
+            raise ValueError(f"`{key}` has {entry!r} at {place}; expected a list of objects")
+    return entries
+
+
+def _labels(categories: list[dict]) -> dict[str, str]:
+    """Names of categories by their ids as text: some tools write numbers as text, some do not."""
+    labels: dict[str, str] = {}
+    for category in categories:
+        if not category.get("name"):
+            raise ValueError(f"category {category.get('id')} has no name")
+        key, name = str(category["id"]), str(category["name"])
+        if labels.setdefault(key, name) != name:
+            raise ValueError(f"category {key} is called {labels[key]!r} and {name!r}")
+    return labels
+
+
+def _names(images: list[dict]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Names of pictures by the ids of images; and ids by those names that several have."""
+    names: dict[str, str] = {}
+    ids: dict[str, list[str]] = defaultdict(list)
+    for place, image in enumerate(images):
+        given = [str(image[key]) for key in NAME_KEYS if image.get(key)]
+        if not given:
+            raise ValueError(f"image {image.get('id', place)} has no file_name")
+        key = str(image["id"])
+        if names.setdefault(key, given[0]) != given[0]:
+            raise ValueError(f"two images have the id {key}: {names[key]} and {given[0]}")
+        if key not in ids[given[0]]:
+            ids[given[0]].append(key)
+    return names, {name: of_name for name, of_name in ids.items() if len(of_name) > 1}
+
+
+def _image(annotation: dict, place: int, names: dict[str, str]) -> str:
+    image = str(annotation["image_id"])
+    if image not in names:
+        raise ValueError(
+            f"annotation {annotation.get('id', place)} is of image {image}, which `images` does "
+            "not list"
+        )
+    return image
+
+
+def _labels_of(annotation: dict, place: int, labels: dict[str, str]) -> set[str]:
+    """One of an object; several of a panoptic picture, which has segments."""
+    found = set()
+    for entry in annotation.get("segments_info", [annotation]):
+        if "category_id" not in entry:
+            raise ValueError(f"annotation {annotation.get('id', place)} has no category_id")
+        category = str(entry["category_id"])
+        if category not in labels:
+            raise ValueError(
+                f"annotation {annotation.get('id', place)} is of category {category}, which "
+                f"`categories` does not list (it lists {', '.join(list(labels)[:5])}, ...)"
+            )
+        found.add(labels[category])
+    return found
+
+
+def _refuse_two_of_a_name(given_twice: dict[str, list[str]], of_image: dict) -> None:
+    for name, images in given_twice.items():
+        if len({frozenset(of_image[image]) for image in images}) > 1:
+            raise ValueError(
+                f"images {' and '.join(images[:2])} are both called {name}, and have different "
+                "labels; write the folder into file_name"
+            )
+
+
+def _said_to_be_absent(
+    file: LabelFile, images: list[dict], labels: dict[str, str]
+) -> dict[str, set[str]]:
+    """Labels that LVIS (Gupta et al. 2019) says to be absent; of all others nobody knows."""
+    absent: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        for category in image.get("neg_category_ids", []):
+            absent[str(image["id"])].add(labels[str(category)])
+    if absent and not (file.answers.partial or file.answers.complete):
+        raise Question(
+            f"{file.path}: neg_category_ids (as of LVIS) say that only some labels were looked for "
+            "in a picture: say --partial, so that the others are unknown, or --complete"
+        )
+    return absent

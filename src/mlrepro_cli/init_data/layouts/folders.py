@@ -1,36 +1,215 @@
-"""A folder a label, `cat/1.jpg`, also below folders of splits, `train/cat/1.jpg`."""
+"""A folder a label, `cat/1.jpg`, also below folders of splits, `train/cat/1.jpg`.
+
+What zips and habits add is taken away and said: folders around all others, `seg_train/seg_train`,
+`cat/train/1.jpg`, pictures beside the folders. What is no label, such as `masks`, is asked about.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlrepro.data.formats.csv_table import SPLITS
 from mlrepro.data.picture_names import picture_file
 from mlrepro.files import file_sha256
-from mlrepro_cli.init_data.answers import Answers
-from mlrepro_cli.init_data.layouts.rows import LabelRow
+from mlrepro.terminal import one_line
+from mlrepro_cli.init_data.answers import Question
+from mlrepro_cli.init_data.layouts.folder_labels import (
+    made_of_words,
+    name_labels,
+    refuse_deep,
+    refuse_no_labels,
+    refuse_parts_apart,
+)
+from mlrepro_cli.init_data.layouts.folder_tree import FolderOfPictures, folder_tree
+from mlrepro_cli.init_data.layouts.rows import LabelRow, UserFolder
+from mlrepro_cli.init_data.not_labels import BESIDE_PICTURES, NOT_LABELS, OUTPUTS, PICTURES, bare
+from mlrepro_cli.init_data.split_words import splits_of
 
 NAME = "a folder a label"
+OPTION = "folders"
+SHOWN = 3
+MOST_LABELS = 20
+
+# (label, split, the pictures with it)
+Labelled = tuple[str, str, list[str]]
 
 
-def read(root: Path, pictures: list[str], answers: Answers) -> Iterator[LabelRow]:
-    """A row a picture in a folder. pictures: paths below root.
+@dataclass
+class Understood:
+    """What the folders say: a row a picture, and lines for the user."""
+
+    rows: list[LabelRow] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read(folder: UserFolder) -> Iterator[LabelRow]:
+    """A row a picture in a folder.
 
     Files of the same bytes in a split are one picture, the first of them, with all their labels.
     """
-    top_folders = {picture.split("/")[0].lower() for picture in pictures}
-    has_splits = top_folders <= set(SPLITS)
-    label_depth = 1 if has_splits else 0
+    understood = understand(folder)
+    for line in understood.notes:
+        folder.note(line)
+    yield from first_of_copies(folder.root, understood.rows)
 
+
+def understand(folder: UserFolder) -> Understood:
+    """What folders are labels, and which are parts. Raises Question where they may be either."""
+    said = Understood()
+    answered = folder.answers.layout == OPTION
+    top = _inner(folder_tree(folder.pictures), said)
+
+    labelled = []
+    for split, part in _parts(top, said):
+        labelled += _labels_of_part(split, part, said, answered)
+    if not labelled:
+        return said
+    if not answered:
+        refuse_parts_apart(labelled)
+
+    for name, split, pictures in labelled:
+        for label in name_labels(name, labelled, folder.answers):
+            said.rows += [LabelRow(picture, split, label) for picture in pictures]
+    if folder.answers.separator is None:
+        said.notes += made_of_words({name for name, _, _ in labelled})
+    labels = sorted({row.label for row in said.rows})
+    labels = [one_line(label) for label in labels]
+    more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
+    said.notes.append(f"Folders taken as labels: {', '.join(labels[:MOST_LABELS])}{more}")
+    return said
+
+
+def first_of_copies(root: Path, rows: list[LabelRow]) -> Iterator[LabelRow]:
+    """The rows; copies of a picture in a split are told as the first of them."""
     first_with_bytes: dict[tuple[str, str], str] = {}
-    for picture in pictures:
-        *folders, _ = picture.split("/")
-        if len(folders) <= label_depth:
-            continue
+    digests: dict[str, str] = {}
+    for row in rows:
+        if row.image not in digests:
+            digests[row.image] = _digest(picture_file(root, row.image))
+        image = first_with_bytes.setdefault((row.split, digests[row.image]), row.image)
+        yield row._replace(image=image)
 
-        split = SPLITS[folders[0].lower()] if has_splits else ""
-        digest = _digest(picture_file(root, picture))
-        image = first_with_bytes.setdefault((split, digest), picture)
-        yield LabelRow(image, split, folders[label_depth])
+
+def _inner(node: FolderOfPictures, said: Understood) -> FolderOfPictures:
+    """Goes into a folder that is the only one, as zips have it around all others."""
+    while len(node.folders) == 1:
+        [only] = node.folders.values()
+        if not only.has_labels_below():
+            break
+        said.notes.append(f"{only.place}/ has all folders in it: one level more, gone into")
+        _note_beside(node, said)
+        node = only
+    return node
+
+
+def _note_beside(node: FolderOfPictures, said: Understood) -> None:
+    if node.pictures:
+        shown = ", ".join(node.pictures[:SHOWN])
+        said.notes.append(
+            f"Pictures beside the folders have no label, {len(node.pictures)} left out: {shown}"
+        )
+
+
+def _parts(top: FolderOfPictures, said: Understood) -> list[tuple[str, FolderOfPictures]]:
+    """Folders of train, val and test, each with its split; or all, which is of no split."""
+    splits = splits_of(top.folders)
+    others = [folder for name, folder in top.folders.items() if name not in splits]
+    parts = [(split, top.folders[name]) for name, split in splits.items()]
+    if not parts:
+        return _label_then_split(top, said) or [("", top)]
+
+    if others:
+        if len(set(splits.values())) == 1 and not any(part.has_labels_below() for _, part in parts):
+            # A label may be called train, beside bus and car.
+            return [("", top)]
+        unclear = [folder for folder in others if folder.has_several_below()]
+        if unclear:
+            raise Question(
+                f"{', '.join(part.place for _, part in parts)} look like parts of the data, and "
+                f"{unclear[0].place} beside them does not; is it one? Rename it to train, val or "
+                "test, or move it out of the folder; or give only the folder that is meant"
+            )
+        for folder in others:
+            said.notes.append(
+                f"{folder.place}/: {len(folder.all_pictures())} pictures beside the parts, without "
+                "folders of labels, left out"
+            )
+    _note_beside(top, said)
+    told = ", ".join(f"{part.place} is {split}" for split, part in parts)
+    said.notes.append(f"Folders taken as parts: {told}")
+    return parts
+
+
+def _label_then_split(
+    top: FolderOfPictures, said: Understood
+) -> list[tuple[str, FolderOfPictures]]:
+    """`cat/train/1.jpg`: the parts lie in each folder of a label. Else nothing."""
+    if not top.folders:
+        return []
+    parts: dict[str, FolderOfPictures] = {}
+    for label, folder in top.folders.items():
+        splits = splits_of(folder.folders)
+        if folder.pictures or not splits or len(splits) < len(folder.folders):
+            return []
+        for name, split in splits.items():
+            part = parts.setdefault(split, FolderOfPictures(split, split))
+            pictures = folder.folders[name].all_pictures()
+            part.folders.setdefault(label, FolderOfPictures(label, label)).pictures += pictures
+    said.notes.append("Each folder of a label has folders of parts in it: taken as such")
+    return list(parts.items())
+
+
+def _labels_of_part(
+    split: str, part: FolderOfPictures, said: Understood, answered: bool
+) -> list[Labelled]:
+    """The folders of labels of one part."""
+    part = _inner(part, said)
+    if not part.folders or _is_wrapper(part):
+        place = f"{part.place}/" if part.place else "The folder"
+        pictures = part.all_pictures()
+        if split and pictures:
+            said.notes.append(
+                f"{place}: {len(pictures)} pictures without a folder of a label, left out"
+            )
+        return []
+    _note_beside(part, said)
+
+    folders = list(part.folders.values())
+    if not answered:
+        refuse_no_labels(folders)
+        folders = [_without_masks(folder, said) for folder in folders]
+        refuse_deep(folders)
+    for folder in folders:
+        _note_deep(folder, said)
+    return [(folder.name, split, folder.all_pictures()) for folder in folders]
+
+
+def _is_wrapper(part: FolderOfPictures) -> bool:
+    """One folder of pictures alone, such as `train/images`, is no label."""
+    return len(part.folders) == 1 and bare(next(iter(part.folders))) in NOT_LABELS
+
+
+def _without_masks(folder: FolderOfPictures, said: Understood) -> FolderOfPictures:
+    """`covid/images` beside `covid/masks`: pictures are those in images."""
+    kinds = {bare(name) for name in folder.folders}
+    if not kinds & PICTURES or not kinds & (BESIDE_PICTURES | OUTPUTS) or kinds - NOT_LABELS:
+        return folder
+    kept = FolderOfPictures(folder.name, folder.place, list(folder.pictures))
+    for name, below in folder.folders.items():
+        if bare(name) in PICTURES:
+            kept.pictures += below.all_pictures()
+        else:
+            said.notes.append(f"{below.place}/: no pictures to label, left out")
+    return kept
+
+
+def _note_deep(folder: FolderOfPictures, said: Understood) -> None:
+    deep = len(folder.all_pictures()) - len(folder.pictures)
+    if deep:
+        below = ", ".join(list(folder.folders)[:SHOWN])
+        said.notes.append(
+            f"{folder.place}/: {deep} pictures lie deeper, in {below}; they are labelled "
+            f"{folder.name}"
+        )
 
 
 def _digest(file: Path) -> str:

@@ -1,16 +1,20 @@
 """What a layout is given, and what it gives."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
+from mlrepro_cli.init_data.name_forms import stem
 
 # What is said of one label of one picture, as in a manifest's label matrix.
 PRESENT = 1
 ABSENT = 0
 UNKNOWN = -1
+# Of a row without a label: nobody has said anything of the picture's labels.
+UNLABELLED = -2
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,39 @@ class LabelFile:
     pictures: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class UserFolder:
+    """All that is visible below one folder; links to folders are followed.
+
+    root:      the folder that pictures are named from.
+    pictures:  paths below root, sorted.
+    left_out:  pictures that are not used, and why.
+    files:     all others, sorted by place; only the one that the user named, where one was.
+    beside:    all others, whether the user named one or not.
+    given:     whether the user named a file.
+    notes:     lines for the user on what was understood, in the order of reading.
+    """
+
+    root: Path
+    pictures: list[str]
+    left_out: dict[str, str]
+    files: list[LabelFile]
+    beside: list[LabelFile]
+    answers: Answers = NO_ANSWERS
+    given: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def stems(self) -> set[str]:
+        """Names of all pictures without folder and suffix."""
+        return {stem(picture.rpartition("/")[2]) for picture in self.pictures}
+
+    def note(self, line: str) -> None:
+        """Says it once, at the end."""
+        if line not in self.notes:
+            self.notes.append(line)
+
+
 class LabelRow(NamedTuple):
     """One label of one picture, as a layout says it. A picture with two labels has two rows.
 
@@ -44,6 +81,11 @@ class LabelRow(NamedTuple):
            with `--partial`.
     group: what the picture shares with others that must not lie in two splits, such as a patient;
            "" where nothing is known.
+    source: place of the file that says so, or of a folder; pictures are looked for beside it first.
+            Filled in for layouts of one file each.
+
+    A row without a label that is UNLABELLED says that nobody has said anything of the picture: it
+    is left out, and that is said.
     """
 
     image: str
@@ -51,3 +93,9 @@ class LabelRow(NamedTuple):
     label: str
     state: int = PRESENT
     group: str = ""
+    source: str = ""
+
+
+def unlabelled(image: str, split: str, source: str = "") -> LabelRow:
+    """The row of a picture that is listed, and of whose labels nothing is known."""
+    return LabelRow(image, split, "", UNLABELLED, source=source)

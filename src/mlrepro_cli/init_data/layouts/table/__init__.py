@@ -3,10 +3,12 @@
 From a file to rows of labels, a module a step:
 
     text, delimited, records    a file as a Sheet of text cells
-    pictures, columns           which column says what
+    pictures, columns, label_columns
+                                which column says what
     fields, lists, separators   what cells that name labels mean
     marks                       what cells below a label mean
-    listing                     what a table says of each picture, and several tables together
+    class_names                 what labels are called, where that is a table of its own
+    listing, combining          what a table says of each picture, and several tables together
     read                        all of it, in this order
 """
 

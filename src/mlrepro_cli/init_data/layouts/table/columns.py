@@ -1,18 +1,19 @@
 """Which column of a table says what."""
 
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
 
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.table import headers as named
-from mlrepro_cli.init_data.layouts.table.marks import are_marks
+from mlrepro_cli.init_data.layouts.table.label_columns import (
+    LabelColumns,
+    find_label_columns,
+    is_chosen_mark,
+)
+from mlrepro_cli.init_data.layouts.table.marks import row_states
+from mlrepro_cli.init_data.layouts.table.numbers import number
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, find_picture_columns
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.layouts.table.split_words import find_split_column
-
-SHOWN = 8
-# Numbers in so small a range may be counts or grades of a label.
-SMALL_NUMBERS = (-2, 10)
+from mlrepro_cli.init_data.layouts.table.split_column import find_split_column, read_splits
 
 
 @dataclass(frozen=True)
@@ -20,18 +21,16 @@ class Columns:
     """Headers by what their columns say.
 
     pictures:   names of pictures; several where the labels of a row are those of each.
-    labels:     names of labels in the cells.
-    marks:      headed by a label; the cells say whether it is there.
+    labels:     those of labels.
     split:      train, val or test.
     group:      what pictures share that must not lie in two splits.
-    confidence: 1 where a label was found to be there, 0 where it was found not to be.
+    confidence: 1 where the label of the row was found to be there, 0 where not to be.
     annotator:  who gave the labels.
     unread:     all others.
     """
 
     pictures: tuple[str, ...]
-    labels: tuple[str, ...] = ()
-    marks: tuple[str, ...] = ()
+    labels: LabelColumns = LabelColumns()
     split: str | None = None
     group: str | None = None
     confidence: str | None = None
@@ -40,7 +39,17 @@ class Columns:
 
     @property
     def has_labels(self) -> bool:
-        return bool(self.labels or self.marks)
+        return bool(self.labels.names or self.labels.marks)
+
+    @property
+    def says_absent(self) -> bool:
+        """Whether labels that are not there are named, so that others are not known."""
+        return bool(self.confidence or self.labels.absent_names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns whose cells name labels."""
+        return self.labels.names + self.labels.absent_names + self.labels.unknown_names
 
 
 def find_columns(sheet: Sheet, stems: Stems, answers: Answers) -> Columns | None:
@@ -51,165 +60,77 @@ def find_columns(sheet: Sheet, stems: Stems, answers: Answers) -> Columns | None
 
     aside = {*pictures, *answers.ignore_columns, answers.group_column}
     rest = [header for header in sheet.headers if header not in aside]
-    split_like = _split_like(rest, answers)
+    split_like = _split_like(sheet, rest, answers)
     rest = [header for header in rest if header not in split_like]
 
-    labels, marks = _find_labels(sheet, rest, answers)
-    confidence = _confidence(sheet, rest) if labels else None
+    labels = find_label_columns(sheet, rest, answers)
+    has_labels = bool(labels.names or labels.marks)
+    confidence = None
+    if labels.names:
+        beside = [header for header in rest if header not in labels.names]
+        confidence = _confidence(sheet, beside) or _state(sheet, beside, pictures, answers)
     annotator = _first(rest, named.ANNOTATOR_WORDS)
     # A table without labels may be about anything: it is not asked about.
-    split = find_split_column(sheet, split_like, answers, ask=bool(labels or marks))
-    read = {*labels, *marks, confidence, annotator, split}
-    return Columns(
+    split = find_split_column(sheet, split_like, answers, ask=has_labels)
+    columns = Columns(
         pictures,
         labels,
-        marks,
         split,
         answers.group_column if answers.group_column in sheet.headers else None,
         confidence,
         annotator,
-        unread=tuple(header for header in [*rest, *split_like] if header not in read),
     )
+    read = {*columns.names, *labels.marks, confidence, annotator, split}
+    unread = tuple(header for header in [*rest, *split_like] if header not in read)
+    return replace(columns, unread=unread)
 
 
-def _split_like(headers: list[str], answers: Answers) -> list[str]:
+def _split_like(sheet: Sheet, headers: list[str], answers: Answers) -> list[str]:
     """Columns that may say the split: that of the user's choice, else those headed so."""
     if answers.split_column:
         return [header for header in headers if header == answers.split_column]
-    chosen = {*answers.label_columns, *answers.mark_columns}
     return [
         header
         for header in headers
-        if header not in chosen and (named.is_split(header) or named.flagged_split(header))
+        if header not in answers.label_columns
+        and not is_chosen_mark(sheet, header, answers)
+        and _says_split(sheet, header)
     ]
+
+
+def _says_split(sheet: Sheet, header: str) -> bool:
+    """By its header; or a column of tags that are all train, val or test, as FiftyOne has it."""
+    if named.is_split(header) or named.flagged_split(header):
+        return True
+    return named.label_family(header) == "tag" and read_splits(sheet, header) is not None
 
 
 def _first(headers: list[str], wanted: frozenset[str]) -> str | None:
     return next((header for header in headers if named.is_any(header, wanted)), None)
 
 
-# ---- Labels --------------------------------------------------------------------------------------
+def _state(
+    sheet: Sheet, rest: list[str], pictures: tuple[str, ...], answers: Answers
+) -> str | None:
+    """A column of yes and no for the label of each row. Raises Question where one may be that."""
+    if answers.state_column:
+        return answers.state_column if answers.state_column in rest else None
+    yes_and_no = [header for header in rest if row_states(sheet.column(header))]
+    for header in yes_and_no:
+        if named.is_any(header, named.STATE_WORDS):
+            return header
 
-
-def _find_labels(
-    sheet: Sheet, rest: list[str], answers: Answers
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Columns of labels' names, and columns of marks; one of the two is empty."""
-    if answers.label_columns or answers.mark_columns:
-        return _chosen(sheet, rest, answers)
-
-    marks = [header for header in rest if are_marks(sheet.column(header), answers)]
-    texts = [
-        header
-        for header in rest
-        if header not in marks and named.label_family(header) and not _are_measures(sheet, header)
-    ]
-    doubtful = [header for header in marks if named.is_any(header, named.DOUBTFUL_WORDS)]
-    certain = [header for header in marks if header not in doubtful and _may_be_label(header)]
-    if texts and len(certain) > 1:
-        raise Question(
-            f"{sheet.file.path}: labels may stand in {_listed(texts)}, or be the headers of "
-            f"{_listed(certain)}, whose cells are marks; say --labels-column {texts[0]!r} or "
-            "--mark-column '*'"
-        )
-    if texts:
-        return _one_family(sheet, texts), ()
-    if certain:
-        _ask_about_marks(sheet, rest, certain, doubtful)
-        return (), tuple(certain)
-
-    numbers = [header for header in rest if named.is_label_number(header)]
-    return tuple(numbers[:1]), ()
-
-
-def _chosen(
-    sheet: Sheet, rest: list[str], answers: Answers
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    labels = tuple(header for header in answers.label_columns if header in rest)
-    marks = [
-        header
-        for header in rest
-        if any(_fits(header, pattern) for pattern in answers.mark_columns)
-        and (header in answers.mark_columns or are_marks(sheet.column(header), answers))
-    ]
-    return labels, tuple(marks)
-
-
-def _fits(header: str, pattern: str) -> bool:
-    return header == pattern or fnmatchcase(header.casefold(), pattern.casefold())
-
-
-def _may_be_label(header: str) -> bool:
-    """Not a number of the row, nor how sure somebody is."""
-    return not named.is_any(header, named.SCORE_WORDS) and header != "column 1"
-
-
-def _ask_about_marks(
-    sheet: Sheet, rest: list[str], certain: list[str], doubtful: list[str]
-) -> None:
-    """Raises Question where columns of marks may be something else, or others may be of labels."""
-    path = sheet.file.path
-    if doubtful:
-        raise Question(
-            f"{path}: are {_listed(doubtful)} labels, as {_listed(certain)} may be? Say "
-            f"--ignore-column {doubtful[0]!r} where not, or --mark-column '*' where all are"
-        )
-    if len(certain) == 1:
-        _ask_about_one(sheet, rest, certain[0])
-
-    for header in rest:
-        if header not in certain and _are_small_numbers(sheet, header):
-            found = sorted(set(sheet.filled(header)))[:SHOWN]
+    # Of a table with a row a picture, it would be of all labels of the row.
+    names = sheet.column(pictures[0])
+    for header in yes_and_no:
+        is_of_boxes = named.is_any(header, named.BOX_WORDS | named.MEASURE_WORDS)
+        if len(set(names)) < len(names) and not is_of_boxes:
             raise Question(
-                f"{path}: beside columns of marks, {header!r} holds {', '.join(found)}; if it is a "
-                "label, say what these mean: --present, --absent or --unknown, each for a mark; "
-                f"if not: --ignore-column {header!r}"
+                f"{sheet.file.path}: does column {header!r} of yes and no, or 1 and 0, say "
+                f"whether the label of its row is there (--state-column {header!r}), or something "
+                f"else (--ignore-column {header!r})?"
             )
-
-
-def _ask_about_one(sheet: Sheet, rest: list[str], header: str) -> None:
-    """One column of marks is a label if it is called so, or if there is nothing else."""
-    is_named = named.words(header)[:1] in (["is"], ["has"])
-    is_alone = len(rest) == 1 and not named.label_family(header)
-    if not is_named and not is_alone:
-        marks = " and ".join(sorted(set(sheet.filled(header))))
-        raise Question(
-            f"{sheet.file.path}: column {header!r} holds {marks}. Is it one label that is there or "
-            f"not (--mark-column {header!r}), are these the names of labels (--labels-column "
-            f"{header!r}), or is it none (--ignore-column {header!r})?"
-        )
-
-
-def _one_family(sheet: Sheet, texts: list[str]) -> tuple[str, ...]:
-    """Columns such as label1 and label2. Raises Question for such as species and tags."""
-    different: list[str] = []
-    for header in texts:
-        same = next((other for other in different if _say_the_same(sheet, header, other)), None)
-        if same is None:
-            different.append(header)
-        elif _are_numbers(sheet.filled(same)):
-            # Of class and class_name, the one with names.
-            different[different.index(same)] = header
-
-    families = {named.label_family(header) for header in different}
-    if len(families) > 1:
-        options = " or ".join(f"--labels-column {header!r}" for header in different)
-        raise Question(
-            f"{sheet.file.path}: labels may stand in {_listed(different)}; say which: {options}; "
-            "several where each holds labels of the picture"
-        )
-    return tuple(different)
-
-
-def _say_the_same(sheet: Sheet, one: str, other: str) -> bool:
-    """Whether two columns are equal, or one has the numbers of the other's names."""
-    cells, others = sheet.column(one), sheet.column(other)
-    if cells == others:
-        return True
-    if _are_numbers(sheet.filled(one)) == _are_numbers(sheet.filled(other)):
-        return False
-    pairs = set(zip(cells, others, strict=True))
-    return len(pairs) == len(set(cells)) == len(set(others))
+    return None
 
 
 def _confidence(sheet: Sheet, rest: list[str]) -> str | None:
@@ -217,7 +138,7 @@ def _confidence(sheet: Sheet, rest: list[str]) -> str | None:
     header = _first(rest, named.SCORE_WORDS)
     if header is None:
         return None
-    values = {number for number in map(_number, sheet.column(header)) if number is not None}
+    values = {value for value in map(number, sheet.column(header)) if value is not None}
     if values <= {0, 1}:
         return header if values else None
     raise Question(
@@ -225,40 +146,3 @@ def _confidence(sheet: Sheet, rest: list[str]) -> str | None:
         "of another program? Then move this file away. If its rows are labels that are there, "
         f"say --ignore-column {header!r}"
     )
-
-
-# ---- Numbers -------------------------------------------------------------------------------------
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell.replace(",", "."))
-    except ValueError:
-        return None
-
-
-def _are_numbers(cells: list[str]) -> bool:
-    return bool(cells) and all(_number(cell) is not None for cell in cells)
-
-
-def _are_measures(sheet: Sheet, header: str) -> bool:
-    """Whether a column holds numbers that are not whole: no names of labels."""
-    numbers = [_number(cell) for cell in sheet.filled(header)]
-    if not numbers or None in numbers:
-        return False
-    return any(number % 1 for number in numbers)
-
-
-def _are_small_numbers(sheet: Sheet, header: str) -> bool:
-    if named.is_any(header, named.MEASURE_WORDS):
-        return False
-    numbers = [_number(cell) for cell in sheet.filled(header)]
-    if not numbers or None in numbers:
-        return False
-    least, most = SMALL_NUMBERS
-    return least <= min(numbers) and max(numbers) <= most
-
-
-def _listed(headers: list[str]) -> str:
-    shown = ", ".join(repr(header) for header in headers[:SHOWN])
-    return f"{shown} and {len(headers) - SHOWN} more" if len(headers) > SHOWN else shown

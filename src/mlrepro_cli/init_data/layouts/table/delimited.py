@@ -38,13 +38,14 @@ class Records:
 def read_delimited(file: LabelFile, content: bytes) -> Sheet:
     """Raises InputError, which names file and line, for what is not a table."""
     text, guessed = decode(file.path, content, file.answers.encoding)
-    skipped = EXCEL_LINE.match(text)
-    delimiter = skipped[1] if skipped else _delimiter(text, file)
-    body = text[skipped.end() :] if skipped else text
+    excel = EXCEL_LINE.match(text)
+    start = excel.end() if excel else _comment_end(text)
+    body = text[start:]
+    delimiter = excel[1] if excel else _delimiter(body, file)
 
     records = _records(file, body, delimiter)
-    if skipped:
-        records.lines = [line + 1 for line in records.lines]
+    lines_before = text[:start].count("\n")
+    records.lines = [line + lines_before for line in records.lines]
     if _begins_with_count(records):
         records.drop_first()
 
@@ -60,6 +61,17 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
         repeated=repeated,
         guessed_encoding=guessed,
     )
+
+
+def _comment_end(text: str) -> int:
+    """Where the first line that is no comment begins. `#image,labels` is a header."""
+    start = 0
+    while text.startswith("#", start):
+        line, _, following = text[start:].partition("\n")
+        if any(following.partition("\n")[0].count(mark) == line.count(mark) > 0 for mark in ",;\t"):
+            break
+        start += len(line) + 1
+    return start
 
 
 # ---- Fields --------------------------------------------------------------------------------------
@@ -160,7 +172,7 @@ def _even_out(file: LabelFile, headers: list[str], records: Records, delimiter: 
     """Makes all rows as long as the headers, or raises InputError for one that cannot be."""
     lengths = {len(row) for row in records.rows}
     # R leaves the names of rows without a header, and CelebA the pictures.
-    if lengths == {len(headers) + 1}:
+    if len(headers) > 1 and lengths == {len(headers) + 1}:
         headers.insert(0, "")
 
     for row, line in zip(records.rows, records.lines, strict=True):

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlrepro.errors import InputError
-from mlrepro_cli.init_data.answers import Answers
+from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.table.columns import Columns
 from mlrepro_cli.init_data.layouts.table.lists import is_list, is_vector, read_list
 from mlrepro_cli.init_data.layouts.table.separators import find_separator, split_at, split_field
@@ -13,8 +13,14 @@ from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 
 # 1.0, as pandas writes the whole numbers of a column that has an empty cell.
 WHOLE = re.compile(r"-?\d+\.0")
+QUOTED = re.compile(r"'[^']+'|\"[^\"]+\"|‘[^’]+’|“[^”]+”")
 # A place a class: 0110, or 0 1 1 0 with any mark between.
 DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t]\s*[01])+")
+# cat:0.9, dog=1
+SCORED = re.compile(r".+[:=]\s*\d+(\.\d+)?")
+# dog? and (dog); -dog and not dog
+UNSURE = re.compile(r"^[?(]+\s*|\s*[?)]+$")
+NEGATED = re.compile(r"^([-!~]|not? |non-)\s*", re.IGNORECASE)
 
 TableOf = tuple[Sheet, Columns]
 
@@ -26,11 +32,13 @@ class Fields:
     lists:     cells with brackets are lists.
     separator: between the labels of a cell without brackets; "": each is one.
     whole:     1.0 is 1.
+    quoted:    'cat' is cat.
     """
 
     lists: bool
     separator: str
-    whole: bool
+    whole: bool = False
+    quoted: bool = False
 
     def labels(self, cell: str) -> list[str]:
         if not cell:
@@ -39,6 +47,8 @@ class Fields:
             return read_list(cell) if is_list(cell) else [cell]
         labels = split_field(cell, self.separator)
         labels = [label for label in labels if label]
+        if self.quoted:
+            labels = [label[1:-1] for label in labels]
         return [label.removesuffix(".0") for label in labels] if self.whole else labels
 
 
@@ -48,15 +58,22 @@ def understand_fields(tables: list[TableOf], answers: Answers) -> Fields:
     in_brackets = [cell for cell in cells if is_list(cell)]
     if len(in_brackets) > len(cells) / 2 or any(cell.startswith('{"') for cell in in_brackets):
         _check_lists(tables)
-        return Fields(lists=True, separator="", whole=False)
+        return Fields(lists=True, separator="")
 
     _refuse_vectors(cells, tables)
-    whole = bool(cells) and all(WHOLE.fullmatch(cell) for cell in cells)
     separator = answers.separator
     if separator is None:
         long = all(_has_a_row_a_label(table) for table in tables)
         separator = find_separator(cells, _place(tables), long)
-    return Fields(lists=False, separator=separator, whole=whole)
+    fields = Fields(lists=False, separator=separator)
+    labels = [label for cell in cells for label in fields.labels(cell)]
+    fields = replace(
+        fields,
+        whole=bool(labels) and all(WHOLE.fullmatch(label) for label in labels),
+        quoted=bool(labels) and all(QUOTED.fullmatch(label) for label in labels),
+    )
+    _refuse_decorated({label for cell in cells for label in fields.labels(cell)}, tables, answers)
+    return fields
 
 
 def say_fields(fields: Fields, tables: list[TableOf]) -> str:
@@ -66,7 +83,7 @@ def say_fields(fields: Fields, tables: list[TableOf]) -> str:
     if not fields.separator:
         return "one in a cell"
     split = split_at({cell for table in tables for _, cell in _cells(table)}, fields.separator)
-    example = min(split.joined, key=len) if split else []
+    example = min(split.joined, key=lambda parts: (len(parts), parts)) if split else []
     name = {" ": "a space", "\t": "a tab", "\n": "a line end"}.get(fields.separator)
     between = name or repr(fields.separator)
     return f"with {between} between them" + (f", as {' and '.join(example)}" if example else "")
@@ -75,14 +92,14 @@ def say_fields(fields: Fields, tables: list[TableOf]) -> str:
 def _cells(table: TableOf) -> Iterator[tuple[int, str]]:
     sheet, columns = table
     for place, row in enumerate(sheet.rows):
-        for cell in sheet.cells(row, columns.labels):
+        for cell in sheet.cells(row, columns.names):
             yield place, cell
 
 
 def _place(tables: list[TableOf]) -> str:
     files = ", ".join(str(sheet.file.path) for sheet, _ in tables)
     _, columns = tables[0]
-    return f"{files}, column {columns.labels[0]!r}"
+    return f"{files}, column {columns.labels.names[0]!r}"
 
 
 def _has_a_row_a_label(table: TableOf) -> bool:
@@ -111,6 +128,39 @@ def _check_lists(tables: list[TableOf]) -> None:
         _refuse_vector(tables)
 
 
+def _refuse_decorated(labels: set[str], tables: list[TableOf], answers: Answers) -> None:
+    """Raises InputError for labels with something behind or before them, and for marks among them.
+
+    Those of the user's `--positive` are labels, whatever they look like.
+    """
+    place = _place(tables)
+    scored = [label for label in labels if SCORED.fullmatch(label)]
+    if labels and len(scored) == len(labels):
+        raise InputError(
+            f"{place}: labels have numbers behind them, as {min(scored)!r}; leave out the numbers, "
+            "and the labels that are not there"
+        )
+
+    for label in sorted(labels - set(answers.positive)):
+        for sign, column in ((UNSURE, "unknown"), (NEGATED, "negative_labels")):
+            bare = sign.sub("", label)
+            if bare != label and bare in labels:
+                raise Question(
+                    f"{place}: {label!r} stands beside {bare!r}. If that says that nobody knows of "
+                    "a label, or that it is not there, write it into a column of its own, headed "
+                    f"{column}, without the sign; if it is a label as others: "
+                    f"{option('positive', label)}"
+                )
+
+    words = sorted(label for label in labels if not label.isdecimal())
+    if {"0", "1"} <= labels and words and "0" not in answers.positive:
+        raise Question(
+            f"{place}: 0 and 1 stand among the names of labels, such as {words[0]!r}. If they are "
+            "marks below a second header line, leave one header line; if they are labels: "
+            "--positive 0"
+        )
+
+
 def _refuse_vectors(cells: Iterable[str], tables: list[TableOf]) -> None:
     """Raises InputError where each cell is a row of 0 and 1, as 0 1 1."""
     cells = list(cells)
@@ -121,7 +171,7 @@ def _refuse_vectors(cells: Iterable[str], tables: list[TableOf]) -> None:
 
 def _refuse_vector(tables: list[TableOf]) -> None:
     sheet, columns = tables[0]
-    column = columns.labels[0]
+    column = columns.labels.names[0]
     cell = sheet.filled(column)[0]
     raise InputError(
         f"{sheet.where(0)}: column {column!r} holds {cell}, a 0 or 1 for each class, but not the "

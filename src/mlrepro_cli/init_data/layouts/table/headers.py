@@ -40,6 +40,17 @@ SCORE_WORDS = frozenset("score scores confidence conf prob probability likelihoo
 ANNOTATOR_WORDS = frozenset(
     "annotator annotators worker rater user reader radiologist rad labeler labeller".split()
 )
+# Of columns of labels: that are not there, or may be.
+ABSENT_WORDS = frozenset("negative negatives absent excluded not".split())
+UNKNOWN_WORDS = frozenset("unknown uncertain unsure".split())
+# Of columns that count labels.
+COUNT_WORDS = frozenset("n num number count total".split())
+# Of a column that says whether the label of a row is there.
+STATE_WORDS = frozenset("present presence state status value exists answer".split())
+# Of a box, and not of its label.
+BOX_WORDS = frozenset(
+    "occluded truncated crowd iscrowd inside depiction difficult group pose".split()
+)
 # With marks of 0 and 1, too, and no label more often than not.
 DOUBTFUL_WORDS = frozenset(
     "occluded truncated difficult verified reviewed crowd iscrowd sex gender flag duplicate "
@@ -73,7 +84,7 @@ def label_family(header: str) -> str | None:
     of_header = [word for word in words(header) if word not in ORDER_WORDS and not word.isdecimal()]
     if of_header[-1:] in (["name"], ["names"]):
         of_header.pop()
-    if not of_header or of_header[-1] not in LABEL_WORDS:
+    if not of_header or of_header[-1] not in LABEL_WORDS or of_header[0] in COUNT_WORDS:
         return None
     return " ".join([*of_header[:-1], _singular(of_header[-1])])
 
@@ -86,6 +97,20 @@ def is_label_number(header: str) -> bool:
         and of_header[-1] in NUMBER_WORDS
         and label_family(" ".join(of_header[:-1])) is not None
     )
+
+
+def is_of_absent_labels(header: str) -> bool:
+    return is_any(header, ABSENT_WORDS) and label_family(header) is not None
+
+
+def is_of_unknown_labels(header: str) -> bool:
+    """`unknown` alone, too, as init-data writes it."""
+    is_alone = len(words(header)) == 1
+    return is_any(header, UNKNOWN_WORDS) and (is_alone or label_family(header) is not None)
+
+
+def is_of_other_state(header: str) -> bool:
+    return is_of_absent_labels(header) or is_of_unknown_labels(header)
 
 
 def is_split(header: str) -> bool:

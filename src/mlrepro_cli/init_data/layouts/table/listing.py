@@ -1,4 +1,4 @@
-"""The pictures of a table with what it says of them, and several tables as one."""
+"""The pictures of a table, with what it says of them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,10 +8,15 @@ from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelFile, LabelRow
 from mlrepro_cli.init_data.layouts.table.columns import Columns
 from mlrepro_cli.init_data.layouts.table.fields import Fields
-from mlrepro_cli.init_data.layouts.table.marks import PRESENT_MARKS, Marks, plain_mark
-from mlrepro_cli.init_data.layouts.table.pictures import Stems, picture_name
+from mlrepro_cli.init_data.layouts.table.marks import (
+    BLANK,
+    PRESENT_MARKS,
+    UNKNOWN_MARKS,
+    Marks,
+    plain_mark,
+)
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.layouts.table.split_words import read_splits
+from mlrepro_cli.init_data.layouts.table.split_column import read_splits
 
 # Which path below the root a name means, in the words of a file.
 FindPicture = Callable[[str, LabelFile], str]
@@ -37,6 +42,10 @@ class Listed:
     def present(self) -> set[str]:
         return {label for label, state in self.states.items() if state == PRESENT}
 
+    def state_of(self, label: str) -> int:
+        """Of any label; where nothing is said of one, it is absent."""
+        return self.states.get(label, UNKNOWN if self.others == UNKNOWN else ABSENT)
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -48,23 +57,40 @@ class Reading:
     marks: Marks | None
 
 
-def list_pictures(reading: Reading, stems: Stems, find: FindPicture) -> dict[str, Listed]:
+def takes_empty_as_unknown(sheet: Sheet) -> bool:
+    """Whether the user says that a picture without a name of a label waits for its labels."""
+    return BLANK in map(plain_mark, sheet.file.answers.unknown)
+
+
+def count_empty(sheet: Sheet, columns: Columns) -> int:
+    """Rows that name no label, where labels are named in cells."""
+    if not columns.labels.names:
+        return 0
+    return sum(not any(sheet.cells(row, columns.names)) for row in sheet.rows)
+
+
+def list_pictures(reading: Reading, find: FindPicture) -> dict[str, Listed]:
     """By the picture's path. Raises InputError or Question where its rows contradict each other."""
     sheet, columns = reading.sheet, reading.columns
     splits = read_splits(sheet, columns.split) if columns.split else None
     pictures: dict[str, Listed] = {}
     for place, row in enumerate(sheet.rows):
+        if (
+            columns.names
+            and takes_empty_as_unknown(sheet)
+            and not any(sheet.cells(row, columns.names))
+        ):
+            continue
         for cell in sheet.cells(row, columns.pictures):
             where = sheet.where(place)
             if not cell:
                 if len(columns.pictures) > 1:
                     continue
                 raise InputError(f"{where}: no picture's name; write it, or remove the line")
-            name = stems.with_suffix(picture_name(cell), where)
             listed = Listed(where, splits[place] if splits else sheet.file.split)
             _read_row(reading, row, listed)
 
-            picture = find(name, sheet.file)
+            picture = find(cell, sheet.file)
             if picture in pictures:
                 _add(picture, pictures[picture], listed, reading)
             else:
@@ -85,23 +111,44 @@ def _read_row(reading: Reading, row: list[str], listed: Listed) -> None:
     if columns.group:
         [listed.group] = sheet.cells(row, (columns.group,))
     if reading.marks:
-        cells = sheet.cells(row, columns.marks)
-        for header, cell in zip(columns.marks, cells, strict=True):
+        cells = sheet.cells(row, columns.labels.marks)
+        for header, cell in zip(columns.labels.marks, cells, strict=True):
             listed.states[header] = reading.marks.state(cell)
         listed.others = ABSENT
-
-    state = PRESENT
-    if columns.confidence:
-        [cell] = sheet.cells(row, (columns.confidence,))
-        state = PRESENT if plain_mark(cell) in PRESENT_MARKS else ABSENT
-        # What nobody has looked for is not absent.
-        listed.others = ABSENT if sheet.file.answers.complete else UNKNOWN
-    for cell in sheet.cells(row, columns.labels):
-        listed.states |= dict.fromkeys(reading.fields.labels(cell), state)
+    _read_names(reading, row, listed)
 
     if columns.annotator:
         [annotator] = sheet.cells(row, (columns.annotator,))
         listed.by_annotator[annotator] = listed.present
+
+
+def _read_names(reading: Reading, row: list[str], listed: Listed) -> None:
+    """What cells that name labels say, the weakest first: of two states, the stronger counts."""
+    sheet, columns = reading.sheet, reading.columns
+    state = PRESENT
+    if columns.confidence:
+        [cell] = sheet.cells(row, (columns.confidence,))
+        mark = plain_mark(cell)
+        state = UNKNOWN if mark in UNKNOWN_MARKS else ABSENT
+        state = PRESENT if mark in PRESENT_MARKS else state
+    for headers, of_headers in (
+        (columns.labels.unknown_names, UNKNOWN),
+        (columns.labels.absent_names, ABSENT),
+        (columns.labels.names, state),
+    ):
+        for cell in sheet.cells(row, headers):
+            listed.states |= dict.fromkeys(reading.fields.labels(cell), of_headers)
+    asked = [label for label in sheet.file.answers.unknown if label in listed.states]
+
+    # A label called `unknown`, if the user says so, and what nobody has looked for.
+    for label in asked:
+        del listed.states[label]
+    if asked or columns.says_absent and not sheet.file.answers.complete:
+        listed.others = UNKNOWN
+    elif columns.says_absent:
+        listed.others = ABSENT
+    elif columns.labels.unknown_names:
+        listed.others = ABSENT
 
 
 def _add(picture: str, first: Listed, other: Listed, reading: Reading) -> None:
@@ -121,8 +168,8 @@ def _add(picture: str, first: Listed, other: Listed, reading: Reading) -> None:
             )
     if not union and first.present != other.present and not first.by_annotator:
         raise Question(
-            f"{other.where}: {picture} has the labels {_named(other.present)} here, and "
-            f"{_named(first.present)} in {first.where}; --union takes all of them, or remove one "
+            f"{other.where}: {picture} has the labels {named(other.present)} here, and "
+            f"{named(first.present)} in {first.where}; --union takes all of them, or remove one "
             "of the rows"
         )
     merge(first, other)
@@ -145,66 +192,14 @@ def _refuse_annotators(pictures: dict[str, Listed]) -> None:
         for other, of_other in others:
             if labels != of_other:
                 raise Question(
-                    f"{listed.where}: {picture} has the labels {_named(labels)} by {one}, and "
-                    f"{_named(of_other)} by {other}; --union takes all of them, or keep the rows "
+                    f"{listed.where}: {picture} has the labels {named(labels)} by {one}, and "
+                    f"{named(of_other)} by {other}; --union takes all of them, or keep the rows "
                     "of one person, or those that persons agree on"
                 )
 
 
-def _named(labels: set[str]) -> str:
+def named(labels: set[str]) -> str:
     return ", ".join(sorted(labels)) or "(none)"
-
-
-# ---- Several tables ------------------------------------------------------------------------------
-
-
-def combine(tables: list[tuple[LabelFile, dict[str, Listed]]], union: bool) -> dict[str, Listed]:
-    """All pictures of several tables. Raises Question where two tables disagree on one.
-
-    union: pictures have the labels of all tables.
-    """
-    combined: dict[str, Listed] = {}
-    file_of: dict[str, LabelFile] = {}
-    for file, pictures in tables:
-        common = [picture for picture in pictures if picture in combined]
-        if not union:
-            _refuse_disagreement(file, pictures, combined, file_of, common)
-        for picture, listed in pictures.items():
-            if picture in combined:
-                merge(combined[picture], listed)
-            else:
-                combined[picture] = listed
-                file_of[picture] = file
-    return combined
-
-
-def _refuse_disagreement(
-    file: LabelFile,
-    pictures: dict[str, Listed],
-    combined: dict[str, Listed],
-    file_of: dict[str, LabelFile],
-    common: list[str],
-) -> None:
-    different = [p for p in common if pictures[p].present != combined[p].present]
-    if different:
-        picture = different[0]
-        other = file_of[picture].path
-        raise Question(
-            f"{file.path} and {other}: both list {len(common)} pictures, and disagree on "
-            f"{len(different)} of them; {picture} has the labels "
-            f"{_named(pictures[picture].present)} and {_named(combined[picture].present)}. Name "
-            f"the right one (mlrepro init-data {file.path}), or move the other away, or say "
-            "--union, which takes the labels of both"
-        )
-
-    for picture in common:
-        splits = {pictures[picture].split, combined[picture].split} - {""}
-        if len(splits) > 1:
-            raise Question(
-                f"{file.path} and {file_of[picture].path}: {picture} is in both, and so in "
-                f"{' and '.join(sorted(splits))}; leave it in one, or name the one table that is "
-                "right"
-            )
 
 
 def label_rows(pictures: dict[str, Listed]) -> Iterator[LabelRow]:

@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN
 
 # How an empty cell is called in options and messages; these are as good as empty.
 BLANK = "blank"
-BLANK_CELLS = frozenset(("", "nan", "na", "n/a", "null", "none", "<na>", r"\n"))
+BLANK_CELLS = frozenset(
+    ("", "nan", "na", "n/a", "#n/a", "null", "none", "nil", "missing", "<na>", r"\n")
+)
 
 PRESENT_MARKS = frozenset("1 true t yes y x + ✓ ✔ present positive pos on checked".split())
 ABSENT_MARKS = frozenset("0 false f no n absent negative neg off unchecked".split())
@@ -32,6 +35,8 @@ class Marks:
         return self.states[plain_mark(cell)]
 
 
+# Millions of cells hold few different ones.
+@lru_cache(maxsize=10_000)
 def plain_mark(cell: str) -> str:
     """1, 1.0 and 1,0 are one mark; so are Yes and yes, and all cells that are as good as empty."""
     small = cell.strip().casefold()
@@ -47,6 +52,33 @@ def are_marks(cells: Iterable[str], answers: Answers) -> bool:
     known = PRESENT_MARKS | ABSENT_MARKS | UNKNOWN_MARKS | OPEN_MARKS | set(_answered(answers))
     found = {plain_mark(cell) for cell in set(cells)}
     return found <= known and found != {BLANK}
+
+
+def find_other_marks(cells: list[str]) -> list[int]:
+    """Rows of a column that say neither that a label is there nor that it is not; or none.
+
+    None, too, where so many do that the column is hardly one of marks.
+    """
+    plain = {cell: plain_mark(cell) for cell in set(cells)}
+    of_rows = [plain[cell] for cell in cells]
+    filled = [mark for mark in of_rows if mark != BLANK]
+    present = sum(mark in PRESENT_MARKS for mark in filled)
+    absent = sum(mark in ABSENT_MARKS for mark in filled)
+    if not present or not absent or present + absent <= len(filled) / 2:
+        return []
+    known = PRESENT_MARKS | ABSENT_MARKS | UNKNOWN_MARKS | OPEN_MARKS
+    return [row for row, mark in enumerate(of_rows) if mark not in known]
+
+
+def row_states(cells: list[str]) -> list[int] | None:
+    """Of a column that says whether a row's label is there; none for one that does not say both."""
+    states = dict.fromkeys(PRESENT_MARKS, PRESENT) | dict.fromkeys(ABSENT_MARKS, ABSENT)
+    states |= dict.fromkeys(UNKNOWN_MARKS, UNKNOWN)
+    plain = [plain_mark(cell) for cell in cells]
+    if "0" not in plain:
+        states["-1"] = ABSENT
+    by_row = [states.get(mark) for mark in plain]
+    return by_row if None not in by_row and {PRESENT, ABSENT} <= set(by_row) else None
 
 
 def read_marks(found: Counter[str], headers: list[str], place: str, answers: Answers) -> Marks:
@@ -65,27 +97,28 @@ def read_marks(found: Counter[str], headers: list[str], place: str, answers: Ans
         states |= {mark: state for mark in marks if mark in found}
     states |= {mark: state for mark, state in _answered(answers).items() if mark in found}
 
-    # Of -1 and 1 alone, -1 can only be absent.
+    # Of -1 and 1 alone, -1 can only be absent; beside 0, it may be unknown.
+    unclear = []
     for mark in ("-1", "-", BLANK):
         if mark in found and mark not in states:
             if ABSENT in states.values():
-                raise Question(_question(mark, found, headers, place))
-            states[mark] = ABSENT
+                unclear.append(mark)
+            else:
+                states[mark] = ABSENT
+    if unclear:
+        raise Question(_question(unclear, found, headers, place))
 
     _refuse_unread(found, states, headers, place)
     return Marks(states)
 
 
 def say_marks(marks: Marks, found: Counter[str]) -> str:
-    """`1 is present (20), 0 absent (10)`, for the user to see what was understood."""
+    """`0 is absent (20), 1 is present (10)`, for the user to see what was understood."""
     parts = [
         f"{_name(mark)} is {STATE_NAMES[state]} ({found[mark]})"
         for mark, state in sorted(marks.states.items(), key=lambda item: (-item[1] % 3, item[0]))
     ]
-    text = ", ".join(parts)
-    if marks.states.get(BLANK) == ABSENT:
-        text += f" (otherwise say --unknown {BLANK})"
-    return text
+    return ", ".join(parts)
 
 
 def _answered(answers: Answers) -> dict[str, int]:
@@ -99,18 +132,19 @@ def _answered(answers: Answers) -> dict[str, int]:
     return given
 
 
-def _question(mark: str, found: Counter[str], headers: list[str], place: str) -> str:
+def _question(unclear: list[str], found: Counter[str], headers: list[str], place: str) -> str:
     counts = ", ".join(f"{_name(each)} ({count})" for each, count in found.most_common())
-    return (
-        f"{place}: {_columns(headers)}: {counts}. Does {_name(mark)} mean that "
-        f"nobody knows whether the label is there, or that it is not? Say --unknown {mark} or "
-        f"--absent {mark}{_other_reading(mark)}"
-    )
+    asked = [
+        f"Does {_name(mark)} mean that nobody knows whether the label is there (--unknown {mark}), "
+        f"or that it is not (--absent {mark})?{_other_reading(mark)}"
+        for mark in unclear
+    ]
+    return f"{place}: {_columns(headers)}: {counts}. {' '.join(asked)}"
 
 
 def _other_reading(mark: str) -> str:
     """In some lists -1 is absent, and 0 is what is hard to tell."""
-    return "; where it is 0 that nobody knows: --absent -1 --unknown 0" if mark == "-1" else ""
+    return " Where it is 0 that nobody knows: --absent -1 --unknown 0." if mark == "-1" else ""
 
 
 def _refuse_unread(

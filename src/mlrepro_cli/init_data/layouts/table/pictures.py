@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import PurePosixPath
 
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.table.headers import (
@@ -11,6 +10,7 @@ from mlrepro_cli.init_data.layouts.table.headers import (
     is_any,
 )
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.name_forms import is_picture_name
 from mlrepro_cli.pictures import is_picture
 
 # Of so many cells it is seen whether a column names pictures.
@@ -23,33 +23,10 @@ class Stems:
     """The pictures that there are, by their names without folders and suffix."""
 
     def __init__(self, pictures: Sequence[str]):
-        self._suffixes: dict[str, set[str]] = {}
-        for picture in pictures:
-            path = PurePosixPath(picture)
-            self._suffixes.setdefault(path.stem.casefold(), set()).add(path.suffix)
+        self._stems = {_last_part(picture).casefold() for picture in pictures}
 
     def has(self, name: str) -> bool:
-        return _last_part(name).casefold() in self._suffixes
-
-    def with_suffix(self, name: str, where: str) -> str:
-        """A name that lacks its suffix gets it; one that no picture has stays as it is.
-
-        Raises Question where pictures of two suffixes have it.
-        """
-        if is_picture(name):
-            return name
-        suffixes = sorted(self._suffixes.get(_last_part(name).casefold(), ()))
-        if len(suffixes) > 1:
-            raise Question(
-                f"{where}: {name!r} may be {' or '.join(name + suffix for suffix in suffixes)}; "
-                "write the names with their suffix, or move away the pictures that are not meant"
-            )
-        return name + suffixes[0] if suffixes else name
-
-
-def picture_name(cell: str) -> str:
-    """The name in a cell; Label Studio has paths of this machine behind ?d=."""
-    return cell.rpartition("?d=")[2]
+        return _last_part(name).casefold() in self._stems
 
 
 def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[str, ...]:
@@ -57,7 +34,7 @@ def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[
     if answers.image_columns:
         return tuple(header for header in answers.image_columns if header in sheet.headers)
 
-    named = [header for header in sheet.headers if _share(sheet, header, is_picture) > MOST]
+    named = [header for header in sheet.headers if _share(sheet, header, is_picture_name) > MOST]
     if not named:
         named = [header for header in sheet.headers if _has_bare_names(sheet, header, stems)]
     if len(named) > 1:
@@ -75,7 +52,7 @@ def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[
 
 def _share(sheet: Sheet, header: str, is_name) -> float:
     cells = list(islice(sheet.filled(header), SAMPLE))
-    return sum(is_name(picture_name(cell)) for cell in cells) / max(1, len(cells))
+    return sum(is_name(cell) for cell in cells) / max(1, len(cells))
 
 
 def _has_bare_names(sheet: Sheet, header: str, stems: Stems) -> bool:

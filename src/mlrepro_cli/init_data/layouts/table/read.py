@@ -7,20 +7,37 @@ from collections.abc import Iterator
 from mlrepro.errors import InputError
 from mlrepro.settings.base import nearest
 from mlrepro_cli.init_data.answers import Answers, Question
-from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
-from mlrepro_cli.init_data.layouts.table import columns as finding
+from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow
+from mlrepro_cli.init_data.layouts.table.class_names import (
+    is_class_names,
+    name_labels,
+    read_class_names,
+)
 from mlrepro_cli.init_data.layouts.table.columns import Columns, find_columns
+from mlrepro_cli.init_data.layouts.table.combining import (
+    add_missing_marks,
+    combine,
+    without_unlabelled,
+)
 from mlrepro_cli.init_data.layouts.table.fields import say_fields, understand_fields
 from mlrepro_cli.init_data.layouts.table.headers import GROUP_WORDS, is_any
+from mlrepro_cli.init_data.layouts.table.label_columns import SHOWN
 from mlrepro_cli.init_data.layouts.table.listing import (
     FindPicture,
     Listed,
     Reading,
-    combine,
+    count_empty,
     label_rows,
     list_pictures,
+    takes_empty_as_unknown,
 )
-from mlrepro_cli.init_data.layouts.table.marks import Marks, plain_mark, read_marks, say_marks
+from mlrepro_cli.init_data.layouts.table.marks import (
+    BLANK,
+    Marks,
+    plain_mark,
+    read_marks,
+    say_marks,
+)
 from mlrepro_cli.init_data.layouts.table.open_file import may_be_table, open_table
 from mlrepro_cli.init_data.layouts.table.pictures import Stems
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
@@ -52,6 +69,8 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     stems = Stems(files[0].pictures)
     sheets, problems = _open_all(files)
     _refuse_unknown_columns(sheets, answers)
+    of_names = [sheet for sheet in sheets if is_class_names(sheet)]
+    sheets = [sheet for sheet in sheets if not is_class_names(sheet)]
 
     tables, lists = _with_pictures(sheets, stems, answers)
     if not tables:
@@ -61,12 +80,19 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     for problem in problems:
         print(f"left out: {problem}")
     readings = _readings(tables, answers)
+    _ask_about_empty(tables, answers)
     for reading in readings:
         _say(reading)
         _refuse_guessed_letters(reading)
-    listed = [(reading.sheet.file, list_pictures(reading, stems, find)) for reading in readings]
-    pictures = combine(listed, answers.union)
-    _add_splits(pictures, lists, stems, find)
+    listed = [list_pictures(reading, find) for reading in readings]
+    add_missing_marks(readings, listed)
+    by_file = [
+        (reading.sheet.file, pictures) for reading, pictures in zip(readings, listed, strict=True)
+    ]
+    pictures = combine(without_unlabelled(by_file), answers.union)
+    _add_splits(pictures, lists, find)
+    if of_names:
+        name_labels(pictures, read_class_names(of_names))
 
     rows = list(label_rows(pictures))
     ask_about_negatives(rows, answers)
@@ -89,6 +115,10 @@ def _open_all(files: list[LabelFile]) -> tuple[list[Sheet], list[InputError]]:
             continue
         if sheet is not None and sheet.rows:
             sheets.append(sheet)
+        elif sheet is not None:
+            problems.append(
+                InputError(f"{file.path}: no row below the header; write one a picture")
+            )
     return sheets, problems
 
 
@@ -100,6 +130,7 @@ def _refuse_unknown_columns(sheets: list[Sheet], answers: Answers) -> None:
         "--labels-column": answers.label_columns,
         "--mark-column": [name for name in answers.mark_columns if not set("*?[") & set(name)],
         "--ignore-column": answers.ignore_columns,
+        "--state-column": [answers.state_column] if answers.state_column else [],
         "--split-column": [answers.split_column] if answers.split_column else [],
         "--group-column": [answers.group_column] if answers.group_column else [],
     }
@@ -130,7 +161,7 @@ def _with_pictures(
 
 
 def _leave_out(sheet: Sheet, reason: str) -> None:
-    headers = ", ".join(sheet.headers[: finding.SHOWN])
+    headers = ", ".join(sheet.headers[:SHOWN])
     if sheet.file.given:
         raise InputError(
             f"{sheet.file.path}: {reason} (its columns: {headers}); name pictures as their files "
@@ -174,23 +205,21 @@ def _refuse_where_nothing_else(
 
 
 def _readings(tables: list[TableOf], answers: Answers) -> list[Reading]:
-    with_fields = [table for table in tables if table[1].labels]
+    with_fields = [table for table in tables if table[1].labels.names]
     fields = understand_fields(with_fields, answers) if with_fields else None
-    marks = _understand_marks([table for table in tables if table[1].marks], answers)
+    marks = _understand_marks([table for table in tables if table[1].labels.marks], answers)
     return [
         Reading(
             sheet,
             columns,
-            fields if columns.labels else None,
-            marks if columns.marks else None,
+            fields if columns.labels.names else None,
+            marks if columns.labels.marks else None,
         )
         for sheet, columns in tables
     ]
 
 
-def _add_splits(
-    pictures: dict[str, Listed], lists: list[TableOf], stems: Stems, find: FindPicture
-) -> None:
+def _add_splits(pictures: dict[str, Listed], lists: list[TableOf], find: FindPicture) -> None:
     """Takes the splits of tables without labels, such as train.txt; and prints which."""
     for sheet, columns in lists:
         if not columns.split and not sheet.file.split:
@@ -200,11 +229,14 @@ def _add_splits(
 
         found = 0
         without_labels = Reading(sheet, columns, None, None)
-        for picture, listed in list_pictures(without_labels, stems, find).items():
+        for picture, listed in list_pictures(without_labels, find).items():
             if picture in pictures:
                 found += 1
                 _set_split(pictures[picture], listed)
-        print(f"{sheet.file.path}: the split of {found} pictures")
+        if found:
+            print(f"{sheet.file.path}: the split of {found} pictures")
+        else:
+            print(f"{sheet.file.path}: left out, its pictures have no labels")
 
 
 def _set_split(of_table: Listed, of_list: Listed) -> None:
@@ -221,13 +253,17 @@ def _understand_marks(tables: list[TableOf], answers: Answers) -> Marks | None:
         return None
     found: Counter[str] = Counter()
     for sheet, columns in tables:
-        for header in columns.marks:
+        for header in columns.labels.marks:
             found.update(map(plain_mark, sheet.column(header)))
 
-    headers = list(dict.fromkeys(header for _, columns in tables for header in columns.marks))
+    headers = list(
+        dict.fromkeys(header for _, columns in tables for header in columns.labels.marks)
+    )
     place = ", ".join(str(sheet.file.path) for sheet, _ in tables)
     marks = read_marks(found, headers, place, answers)
     print(f"{place}: {len(headers)} columns headed by a label: {say_marks(marks, found)}")
+    if marks.states.get(BLANK) == ABSENT and BLANK not in map(plain_mark, answers.absent):
+        print(f"Where nobody knows what an empty cell is, say --unknown {BLANK}")
     return marks
 
 
@@ -235,16 +271,24 @@ def _say(reading: Reading) -> None:
     """Prints which column was taken for what."""
     sheet, columns = reading.sheet, reading.columns
     parts = [f"pictures in {_quoted(columns.pictures)}"]
-    if columns.labels:
+    labels = columns.labels
+    if labels.names:
         how = say_fields(reading.fields, [(sheet, columns)])
-        parts.append(f"labels in {_quoted(columns.labels)}, {how}")
-    if columns.marks:
-        parts.append(f"labels are the headers {_quoted(columns.marks)}")
-    if columns.confidence:
+        parts.append(f"labels in {_quoted(labels.names)}, {how}")
+    if labels.unknown_names:
+        parts.append(f"labels that nobody knows in {_quoted(labels.unknown_names)}")
+    if labels.marks:
+        parts.append(f"labels are the headers {_quoted(labels.marks)}")
+    if columns.says_absent:
+        how = _quoted(labels.absent_names) or f"rows that {columns.confidence!r} says no of"
         parts.append(
-            f"{columns.confidence!r} of 0 says that a label is absent; labels without a row are "
-            "unknown (otherwise say --complete)"
+            f"labels that are absent in {how}; those that are not named are unknown (otherwise say "
+            "--complete)"
         )
+    empty = count_empty(sheet, columns)
+    if empty:
+        state = "nothing is known" if takes_empty_as_unknown(sheet) else "there is no label"
+        parts.append(f"of {empty} pictures with an empty cell {state}")
     parts.append(f"split in {columns.split!r}" if columns.split else "no column of splits")
     if columns.group:
         parts.append(f"groups in {columns.group!r}")
@@ -254,9 +298,22 @@ def _say(reading: Reading) -> None:
     _suggest_group(sheet, columns)
 
 
+def _ask_about_empty(tables: list[TableOf], answers: Answers) -> None:
+    """Raises Question where most cells of labels are empty: they may wait for their labels."""
+    of_names = [(sheet, columns) for sheet, columns in tables if columns.labels.names]
+    empty = sum(count_empty(sheet, columns) for sheet, columns in of_names)
+    rows = sum(len(sheet.rows) for sheet, _ in of_names)
+    if empty > rows / 2 and BLANK not in map(plain_mark, (*answers.absent, *answers.unknown)):
+        place = ", ".join(str(sheet.file.path) for sheet, _ in of_names)
+        raise Question(
+            f"{place}: {empty} of {rows} rows name no label. Have these pictures none (--absent "
+            f"{BLANK}), or has nobody looked yet (--unknown {BLANK}, which leaves them out)?"
+        )
+
+
 def _quoted(headers: tuple[str, ...]) -> str:
-    shown = ", ".join(repr(header) for header in headers[: finding.SHOWN])
-    more = len(headers) - finding.SHOWN
+    shown = ", ".join(repr(header) for header in headers[:SHOWN])
+    more = len(headers) - SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
 
 
@@ -275,9 +332,9 @@ def _refuse_guessed_letters(reading: Reading) -> None:
     sheet, columns = reading.sheet, reading.columns
     if not sheet.guessed_encoding:
         return
-    used = (*columns.pictures, *columns.labels)
+    used = (*columns.pictures, *columns.names)
     for place, row in enumerate(sheet.rows):
-        for cell in (*sheet.cells(row, used), *columns.marks):
+        for cell in (*sheet.cells(row, used), *columns.labels.marks):
             if not cell.isascii():
                 raise InputError(
                     f"{sheet.where(place)}: {cell!r} is not UTF-8, and may be other letters; save "

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.layouts.rows import LabelFile
-from mlrepro_cli.init_data.layouts.table.label_studio import is_task, task_records
+from mlrepro_cli.init_data.layouts.table.headers import label_family
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
 
@@ -38,8 +38,6 @@ def read_json(file: LabelFile, content: bytes) -> Sheet | None:
         raise InputError(f"{file.path}: no JSON ({error}); mend it or move it away") from None
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         return None
-    if all(is_task(record) for record in records):
-        records = task_records(records)
     return _sheet(file, records, list(range(1, len(records) + 1)), "record")
 
 
@@ -115,9 +113,15 @@ def _flat(record: Record, prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in record.items():
         name = f"{prefix}{key}".strip()
         if isinstance(value, dict):
-            yield from _flat(value, f"{name}.")
+            # {"labels": {"cat": true}} has the label cat.
+            yield from _flat(value, "" if _is_of_marks(name, value) else f"{name}.")
         else:
             yield name, _text(value)
+
+
+def _is_of_marks(name: str, value: Record) -> bool:
+    is_of_numbers = all(each is None or isinstance(each, int | float) for each in value.values())
+    return label_family(name) is not None and is_of_numbers
 
 
 def _text(value: Any) -> str:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from mlrepro_cli.init_data.answers import Question
 
 # What hardly stands within a label, likeliest first; and what may.
-HARD_MARKS = ("|", ";", ",", "\t", "\n")
+HARD_MARKS = ("|", ";", ",", "\t", "\n", "、", "，", "；")
 SOFT_MARKS = ("#", "+", "&", "/", " and ", " ")
+# What stands within many labels, and so is a mark only where the parts are labels by themselves.
+WEAK_MARKS = ("-", "_", ":", ".", "~", "*", "\\", "@")
 # For who reads other tables with this guess (mlrepro audit).
 SEPARATORS = "|;,\t"
 
@@ -43,7 +45,9 @@ class Split:
             return True
         if self.mark in HARD_MARKS and self.recurring > 1 / 2 and self._varies():
             return True
-        return self.alone >= ALONE_SHARE or self._makes_many_of_few()
+        if self.alone >= ALONE_SHARE:
+            return True
+        return self.mark not in WEAK_MARKS and self._makes_many_of_few()
 
     def _varies(self) -> bool:
         """Whether fields have different numbers of labels; `dog, red` and `cat, black` have not."""
@@ -64,7 +68,7 @@ def find_separator(fields: Iterable[str], place: str, a_row_a_label: bool) -> st
     Raises Question where the fields can be read in two ways.
     """
     different = set(fields) - {""}
-    splits = [split_at(different, mark) for mark in (*HARD_MARKS, *SOFT_MARKS)]
+    splits = [split_at(different, mark) for mark in (*HARD_MARKS, *SOFT_MARKS, *WEAK_MARKS)]
     splits = [split for split in splits if split is not None]
     certain = [split for split in splits if split.is_certain]
     if certain:
@@ -106,18 +110,19 @@ def split_at(different: set[str], mark: str) -> Split | None:
 
 
 def split_field(field: str, mark: str) -> list[str]:
-    """The labels of a field, without spaces around them. A mark at its end is not followed."""
+    """The labels of a field, without spaces around them."""
     if not mark:
         return [field] if field else []
     if mark == " ":
         return field.split()
     parts = [part.strip() for part in field.split(mark)]
-    return parts[:-1] if len(parts) > 1 and not parts[-1] and mark in HARD_MARKS else parts
+    # cat||dog; of C# nothing is left out, so that # is seen to be no mark.
+    return [part for part in parts if part] if mark in HARD_MARKS else parts
 
 
 def _is_doubtful(split: Split, a_row_a_label: bool) -> bool:
     """Whether a mark that is not certain may still be one."""
-    if a_row_a_label:
+    if a_row_a_label or split.mark in WEAK_MARKS:
         return False
     return split.mark in HARD_MARKS or split.recurring > 0
 

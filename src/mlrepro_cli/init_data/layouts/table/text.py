@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 
-# A label table of a million pictures has some 100 MB.
-MOST_BYTES = 2 * 10**9
+# A label table of a million pictures has some 100 MB. In memory its cells take ten times as much.
+MOST_BYTES = 5 * 10**8
 
 MARKED = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -21,6 +21,11 @@ SAMPLE_BYTES = 1000
 
 def read_bytes(path: Path) -> bytes:
     """A file's content, unpacked where its name ends in .gz."""
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(
+            f"{path}: more than {MOST_BYTES:,} bytes; give a table of what is needed, a row a "
+            "picture, or move it away"
+        )
     if not path.name.lower().endswith(".gz"):
         return path.read_bytes()
     try:
@@ -29,7 +34,9 @@ def read_bytes(path: Path) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: not a whole gzip file ({error}); pack it again") from None
     if len(content) > MOST_BYTES:
-        raise InputError(f"{path}: more than {MOST_BYTES:,} bytes when unpacked; unpack it first")
+        raise InputError(
+            f"{path}: more than {MOST_BYTES:,} bytes when unpacked; give a smaller table"
+        )
     return content
 
 

@@ -9,16 +9,12 @@ from mlrepro_cli.init_data.layouts.table.marks import (
     plain_mark,
 )
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.split_words import splits_of
 
 # The parts of CelebA's list_eval_partition.
 PARTITION = {"0": "train", "1": "val", "2": "test"}
 SHOWN = 4
-
-
-def split_of_word(cell: str) -> str | None:
-    """train, val or test; none for what is no word for one of them."""
-    found = {SPLITS[word] for word in words(cell) if word in SPLITS}
-    return found.pop() if len(found) == 1 else None
+EXAMPLES = ("train", "val", "test")
 
 
 def find_split_column(sheet: Sheet, headers: list[str], answers: Answers, ask: bool) -> str | None:
@@ -28,17 +24,24 @@ def find_split_column(sheet: Sheet, headers: list[str], answers: Answers, ask: b
     """
     if answers.split_column == "":
         return None
-    for header in headers:
-        if read_splits(sheet, header) is not None:
-            return header
+    by_header = {header: read_splits(sheet, header) for header in headers}
+    readable = [header for header, splits in by_header.items() if splits is not None]
+    if ask and any(by_header[header] != by_header[readable[0]] for header in readable):
+        options = " or ".join(f"--split-column {header!r}" for header in readable)
+        raise Question(
+            f"{sheet.file.path}: columns {', '.join(readable)} say different splits; write one "
+            f"column with {', '.join(EXAMPLES)}, or say which is right: {options}"
+        )
+    if readable:
+        return readable[0]
     if headers and ask:
         cells = sorted(set(sheet.column(headers[0])))
         shown = ", ".join(cell or "nothing" for cell in cells[:SHOWN])
         raise Question(
             f"{sheet.file.path}: column {headers[0]!r} holds {shown}, and these are not words for "
-            f"train, val and test ({', '.join(SPLITS)}); write such words, or say "
+            f"train, val and test; write {', '.join(EXAMPLES)}, or say "
             f"--split-column '' to leave it aside, or --labels-column {headers[0]!r} where it "
-            "holds labels"
+            f"holds labels, or --mark-column {headers[0]!r} where it is one"
         )
     return None
 
@@ -52,9 +55,9 @@ def read_splits(sheet: Sheet, header: str) -> list[str] | None:
     elif words(header)[-1:] == ["partition"] and set(cells) <= set(PARTITION):
         splits = PARTITION
     else:
-        splits = {cell: split_of_word(cell) for cell in set(cells)}
+        splits = splits_of(set(cells))
 
-    by_row = [splits[cell] for cell in cells]
+    by_row = [splits.get(cell) for cell in cells]
     return None if None in by_row else by_row
 
 

@@ -1,0 +1,120 @@
+"""Own data: which training to use. The test pictures have no part in the choice.
+
+A run is chosen by its mAP on pictures that it was not trained on: by cross-validation over the
+training pictures where these are few, else on validation. Of runs that are within one standard
+error of the best, the cheapest is taken (the rule of Breiman et al. 1984, section 3.4.3): the error
+is of the difference to the best, on the same resamples of the pictures and over seeds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlrepro.judging import mean_map
+from mlrepro.pairs import ONE_SEED, paired_difference, paired_seeds
+from mlrepro.records import Choice, ChosenBy, Record, Records
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A training, and why it.
+
+    by:       what the runs were compared by, on so many pictures.
+    maps:     by run id, the mean over seeds in percent, the best first.
+    near:     runs within one standard error of the best, and the best itself.
+    """
+
+    record: Record
+    by: ChosenBy
+    pictures: int
+    maps: dict[str, float]
+    near: list[str]
+
+    @property
+    def run_id(self) -> str:
+        return self.record.run.run_id
+
+    @property
+    def best(self) -> str:
+        return next(iter(self.maps))
+
+
+def choose(runs: Records) -> Chosen | None:
+    """The training to use: of the runs that are near the best, that of fewest GMACs.
+
+    Of equal ones (to two decimals) the better, and of its seeds the best on validation. None where
+    no run has an mAP, on test and by choice.
+    """
+    scored = {run: records for run, records in runs.items() if mean_map(records) is not None}
+    by = chosen_by(scored)
+    choices = {run: choices_of(records, by) for run, records in scored.items()}
+    maps = {
+        run: float(np.mean([choice.mAP for choice in of_run]))
+        for run, of_run in choices.items()
+        if of_run and None not in [choice.mAP for choice in of_run]
+    }
+    if not maps:
+        return None
+
+    maps = dict(sorted(maps.items(), key=lambda item: -item[1]))
+    best = next(iter(maps))
+    near = [
+        run
+        for run, mAP in maps.items()
+        if run == best or maps[best] - mAP <= standard_error_between(choices[best], choices[run])
+    ]
+
+    # Rounded, so that a difference that no one can measure does not decide.
+    cheapest = min(near, key=lambda run: round(runs[run][0].cost.gmacs, 2))
+    return Chosen(
+        record=max(runs[cheapest], key=_best_validation_map),
+        by=by,
+        pictures=choices[cheapest][0].pictures,
+        maps=maps,
+        near=near,
+    )
+
+
+def chosen_by(runs: Records) -> ChosenBy:
+    """Cross-validation where every run has it: runs are compared on the same pictures."""
+    for records in runs.values():
+        if not any("cross_validation" in record.choices for record in records):
+            return "validation"
+    return "cross_validation"
+
+
+def choices_of(records: list[Record], by: ChosenBy) -> list[Choice]:
+    """One a seed that has it. Records of older versions have the validation mAP alone."""
+    choices = [record.choices[by] for record in records if by in record.choices]
+    if choices or by != "validation":
+        return choices
+    return [
+        Choice(mAP=_best_validation_map(record), pictures=_validation_pictures(record))
+        for record in records
+        if record.history
+    ]
+
+
+def standard_error_between(first: list[Choice], second: list[Choice]) -> float:
+    """Of the difference of two runs' means over seeds, in points; 0 where nothing tells it."""
+    kept = [choice.resamples for choice in first + second]
+    if None in kept or len({choice.pictures for choice in first + second}) != 1:
+        return 0.0
+
+    means = [
+        np.mean(np.array([choice.resamples for choice in choices], dtype=np.float64), axis=0)
+        for choices in (first, second)
+    ]
+    seeds = ONE_SEED
+    if len(first) == len(second):
+        differences = [a.mAP - b.mAP for a, b in zip(first, second, strict=True)]
+        seeds = paired_seeds(differences)
+    return paired_difference(0.0, *means, seeds).error
+
+
+def _validation_pictures(record: Record) -> int:
+    return record.splits["val"].used if "val" in record.splits else 0
+
+
+def _best_validation_map(record: Record) -> float:
+    return max(epoch.val_mAP for epoch in record.history)

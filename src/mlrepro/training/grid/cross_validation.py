@@ -1,0 +1,73 @@
+"""Scores of training pictures by layers that did not see them.
+
+Few validation pictures say little of which run is best. Five layers, each trained on four fifths of
+the training pictures with what was chosen on validation, score all of them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+from torch.nn.functional import linear
+
+from mlrepro.training.grid.closed_form import solve
+from mlrepro.training.grid.data import GridData
+from mlrepro.training.grid.outcome import Outcome
+from mlrepro.training.grid.search import search
+
+FOLDS = 5
+SEED = 1200
+
+# With as many training pictures, validation is left to decide.
+ENOUGH_PICTURES = 2000
+
+
+def cross_validate(chosen: Iterable[Outcome], data: GridData) -> dict[str, np.ndarray]:
+    """Logits (train rows, C) float32 by run id, of the first outcome of each run.
+
+    A run is trained as long as it was until the epoch that was best on validation. One that
+    diverges in a fold is left out. The logits of a fold are those above the mean of its training
+    rows: where a fold holds out many positives of a class, fewer are left to train on, so that all
+    its logits are lower, and the pictures of five folds could not be ranked together.
+    """
+    first: dict[str, Outcome] = {}
+    for outcome in chosen:
+        first.setdefault(outcome.run.run_id, outcome)
+
+    train = data.rows["train"]
+    logits = {run_id: np.full((len(train), data.classes), np.nan, np.float32) for run_id in first}
+    for held_out in folds(len(train)):
+        for run_id, outcome in _train_without(held_out, list(first.values()), data).items():
+            if outcome.last is None or outcome.diverged is not None:
+                continue
+            scores = linear(data.features[data.row_tensor("train")], **outcome.last).cpu().numpy()
+            seen = np.delete(scores, held_out, axis=0)
+            logits[run_id][held_out] = scores[held_out] - seen.mean(0)
+    return {run_id: scores for run_id, scores in logits.items() if not np.isnan(scores).any()}
+
+
+def folds(rows: int) -> list[np.ndarray]:
+    """Positions of the rows that each fold holds out."""
+    order = np.random.default_rng(SEED).permutation(rows)
+    return [np.sort(part) for part in np.array_split(order, FOLDS)]
+
+
+def _train_without(
+    held_out: np.ndarray, chosen: list[Outcome], data: GridData
+) -> dict[str, Outcome]:
+    """The runs trained on the other rows, by run id."""
+    kept = np.setdiff1d(np.arange(len(data.rows["train"])), held_out)
+    targets = {name: values[kept] for name, values in data.targets_by_labels.items()}
+    rows = data.rows | {"train": data.rows["train"][kept]}
+    part = replace(data, targets_by_labels=targets, rows=rows)
+
+    members = []
+    for outcome in chosen:
+        run = outcome.run
+        if not run.closed_form:
+            run = run.model_copy(update={"epochs": outcome.best.epoch + 1})
+        members.append((run, outcome.seed))
+    closed = [member for member in members if member[0].closed_form]
+    trained = [member for member in members if not member[0].closed_form]
+    outcomes = solve(closed, part) + (search(trained, part) if trained else [])
+    return {outcome.run.run_id: outcome for outcome in outcomes}

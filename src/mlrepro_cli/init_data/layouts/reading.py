@@ -1,0 +1,149 @@
+"""Reads each kind of layout that a user's folder has, and tells of files that cannot be read."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from mlrepro.data.formats import read_text
+from mlrepro.errors import InputError
+from mlrepro_cli.init_data.found_names import Names
+from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, JSON_LAYOUTS, LAYOUTS, SET_LAYOUTS, coco
+from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
+from mlrepro_cli.pictures import SUFFIXES
+
+# A damaged or unknown JSON file is worth an error or a word where it names pictures.
+PICTURE_IN_TEXT = re.compile("|".join(re.escape(suffix) for suffix in SUFFIXES), re.IGNORECASE)
+HEAD = 1 << 20
+LISTS = ".txt"
+
+
+def read_label_files(folder: UserFolder, names: Names) -> dict[str, list[LabelRow]]:
+    """Rows by the layout's name for `--layout`. Layouts without a row are left out."""
+    only = folder.answers.layout
+    if only is not None and only not in LAYOUTS:
+        raise InputError(f"--layout {only}: not one of {', '.join(LAYOUTS)}; give one of these")
+
+    found = _read_sets(folder, only)
+    # Lists and texts that belong to one of these are no tables.
+    claimed = {row.source for rows in found.values() for row in rows}
+    files = [file for file in folder.files if file.place not in claimed]
+    if found:
+        files = [file for file in files if not file.place.lower().endswith(LISTS)]
+
+    others = []
+    for file in files:
+        is_json = file.place.lower().endswith(".json")
+        rows = _read_json(folder, file, only) if is_json else None
+        if rows is None:
+            others.append(file)
+        else:
+            option, of_file = rows
+            found.setdefault(option, []).extend(of_file)
+    for option, layout in FILE_LAYOUTS.items():
+        if only in (None, option):
+            found[option] = _read_files(layout, others, names)
+    return {option: found[option] for option in LAYOUTS if found.get(option)}
+
+
+def _read_sets(folder: UserFolder, only: str | None) -> dict[str, list[LabelRow]]:
+    found = {}
+    for option, layout in SET_LAYOUTS.items():
+        if only in (None, option):
+            with told_of(folder.root, layout.NAME):
+                rows = list(layout.read(folder))
+            if rows:
+                found[option] = rows
+    return found
+
+
+def _read_files(layout: ModuleType, files: list[LabelFile], names: Names) -> list[LabelRow]:
+    own = [file for file in files if layout.matches(file)]
+    if hasattr(layout, "read_all"):
+        return list(layout.read_all(own, names.picture))
+    rows = []
+    for file in own:
+        with told_of(file.path, layout.NAME):
+            rows += [_with_source(row, file) for row in layout.read(file)]
+    return rows
+
+
+def _read_json(
+    folder: UserFolder, file: LabelFile, only: str | None
+) -> tuple[str, list[LabelRow]] | None:
+    """A layout and its rows; None for a file of no kind that is known here, which may be a table.
+
+    Without rows for one that has no labels, or of another layout than the only one.
+    """
+    if only is not None and only not in JSON_LAYOUTS:
+        return None
+    if coco.is_known_without_labels(file, folder):
+        folder.note(f"{file.place}: not read, as instances lie beside it")
+        return "coco", []
+    content = _content(folder, file)
+    for option, layout in JSON_LAYOUTS.items():
+        if content is not None and layout.is_it(content):
+            if only not in (None, option):
+                return option, []
+            with told_of(file.path, layout.NAME):
+                return option, [_with_source(row, file) for row in layout.read(file, content)]
+
+    if isinstance(content, dict):
+        with told_of(file.path, coco.NAME):
+            reason = coco.why_without_labels(file, content)
+        if reason or file.given or PICTURE_IN_TEXT.search(json.dumps(content)[:HEAD]):
+            reason = reason or "JSON of a kind that is not known here"
+            folder.note(f"{file.place}: not read, {reason}")
+    return None
+
+
+def _content(folder: UserFolder, file: LabelFile) -> dict | list | None:
+    """What a JSON file holds; none where it is damaged and has nothing to do with pictures."""
+    try:
+        text = read_text(file.path, "")
+        content = json.loads(text)
+    except RecursionError:
+        raise InputError(f"{file.path}: JSON that is nested too deeply; mend it") from None
+    except InputError:
+        if file.given:
+            raise
+        return None
+    except ValueError as error:
+        if file.given or PICTURE_IN_TEXT.search(text[:HEAD]):
+            raise InputError(
+                f"{file.path}: no valid JSON ({error}); fetch or export it again, or move it away"
+            ) from None
+        folder.note(f"{file.place}: not read, no valid JSON ({error})")
+        return None
+    return content if isinstance(content, dict | list) else None
+
+
+def _with_source(row: LabelRow, file: LabelFile) -> LabelRow:
+    """The row with the file that says it. Raises ValueError for what is no name of a label."""
+    label = row.label
+    if isinstance(label, bool) or not isinstance(label, str | int | float):
+        raise ValueError(f"{row.image} has the label {label!r}; expected a name")
+    return row._replace(label=str(label), source=row.source or file.place)
+
+
+@contextmanager
+def told_of(path: Path, name: str) -> Iterator[None]:
+    """What reading a file raises is told with its path and the layout that it was read as."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
+        raise InputError(
+            f"{path}: cannot be read as {name} ({_words(error)}); mend it or move it away"
+        ) from None
+
+
+def _words(error: Exception) -> str:
+    """A missing key is told as such."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return str(error)

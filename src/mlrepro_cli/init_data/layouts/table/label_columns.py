@@ -1,0 +1,185 @@
+"""Which columns of a table say labels, and whether by names or by marks."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.layouts.table import headers as named
+from mlrepro_cli.init_data.layouts.table.marks import are_marks, find_other_marks
+from mlrepro_cli.init_data.layouts.table.numbers import (
+    are_measures,
+    are_numbers,
+    are_small_numbers,
+)
+from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+
+SHOWN = 8
+# What is no label beside a column of labels, and asked about beside columns of marks.
+UNLIKELY_LABELS = named.DOUBTFUL_WORDS | named.MEASURE_WORDS
+
+
+@dataclass(frozen=True)
+class LabelColumns:
+    """Headers of columns.
+
+    names:          their cells name labels that are there.
+    absent_names:   and labels that are not there.
+    unknown_names:  and labels that may be there.
+    marks:          each is a label, and its cells are marks.
+    """
+
+    names: tuple[str, ...] = ()
+    absent_names: tuple[str, ...] = ()
+    unknown_names: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+
+
+def find_label_columns(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
+    """Of the columns `rest`. Raises Question where labels may stand in one column or another."""
+    if answers.label_columns or answers.mark_columns:
+        return _chosen(sheet, rest, answers)
+
+    marks = [header for header in rest if are_marks(sheet.column(header), answers)]
+    certain = [header for header in marks if not named.is_any(header, UNLIKELY_LABELS)]
+    texts = [
+        header
+        for header in rest
+        if header not in marks and named.label_family(header) and not are_measures(sheet, header)
+    ]
+    names = [header for header in texts if not named.is_of_other_state(header)]
+    headed = [header for header in certain if named.label_family(header)]
+    if names and (len(certain) > 1 or headed):
+        raise Question(
+            f"{sheet.file.path}: labels may stand in {listed(names)}, or be the headers of "
+            f"{listed(certain)}, whose cells are marks; say --labels-column {names[0]!r} or "
+            "--mark-column '*'"
+        )
+    if names:
+        return _with_other_states(_one_family(sheet, names), rest, marks)
+    if certain:
+        _ask_about_marks(sheet, rest, certain, [h for h in marks if h not in certain])
+    else:
+        _ask_about_other_marks(sheet, rest)
+
+    numbers = [header for header in rest if named.is_label_number(header)]
+    return LabelColumns(names=() if certain else tuple(numbers[:1]), marks=tuple(certain))
+
+
+def _chosen(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
+    marks = [header for header in rest if is_chosen_mark(sheet, header, answers)]
+    chosen = tuple(header for header in answers.label_columns if header in rest)
+    if not chosen:
+        return LabelColumns(marks=tuple(marks))
+    return _with_other_states(chosen, rest, marks)
+
+
+def is_chosen_mark(sheet: Sheet, header: str, answers: Answers) -> bool:
+    """Whether the user says that a column is headed by a label: by name, or as one of marks."""
+    if header in answers.mark_columns:
+        return True
+    fits = any(
+        fnmatchcase(header.casefold(), pattern.casefold()) for pattern in answers.mark_columns
+    )
+    return fits and are_marks(sheet.column(header), answers)
+
+
+def _with_other_states(names: tuple[str, ...], rest: list[str], marks: list[str]) -> LabelColumns:
+    """Columns such as negative_labels and `unknown` complete those of the labels that are there."""
+    others = [header for header in rest if header not in marks and header not in names]
+    return LabelColumns(
+        names,
+        absent_names=tuple(header for header in others if named.is_of_absent_labels(header)),
+        unknown_names=tuple(header for header in others if named.is_of_unknown_labels(header)),
+    )
+
+
+# ---- Columns of names ----------------------------------------------------------------------------
+
+
+def _one_family(sheet: Sheet, names: list[str]) -> tuple[str, ...]:
+    """Columns such as label1 and label2. Raises Question for such as species and tags."""
+    different: list[str] = []
+    for header in names:
+        same = next((other for other in different if _say_the_same(sheet, header, other)), None)
+        if same is None:
+            different.append(header)
+        elif are_numbers(sheet.filled(same)):
+            # Of class and class_name, the one with names.
+            different[different.index(same)] = header
+
+    families = {named.label_family(header) for header in different}
+    if len(families) > 1:
+        options = " or ".join(f"--labels-column {header!r}" for header in different)
+        raise Question(
+            f"{sheet.file.path}: labels may stand in {listed(different)}; say which: {options}; "
+            "several where each holds labels of the picture"
+        )
+    return tuple(different)
+
+
+def _say_the_same(sheet: Sheet, one: str, other: str) -> bool:
+    """Whether two columns are equal, or one has the numbers of the other's names."""
+    cells, others = sheet.column(one), sheet.column(other)
+    if cells == others:
+        return True
+    if are_numbers(sheet.filled(one)) == are_numbers(sheet.filled(other)):
+        return False
+    pairs = set(zip(cells, others, strict=True))
+    return len(pairs) == len(set(cells)) == len(set(others))
+
+
+# ---- Columns of marks ----------------------------------------------------------------------------
+
+
+def _ask_about_marks(
+    sheet: Sheet, rest: list[str], certain: list[str], doubtful: list[str]
+) -> None:
+    """Raises Question where columns of marks may be something else, or others may be of labels."""
+    if doubtful:
+        raise Question(
+            f"{sheet.file.path}: are {listed(doubtful)} labels, as {listed(certain)} may be? Say "
+            f"--ignore-column {doubtful[0]!r} where not, or --mark-column '*' where all are"
+        )
+    if len(certain) == 1:
+        _ask_about_one(sheet, rest, certain[0])
+    _ask_about_other_marks(sheet, [header for header in rest if header not in certain])
+
+    for header in rest:
+        if header not in certain and are_small_numbers(sheet, header):
+            found = sorted(set(sheet.filled(header)))[:SHOWN]
+            raise Question(
+                f"{sheet.file.path}: beside columns of marks, {header!r} holds {', '.join(found)}; "
+                "if it is a label, say what these mean: --present, --absent or --unknown, each "
+                f"for a mark; if not: --ignore-column {header!r}"
+            )
+
+
+def _ask_about_other_marks(sheet: Sheet, headers: list[str]) -> None:
+    """Raises Question for a column of marks with something else in between, as a slip may be."""
+    for header in headers:
+        rows = find_other_marks(sheet.column(header))
+        if rows and not named.is_any(header, named.MEASURE_WORDS):
+            cells = sorted({sheet.column(header)[row] for row in rows})[:SHOWN]
+            raise Question(
+                f"{sheet.where(rows[0])}: column {header!r} holds marks of what is there and what "
+                f"is not, and {', '.join(cells)}; mend it where that is a slip, or say what it "
+                f"means: --present, --absent or --unknown {cells[0]}, or --ignore-column {header!r}"
+            )
+
+
+def _ask_about_one(sheet: Sheet, rest: list[str], header: str) -> None:
+    """One column of marks is a label if it is called so, or if there is nothing else."""
+    is_named = named.words(header)[:1] in (["is"], ["has"])
+    is_alone = len(rest) == 1 and not named.label_family(header)
+    if not is_named and not is_alone:
+        marks = " and ".join(sorted(set(sheet.filled(header))))
+        raise Question(
+            f"{sheet.file.path}: column {header!r} holds {marks}. Is it one label that is there or "
+            f"not (--mark-column {header!r}), are these the names of labels (--labels-column "
+            f"{header!r}), or is it none (--ignore-column {header!r})?"
+        )
+
+
+def listed(headers: list[str]) -> str:
+    shown = ", ".join(repr(header) for header in headers[:SHOWN])
+    return f"{shown} and {len(headers) - SHOWN} more" if len(headers) > SHOWN else shown

@@ -1,0 +1,37 @@
+"""Columns of numbers: what they measure, how small they are."""
+
+from mlrepro_cli.init_data.layouts.table.headers import MEASURE_WORDS, is_any
+from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+
+# Numbers in so small a range may be counts or grades of a label.
+SMALL = (-2, 10)
+
+
+def number(cell: str) -> float | None:
+    try:
+        return float(cell.replace(",", "."))
+    except ValueError:
+        return None
+
+
+def are_numbers(cells: list[str]) -> bool:
+    return bool(cells) and all(number(cell) is not None for cell in cells)
+
+
+def are_measures(sheet: Sheet, header: str) -> bool:
+    """Whether a column holds numbers that are not whole: no names of labels."""
+    numbers = [number(cell) for cell in sheet.filled(header)]
+    if not numbers or None in numbers:
+        return False
+    return any(each % 1 for each in numbers)
+
+
+def are_small_numbers(sheet: Sheet, header: str) -> bool:
+    """Whether a column may be of counts, grades or unsure marks, by its header and its numbers."""
+    if is_any(header, MEASURE_WORDS):
+        return False
+    numbers = [number(cell) for cell in sheet.filled(header)]
+    if not numbers or None in numbers:
+        return False
+    least, most = SMALL
+    return least <= min(numbers) and max(numbers) <= most

@@ -1,0 +1,93 @@
+"""Near copies: pictures that were scaled, compressed again, brightened or made grey.
+
+A difference hash (dHash, N. Krawetz 2013) notes of an 8 x 8 grid whether grey grows to the right
+and downwards: 128 bits. Pictures whose hashes share a 16-bit band are compared, so that all within
+seven bits are found without comparing each with each; of these, thumbnails decide.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from mlrepro.data.appearance import flat, orientation, turned
+from mlrepro.data.picture_formats import open_picture
+from mlrepro.data.picture_names import picture_file
+
+GRID = 8
+BANDS = 8
+# Bits by which near copies differ at most, and how much alike their thumbnails are at least.
+MOST_BITS = 16
+LEAST_CORRELATION = 0.98
+SIDE = 16
+# Of red, green and blue, as formats and people make grey of them (ITU-R BT.601).
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+# Grey levels by which a thumbnail varies at least: a blank page is like every other.
+LEAST_CONTRAST = 2.0
+# Of a band that so many pictures share, as blank ones do, each is compared with the first only.
+LARGEST_BUCKET = 300
+
+
+def near_copies(root: Path, images: list[str]) -> np.ndarray:
+    """(pairs, 2) places of pictures that show the same, each with one that stands before it."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        looks = pool.map(lambda image: _thumbnail(picture_file(root, image)), images)
+        looks = tqdm(looks, desc="near copies", total=len(images), unit="picture", disable=None)
+        thumbnails = np.array(list(looks), np.uint8).reshape(-1, SIDE, SIDE, 3)
+
+    hashes = _hashes(thumbnails)
+    candidates = np.unique(_candidates(hashes), axis=0)
+    differing = np.bitwise_count(hashes[candidates[:, 0]] ^ hashes[candidates[:, 1]]).sum(1)
+    candidates = candidates[differing <= MOST_BITS]
+    return candidates[_alike(thumbnails, candidates)]
+
+
+def _thumbnail(file: Path) -> np.ndarray:
+    """(SIDE, SIDE, 3) uint8, upright."""
+    with open_picture(file) as image:
+        # JPEG is decoded at an eighth of its size where that is enough.
+        image.draft("RGB", (4 * SIDE, 4 * SIDE))
+        turn = orientation(image, "shown")
+        small = flat(image, "shown").convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return turned(np.asarray(small), turn)
+
+
+def _hashes(thumbnails: np.ndarray) -> np.ndarray:
+    """(N, BANDS) uint16 of (N, SIDE, SIDE, 3)."""
+    grey = thumbnails @ LUMINANCE
+    step = SIDE // GRID
+    cells = grey.reshape(-1, GRID, step, GRID, step).mean((2, 4))
+    # Each cell and the next, around the edge: the last is compared with the first.
+    to_right = np.roll(cells, -1, axis=2) > cells
+    downwards = np.roll(cells, -1, axis=1) > cells
+    bits = np.concatenate([to_right, downwards], axis=1).reshape(len(cells), -1)
+    return np.packbits(bits, axis=1).view(np.uint16)
+
+
+def _candidates(hashes: np.ndarray) -> np.ndarray:
+    """(pairs, 2) places, the smaller first, of pictures that share a band, some repeatedly."""
+    pairs = [np.empty((0, 2), np.int64)]
+    for band in hashes.T:
+        # Pictures of one bucket lie side by side, in their order.
+        by_band = np.argsort(band, kind="stable")
+        starts = np.flatnonzero(np.diff(band[by_band], prepend=-1))
+        for bucket in np.split(by_band, starts[1:]):
+            first, second = np.triu_indices(min(len(bucket), LARGEST_BUCKET), 1)
+            pairs.append(np.stack([bucket[first], bucket[second]], 1))
+            rest = bucket[LARGEST_BUCKET:]
+            pairs.append(np.stack([np.broadcast_to(bucket[:1], rest.shape), rest], 1))
+    return np.concatenate(pairs)
+
+
+def _alike(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(pairs,) bool: whether it is light and dark at the same places of both."""
+    grey = (thumbnails @ LUMINANCE).reshape(len(thumbnails), -1)
+    centred = grey - grey.mean(1, keepdims=True)
+    contrast = centred.std(1)
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-6)
+
+    correlation = np.einsum("ij,ij->i", centred[pairs[:, 0]], centred[pairs[:, 1]])
+    return (correlation >= LEAST_CORRELATION) & (contrast[pairs] >= LEAST_CONTRAST).all(1)

@@ -1,0 +1,1 @@
+"""`mlrepro predict --serve`: a page on this machine on which one drops pictures and sees labels."""

@@ -1,0 +1,209 @@
+"""Tables as well-known data sets publish them: the real headers and marks, on tiny pictures."""
+
+from pathlib import Path
+
+import pytest
+from picture_files import write_picture
+from test_init_data_tables import read, write
+
+from mlrepro_cli.init_data.answers import Question
+
+COUNT = 6
+
+
+def pictures(root: Path, *names: str) -> Path:
+    for name in names:
+        write_picture(root / name)
+    return root
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    return tmp_path / "own"
+
+
+def test_nih_chest_xrays(own):
+    names = [f"{place:08}_000.png" for place in range(COUNT)]
+    pictures(own / "images", *names)
+    findings = ["Cardiomegaly", "No Finding", "Effusion|Infiltration", "Effusion", "Mass", "Mass"]
+    rows = [
+        f"{name},{finding},{place},{place // 2},058Y,M,PA,2682,2749,0.143,0.143,"
+        for place, (name, finding) in enumerate(zip(names, findings, strict=True))
+    ]
+    header = (
+        "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,"
+        "View Position,OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],"
+    )
+    write(own, "\n".join([header, *rows]), "Data_Entry_2017.csv")
+    with pytest.raises(Question, match="--negative 'No Finding'"):
+        read(own)
+    got = read(own, negative=("No Finding",), group_column="Patient ID")
+    assert got.labels["images/00000001_000.png"] == []
+    assert got.labels["images/00000002_000.png"] == ["Effusion", "Infiltration"]
+    assert got.groups["images/00000003_000.png"] == "1"
+
+
+def test_chexpert(own):
+    names = [f"train/patient{place}/study1/view1_frontal.jpg" for place in range(COUNT)]
+    pictures(own / "CheXpert-v1.0-small", *names)
+    header = "Path,Sex,Age,Frontal/Lateral,AP/PA,No Finding,Cardiomegaly,Edema,Support Devices"
+    cells = [",1.0,,1.0", "1.0,,,", ",-1.0,1.0,", ",0.0,,", ",,1.0,1.0", ",,-1.0,0.0"]
+    rows = [
+        f"CheXpert-v1.0-small/{name},Female,68,Frontal,AP,{states}"
+        for name, states in zip(names, cells, strict=True)
+    ]
+    write(own, "\n".join([header, *rows]), "train.csv")
+    with pytest.raises(Question, match=r"--unknown -1\).*--unknown blank\)"):
+        read(own)
+    with pytest.raises(Question, match=r"--unknown blank\).*--absent blank"):
+        read(own, unknown=("-1",))
+    with pytest.raises(Question, match="--negative 'No Finding'"):
+        read(own, unknown=("-1",), absent=("blank",))
+
+    absent = read(own, unknown=("-1",), absent=("blank",), negative=("No Finding",))
+    first, healthy, unsure, *_, last = absent.labels
+    assert absent.labels[first] == ["Cardiomegaly", "Support Devices"]
+    assert absent.labels[healthy] == []
+    assert absent.unknown[unsure] == ["Cardiomegaly"]
+    assert absent.unknown[last] == ["Edema"]
+
+    # What is not mentioned is unknown, but not where nothing was found.
+    unknown = read(own, unknown=("-1", "blank"), negative=("No Finding",))
+    assert unknown.unknown[first] == ["Edema"]
+    assert unknown.unknown[healthy] == []
+
+
+def test_odir(own):
+    sides = ("left", "right")
+    names = [f"{place}_{side}.jpg" for place in range(3) for side in sides]
+    pictures(own / "images", *names)
+    header = (
+        "ID,Patient Age,Patient Sex,Left-Fundus,Right-Fundus,Left-Diagnostic Keywords,"
+        "Right-Diagnostic Keywords,N,D,G,C,A,H,M,O"
+    )
+    rows = [
+        f"{place},69,Female,{place}_left.jpg,{place}_right.jpg,cataract,normal fundus,"
+        f"{int(place == 0)},{int(place > 0)},0,{place % 2},0,0,0,{int(place == 0)}"
+        for place in range(3)
+    ]
+    write(own, "\n".join([header, *rows]), "full_df.csv")
+    with pytest.raises(Question, match="--image-column 'Left-Fundus'"):
+        read(own)
+    both = {"image_columns": ("Left-Fundus", "Right-Fundus"), "group_column": "ID"}
+    with pytest.raises(Question, match="--mark-column"):
+        read(own, **both)
+    got = read(own, mark_columns=("?",), **both)
+    assert got.labels["images/1_left.jpg"] == got.labels["images/1_right.jpg"] == ["C", "D"]
+    assert got.groups["images/2_left.jpg"] == "2"
+
+
+def test_celeba(own, capsys):
+    names = [f"{place:06}.jpg" for place in range(1, COUNT + 1)]
+    pictures(own / "img_align_celeba", *names)
+    rows = [f"{name} {1 if place % 2 else -1:2d} {-1:2d}  1 " for place, name in enumerate(names)]
+    text = "\n".join([str(COUNT), "5_o_Clock_Shadow Bald Young ", *rows])
+    write(own, text + "\n", "list_attr_celeba.txt")
+    parts = [f"{name} {place // 2}" for place, name in enumerate(names)]
+    write(own, "\n".join(parts), "list_eval_partition.txt")
+    write(own, "image_id,partition\n" + "\n".join(parts).replace(" ", ","), "partition.csv")
+
+    got = read(own)
+    assert got.labels["img_align_celeba/000002.jpg"] == ["5_o_Clock_Shadow", "Young"]
+    assert got.labels["img_align_celeba/000001.jpg"] == ["Young"]
+    assert list(got.splits.values()) == ["train", "train", "val", "val", "test", "test"]
+    assert "-1 is absent (9), 1 is present (9)" in capsys.readouterr().out
+
+
+def test_open_images(own):
+    names = [f"{place:016x}" for place in range(COUNT)]
+    pictures(own / "validation", *[f"{name}.jpg" for name in names])
+    rows = []
+    for place, name in enumerate(names):
+        rows.append(f"{name},verification,/m/01g317,{place % 2}")
+        if place < 4:
+            rows.append(f"{name},crowdsource-verification,/m/0bt9lr,1")
+    header = "ImageID,Source,LabelName,Confidence"
+    write(own, "\n".join([header, *rows]), "validation-annotations-human-imagelabels.csv")
+    names_of_classes = "/m/01g317,Person\n/m/0bt9lr,Dog\n/m/0xyz,Owl\n"
+    write(own, names_of_classes, "class-descriptions.csv")
+    got = read(own)
+    assert got.labels[f"validation/{names[1]}.jpg"] == ["Dog", "Person"]
+    assert got.labels[f"validation/{names[0]}.jpg"] == ["Dog"]
+    assert got.unknown[f"validation/{names[4]}.jpg"] == ["Dog"]
+
+
+def test_isic_and_plant_pathology(own):
+    names = [f"ISIC_{place:07}" for place in range(COUNT)]
+    pictures(own / "train", *[f"{name}.jpg" for name in names])
+    rows = [f"{name},{place % 2}.0,{1 - place % 2}.0,0.0" for place, name in enumerate(names)]
+    write(own, "\n".join(["image,MEL,NV,BCC", *rows]), "ISIC_GroundTruth.csv")
+    assert read(own).labels["train/ISIC_0000001.jpg"] == ["MEL"]
+
+
+def test_planet(own):
+    names = [f"train_{place}" for place in range(COUNT)]
+    pictures(own / "train-jpg", *[f"{name}.jpg" for name in names])
+    tags = ["haze primary", "agriculture clear primary water", "clear primary"] * 2
+    rows = [f"{name},{tag}" for name, tag in zip(names, tags, strict=True)]
+    write(own, "\n".join(["image_name,tags", *rows]), "train_v2.csv")
+    with pytest.raises(Question, match="--separator ' '"):
+        read(own)
+    labels = read(own, separator=" ").labels
+    assert labels["train-jpg/train_1.jpg"] == ["agriculture", "clear", "primary", "water"]
+
+
+def test_movie_posters(own):
+    names = [f"tt{place}" for place in range(COUNT)]
+    pictures(own / "Images", *[f"{name}.jpg" for name in names])
+    rows = [
+        f"{name},\"['Action', '{'Drama' if place % 2 else 'Comedy'}']\",1,{place % 2}"
+        for place, name in enumerate(names)
+    ]
+    write(own, "\n".join(["Id,Genre,Action,Drama", *rows]), "train.csv")
+    with pytest.raises(Question, match=r"--labels-column 'Genre' or --mark-column '\*'"):
+        read(own)
+    got = read(own, label_columns=("Genre",))
+    assert got.labels["Images/tt1.jpg"] == ["Action", "Drama"]
+
+
+def test_vinbigdata(own):
+    names = [f"{place:032x}" for place in range(COUNT)]
+    pictures(own / "train", *[f"{name}.png" for name in names])
+    rows = []
+    for place, name in enumerate(names):
+        for reader in ("R8", "R9"):
+            finding = ("No finding,14", "Aortic enlargement,0")[place % 2]
+            rows.append(f"{name},{finding},{reader},,,,")
+    header = "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max"
+    write(own, "\n".join([header, *rows]), "train.csv")
+    with pytest.raises(Question, match="--negative 'No finding'"):
+        read(own)
+    got = read(own, negative=("No finding",))
+    assert got.labels[f"train/{names[0]}.png"] == []
+    assert got.labels[f"train/{names[1]}.png"] == ["Aortic enlargement"]
+
+
+def test_melanoma(own):
+    names = [f"ISIC_{place}" for place in range(COUNT)]
+    pictures(own / "jpeg", *[f"{name}.jpg" for name in names])
+    rows = [
+        f"{name},IP_1,male,45.0,torso,{('nevus', 'melanoma')[place % 2]},benign,{place % 2}"
+        for place, name in enumerate(names)
+    ]
+    header = (
+        "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,diagnosis,"
+        "benign_malignant,target"
+    )
+    write(own, "\n".join([header, *rows]), "train.csv")
+    with pytest.raises(Question, match="--labels-column 'diagnosis'"):
+        read(own)
+
+
+def test_lists_of_cub_leave_the_folders_alone(own):
+    names = [f"images/00{1 + place % 2}.bird{place % 2}/{place}.jpg" for place in range(COUNT)]
+    pictures(own, *names)
+    rows = [f"{place + 1} {name.removeprefix('images/')}" for place, name in enumerate(names)]
+    write(own, "\n".join(rows), "images.txt")
+    flags = [f"{place + 1} {place % 2}" for place in range(COUNT)]
+    write(own, "\n".join(flags), "train_test_split.txt")
+    assert read(own / "images").labels["001.bird0/0.jpg"] == ["001.bird0"]
