@@ -12,8 +12,7 @@ from mlrepro.files import file_sha256
 FOLDS = 5
 SEED = 1200
 
-# As for the splits of own data: time grows with the square of the labels, and frequent ones fall
-# into every fold by chance.
+# Of more labels, pictures are stratified by some.
 MOST_LABELS = 300
 
 
@@ -32,19 +31,22 @@ def stratified_folds(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
     shares = np.full(FOLDS, 1 / FOLDS)
     random = np.random.RandomState(SEED)
-    fold_of_group = IterativeStratification(_rarest(given), shares, random)
+    fold_of_group = IterativeStratification(rarest_labels(given, FOLDS), shares, random)
     return np.asarray(fold_of_group)[group_of_picture]
 
 
-def _rarest(given: np.ndarray) -> np.ndarray:
-    """All columns, or of many labels the rarest of which every fold can have one."""
+def rarest_labels(given: np.ndarray, least: int) -> np.ndarray:
+    """All columns (n, C), or of many labels the rarest that `least` pictures have.
+
+    Frequent ones fall into every part by chance, and time grows with the square of the labels.
+    """
     if given.shape[1] <= MOST_LABELS:
         return given
 
     pictures = given.sum(0)
     rarest_first = np.argsort(pictures, kind="stable")
-    in_every_fold = rarest_first[pictures[rarest_first] >= FOLDS]
-    return given[:, np.sort(in_every_fold[:MOST_LABELS])]
+    enough = rarest_first[pictures[rarest_first] >= least]
+    return given[:, np.sort(enough[:MOST_LABELS])]
 
 
 def copies(manifest: Manifest) -> np.ndarray:

@@ -5,11 +5,10 @@ import pandas
 from iterstrat.ml_stratifiers import IterativeStratification
 
 from mlrepro.errors import InputError
+from mlrepro.review.folds import rarest_labels
 from mlrepro_cli.init_data.own_data import OwnData
 
-# Of more labels, only so many are stratified by: the rarest of which a part can have one. Frequent
-# ones fall into every part by chance, and time grows with the square of their number.
-MOST_LABELS = 300
+# Of a label with fewer pictures a fifth is none.
 LEAST_PICTURES = 5
 
 # The share and seed with which Cole et al. (2021) cut validation pictures out of train.
@@ -63,7 +62,7 @@ def _drawn(own: OwnData, rows: np.ndarray) -> np.ndarray:
 
     shares = np.array([1 - TEST_SHARE, TEST_SHARE])
     random = np.random.RandomState(SEED)
-    fold = np.array(IterativeStratification(_stratified_labels(labels), shares, random))
+    fold = np.array(IterativeStratification(rarest_labels(labels, LEAST_PICTURES), shares, random))
     drawn = rows[fold[group] == 1]
     if not 0 < len(drawn) < len(rows):
         raise InputError(
@@ -84,14 +83,3 @@ def _regrouped(own: OwnData, split: np.ndarray) -> np.ndarray:
     regrouped = chosen.loc[own.frame["together"]].to_numpy(object)
     print(f"--regroup: {(regrouped != split).sum()} pictures come into the split of their group")
     return regrouped
-
-
-def _stratified_labels(labels: np.ndarray) -> np.ndarray:
-    """All columns, or of many labels those that are worth it."""
-    if labels.shape[1] <= MOST_LABELS:
-        return labels
-
-    pictures = labels.sum(0)
-    rarest_first = np.argsort(pictures, kind="stable")
-    worth_it = rarest_first[pictures[rarest_first] >= LEAST_PICTURES]
-    return labels[:, np.sort(worth_it[:MOST_LABELS])]
