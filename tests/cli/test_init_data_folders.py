@@ -358,7 +358,7 @@ def test_folders_for_order_alone(own):
 
 def test_a_layout_that_is_not_there(own):
     pictures(own, "cat", "dog")
-    with pytest.raises(InputError, match="--layout yollo: not one of table, .*yolo"):
+    with pytest.raises(InputError, match="--layout yollo: not one of cvat, .*table, .*yolo"):
         read(own, layout="yollo")
     with pytest.raises(InputError, match="no labels"):
         read(own, layout="yolo")

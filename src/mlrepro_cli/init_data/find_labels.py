@@ -67,7 +67,7 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         raise InputError(f"{path}: no file of labels; give the folder of pictures, or such a file")
 
     # Label files say more than folders do, which may be there for order alone.
-    names = Names(root, folder.pictures)
+    names = Names(root, folder.pictures, packed_hint(folder.beside))
     option, rows = _one_layout(path, folder, names)
     rows = _without_unlabelled(folder, rows)
     if option not in FOLDER_LAYOUTS:

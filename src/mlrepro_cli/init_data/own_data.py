@@ -1,5 +1,7 @@
 """A user's pictures with their labels: a row a picture, of those that can be read."""
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.find_labels import FoundLabels
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelRow
 
+# Zero-width space and joiners of words, soft hyphen, byte order mark.
+INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 # How many names a line has.
 MOST_NAMES = 20
 
@@ -47,8 +51,8 @@ def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:
     """One row a picture, and {image, reason, ...} of those that cannot be read."""
     # A row a label, as the layouts give them.
     rows = pandas.DataFrame(found.rows, columns=LabelRow._fields).fillna({"split": "", "label": ""})
+    rows["label"] = rows["label"].map({label: _plain(label) for label in set(rows["label"])})
     _warn_of_similar_labels(rows["label"])
-    rows["label"] = rows["label"].str.strip()
     classes = _shown_classes(rows)
     _refuse_contradictions(rows)
 
@@ -70,6 +74,11 @@ def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:
         says_absent=bool((rows["state"] == ABSENT).any()),
     )
     return own, rejected
+
+
+def _plain(label: str) -> str:
+    """Without what nobody sees: spaces around it, signs of no width, how accents are composed."""
+    return unicodedata.normalize("NFC", INVISIBLE.sub("", label)).strip()
 
 
 def _shown_classes(rows: pandas.DataFrame) -> list[str]:

@@ -85,7 +85,15 @@ def _taken_apart(name: str) -> tuple[str, frozenset[str]]:
 def _words(name: str) -> list[str]:
     if _bare(name) in WORDS:
         return [_bare(name)]
-    return [word.lower() for word in WORD.findall(name)]
+    words: list[str] = []
+    for word in WORD.findall(name):
+        word = word.lower()
+        # `train_val` is train and val together, as NIH's train_val_list.txt has them.
+        if words[-1:] == ["train"] and WORDS.get(word) == "val":
+            words[-1] = "trainval"
+        else:
+            words.append(word)
+    return words
 
 
 def _bare(text: str) -> str:

@@ -13,9 +13,10 @@ FILE_LAYOUTS, of single files, have
 
 or, where one file tells what another means,
 
-    read_all(files, picture)
+    read_all(files, picture, alone)
                            the rows of all of its files, in which pictures are called by their
-                           paths; picture(name, file): the path of the one that a LabelFile means
+                           paths; picture(name, file): the path of the one that a LabelFile means;
+                           alone: whether no other layout has labels
 
 JSON_LAYOUTS, of single JSON files, which are told by what is in them, have
 
@@ -45,13 +46,16 @@ from mlrepro_cli.init_data.layouts import (
     table,
     text_files,
     via,
+    via_csv,
     voc,
     yolo,
 )
 
+# Tables come last: what is answered of columns may be of another file.
 FILE_LAYOUTS = {
-    "table": table,
     "cvat": cvat,
+    "via-csv": via_csv,
+    "table": table,
 }
 # The first that knows a file reads it: json_names, which knows little, comes last.
 JSON_LAYOUTS = {

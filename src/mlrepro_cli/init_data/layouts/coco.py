@@ -55,6 +55,7 @@ def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:
     labels = _labels(_objects(content, "categories"))
     names, given_twice = _names(_objects(content, "images"))
     annotations = _objects(content, "annotations")
+    _refuse_predictions(file, annotations)
     if not annotations:
         yield from (unlabelled(name, file.split) for name in names.values())
         return
@@ -80,6 +81,19 @@ def _objects(content: dict, key: str) -> list[dict]:
         if not isinstance(entries, list) or not isinstance(entry, dict):
             raise ValueError(f"`{key}` has {entry!r} at {place}; expected a list of objects")
     return entries
+
+
+def _refuse_predictions(file: LabelFile, annotations: list[dict]) -> None:
+    """Raises Question where each object has a score, as another program's have."""
+    scores = [annotation.get("score") for annotation in annotations]
+    if file.given or not scores or not all(isinstance(score, float) for score in scores):
+        return
+    if min(scores) < 1:
+        raise Question(
+            f"{file.path}: its objects have scores such as {min(scores):g}, as predictions of "
+            "another program have. Move it away, or, where these are labels, name it: mlrepro "
+            f"init-data {file.path}"
+        )
 
 
 def _labels(categories: list[dict]) -> dict[str, str]:

@@ -17,10 +17,15 @@ def is_it(content: dict | list) -> bool:
     samples = content.get("samples")
     if isinstance(samples, list):
         return bool(samples) and isinstance(samples[0], dict) and "filepath" in samples[0]
+    labels = content.get("labels")
+    if not isinstance(labels, dict):
+        return False
+    # Columns of a table, one of which is called labels.
+    others = [value for key, value in content.items() if key != "labels"]
+    if any(isinstance(value, dict) and set(value) == set(labels) for value in others):
+        return False
     # Classes may be left out where labels are names.
-    return isinstance(content.get("labels"), dict) and isinstance(
-        content.get("classes", []), list | None
-    )
+    return isinstance(content.get("classes", []), list | None)
 
 
 def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:

@@ -10,7 +10,7 @@ from mlrepro_cli.init_data.layouts.table.headers import (
     is_any,
 )
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.name_forms import is_picture_name
+from mlrepro_cli.init_data.name_forms import is_address, is_picture_name, without_decimals
 from mlrepro_cli.pictures import is_picture
 
 # Of so many cells it is seen whether a column names pictures.
@@ -35,8 +35,9 @@ def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[
         return tuple(header for header in answers.image_columns if header in sheet.headers)
 
     named = [header for header in sheet.headers if _share(sheet, header, is_picture_name) > MOST]
-    if not named:
-        named = [header for header in sheet.headers if _has_bare_names(sheet, header, stems)]
+    if not named or all(_is_of_addresses(sheet, header, stems) for header in named):
+        bare = [header for header in sheet.headers if _has_bare_names(sheet, header, stems)]
+        named = bare or named
     if len(named) > 1:
         named = _without_other_pictures(named)
     if len(named) > 1:
@@ -64,6 +65,11 @@ def _has_bare_names(sheet: Sheet, header: str, stems: Stems) -> bool:
     return share >= NEARLY_ALL and not all(cell.isdecimal() for cell in sheet.filled(header))
 
 
+def _is_of_addresses(sheet: Sheet, header: str, stems: Stems) -> bool:
+    """Whether its cells are addresses of pictures that are called otherwise here."""
+    return _share(sheet, header, is_address) > MOST and not _share(sheet, header, stems.has)
+
+
 def _without_other_pictures(headers: list[str]) -> list[str]:
     """Without masks and the like, where something is left."""
     return [header for header in headers if not is_any(header, OTHER_PICTURE_WORDS)] or headers
@@ -79,5 +85,5 @@ def _longest_of_same(sheet: Sheet, headers: list[str]) -> list[str]:
 
 def _last_part(name: str) -> str:
     """Without folders and the suffix of a picture."""
-    last = name.replace("\\", "/").rpartition("/")[2]
+    last = without_decimals(name.replace("\\", "/").rpartition("/")[2])
     return last.rpartition(".")[0] if is_picture(last) else last
