@@ -216,8 +216,26 @@ def test_folders_of_pictures_alone_have_no_labels(own, folder):
 def test_names_of_pictures_that_look_like_labels(own):
     for number in range(6):
         write_picture(own / "train" / f"{'cat' if number % 2 else 'dog'}.{number}.jpg")
-    with pytest.raises(InputError, match="begin with (cat, dog|dog, cat): .*move each to a folder"):
+    with pytest.raises(InputError, match="end with (cat, dog|dog, cat): .*--layout file-names"):
         read(own)
+
+
+def test_words_in_names_of_files_as_labels(own, capsys):
+    names = ["cat.1.jpg", "dog (2).jpg", "cat_dog_003.jpg", "4-dog.jpg", "005.jpg"]
+    for part in ("train", "test"):
+        for name in names:
+            write_picture(own / part / name)
+    got = read(own, layout="file-names", separator="_")
+    assert got.labels == {
+        f"{part}/{name}": labels
+        for part in ("train", "test")
+        for name, labels in zip(names, [["cat"], ["dog"], ["cat", "dog"], ["dog"]], strict=False)
+    }
+    assert got.splits["train/cat.1.jpg"] == "train"
+    out = capsys.readouterr().out
+    assert "taken as labels: dog (6), cat (4)" in out
+    assert "2 pictures have no such word, left out: test/005.jpg" in out
+    assert read(own, layout="file-names").labels["test/cat_dog_003.jpg"] == ["cat_dog"]
 
 
 def test_what_holds_no_labels_is_told(own):

@@ -27,8 +27,8 @@ SET_LAYOUTS, of files that belong together, have
 
     read(folder)           rows of a UserFolder, each with its `source`; none where it has no such
 
-FOLDER_LAYOUTS, where folders themselves are the labels, have the same. They are asked only where no
-label file was found. `folder.note(line)` tells the user what was understood.
+FOLDER_LAYOUTS, where folders or names of files are the labels, have the same. They are asked only
+where no label file was found. `folder.note(line)` tells the user what was understood.
 """
 
 from mlrepro_cli.init_data.layouts import (
@@ -37,6 +37,7 @@ from mlrepro_cli.init_data.layouts import (
     cvat,
     datumaro,
     fiftyone,
+    file_names,
     folders,
     folders_deepest,
     json_names,
@@ -77,5 +78,6 @@ SET_LAYOUTS = {
 FOLDER_LAYOUTS = {
     "folders": folders,
     "folders-deepest": folders_deepest,
+    "file-names": file_names,
 }
 LAYOUTS = FILE_LAYOUTS | JSON_LAYOUTS | SET_LAYOUTS | FOLDER_LAYOUTS

@@ -5,13 +5,14 @@ import json
 import re
 from typing import Any
 
+from mlrepro_cli.init_data.layouts.label_studio import LABEL_KEY
+
 OPENING = "[{("
 CLOSING = {"[": "]", "{": "}", "(": ")"}
 # ['cat' 'dog'], as numpy prints it.
 NUMPY = re.compile(r"\[\s*(?:'[^']*'\s*)+\]")
-# Where a region of Label Studio, or an object of another tool, has its labels.
-LABEL_KEYS = ("choices", "label", "labels", "name", "class", "category")
-REGION_KEY = re.compile(r"[a-z]*labels")
+# Where an object of another tool than Label Studio has its label.
+LABEL_KEYS = ("label", "name", "class", "category")
 
 
 def is_list(cell: str) -> bool:
@@ -57,7 +58,7 @@ def _labels_of_object(value: dict) -> list[str]:
     if not value:
         return []
     for key, inner in value.items():
-        if key in LABEL_KEYS or REGION_KEY.fullmatch(str(key)):
+        if key in LABEL_KEYS or LABEL_KEY.fullmatch(str(key)):
             return _labels(inner)
     raise ValueError(f"an object with {', '.join(map(str, value))}, none of which is a label")
 
