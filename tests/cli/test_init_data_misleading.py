@@ -113,6 +113,16 @@ def test_columns_that_count_labels_are_none(own, capsys):
 # ----------------------------------------------------------------------------------- rows and names
 
 
+def test_a_row_for_each_picture_and_label(own):
+    """Something in them says which are there, whatever it is headed."""
+    rows = [[name, label, int(label in TRUTH[name])] for name in NAMES for label in LABELS]
+    for header in ("x", "annotation"):
+        write(own, table([["image", "label", header], *rows]))
+        with pytest.raises(Question, match=f"--state-column '{header}'"):
+            read(own)
+    assert read(own, state_column="annotation").labels == TRUTH
+
+
 def test_few_pictures_with_a_second_row(own):
     more = [f"more{place}.jpg" for place in range(10)]
     write_pictures(own / "more")
@@ -142,6 +152,20 @@ def test_a_label_that_programs_write_for_nothing(own, word):
     # Beside others, it is a label.
     write(own, joined("|").replace("0.jpg,cat", f"0.jpg,cat|{word}"))
     assert word in read(own).labels["0.jpg"]
+
+
+def test_numbers_of_pictures_without_leading_zeros(own):
+    for place, name in enumerate(NAMES):
+        (own / name).rename(own / f"{place:05}.jpg")
+    rows = [[place, "|".join(labels)] for place, labels in enumerate(SETS)]
+    write(own, table([["id", "labels"], *rows]))
+    expected = {f"{place:05}.jpg": labels for place, labels in enumerate(SETS)}
+    assert read(own).labels == expected
+
+    # Marks with decimals are no names of pictures.
+    head, *lines = marks("1.0", "0.0").splitlines()
+    write(own, "\n".join([head, *(f"0000{line}" for line in lines)]))
+    assert read(own).labels == expected
 
 
 def test_numbers_of_pictures_that_pandas_has_made_decimal(own):

@@ -28,6 +28,14 @@ UNKNOWN_NAMES = frozenset(
 )
 
 
+def sounds_unknown(label: str) -> bool:
+    return _plain(label) in UNKNOWN_NAMES
+
+
+def _plain(label: str) -> str:
+    return " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
+
+
 def ask_about_negatives(rows: Iterable[LabelRow], answers: Answers) -> None:
     """Raises Question for a label that sounds like none, unless the user has said what it is."""
     answered = {*answers.negative, *answers.positive}
@@ -36,7 +44,7 @@ def ask_about_negatives(rows: Iterable[LabelRow], answers: Answers) -> None:
     labels_of_picture = Counter(row.image for row in shown)
     beside_others = {row.label for row in shown if labels_of_picture[row.image] > 1}
     for label, count in pictures.items():
-        plain = " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
+        plain = _plain(label)
         is_zero = label == "0" and not all(other.isdecimal() for other in pictures if other)
         is_empty = plain in EMPTY_NAMES and label not in beside_others
         sounds = plain in NEGATIVE_NAMES | UNKNOWN_NAMES or label in NEGATIVE_SIGNS or is_zero

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable
 
-TRAIN = ("train", "training", "trn", "trainval", "treino", "entrenamiento")
-VAL = ("val", "valid", "validation", "valset", "dev", "devel", "development", "minival")
-TEST = ("test", "testing", "tst", "holdout", "heldout", "teste", "prueba")
+TRAIN = ("train", "training", "trn", "trainval", "trainset", "treino", "entrenamiento")
+VAL = ("val", "valid", "validate", "validation", "valset", "dev", "devset", "devel")
+VAL += ("development", "minival")
+TEST = ("test", "tests", "testing", "testset", "tst", "holdout", "heldout", "teste", "prueba")
 # Validation, unless another folder is that already.
 EVAL = ("eval", "evaluation")
 WORDS = (

@@ -38,6 +38,13 @@ def is_known_without_labels(file: LabelFile, folder: UserFolder) -> bool:
     )
 
 
+def are_results(content: dict | list) -> bool:
+    """Whether they are detections in the form in which COCO's server takes them."""
+    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
+        return False
+    return {"image_id", "category_id", "score"} <= set(content[0])
+
+
 def why_without_labels(file: LabelFile, content: dict) -> str:
     """A clause on a JSON file that is like COCO's and has no labels; "" for others.
 

@@ -88,6 +88,9 @@ def _read_json(
         folder.note(f"{file.place}: not read, as instances lie beside it")
         return "coco", []
     content = _content(folder, file)
+    if coco.are_results(content):
+        folder.note(f"{file.place}: not read, predictions in the form of COCO's results")
+        return "coco", []
     for option, layout in JSON_LAYOUTS.items():
         if content is not None and layout.is_it(content):
             if only not in (None, option):

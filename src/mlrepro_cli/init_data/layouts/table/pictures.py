@@ -24,9 +24,12 @@ class Stems:
 
     def __init__(self, pictures: Sequence[str]):
         self._stems = {_last_part(picture).casefold() for picture in pictures}
+        self._numbers = {int(name) for name in self._stems if name.isdecimal()}
 
     def has(self, name: str) -> bool:
-        return _last_part(name).casefold() in self._stems
+        last = _last_part(name).casefold()
+        # 7 may be 007.jpg.
+        return last in self._stems or (last.isdecimal() and int(last) in self._numbers)
 
 
 def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[str, ...]:
@@ -62,7 +65,8 @@ def _has_bare_names(sheet: Sheet, header: str, stems: Stems) -> bool:
     if is_any(header, IMAGE_WORDS):
         return share > 0
     # Small numbers are names of pictures by chance.
-    return share >= NEARLY_ALL and not all(cell.isdecimal() for cell in sheet.filled(header))
+    are_numbers = all(without_decimals(cell).isdecimal() for cell in sheet.filled(header))
+    return share >= NEARLY_ALL and not are_numbers
 
 
 def _is_of_addresses(sheet: Sheet, header: str, stems: Stems) -> bool:
