@@ -267,6 +267,48 @@ def test_predictions_in_the_form_of_labels(own):
     assert read(file).labels == TRUTH
 
 
+def test_confidences_of_a_network(own):
+    labels = {
+        name.removesuffix(".jpg"): [{"label": label, "confidence": 0.8} for label in labels]
+        for name, labels in TRUTH.items()
+    }
+    file = write(own, json.dumps({"classes": None, "labels": labels}), "labels.json")
+    with pytest.raises(Question, match=r"confidences such as 0.8, as predictions .* the file"):
+        read(own)
+    assert read(file).labels == TRUTH
+    file.unlink()
+
+    scored = [
+        {"image": name, "labels": [{"name": label, "confidence": 0.8} for label in labels]}
+        for name, labels in TRUTH.items()
+    ]
+    write(own, json.dumps(scored), "labels.json")
+    with pytest.raises(InputError, match=r"record 1: .* no list of labels \(confidence 0.8, which"):
+        read(own)
+
+
+def test_numbers_of_coco_that_pandas_has_made_decimal(own):
+    content = {
+        "images": [{"id": place, "file_name": name} for place, name in enumerate(NAMES)],
+        "categories": [{"id": str(place), "name": name} for place, name in enumerate(LABELS)],
+        "annotations": [
+            {"image_id": float(place), "category_id": float(LABELS.index(label))}
+            for place, labels in enumerate(SETS)
+            for label in labels
+        ],
+    }
+    write(own, json.dumps(content), "a.json")
+    assert read(own).labels == TRUTH
+
+
+def test_results_in_the_form_of_coco_are_left_out(own, capsys):
+    write(own, joined("|"))
+    results = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.3}]
+    write(own, json.dumps(results), "results.json")
+    assert read(own).labels == TRUTH
+    assert "results.json: not read, predictions in the form of" in capsys.readouterr().out
+
+
 def test_via_s_table(own):
     header = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes"
     rows = [[*header.split(","), "region_attributes"]]

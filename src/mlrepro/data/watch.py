@@ -62,6 +62,7 @@ def look_again(settings: DataSettings, folder: Path) -> str:
     folder/seen.json. Raises InputError where none is there any more.
     """
     looked = _look_at_all(settings, folder)
+    _tell_of_label_files(settings)
     _tell(looked.images, looked.before, looked.now)
     write_bytes(folder / SEEN, json.dumps(looked.now).encode())
     return _digest(looked)
@@ -133,6 +134,17 @@ def _tell(images: list[str], before: dict[str, Seen], now: dict[str, Seen]) -> N
         )
     if not missing and not replaced:
         print(f"{len(images)} pictures{', as before' if before else ''}")
+
+
+def _tell_of_label_files(settings: DataSettings) -> None:
+    """Says which files of labels are others than when `init-data` read them."""
+    for path, digest in settings.label_files.items():
+        if not os.path.isfile(path) or file_sha256(Path(path)) != digest:
+            change = "is gone" if not os.path.isfile(path) else "has changed"
+            print(
+                f"warning: {path} {change} since `mlrepro init-data` read it; run that again, so "
+                "that its labels are used"
+            )
 
 
 def _named(images: list[str]) -> str:

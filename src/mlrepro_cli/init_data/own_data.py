@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ class OwnData:
     labels:  (pictures, classes) bool: what is said to be there.
     unknown: (pictures, classes) bool: what is said to be there or not, nobody knows.
     says_absent: whether the label files name what is absent, too.
+    label_files: that all of this was read from; none where folders are labels.
     """
 
     root: Path
@@ -41,6 +42,7 @@ class OwnData:
     labels: np.ndarray
     unknown: np.ndarray
     says_absent: bool = False
+    label_files: list[Path] = field(default_factory=list)
 
     def digests(self) -> list[str]:
         """SHA-256 of every picture's file: copies have the same. Reads all files."""
@@ -72,6 +74,7 @@ def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:
         labels=_matrix(frame["label"], places),
         unknown=_matrix(frame["unknown"], places),
         says_absent=bool((rows["state"] == ABSENT).any()),
+        label_files=found.files,
     )
     return own, rejected
 

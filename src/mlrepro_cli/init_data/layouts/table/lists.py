@@ -12,7 +12,9 @@ CLOSING = {"[": "]", "{": "}", "(": ")"}
 # ['cat' 'dog'], as numpy prints it.
 NUMPY = re.compile(r"\[\s*(?:'[^']*'\s*)+\]")
 # Where an object of another tool than Label Studio has its label.
-LABEL_KEYS = ("label", "name", "class", "category")
+LABEL_KEYS = ("label", "name", "class", "category", "displayName", "title")
+# And how sure another program was of it.
+SCORE_KEYS = ("score", "confidence", "conf", "probability")
 
 
 def is_list(cell: str) -> bool:
@@ -57,6 +59,10 @@ def _labels(value: Any) -> list[str]:
 def _labels_of_object(value: dict) -> list[str]:
     if not value:
         return []
+    for key in SCORE_KEYS:
+        score = value.get(key)
+        if isinstance(score, float) and 0 < score < 1:
+            raise ValueError(f"{key} {score:g}, which predictions have; leave it out of labels")
     for key, inner in value.items():
         if key in LABEL_KEYS or LABEL_KEY.fullmatch(str(key)):
             return _labels(inner)
