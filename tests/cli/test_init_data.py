@@ -132,11 +132,11 @@ def test_a_part_a_folder_and_one_label_a_picture(own, capsys):
         for i in range(12):
             write_picture(own / part / "абв" / f"{i}.png")
             write_picture(own / part / "x" / f"{i}.png")
-    init_data(own, TO, name="写真")
+    init_data(own, TO, name="Ausflüge")
 
     written = read_written()
     assert written.labels["val/абв/1.png"] == ["абв"]
-    assert written.settings["name"] == "my-pictures"
+    assert written.settings["name"] == "my-Ausfluge"
     assert written.settings["corruption"] == {"positives": -1, "negatives": 0}
     assert written.splits["val/x/1.png"] == "test"
     # Validation is cut out of train.

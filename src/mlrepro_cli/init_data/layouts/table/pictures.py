@@ -8,6 +8,7 @@ from mlrepro_cli.init_data.layouts.table.headers import (
     IMAGE_WORDS,
     OTHER_PICTURE_WORDS,
     is_any,
+    is_label_number,
 )
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.name_forms import is_address, is_picture_name, without_decimals
@@ -61,6 +62,9 @@ def _share(sheet: Sheet, header: str, is_name) -> float:
 
 def _has_bare_names(sheet: Sheet, header: str, stems: Stems) -> bool:
     """Whether pictures are called as its cells are, but for the suffix."""
+    # Of class_id.
+    if is_label_number(header):
+        return False
     share = _share(sheet, header, stems.has)
     if is_any(header, IMAGE_WORDS):
         return share > 0
