@@ -104,10 +104,16 @@ class Layout:
             run_id: of_run for run_id, of_run in seeds.items() if run_id not in self.pipeline.runs
         }
 
+    @cached_property
+    def zero_shot(self) -> dict[str, list[int]]:
+        """Runs that are made of the labels' names, and their one seed: nothing is drawn."""
+        return {run_id: self.pipeline.seeds[:1] for run_id in self.pipeline.zero_shot_runs()}
+
     @property
     def expected(self) -> dict[str, list[int]]:
         """All runs and their seeds."""
-        return dict.fromkeys(self.pipeline.runs, self.pipeline.seeds) | self.searched
+        trained = dict.fromkeys(self.pipeline.runs, self.pipeline.seeds)
+        return trained | self.searched | self.zero_shot
 
     def run_file(self, run_id: str) -> Path:
         """The settings of a run that is not searched."""
@@ -124,12 +130,21 @@ class Layout:
         """What a search makes: its grid, and the folders of its runs."""
         return self._outputs / "search"
 
+    @property
+    def zero_shot_outputs(self) -> Path:
+        """The folders of runs that are made of the labels' names."""
+        return self._outputs / "zero-shot"
+
     def output(self, run_id: str, seed: int) -> Path:
         """What is made of one run and seed.
 
         The folder `trained`, logits.safetensors, what stages outside the pipeline add.
         """
-        stage = self.search if run_id in self.searched else self._outputs
+        stage = self._outputs
+        if run_id in self.searched:
+            stage = self.search
+        elif run_id in self.zero_shot:
+            stage = self.zero_shot_outputs
         return stage / f"{run_id}-s{seed}"
 
     def trained(self, run_id: str, seed: int) -> Path:
@@ -156,18 +171,25 @@ class Layout:
     def search_environment(self, run_id: str, seed: int) -> Path:
         return self.search_environments / f"{run_id}-s{seed}.json"
 
+    @property
+    def zero_shot_environments(self) -> Path:
+        return self._outputs / "zero-shot-environments"
+
     def environment(self, run_id: str, seed: int) -> Path:
         """What varies by nature between two makings of the record (environments.py)."""
         if run_id in self.searched:
             return self.search_environment(run_id, seed)
+        if run_id in self.zero_shot:
+            return self.zero_shot_environments / f"{run_id}-s{seed}.json"
         return self.output(run_id, seed) / ENVIRONMENT
 
     @property
     def environments(self) -> dict[str, Path]:
         """Those at hand, by the record's name."""
         of_runs = {path.parent.name: path for path in self._outputs.glob(f"*/{ENVIRONMENT}")}
-        searched = {path.stem: path for path in self.search_environments.glob("*.json")}
-        return of_runs | searched
+        for folder in (self.search_environments, self.zero_shot_environments):
+            of_runs |= {path.stem: path for path in folder.glob("*.json")}
+        return of_runs
 
     # ---- What the runs are compared with -----------------------------------------------------
 
