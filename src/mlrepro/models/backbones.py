@@ -179,10 +179,13 @@ def _without_classifier(name: str, net: nn.Module) -> tuple[nn.Module, int]:
     return net, channels
 
 
-def create_timms(name: str, resolution: int, pretrained: bool = False) -> tuple[nn.Module, dict]:
+def create_timms(
+    name: str, resolution: int, whole: bool = False, pretrained: bool = False
+) -> tuple[nn.Module, dict]:
     """A network of timm without pooling and classifier, and timm's configuration of its input.
 
-    An image tower that embeds is whole: its last layer projects to the embedding.
+    whole: with both, as timm has its weights. So is an image tower that embeds: its last layer
+    projects to the embedding.
     """
     import timm
 
@@ -191,7 +194,7 @@ def create_timms(name: str, resolution: int, pretrained: bool = False) -> tuple[
         config |= LITE
     # Networks with position tables need the size; convolutional ones do not take it.
     options = {"img_size": resolution} if config["fixed_input_size"] else {}
-    if not name.endswith(EMBEDDING):
+    if not whole and not name.endswith(EMBEDDING):
         options |= {"num_classes": 0, "global_pool": ""}
     return timm.create_model(timm_name(name), pretrained=pretrained, **options), config
 

@@ -132,19 +132,30 @@ def _load_timms(net: nn.Module, name: str, resolution: int) -> Origin:
 
     from mlrepro.models.backbones import create_timms  # here: it imports this module
 
+    config = net.pretrained_cfg
     try:
-        # Built anew: only so does timm bring its file into the form of this network and this size.
+        # Built whole, and by timm, which brings its file into the form of the network and its size.
         with torch.random.fork_rng():
-            loaded, _ = create_timms(name, resolution, pretrained=True)
+            whole, _ = create_timms(name, resolution, whole=True, pretrained=True)
     except Exception as error:  # hub and network errors have no common type
+        if "size mismatch" in str(error):
+            raise InputError(
+                f"timm's weights of {name!r} do not fit pictures of {resolution} px; "
+                f"give `resolution: {max(config['input_size'][1:])}`"
+            ) from None
         raise InputError(
             f"weights of {name!r} could not be fetched from timm's hub "
             f"({type(error).__name__}: {error}); "
             "download the file elsewhere and give its path as `weights`"
         ) from None
 
-    net.load_state_dict(loaded.state_dict())
-    config = net.pretrained_cfg
+    state = whole.state_dict()
+    # What is normalised after the pooling by BEiT and EVA-02, a map has before it.
+    for part in ("weight", "bias"):
+        if f"norm.{part}" not in state and f"fc_norm.{part}" in state:
+            state[f"norm.{part}"] = state[f"fc_norm.{part}"]
+    _load_matching(net, state, f"timm's weights of {name!r}")
+
     # The hub gives no file to take the digest of, so that of the loaded tensors stands for it.
     source = config.get("hf_hub_id") or config.get("url")
     return f"timm {source}", tensors_sha256(net.state_dict())

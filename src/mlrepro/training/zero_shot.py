@@ -42,6 +42,9 @@ from mlrepro.training.write import write_training
 CHECKED_PICTURES = 4
 LEAST_COSINE = 0.99
 
+# In what is printed, labels.
+SHOWN = 5
+
 # A number before a label's name: CUB's 001.Laysan_Albatross, ImageNet's n02085620-Chihuahua.
 NUMBER = re.compile(r"^(\d+\.(?=\D)|n\d{8}[-_])")
 # Where a word ends without a space: TrafficLight, TVMonitor.
@@ -64,7 +67,8 @@ def write_zero_shot(run: Run, data_folder: Path, out: Path) -> Environment:
     _check_same_tower(model, run, data, features, header)
 
     words = [label_words(name) for name in data.manifest.classes]
-    print(f"{run.run_id}: {', '.join(words)}; as {run.loss.prompts[0]!r}", flush=True)
+    shown = [run.loss.prompts[0].format(label) for label in words[:SHOWN]]
+    print(f"{run.run_id}: reads {' '.join(shown)} ({len(words)} labels)", flush=True)
     layer = make_layer(model, words, run.loss.prompts)
     val = data.rows["val"]
     if model.bias is None:
