@@ -16,41 +16,51 @@ from mlrepro.records import put_back_record
 from mlrepro.settings.run import Run
 from mlrepro.stage import main
 
+# In the folder of a run, and in that of all.
 MADE_FROM = "made-from.json"
+ROWS = "rows.json"
 
 
 def stage(settings: str) -> None:
     layout = read_layout(settings)
-    for folder in (layout.zero_shot_outputs, layout.zero_shot_environments):
-        folder.mkdir(parents=True, exist_ok=True)
+    layout.zero_shot_outputs.mkdir(parents=True, exist_ok=True)
     _remove_others(layout)
 
+    runs = layout.pipeline.zero_shot_runs()
+    rows = {}
     for run_id, [seed] in layout.zero_shot.items():
-        run = layout.pipeline.zero_shot_runs()[run_id]
-        out = layout.output(run_id, seed)
-        made_from = _made_from(layout, run)
-        if _is_made(layout, run_id, seed, made_from):
-            print(f"{run_id}: as before")
-            continue
-
-        from mlrepro.models.image_text import NotHere  # here: it imports torch
-
-        shutil.rmtree(out, ignore_errors=True)
-        try:
-            _score(layout, run, seed)
-        except NotHere as error:
-            print(f"{run_id} is not run: {error}")
-            continue
-        write_json(out / MADE_FROM, made_from)
+        rows[run_id] = _make(layout, runs[run_id], seed)
+    # DVC warns of a folder without a file.
+    write_json(layout.zero_shot_outputs / ROWS, rows)
 
 
 def _remove_others(layout: Layout) -> None:
     """Outputs of runs that the settings no longer name."""
     names = {f"{run_id}-s{seed}" for run_id, [seed] in layout.zero_shot.items()}
     for folder in layout.zero_shot_outputs.iterdir():
-        if folder.name not in names:
+        if folder.is_dir() and folder.name not in names:
             shutil.rmtree(folder)
-            (layout.zero_shot_environments / f"{folder.name}.json").unlink(missing_ok=True)
+
+
+def _make(layout: Layout, run: Run, seed: int) -> bool:
+    """Scores a run, unless that is done. False where its model cannot be had, which is printed."""
+    note = layout.output(run.run_id, seed) / MADE_FROM
+    made_from = _made_from(layout, run)
+    if _is_made(layout, run.run_id, seed, made_from):
+        print(f"{run.run_id}: as before")
+        return True
+
+    from mlrepro.models.image_text import NotHere  # here: it imports torch
+
+    # What was scored once stays until it is scored anew.
+    note.unlink(missing_ok=True)
+    try:
+        _score(layout, run, seed)
+    except NotHere as error:
+        print(f"{run.run_id} is not run: {error}")
+        return False
+    write_json(note, made_from)
+    return True
 
 
 def _made_from(layout: Layout, run: Run) -> dict:

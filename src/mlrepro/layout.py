@@ -171,25 +171,18 @@ class Layout:
     def search_environment(self, run_id: str, seed: int) -> Path:
         return self.search_environments / f"{run_id}-s{seed}.json"
 
-    @property
-    def zero_shot_environments(self) -> Path:
-        return self._outputs / "zero-shot-environments"
-
     def environment(self, run_id: str, seed: int) -> Path:
         """What varies by nature between two makings of the record (environments.py)."""
         if run_id in self.searched:
             return self.search_environment(run_id, seed)
-        if run_id in self.zero_shot:
-            return self.zero_shot_environments / f"{run_id}-s{seed}.json"
-        return self.output(run_id, seed) / ENVIRONMENT
+        return self._outputs / f"{run_id}-s{seed}" / ENVIRONMENT
 
     @property
     def environments(self) -> dict[str, Path]:
         """Those at hand, by the record's name."""
         of_runs = {path.parent.name: path for path in self._outputs.glob(f"*/{ENVIRONMENT}")}
-        for folder in (self.search_environments, self.zero_shot_environments):
-            of_runs |= {path.stem: path for path in folder.glob("*.json")}
-        return of_runs
+        searched = {path.stem: path for path in self.search_environments.glob("*.json")}
+        return of_runs | searched
 
     # ---- What the runs are compared with -----------------------------------------------------
 

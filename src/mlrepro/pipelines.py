@@ -399,7 +399,7 @@ def _run_stages(plan: Plan) -> Stages:
             "scores from the labels' names, where `zero_shot` names a model of pictures and texts",
             f"stages/zero_shot.py {plan.settings}",
             deps=[plan.code, f"{plan.data}/manifest.parquet", *plan.features],
-            outs=[_kept(plan.zero_shot), _kept(f"{plan.zero_shot}-environments")],
+            outs=[_kept(plan.zero_shot)],
         )
 
     if not plan.has_runs:

@@ -133,14 +133,15 @@ class Ridge(LossOptions):
     penalty: PositiveFloat
 
 
-def _check_prompt(prompt: str) -> str:
+def check_prompt(prompt: str) -> str:
+    """The same text. Raises ValueError where a label would not stand in it once."""
     if prompt.count("{}") != 1 or re.search("[{}]", prompt.replace("{}", "")):
         raise ValueError(f"{prompt!r}: write {{}} once, where the label is to stand")
     return prompt
 
 
 # A sentence with {} where the label stands.
-Prompt = Annotated[str, AfterValidator(_check_prompt)]
+Prompt = Annotated[str, AfterValidator(check_prompt)]
 PROMPT = "a photo of a {}."
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mlrepro.errors import InputError
 from mlrepro.extras import install_command, missing
 from mlrepro.models.catalogue import EMBEDDING
-from mlrepro.settings.losses import PROMPT
+from mlrepro.settings.losses import PROMPT, check_prompt
 
 OFFERED_NAMES = 3  # where one is not known
 
@@ -37,6 +37,7 @@ def choose_backbones(budgets: dict, wanted: Wanted) -> dict:
     Raises InputError for names that are none of timm's, and for a resolution that one cannot take.
     """
     budgets = budgets | {"zero_shot": []}
+    _check_prompts(wanted.prompts)
     names = list(dict.fromkeys(wanted.backbones))
     if names:
         networks = [_network(name) for name in names]
@@ -68,7 +69,20 @@ def choose_backbones(budgets: dict, wanted: Wanted) -> dict:
             for features, text in zip(named, texts, strict=True)
             if text and any(wanted.prompts)
         ]
+    if any(wanted.prompts) and wanted.prompts != (PROMPT,) and not budgets["zero_shot"]:
+        raise InputError(
+            f"--prompt {wanted.prompts[0]!r}: no --backbone is named whose text tower is known; "
+            "SigLIP's and CLIP's are, such as vit_base_patch16_siglip_224.webli"
+        )
     return budgets
+
+
+def _check_prompts(prompts: Sequence[str]) -> None:
+    for prompt in filter(None, prompts):
+        try:
+            check_prompt(prompt)
+        except ValueError as error:
+            raise InputError(f"--prompt {error}") from None
 
 
 def tell_zero_shot(entries: list[dict]) -> None:
