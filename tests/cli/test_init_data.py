@@ -630,20 +630,57 @@ def test_networks_that_the_user_names(own, capsys):
     init_data(own, TO, budget="standard", backbones=names)
 
     pipeline = read_layout(TO / "params.yaml").pipeline
-    siglip = pipeline.features
-    assert (siglip.backbone, siglip.weights) == ("vit_base_patch16_siglip_256__v2_webli", "timm")
-    assert siglip.resolution == 256
+    siglip = "vit_base_patch16_siglip_256__v2_webli"
+    embedding = f"{siglip}_embedding"  # of an image tower, whose text tower is known
+    assert (pipeline.features.backbone, pipeline.features.weights) == (embedding, "timm")
+    assert pipeline.features.resolution == 256
     first, second = pipeline.backbones
     assert (first.backbone, first.resolution) == ("tf_efficientnet_lite0", 224)
     assert (second.backbone, second.weights) == ("tf_efficientnet_lite2", "package")
     assert second.resolution == 260
-    assert all(siglip.backbone in run_id for run_id in pipeline.runs)
+    assert all(f"-{siglip}-own-" in run_id for run_id in pipeline.runs)
+    [zero_shot] = pipeline.zero_shot
+    assert (zero_shot.backbone, zero_shot.resolution) == (embedding, 256)
+    assert zero_shot.text == "hf-hub:timm/ViT-B-16-SigLIP2-256"
+    assert zero_shot.prompts == ["a photo of a {}."]
+    assert "hf-hub:timm/ViT-B-16-SigLIP2-256, as 'a photo of a {}.'" in capsys.readouterr().out
 
     init_data(own, TO, resolution=128, backbones=["resnet18"])
     pipeline = read_layout(TO / "params.yaml").pipeline
     assert {pipeline.features.resolution, pipeline.backbones[0].resolution} == {128}
 
+    assert pipeline.zero_shot == []
+
     with pytest.raises(InputError, match="--backbone resnet1: none of timm's networks"):
         init_data(own, TO, backbones=["resnet1"])
+    with pytest.raises(InputError, match="did you mean vit_base_patch16_siglip_224.webli or "):
+        init_data(own, TO, backbones=["vit_base_patch16_siglip_24"])
+    with pytest.raises(InputError, match="timm has no weights of it"):
+        init_data(own, TO, backbones=["vit_small_patch16_36x1_224"])
     with pytest.raises(InputError, match="cannot take 100 x 100"):
         init_data(own, TO, resolution=100, backbones=["maxvit_tiny_tf_224"])
+
+
+def test_how_text_towers_read_the_labels(own, capsys, monkeypatch):
+    for i in range(24):
+        write_picture(own / "ab"[i % 2] / f"{i}.png")
+    right = "vit_base_patch32_clip_quickgelu_224.openai"
+    monkeypatch.setattr("mlrepro.extras.find_spec", lambda module: None)
+    init_data(own, TO, backbones=[right], prompts=["a drawing of a {}", "{}"])
+    [zero_shot] = read_layout(TO / "params.yaml").pipeline.zero_shot
+    assert zero_shot.prompts == ["a drawing of a {}", "{}"]
+    assert "not installed here: pip install -e '.[zero-shot]'" in capsys.readouterr().out
+
+    init_data(own, TO, backbones=[right], prompts=[""])
+    assert read_layout(TO / "params.yaml").pipeline.zero_shot == []
+    assert "zero-shot" not in capsys.readouterr().out
+
+    # The same weights in a network that computes another activation.
+    init_data(own, TO, backbones=[right.replace("_quickgelu", "")])
+    assert read_layout(TO / "params.yaml").pipeline.zero_shot == []
+    assert f"--backbone {right} computes what they were trained for" in capsys.readouterr().out
+
+    with pytest.raises(InputError, match="--prompt 'a photo': write {} once"):
+        init_data(own, TO, backbones=[right], prompts=["a photo"])
+    with pytest.raises(InputError, match="no --backbone is named whose text tower is known"):
+        init_data(own, TO, backbones=["resnet18"], prompts=["some {}"])

@@ -9,9 +9,10 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from mlrepro.errors import InputError
-from mlrepro.models.catalogue import OURS, SIDE_BY_SIDE, backbone_module, parts_of
+from mlrepro.models.catalogue import EMBEDDING, OURS, SIDE_BY_SIDE, backbone_module, parts_of
 from mlrepro.models.pretrained import Origin, joined_origin, load_weights
 from mlrepro.settings.base import nearest
 
@@ -53,7 +54,8 @@ class Backbone(nn.Module):
     picture's map and its mirror image's (models/catalogue.py).
     `mean`, `std`: the normalisation its weights were trained with (0 and 1 for TResNets). Token
     models (ViT, Swin) are reshaped to a map. AlexNet keeps its two hidden linear layers and gives
-    (B, 4096, 1, 1).
+    (B, 4096, 1, 1). An image tower's embedding is (B, channels, 1, 1), of length sqrt(channels), so
+    that its values are about as large as those of other features.
     """
 
     def __init__(self, name: str, resolution: int):
@@ -67,9 +69,10 @@ class Backbone(nn.Module):
             self.net, self.channels = _without_classifier(first, create_published(first))
             config = IMAGENET
         else:
-            self.net, config = _create_timms(first, resolution)
-            self.channels = self.net.num_features
+            self.net, config = create_timms(first, resolution)
+            self.channels = self.net.num_classes or self.net.num_features
 
+        self.embeds = first.endswith(EMBEDDING)
         # What the network's pictures must be like, and what the form of its output is.
         self.mean = tuple(config["mean"])
         self.std = tuple(config["std"])
@@ -86,6 +89,8 @@ class Backbone(nn.Module):
 
     def _maps(self, pictures: Tensor) -> Tensor:
         features = self.net(pictures)
+        if self.embeds:
+            return (normalize(features) * self.channels**0.5)[:, :, None, None]
 
         # Tokens (B, n, C): class and register tokens, which have no place on the map, come first.
         if features.ndim == 3:
@@ -148,7 +153,8 @@ def create_published(name: str) -> nn.Module:
 
 def timm_name(name: str) -> str:
     """As timm writes it. A run id bears no dot: `vit_base_patch16_224__dino` is timm's `.dino`."""
-    return TIMM_NAMES.get(name, name.replace("__", "."))
+    plain = name.removesuffix(EMBEDDING)
+    return TIMM_NAMES.get(plain, plain.replace("__", "."))
 
 
 def _without_classifier(name: str, net: nn.Module) -> tuple[nn.Module, int]:
@@ -173,16 +179,24 @@ def _without_classifier(name: str, net: nn.Module) -> tuple[nn.Module, int]:
     return net, channels
 
 
-def _create_timms(name: str, resolution: int) -> tuple[nn.Module, dict]:
-    """A network of timm without pooling and classifier, and timm's configuration of its input."""
+def create_timms(
+    name: str, resolution: int, whole: bool = False, pretrained: bool = False
+) -> tuple[nn.Module, dict]:
+    """A network of timm without pooling and classifier, and timm's configuration of its input.
+
+    whole: with both, as timm has its weights. So is an image tower that embeds: its last layer
+    projects to the embedding.
+    """
     import timm
 
     config = timm.get_pretrained_cfg(timm_name(name)).to_dict()
     if name in LITES:
         config |= LITE
     # Networks with position tables need the size; convolutional ones do not take it.
-    sized = {"img_size": resolution} if config["fixed_input_size"] else {}
-    return timm.create_model(timm_name(name), num_classes=0, global_pool="", **sized), config
+    options = {"img_size": resolution} if config["fixed_input_size"] else {}
+    if not whole and not name.endswith(EMBEDDING):
+        options |= {"num_classes": 0, "global_pool": ""}
+    return timm.create_model(timm_name(name), pretrained=pretrained, **options), config
 
 
 def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone, Origin]:
@@ -198,11 +212,11 @@ def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone,
     backbone = Backbone(name, resolution)
     networks = parts_of(name).networks
     if len(networks) == 1:
-        return backbone, load_weights(backbone.net, networks[0], weights)
+        return backbone, load_weights(backbone.net, networks[0], weights, resolution)
 
     parts = zip(networks, backbone.net.parts, strict=True)
     return backbone, joined_origin(
-        [load_weights(part.net, network, weights) for network, part in parts]
+        [load_weights(part.net, network, weights, resolution) for network, part in parts]
     )
 
 

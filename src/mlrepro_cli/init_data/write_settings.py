@@ -16,7 +16,7 @@ from mlrepro.settings.base import read_yaml
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.pipeline import RUNS_OF_BUDGET
 from mlrepro.settings.run import Run
-from mlrepro_cli.init_data.backbones import Wanted, choose_backbones
+from mlrepro_cli.init_data.backbones import Wanted, choose_backbones, tell_zero_shot
 from mlrepro_cli.init_data.label_answers import Applied
 from mlrepro_cli.init_data.own_data import OwnData
 
@@ -69,6 +69,7 @@ def write_settings(
         "features": known["features"],
         "backbones": known["backbones"],
         "search": known["search"] | {"losses": losses},
+        "zero_shot": known["zero_shot"],
         "seeds": known["seeds"],
         "runs": [run.run_id for run in runs],
     }
@@ -80,6 +81,7 @@ def write_settings(
     for run in runs:
         _write_new_run(to / "runs" / f"{run.run_id}.yaml", run)
 
+    tell_zero_shot(known["zero_shot"])
     minutes = known["minutes"][wanted.budget] * len(own.frame) // 1000 + 1
     print(
         f"Written: {file}, with ridge regressions on the features of {len(known['backbones']) + 1} "
