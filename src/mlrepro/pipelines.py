@@ -465,6 +465,7 @@ def _page_stages(plan: Plan) -> Stages:
             "pages of labels that may be missing or wrong, and of the recommended run's mistakes",
             f"stages/review.py {plan.settings}",
             deps=[
+                "src/mlrepro/environments.py",
                 "src/mlrepro/report",
                 "src/mlrepro/review",
                 *COMPARING_CODE,

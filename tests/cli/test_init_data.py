@@ -35,6 +35,7 @@ from mlrepro_cli.init_data.init_data import init_data
 from mlrepro_cli.init_data.own_data import OwnData
 from mlrepro_cli.init_data.splits import complete_splits
 from mlrepro_cli.main import main
+from mlrepro_cli.plan.plan import plan
 from mlrepro_cli.predict.answer import predict
 from mlrepro_cli.predict.model import load_model
 
@@ -131,11 +132,11 @@ def test_a_part_a_folder_and_one_label_a_picture(own, capsys):
         for i in range(12):
             write_picture(own / part / "абв" / f"{i}.png")
             write_picture(own / part / "x" / f"{i}.png")
-    init_data(own, TO, name="写真")
+    init_data(own, TO, name="Ausflüge")
 
     written = read_written()
     assert written.labels["val/абв/1.png"] == ["абв"]
-    assert written.settings["name"] == "my-pictures"
+    assert written.settings["name"] == "my-Ausfluge"
     assert written.settings["corruption"] == {"positives": -1, "negatives": 0}
     assert written.splits["val/x/1.png"] == "test"
     # Validation is cut out of train.
@@ -574,7 +575,7 @@ def run_stages(monkeypatch, *stages: str) -> None:
         runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
 
 
-def test_from_pictures_to_the_page(own, monkeypatch):
+def test_from_pictures_to_the_page(own, monkeypatch, capsys):
     """The stages of the pipeline in this process, with a backbone on tiny pictures."""
     for i in range(40):
         write_picture(own / "ab"[i % 2] / f"{i}.png")
@@ -583,9 +584,12 @@ def test_from_pictures_to_the_page(own, monkeypatch):
     (TO / "budgets.yaml").write_text(yaml.safe_dump(budgets))
     init_data(own, TO, resolution=32)
 
-    run_stages(
-        monkeypatch, "download", "prepare", "corrupt", "extract", "search", "review", "report"
-    )
+    run_stages(monkeypatch, "download", "prepare", "corrupt", "extract", "search", "review")
+    # Both depend on the records' folder: the last must not change it behind the other.
+    records = Path("studies/own-data/results/my-own")
+    before = {file.name: file.read_bytes() for file in records.iterdir()}
+    run_stages(monkeypatch, "report")
+    assert {file.name: file.read_bytes() for file in records.iterdir()} == before
 
     page = Path("reports/own-data-my-own.md").read_text()
     assert page.count("| complete |") == 14
@@ -603,6 +607,16 @@ def test_from_pictures_to_the_page(own, monkeypatch):
     pictures = sorted(str(path) for path in own.glob("a/*"))
     answers = list(predict(config, network, pictures))
     assert answers[0]["image"].endswith("0.png")
+
+    # What was trained on other pictures is not done.
+    shutil.copy(ROOT / "data" / "params.yaml", "data")
+    plan(TO / "params.yaml")
+    assert "14 trainings, 14 done" in capsys.readouterr().out
+    write_picture(own / "a" / "0.png", seed=7)
+    plan(TO / "params.yaml")
+    out = capsys.readouterr().out
+    assert "pictures or labels are others than those that were trained on" in out
+    assert "14 trainings, 0 done; next: dvc repro" in out
 
 
 # ------------------------------------------------------------------------------ networks to compare

@@ -13,7 +13,7 @@ from mlrepro.layout import OUTPUTS, OWN_DATA, kept_answers
 from mlrepro.settings.losses import PROMPT
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.backbones import Wanted
-from mlrepro_cli.init_data.data_set_name import data_set_name
+from mlrepro_cli.init_data.data_set_name import check_name, data_set_name
 from mlrepro_cli.init_data.describe import describe
 from mlrepro_cli.init_data.find_labels import FoundLabels, find_labels
 from mlrepro_cli.init_data.label_answers import apply_answers
@@ -55,10 +55,12 @@ def init_data(  # noqa: PLR0913
     prompts: for their text towers; see Wanted.
 
     An older params.yaml is kept beside the new one. Raises InputError for data on which nothing can
-    be compared.
+    be compared, and for a name that run ids cannot have.
     """
     if resolution is not None and resolution < LEAST_RESOLUTION:
         raise InputError(f"--resolution {resolution}: give {LEAST_RESOLUTION} or more")
+    if name is not None:
+        check_name(name)
 
     with heard() as said:
         # What is there: one row a picture that can be read.
