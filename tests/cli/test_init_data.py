@@ -675,6 +675,21 @@ def test_how_text_towers_read_the_labels(own, capsys, monkeypatch):
     assert read_layout(TO / "params.yaml").pipeline.zero_shot == []
     assert "zero-shot" not in capsys.readouterr().out
 
+    # Mirrored, twice the same, and beside it.
+    siglip = "vit_base_patch16_siglip_224.webli"
+    names = [f"{siglip}_mirrored", "resnet18_mirrored", siglip, f"{siglip}_embedding"]
+    init_data(own, TO, backbones=names)
+    pipeline = read_layout(TO / "params.yaml").pipeline
+    written = siglip.replace(".", "__")
+    assert pipeline.features.backbone == f"{written}_embedding_mirrored"
+    assert [features.backbone for features in pipeline.backbones] == [
+        "tf_efficientnet_lite0",
+        "resnet18_mirrored",
+        f"{written}_embedding",
+    ]
+    assert [entry.backbone for entry in pipeline.zero_shot] == [f"{written}_embedding"]
+    capsys.readouterr()
+
     # The same weights in a network that computes another activation.
     init_data(own, TO, backbones=[right.replace("_quickgelu", "")])
     assert read_layout(TO / "params.yaml").pipeline.zero_shot == []

@@ -84,6 +84,17 @@ def test_errors_offer_what_is_valid(name, resolution, remedy):
         create_backbone(name, "none", resolution)
 
 
+def test_a_network_that_gives_no_map(monkeypatch):
+    """timm's EfficientViM ends with several: its outputs are a list, which has no `ndim`."""
+
+    def gives_a_list(self, pictures):
+        return [pictures].ndim
+
+    monkeypatch.setattr(Backbone, "_maps", gives_a_list)
+    with pytest.raises(InputError, match="gives no map of features .* take another backbone"):
+        create_backbone("small_cnn", "none", 96)
+
+
 def test_no_weights_where_nobody_has_them():
     with pytest.raises(InputError, match="torchvision"):
         create_backbone("alexnet", "timm", 64)

@@ -43,8 +43,8 @@ IMAGENET_CLASSES = 1000
 LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 LITES = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
 
-# What networks raise for pictures of a size that they cannot take.
-SIZE_ERRORS = (AssertionError, RuntimeError, ValueError)
+# What networks raise for pictures of a size that they cannot take, or where they give no map.
+SIZE_ERRORS = (AssertionError, AttributeError, RuntimeError, TypeError, ValueError)
 
 
 class Backbone(nn.Module):
@@ -234,11 +234,17 @@ def map_size(name: str, resolution: int) -> tuple[int, int]:
     try:
         return _map_size(name, resolution)
     except SIZE_ERRORS as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
+    working = _nearest_resolutions(name, resolution)
+    if not working:
         raise InputError(
-            f"resolution: backbone {name!r} cannot take {resolution} x {resolution} pictures "
-            f"({reason}); {_nearest_resolutions(name, resolution)}"
-        ) from None
+            f"backbone {name!r} gives no map of features for pictures of {resolution} px, nor of "
+            f"sizes near it ({reason}); take another backbone"
+        )
+    raise InputError(
+        f"resolution: backbone {name!r} cannot take {resolution} x {resolution} pictures "
+        f"({reason}); the nearest it takes: {' or '.join(map(str, working))}"
+    )
 
 
 def _check_name(name: str) -> None:
@@ -268,8 +274,8 @@ def _map_size(name: str, resolution: int) -> tuple[int, int]:
     return tuple(features.shape[2:])
 
 
-def _nearest_resolutions(name: str, resolution: int) -> str:
-    """Offers the nearest multiples of 4 below and above that work, found by trying.
+def _nearest_resolutions(name: str, resolution: int) -> list[int]:
+    """The nearest multiples of 4 below and above that work, found by trying; of none, none.
 
     Every known constraint has a multiple of 4.
     """
@@ -277,10 +283,7 @@ def _nearest_resolutions(name: str, resolution: int) -> str:
     start = resolution // 4 * 4
     below = range(start, max(start - 64, 0), -4)
     above = range(start + 4, start + 132, 4)
-    working = [size for size in (_first_taken(name, below), _first_taken(name, above)) if size]
-    if not working:
-        return "no resolution near it works; take another backbone"
-    return f"the nearest it takes: {' or '.join(map(str, working))}"
+    return [size for size in (_first_taken(name, below), _first_taken(name, above)) if size]
 
 
 def _first_taken(name: str, sizes: range) -> int | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mlrepro.errors import InputError
 from mlrepro.extras import install_command, missing
-from mlrepro.models.catalogue import EMBEDDING
+from mlrepro.models.catalogue import EMBEDDING, MIRRORED, parts_of
 from mlrepro.settings.losses import PROMPT, check_prompt
 
 OFFERED_NAMES = 3  # where one is not known
@@ -31,6 +31,19 @@ class Wanted:
     prompts: Sequence[str] = (PROMPT,)
 
 
+@dataclass(frozen=True)
+class Named:
+    """A network that a user names, with its weights and its own resolution.
+
+    network:  as runs on maps and pictures read it. features: as the others do.
+    text:     of an image tower, where the whole model lies; none where that is not known.
+    """
+
+    network: dict
+    features: dict
+    text: str | None
+
+
 def choose_backbones(budgets: dict, wanted: Wanted) -> dict:
     """budgets.yaml with other `backbones`, `features` and `network`, and with `zero_shot`.
 
@@ -38,43 +51,46 @@ def choose_backbones(budgets: dict, wanted: Wanted) -> dict:
     """
     budgets = budgets | {"zero_shot": []}
     _check_prompts(wanted.prompts)
-    names = list(dict.fromkeys(wanted.backbones))
-    if names:
-        networks = [_network(name) for name in names]
-        texts = [_text_tower(name) for name in names]
-        # Of an image tower, the features are the embedding that it was trained to give.
-        named = [
-            network | {"backbone": network["backbone"] + EMBEDDING} if text else network
-            for network, text in zip(networks, texts, strict=True)
-        ]
-        compared = [budgets["backbones"][0], *named[1:]]
-        budgets["features"] = named[0]
-        budgets["network"] = networks[0]
-        budgets["backbones"] = [features for features in compared if features != named[0]]
+    named = [_named(name) for name in dict.fromkeys(wanted.backbones)]
+    if named:
+        first = named[0]
+        compared = [budgets["backbones"][0], *(others.features for others in named[1:])]
+        budgets["features"] = first.features
+        budgets["network"] = first.network
+        budgets["backbones"] = []
+        for features in compared:
+            if features not in [first.features, *budgets["backbones"]]:
+                budgets["backbones"].append(features)
 
     if wanted.resolution:
         changed = {"resolution": wanted.resolution}
         budgets["features"] = budgets["features"] | changed
         budgets["network"] = budgets["network"] | changed
         budgets["backbones"] = [features | changed for features in budgets["backbones"]]
-    if names:
+    if named:
         _check([budgets["features"], *budgets["backbones"], budgets["network"]])
-        budgets["zero_shot"] = [
-            {
-                "backbone": features["backbone"],
-                "resolution": wanted.resolution or features["resolution"],
-                "text": text,
-                "prompts": list(wanted.prompts),
-            }
-            for features, text in zip(named, texts, strict=True)
-            if text and any(wanted.prompts)
-        ]
+        budgets["zero_shot"] = _zero_shot(named, wanted)
     if any(wanted.prompts) and wanted.prompts != (PROMPT,) and not budgets["zero_shot"]:
         raise InputError(
             f"--prompt {wanted.prompts[0]!r}: no --backbone is named whose text tower is known; "
             "SigLIP's and CLIP's are, such as vit_base_patch16_siglip_224.webli"
         )
     return budgets
+
+
+def _zero_shot(named: list[Named], wanted: Wanted) -> list[dict]:
+    entries = []
+    for network in named:
+        backbone = network.features["backbone"]
+        if network.text and any(wanted.prompts) and backbone.endswith(EMBEDDING):
+            entry = {
+                "backbone": backbone,
+                "resolution": wanted.resolution or network.features["resolution"],
+                "text": network.text,
+                "prompts": list(wanted.prompts),
+            }
+            entries.append(entry)
+    return [entry for place, entry in enumerate(entries) if entry not in entries[:place]]
 
 
 def _check_prompts(prompts: Sequence[str]) -> None:
@@ -99,17 +115,16 @@ def tell_zero_shot(entries: list[dict]) -> None:
         )
 
 
-def _network(name: str) -> dict:
-    """A network with its weights and its own resolution. timm's dot of a tag becomes `__`."""
+def _named(name: str) -> Named:
+    """timm's dot of a tag becomes `__`."""
     # Here: they import torch, which init-data else does without.
     import timm
 
     from mlrepro.models.backbones import timm_name
-    from mlrepro.models.catalogue import parts_of
     from mlrepro.models.pretrained import PACKAGED
 
     written = name.replace(".", "__")
-    networks = parts_of(written).networks
+    networks, mirrored = parts_of(written)
     packaged = all(network in PACKAGED for network in networks)
     try:
         config = timm.get_pretrained_cfg(timm_name(networks[0]))
@@ -125,12 +140,23 @@ def _network(name: str) -> dict:
             f"--backbone {name}: timm has no weights of it (timm {timm.__version__}); "
             f"{_nearest_names(name)}"
         )
+
     _, *size = config.input_size
-    return {
-        "backbone": written,
-        "weights": "package" if packaged else "timm",
-        "resolution": max(size),
-    }
+    made = {"weights": "package" if packaged else "timm", "resolution": max(size)}
+    if len(networks) > 1:
+        network = {"backbone": written} | made
+        return Named(network, network, None)
+
+    # Of an image tower, the features are the embedding that it was trained to give.
+    text = _text_tower(timm_name(networks[0]))
+    plain = networks[0].removesuffix(EMBEDDING)
+    suffix = MIRRORED if mirrored else ""
+    embeds = EMBEDDING if text or networks[0] != plain else ""
+    return Named(
+        network={"backbone": plain + suffix} | made,
+        features={"backbone": plain + embeds + suffix} | made,
+        text=text,
+    )
 
 
 def _nearest_names(name: str) -> str:
@@ -144,16 +170,14 @@ def _nearest_names(name: str) -> str:
     return "timm.list_models(pretrained=True) names them"
 
 
-def _text_tower(name: str) -> str | None:
+def _text_tower(timms: str) -> str | None:
     """Where the model lies whose image tower this is; says where another network has it."""
-    from mlrepro.models.backbones import timm_name
     from mlrepro.models.text_towers import quick_gelu_of, text_tower_of
 
-    timms = timm_name(name.replace(".", "__"))
     better = quick_gelu_of(timms)
     if better:
         print(
-            f"--backbone {name}: its weights were trained with another activation than it has; "
+            f"--backbone {timms}: its weights were trained with another activation than it has; "
             f"--backbone {better} computes what they were trained for, and reads the labels' names"
         )
     return text_tower_of(timms)
