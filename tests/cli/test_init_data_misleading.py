@@ -220,6 +220,34 @@ def test_parts_as_they_are_published(own):
     assert list(read(own).splits.values()) == ["train", "train", "val", "val", "test", "test"]
 
 
+def test_parts_that_only_the_folders_of_pictures_say(own, capsys):
+    parts = ["train", "train", "train", "val", "test", "test"]
+    moved = {}
+    for name, part in zip(NAMES, parts, strict=True):
+        (own / part).mkdir(exist_ok=True)
+        (own / name).rename(own / part / name)
+        moved[f"{part}/{name}"] = part
+    text = joined("|") + "missing.jpg,cat\n"
+    file = write(own, text)
+    got = read(own)
+    assert {image: got.splits[image] for image in moved} == moved
+    assert (
+        "folders of pictures are called by: test (2), train (3), val (1)" in capsys.readouterr().out
+    )
+    assert set(read(own, split_column="").splits.values()) == {""}
+
+    # What a table says counts, and where it says something else is noted.
+    rows = [f"{line},{'test' if 'jpg,cat' in line else 'train'}" for line in text.splitlines()[1:]]
+    file.write_text("\n".join(["image,labels,split", *rows]))
+    assert read(own).splits["train/0.jpg"] == "test"
+    assert "said to be of another part than their folder is called" in capsys.readouterr().out
+
+    # Not all folders are parts.
+    (own / "train").rename(own / "more")
+    write(own, text)
+    assert set(read(own).splits.values()) == {""}
+
+
 def test_a_header_that_ends_with_a_space(own):
     """As CelebA's, whose rows do not."""
     head, *lines = marks("1", "-1", " ").splitlines()
