@@ -328,7 +328,7 @@ def test_confidences_of_a_network(own):
         read(own)
 
 
-def test_numbers_of_coco_that_pandas_has_made_decimal(own):
+def test_coco_with_decimal_numbers_and_parts(own):
     content = {
         "images": [{"id": place, "file_name": name} for place, name in enumerate(NAMES)],
         "categories": [{"id": str(place), "name": name} for place, name in enumerate(LABELS)],
@@ -338,8 +338,12 @@ def test_numbers_of_coco_that_pandas_has_made_decimal(own):
             for label in labels
         ],
     }
+    parts = ["train", "restval", "", "Validation", "test", "test"]
+    for image, part in zip(content["images"], parts, strict=True):
+        image["split"] = part
     write(own, json.dumps(content), "a.json")
     assert read(own).labels == TRUTH
+    assert list(read(own).splits.values()) == ["train", "train", "", "val", "test", "test"]
 
 
 def test_results_in_the_form_of_coco_are_left_out(own, capsys):
