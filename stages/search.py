@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mlrepro.environments import write_environment
-from mlrepro.evaluation.choice import choice_of
+from mlrepro.evaluation.choice import ScoredPart, choice_over_parts
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
@@ -19,7 +19,7 @@ from mlrepro.studies.runs import reported_map
 from mlrepro.tracking import open_tracker
 from mlrepro.training.checkpoint import exclusive, remove_held
 from mlrepro.training.grid.closed_form import solve
-from mlrepro.training.grid.cross_validation import ENOUGH_PICTURES, cross_validate
+from mlrepro.training.grid.cross_validation import ENOUGH_PICTURES, cross_validate, folds
 from mlrepro.training.grid.data import Grid, GridData, GridPart, read_grid
 from mlrepro.training.grid.fingerprint import fingerprint
 from mlrepro.training.grid.outcome import Outcome, select
@@ -87,7 +87,8 @@ def _evaluated(
         record, logits = evaluate_run(chosen.run, seed, layout.data, trained, plan, trained_with)
         write_logits(logits, out / "logits.safetensors")
         if run_id in held_out and seed == layout.searched[run_id][0]:
-            record = _with_cross_validation(record, held_out[run_id], data)
+            on_validation = logits[f"val_{chosen.run.selection}"]
+            record = _with_cross_validation(record, held_out[run_id], on_validation, data)
 
         path = layout.record(run_id, seed)
         write_record(record, path)
@@ -102,8 +103,14 @@ def _evaluated(
     return outcomes
 
 
-def _with_cross_validation(record: Record, logits: np.ndarray, data: GridData) -> Record:
-    choice = choice_of(logits, data.labels_of("train"), record.run.empty_classes)
+def _with_cross_validation(
+    record: Record, on_train: np.ndarray, on_validation: np.ndarray, data: GridData
+) -> Record:
+    """on_train: logits of the folds. Validation is a part as they are, scored by the run itself."""
+    labels = data.labels_of("train")
+    parts = [ScoredPart(on_train[held_out], labels[held_out]) for held_out in folds(len(labels))]
+    parts.append(ScoredPart(on_validation, data.labels_of("val")))
+    choice = choice_over_parts(parts, record.run.empty_classes)
     return record.model_copy(update={"choices": record.choices | {"cross_validation": choice}})
 
 
