@@ -49,6 +49,7 @@ BENCHMARKS = [
     Benchmark("runs", "cpu", "Runs on features"),
     Benchmark("large", "cpu", "Large data"),
     Benchmark("gpu", "cuda", "Training on a GPU"),
+    Benchmark("memory", "cpu", "Memory of freed tensors"),
     Benchmark("estimates", "cpu", "Estimates of wall time"),
     Benchmark("linear_search", "cpu", "The grid of the linear mode"),
     Benchmark("label_errors", "cpu", "Errors in labels"),

@@ -6,6 +6,7 @@ Pooled ones are for runs on features, maps for those on maps.
 from mlrepro.data.features import features_path, import_published
 from mlrepro.data.manifest import read_manifest
 from mlrepro.layout import Layout, read_layout
+from mlrepro.memory import keep_freed_memory
 from mlrepro.settings.data import Features
 from mlrepro.stage import main
 from mlrepro.studies.runs import read_run
@@ -15,6 +16,7 @@ from mlrepro.training.extract_composed import extract_pooled
 
 
 def stage(settings: str) -> None:
+    keep_freed_memory()
     layout = read_layout(settings)
     wanted = wanted_features(layout)
     for features in wanted:

@@ -13,6 +13,7 @@ from mlrepro.evaluation.choice import ScoredPart, choice_over_parts
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
+from mlrepro.memory import keep_freed_memory
 from mlrepro.records import Record, keep_record, write_record
 from mlrepro.stage import main
 from mlrepro.studies.runs import reported_map
@@ -29,6 +30,7 @@ from mlrepro.training.kept_outputs import KeptOutputs
 
 
 def stage(settings: str) -> None:
+    keep_freed_memory()
     layout = read_layout(settings)
     grid = read_grid(layout)
     outputs = [layout.search, layout.search_environments]
