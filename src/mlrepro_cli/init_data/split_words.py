@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable
 
-TRAIN = ("train", "training", "trn", "trainval", "treino", "entrenamiento")
-VAL = ("val", "valid", "validation", "valset", "dev", "devel", "development", "minival")
-TEST = ("test", "testing", "tst", "holdout", "heldout", "teste", "prueba")
+TRAIN = ("train", "training", "trn", "trainval", "trainset", "treino", "entrenamiento")
+VAL = ("val", "valid", "validate", "validation", "valset", "dev", "devset", "devel")
+VAL += ("development", "minival")
+TEST = ("test", "tests", "testing", "testset", "tst", "holdout", "heldout", "teste", "prueba")
 # Validation, unless another folder is that already.
 EVAL = ("eval", "evaluation")
 WORDS = (
@@ -85,7 +86,15 @@ def _taken_apart(name: str) -> tuple[str, frozenset[str]]:
 def _words(name: str) -> list[str]:
     if _bare(name) in WORDS:
         return [_bare(name)]
-    return [word.lower() for word in WORD.findall(name)]
+    words: list[str] = []
+    for word in WORD.findall(name):
+        word = word.lower()
+        # `train_val` is train and val together, as NIH's train_val_list.txt has them.
+        if words[-1:] == ["train"] and WORDS.get(word) == "val":
+            words[-1] = "trainval"
+        else:
+            words.append(word)
+    return words
 
 
 def _bare(text: str) -> str:

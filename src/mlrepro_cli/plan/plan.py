@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+from mlrepro.data.manifest import MANIFEST, read_manifest
+from mlrepro.data.watch import content_now
 from mlrepro.layout import Layout, read_layouts
 from mlrepro.settings.data import Archive, DataSettings
 from mlrepro.settings.pipeline import load_pipeline
@@ -38,6 +40,12 @@ def _print_trainings(layout: Layout, results: StudyResults | None, measure: bool
     asked = {(run, seed) for run, seeds in layout.expected.items() for seed in seeds}
     records = current_records(layout)
     done = {(run, record.seed) for run, group in records.items() for record in group}
+    if asked & done and _others_than_trained_on(layout):
+        print(
+            f"{layout.name}: pictures or labels are others than those that were trained on, so "
+            "that all of it counts as not done"
+        )
+        done = set()
     left = asked - done
 
     text = f"{layout.settings}: {len(asked)} trainings, {len(asked & done)} done"
@@ -50,6 +58,14 @@ def _print_trainings(layout: Layout, results: StudyResults | None, measure: bool
         else:
             text += f"time on this machine: mlrepro plan {layout.settings} --measure"
     print(text)
+
+
+def _others_than_trained_on(layout: Layout) -> bool:
+    """Whether own pictures or labels were changed since they were prepared."""
+    settings = layout.pipeline.data.get(layout.name)
+    if not settings or not settings.watched or not (layout.data / MANIFEST).is_file():
+        return False
+    return content_now(settings, layout.data) != read_manifest(layout.data).content
 
 
 def _gpu_hours_left(results: StudyResults, left: set[Training]) -> str:

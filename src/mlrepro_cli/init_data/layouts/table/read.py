@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from mlrepro.errors import InputError
 from mlrepro.settings.base import nearest
 from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.layouts import via_csv
 from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow
 from mlrepro_cli.init_data.layouts.table.class_names import (
     is_class_names,
+    is_numbered_names,
     name_labels,
+    name_numbers,
     read_class_names,
 )
 from mlrepro_cli.init_data.layouts.table.columns import Columns, find_columns
@@ -19,8 +22,9 @@ from mlrepro_cli.init_data.layouts.table.combining import (
     combine,
     without_unlabelled,
 )
+from mlrepro_cli.init_data.layouts.table.entities import with_signs
 from mlrepro_cli.init_data.layouts.table.fields import say_fields, understand_fields
-from mlrepro_cli.init_data.layouts.table.headers import GROUP_WORDS, is_any
+from mlrepro_cli.init_data.layouts.table.headers import BOX_CORNERS, GROUP_WORDS, is_any
 from mlrepro_cli.init_data.layouts.table.label_columns import SHOWN
 from mlrepro_cli.init_data.layouts.table.listing import (
     FindPicture,
@@ -29,6 +33,7 @@ from mlrepro_cli.init_data.layouts.table.listing import (
     count_empty,
     label_rows,
     list_pictures,
+    named,
     takes_empty_as_unknown,
 )
 from mlrepro_cli.init_data.layouts.table.marks import (
@@ -50,15 +55,20 @@ SUBMISSION = re.compile("submission", re.IGNORECASE)
 # What another program may have written.
 OUTPUT = re.compile(r"(^|[^a-z])(predict|pred|preds|results?|outputs?)", re.IGNORECASE)
 
+# Where at most this share of pictures has a second row, it is hardly a row a label.
+FEW_SECOND_ROWS = 0.1
+
 TableOf = tuple[Sheet, Columns]
 
 
 def matches(file: LabelFile) -> bool:
-    return may_be_table(file)
+    return may_be_table(file) and not via_csv.matches(file)
 
 
-def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
+def read_all(files: list[LabelFile], find: FindPicture, alone: bool = True) -> Iterator[LabelRow]:
     """The labels of all tables, and prints what was understood. Nothing where none has labels.
+
+    alone: whether no other layout has labels, so that the user's answers are of tables.
 
     What separates labels and what marks mean is one thing for all. Raises Question for what can be
     read in two ways, InputError for what cannot be read.
@@ -68,9 +78,12 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     answers = files[0].answers
     stems = Stems(files[0].pictures)
     sheets, problems = _open_all(files)
-    _refuse_unknown_columns(sheets, answers)
+    if alone:
+        _refuse_unknown_columns(sheets, answers)
     of_names = [sheet for sheet in sheets if is_class_names(sheet)]
     sheets = [sheet for sheet in sheets if not is_class_names(sheet)]
+    numbered = [sheet for sheet in sheets if is_numbered_names(sheet)]
+    sheets = [sheet for sheet in sheets if not is_numbered_names(sheet)]
 
     tables, lists = _with_pictures(sheets, stems, answers)
     if not tables:
@@ -85,6 +98,8 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
         _say(reading)
         _refuse_guessed_letters(reading)
     listed = [list_pictures(reading, find) for reading in readings]
+    for reading, pictures in zip(readings, listed, strict=True):
+        _ask_about_second_rows(reading, pictures)
     add_missing_marks(readings, listed)
     by_file = [
         (reading.sheet.file, pictures) for reading, pictures in zip(readings, listed, strict=True)
@@ -93,6 +108,8 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     _add_splits(pictures, lists, find)
     if of_names:
         name_labels(pictures, read_class_names(of_names))
+    read = {sheet.file.place for sheet, _ in [*tables, *lists]}
+    name_numbers(pictures, numbered, [file for file in files if file.place not in read])
 
     rows = list(label_rows(pictures))
     ask_about_negatives(rows, answers)
@@ -154,7 +171,7 @@ def _with_pictures(
             _leave_out(sheet, "no column names pictures")
         elif columns.has_labels:
             _refuse_output(sheet)
-            tables.append((sheet, columns))
+            tables.append((with_signs(sheet, columns.names), columns))
         else:
             lists.append((sheet, columns))
     return tables, lists
@@ -308,6 +325,25 @@ def _ask_about_empty(tables: list[TableOf], answers: Answers) -> None:
         raise Question(
             f"{place}: {empty} of {rows} rows name no label. Have these pictures none (--absent "
             f"{BLANK}), or has nobody looked yet (--unknown {BLANK}, which leaves them out)?"
+        )
+
+
+def _ask_about_second_rows(reading: Reading, pictures: dict[str, Listed]) -> None:
+    """Raises Question where hardly any picture has a second row with another label.
+
+    Where many have, there is a row a label. Objects have a row each.
+    """
+    sheet, columns = reading.sheet, reading.columns
+    is_of_objects = any(is_any(header, BOX_CORNERS) for header in sheet.headers)
+    if is_of_objects or columns.confidence or sheet.file.answers.union:
+        return
+    second = [picture for picture, listed in pictures.items() if listed.has_other_rows]
+    if 0 < len(second) <= FEW_SECOND_ROWS * len(pictures):
+        labels = named(pictures[second[0]].present)
+        raise Question(
+            f"{sheet.file.path}: {len(second)} of {len(pictures)} pictures have a second row with "
+            f"another label, such as {second[0]} with {labels}. Have they all labels of their rows "
+            "(--union), or are rows wrong? Then remove these"
         )
 
 
