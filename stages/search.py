@@ -6,10 +6,8 @@ the others are in grid.csv alone.
 
 from pathlib import Path
 
-import numpy as np
-
 from mlrepro.environments import write_environment
-from mlrepro.evaluation.choice import ScoredPart, choice_over_parts
+from mlrepro.evaluation.choice import ScoredPart, with_cross_validation
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
@@ -20,7 +18,7 @@ from mlrepro.studies.runs import reported_map
 from mlrepro.tracking import open_tracker
 from mlrepro.training.checkpoint import exclusive, remove_held
 from mlrepro.training.grid.closed_form import solve
-from mlrepro.training.grid.cross_validation import ENOUGH_PICTURES, cross_validate, folds
+from mlrepro.training.grid.cross_validation import ENOUGH_PICTURES, cross_validate
 from mlrepro.training.grid.data import Grid, GridData, GridPart, read_grid
 from mlrepro.training.grid.fingerprint import fingerprint
 from mlrepro.training.grid.outcome import Outcome, select
@@ -89,8 +87,11 @@ def _evaluated(
         record, logits = evaluate_run(chosen.run, seed, layout.data, trained, plan, trained_with)
         write_logits(logits, out / "logits.safetensors")
         if run_id in held_out and seed == layout.searched[run_id][0]:
-            on_validation = logits[f"val_{chosen.run.selection}"]
-            record = _with_cross_validation(record, held_out[run_id], on_validation, data)
+            record = with_cross_validation(
+                record,
+                ScoredPart(held_out[run_id], data.labels_of("train")),
+                ScoredPart(logits[f"val_{chosen.run.selection}"], data.labels_of("val")),
+            )
 
         path = layout.record(run_id, seed)
         write_record(record, path)
@@ -103,17 +104,6 @@ def _evaluated(
             flush=True,
         )
     return outcomes
-
-
-def _with_cross_validation(
-    record: Record, on_train: np.ndarray, on_validation: np.ndarray, data: GridData
-) -> Record:
-    """on_train: logits of the folds. Validation is a part as they are, scored by the run itself."""
-    labels = data.labels_of("train")
-    parts = [ScoredPart(on_train[held_out], labels[held_out]) for held_out in folds(len(labels))]
-    parts.append(ScoredPart(on_validation, data.labels_of("val")))
-    choice = choice_over_parts(parts, record.run.empty_classes)
-    return record.model_copy(update={"choices": record.choices | {"cross_validation": choice}})
 
 
 def _track(layout: Layout, chosen: Outcome, record: Record, path: Path) -> None:

@@ -12,8 +12,9 @@ from scipy.special import expit
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.metrics.bootstrap import resampled_average_precision, resampled_map
 from mlrepro.metrics.calibration import calibration_error, fit_temperature
-from mlrepro.records import Calibration, Choice
+from mlrepro.records import Calibration, Choice, Record
 from mlrepro.resamples import KEPT, as_kept, resampled_maps
+from mlrepro.training.grid.cross_validation import folds
 
 
 class ScoredPart(NamedTuple):
@@ -31,6 +32,20 @@ def choice_of(scores: np.ndarray, labels: np.ndarray, empty: str) -> Choice:
         pictures=len(scores),
         resamples=as_kept(resampled_maps(scores, labels, empty)),
     )
+
+
+def with_cross_validation(record: Record, train: ScoredPart, validation: ScoredPart) -> Record:
+    """The record, with what its run is chosen by where training pictures are few.
+
+    train: each picture scored by a training of the run that has not seen it; pictures are ranked
+    within their fold. validation, scored by the run itself, is one part more.
+    """
+    parts = [
+        ScoredPart(train.logits[held_out], train.labels[held_out])
+        for held_out in folds(len(train.labels))
+    ]
+    choice = choice_over_parts([*parts, validation], record.run.empty_classes)
+    return record.model_copy(update={"choices": record.choices | {"cross_validation": choice}})
 
 
 def choice_over_parts(parts: Sequence[ScoredPart], empty: str) -> Choice:
