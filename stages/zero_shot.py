@@ -8,8 +8,6 @@ import json
 import shutil
 from pathlib import Path
 
-from mlrepro.data.features import features_path, read_header
-from mlrepro.data.manifest import manifest_digest
 from mlrepro.files import write_json
 from mlrepro.layout import Layout, read_layout
 from mlrepro.records import put_back_record
@@ -65,6 +63,10 @@ def _make(layout: Layout, run: Run, seed: int) -> bool:
 
 def _made_from(layout: Layout, run: Run) -> dict:
     """What the scores follow from."""
+    # Here: a pipeline without such rows need not wait for torch.
+    from mlrepro.data.features import features_path, read_header
+    from mlrepro.data.manifest import manifest_digest
+
     path = features_path(layout.data, run.backbone, run.resolution)
     return {
         "settings": run.digest,

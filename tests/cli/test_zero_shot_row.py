@@ -31,6 +31,7 @@ from mlrepro_cli.export.model import create_model
 from mlrepro_cli.export.timm_format import write_timm
 from mlrepro_cli.export.trained import read_trained
 from mlrepro_cli.init_data.init_data import init_data
+from mlrepro_cli.plan.plan import time_here
 
 TO = Path("studies/own-data")
 SETTINGS = TO / "params.yaml"
@@ -202,6 +203,7 @@ def test_where_the_model_cannot_be_had(own, tmp_path, monkeypatch, capsys):
     assert re.search(rf"^\|   - \| `{RUN}` .*\| not-run +\|", page, re.MULTILINE)
     assert "dvc repro studies/own-data/dvc.yaml:zero_shot\n" in page
     assert "`pip install -e '.[zero-shot]'`" in page
+    assert time_here(layout, {(RUN, 0)}).startswith("about 0.0 minutes")
 
 
 def write_tower(path: Path) -> None:
