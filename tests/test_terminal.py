@@ -187,3 +187,29 @@ def test_what_predict_writes_stays_what_it_is():
     terminal = Terminal()
     CsvTable(terminal, [EVIL_FILE]).write(answer)
     assert not STEERING.search(terminal.getvalue())
+
+
+@pytest.mark.parametrize(
+    "work", ["print(number)", "print(number, flush=True)", "sys.exit(print(1))"]
+)
+def test_a_reader_that_has_had_enough(work):
+    """As `| head -1`: no traceback, nothing of Python's own at the end."""
+    code = (
+        "import sys; from mlrepro.terminal import safe_output\n"
+        "with safe_output():\n"
+        "    sys.stdin.readline()\n"
+        f"    for number in range(100_000): {work}\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What is printed is written when there is much, or at the end.
+        env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
+    )
+    process.stdout.close()
+    _, errors = process.communicate("go\n")
+    assert errors == ""
+    assert process.returncode == 141

@@ -39,6 +39,7 @@ SEARCH_ROOTS = (
     "mlrepro.training.grid.search",
     "mlrepro.training.grid.write",
 )
+ZERO_SHOT_ROOTS = ("mlrepro.training.zero_shot", "mlrepro.evaluation.zero_shot")
 RECIPES = "mlrepro.data.augment.recipes"
 
 # These name, check, fetch, store or show; no weight and no score depends on them. What settings do
@@ -141,6 +142,12 @@ def search_code(runs: Iterable[Run]) -> dict[str, str]:
     return digests
 
 
+def zero_shot_code(runs: Iterable[Run]) -> dict[str, str]:
+    """Digests of the code that scores from the labels' names depend on."""
+    modules = [module for run in runs for module in _modules_by_name(run)]
+    return module_digests([*ZERO_SHOT_ROOTS, *modules]) | evaluation_code()
+
+
 def write_codes(layout: Layout) -> list[str]:
     """Writes a file of digests a run into the pipeline's folder of codes.
 
@@ -163,6 +170,9 @@ def write_codes(layout: Layout) -> list[str]:
     if layout.pipeline.search:
         runs = [run for run, _ in layout.pipeline.grid()]
         codes["search"] = search_code(runs) | _script("search")
+    if layout.zero_shot:
+        runs = layout.pipeline.zero_shot_runs().values()
+        codes["zero_shot"] = zero_shot_code(runs) | _script("zero_shot")
 
     layout.code.mkdir(parents=True, exist_ok=True)
     for name, digests in codes.items():

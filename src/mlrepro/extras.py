@@ -11,6 +11,7 @@ MODULES = {
     "heif": ("pillow_heif",),
     "ray": ("ray",),
     "slurm": ("submitit",),
+    "zero-shot": ("open_clip", "transformers"),
 }
 
 

@@ -104,10 +104,16 @@ class Layout:
             run_id: of_run for run_id, of_run in seeds.items() if run_id not in self.pipeline.runs
         }
 
+    @cached_property
+    def zero_shot(self) -> dict[str, list[int]]:
+        """Runs that are made of the labels' names, and their one seed: nothing is drawn."""
+        return {run_id: self.pipeline.seeds[:1] for run_id in self.pipeline.zero_shot_runs()}
+
     @property
     def expected(self) -> dict[str, list[int]]:
         """All runs and their seeds."""
-        return dict.fromkeys(self.pipeline.runs, self.pipeline.seeds) | self.searched
+        trained = dict.fromkeys(self.pipeline.runs, self.pipeline.seeds)
+        return trained | self.searched | self.zero_shot
 
     def run_file(self, run_id: str) -> Path:
         """The settings of a run that is not searched."""
@@ -124,12 +130,21 @@ class Layout:
         """What a search makes: its grid, and the folders of its runs."""
         return self._outputs / "search"
 
+    @property
+    def zero_shot_outputs(self) -> Path:
+        """The folders of runs that are made of the labels' names."""
+        return self._outputs / "zero-shot"
+
     def output(self, run_id: str, seed: int) -> Path:
         """What is made of one run and seed.
 
         The folder `trained`, logits.safetensors, what stages outside the pipeline add.
         """
-        stage = self.search if run_id in self.searched else self._outputs
+        stage = self._outputs
+        if run_id in self.searched:
+            stage = self.search
+        elif run_id in self.zero_shot:
+            stage = self.zero_shot_outputs
         return stage / f"{run_id}-s{seed}"
 
     def trained(self, run_id: str, seed: int) -> Path:
@@ -160,7 +175,7 @@ class Layout:
         """What varies by nature between two makings of the record (environments.py)."""
         if run_id in self.searched:
             return self.search_environment(run_id, seed)
-        return self.output(run_id, seed) / ENVIRONMENT
+        return self._outputs / f"{run_id}-s{seed}" / ENVIRONMENT
 
     @property
     def environments(self) -> dict[str, Path]:

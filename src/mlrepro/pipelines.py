@@ -202,6 +202,10 @@ class Plan:
         return f"outputs/{self.layout.study}/{self.name}/search"
 
     @property
+    def zero_shot(self) -> str:
+        return f"outputs/{self.layout.study}/{self.name}/zero-shot"
+
+    @property
     def page(self) -> str:
         return self.layout.page.as_posix().replace(self.layout.name, self.name)
 
@@ -263,6 +267,11 @@ def _run_stage(
         stage["params"] = [{plan.run_file: None}]  # DVC's way of saying: all of the file
     stage["outs"] = list(outs)
     return stage
+
+
+def _kept(path: str) -> dict:
+    """An output that stays until its stage has written it anew."""
+    return {path: {"persist": True}}
 
 
 def _in_git(path: str) -> dict:
@@ -382,6 +391,17 @@ def _run_stages(plan: Plan) -> Stages:
             outs=[plan.search, f"{plan.search}-environments"],
         )
 
+    if plan.is_own_data:
+        # What it needs may be installed, or the network be there, since it last ran in vain.
+        looks_again = {"always_changed": True}
+        stages["zero_shot"] = looks_again | _stage(
+            plan,
+            "scores from the labels' names, where `zero_shot` names a model of pictures and texts",
+            f"stages/zero_shot.py {plan.settings}",
+            deps=[plan.code, f"{plan.data}/manifest.parquet", *plan.features],
+            outs=[_kept(plan.zero_shot)],
+        )
+
     if not plan.has_runs:
         return stages
 
@@ -438,11 +458,14 @@ def _page_stages(plan: Plan) -> Stages:
     results = f"{plan.layout.folder.as_posix()}/results/{plan.name}"
     searched = [plan.search] if plan.layout.pipeline.search else []
     if plan.is_own_data:
+        searched.append(plan.zero_shot)
+    if plan.is_own_data:
         stages["review"] = _stage(
             plan,
             "pages of labels that may be missing or wrong, and of the recommended run's mistakes",
             f"stages/review.py {plan.settings}",
             deps=[
+                "src/mlrepro/environments.py",
                 "src/mlrepro/report",
                 "src/mlrepro/review",
                 *COMPARING_CODE,

@@ -1,21 +1,26 @@
 """What is printed cannot steer the terminal: names of files and of labels are others' texts.
 
 Within `safe_output`, which every stage and every command of `mlrepro` is, control characters are
-printed as `\\x1b`. Nothing has to remember it.
+printed as `\\x1b`. Nothing has to remember it. Where whoever reads it has had enough, as `| head`
+has, the program ends without a word.
 """
 
+import os
 import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 # Control characters but tab and line end, line ends of Unicode alone, what turns the direction of a
 # text, and halves of characters, which are what is left of names that are no UTF-8.
 STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+
+# The status of a program whose output nobody reads, as shells have it: 128 and SIGPIPE.
+NOBODY_READS = 141
 
 # How tqdm goes to where a bar is drawn, before it draws it.
 TO_THE_BAR = re.compile("(\r|\x1b\\[A)*")
@@ -47,12 +52,27 @@ class Visible:
 
     def write(self, text: str) -> int:
         start = TO_THE_BAR.match(text).end() if self._bars else 0
-        self._stream.write(text[:start] + visible(text[start:]))
+        try:
+            self._stream.write(text[:start] + visible(text[start:]))
+        except BrokenPipeError:
+            self._end()
         return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._end()
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
+
+    def _end(self) -> NoReturn:
+        """Ends the program, whose last flush must not fail, too."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        sys.exit(NOBODY_READS)
 
     def __getattr__(self, name: str):
         return getattr(self._stream, name)
@@ -69,3 +89,5 @@ def safe_output() -> Iterator[None]:
         except Exception:
             traceback.print_exc()
             sys.exit(1)
+        finally:
+            output.flush()

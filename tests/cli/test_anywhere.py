@@ -13,6 +13,8 @@ from PIL import Image
 from test_leaks import photo, to  # noqa: F401 (a fixture)
 
 from mlrepro.data import formats
+from mlrepro.errors import InputError
+from mlrepro.files import file_sha256
 from mlrepro.settings.data import CsvData
 from mlrepro_cli.init_data.data_set_name import data_set_name
 from mlrepro_cli.init_data.init_data import init_data
@@ -121,3 +123,42 @@ def test_a_repository_that_was_moved_finds_its_table(tmp_path, monkeypatch):
     monkeypatch.chdir(new)
     listed, classes = formats.read(settings, pictures)
     assert listed["image"].tolist() == ["a.png"] and classes == ["cat"]
+
+
+def test_a_name_is_kept_or_what_becomes_of_it_is_said(tmp_path, capsys):
+    root = tmp_path / "holiday"
+    assert data_set_name(tmp_path, root, "trip-2") == "my-trip-2"
+    assert capsys.readouterr().out == ""
+
+    assert data_set_name(tmp_path, root, "Übung, groß") == "my-Ubung-gross"
+    assert "--name 'Übung, groß': the data set is called my-Ubung-gross" in capsys.readouterr().out
+    assert data_set_name(tmp_path, tmp_path / "写真") == "my-pictures"
+
+
+def test_what_labels_were_read_from_is_noted(tmp_path, to):  # noqa: F811
+    own = tmp_path / "own"
+    for seed in range(20):
+        (own / "img").mkdir(parents=True, exist_ok=True)
+        photo(seed).save(own / "img" / f"{seed}.jpg")
+    rows = [(f"img/{seed}.jpg", "cat" if seed % 2 else "dog") for seed in range(20)]
+    table = write_table(own / "labels.csv", [("image", "labels"), *rows])
+    init_data(own, to)
+    [data] = settings_of(to)["data"].values()
+    assert data["label_files"] == {str(table): file_sha256(table)}
+
+    # Folders of labels have no file.
+    table.unlink()
+    for seed in range(20):
+        label = own / ("cat" if seed % 2 else "dog")
+        label.mkdir(exist_ok=True)
+        (own / "img" / f"{seed}.jpg").rename(label / f"{seed}.jpg")
+    (own / "img").rmdir()
+    init_data(own, to)
+    [data] = settings_of(to)["data"].values()
+    assert "label_files" not in data
+
+
+@pytest.mark.parametrize("name", ["..", "写真", "", "/"])
+def test_a_name_that_leaves_nothing_is_refused_at_once(tmp_path, name):
+    with pytest.raises(InputError, match="--name .* has no letter from a to z and no digit"):
+        init_data(tmp_path / "not looked at", tmp_path, name=name)

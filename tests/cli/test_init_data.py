@@ -36,6 +36,7 @@ from mlrepro_cli.init_data.init_data import init_data
 from mlrepro_cli.init_data.own_data import OwnData
 from mlrepro_cli.init_data.splits import complete_splits
 from mlrepro_cli.main import main
+from mlrepro_cli.plan.plan import plan
 from mlrepro_cli.predict.answer import predict
 from mlrepro_cli.predict.model import load_model
 
@@ -132,11 +133,11 @@ def test_a_part_a_folder_and_one_label_a_picture(own, capsys):
         for i in range(12):
             write_picture(own / part / "абв" / f"{i}.png")
             write_picture(own / part / "x" / f"{i}.png")
-    init_data(own, TO, name="写真")
+    init_data(own, TO, name="Ausflüge")
 
     written = read_written()
     assert written.labels["val/абв/1.png"] == ["абв"]
-    assert written.settings["name"] == "my-pictures"
+    assert written.settings["name"] == "my-Ausfluge"
     assert written.settings["corruption"] == {"positives": -1, "negatives": 0}
     assert written.splits["val/x/1.png"] == "test"
     # Validation is cut out of train.
@@ -576,7 +577,7 @@ def run_stages(monkeypatch, *stages: str) -> None:
         runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
 
 
-def test_from_pictures_to_the_page(own, monkeypatch):
+def test_from_pictures_to_the_page(own, monkeypatch, capsys):
     """The stages of the pipeline in this process, with a backbone on tiny pictures."""
     for i in range(40):
         write_picture(own / "ab"[i % 2] / f"{i}.png")
@@ -586,9 +587,12 @@ def test_from_pictures_to_the_page(own, monkeypatch):
     (TO / "budgets.yaml").write_text(yaml.safe_dump(budgets))
     init_data(own, TO, resolution=32)
 
-    run_stages(
-        monkeypatch, "download", "prepare", "corrupt", "extract", "search", "review", "report"
-    )
+    run_stages(monkeypatch, "download", "prepare", "corrupt", "extract", "search", "review")
+    # Both depend on the records' folder: the last must not change it behind the other.
+    records = Path("studies/own-data/results/my-own")
+    before = {file.name: file.read_bytes() for file in records.iterdir()}
+    run_stages(monkeypatch, "report")
+    assert {file.name: file.read_bytes() for file in records.iterdir()} == before
 
     page = Path("reports/own-data-my-own.md").read_text()
     assert page.count("| complete |") == 11
@@ -608,6 +612,16 @@ def test_from_pictures_to_the_page(own, monkeypatch):
     answers = list(predict(config, network, pictures))
     assert answers[0]["image"].endswith("0.png")
 
+    # What was trained on other pictures is not done.
+    shutil.copy(ROOT / "data" / "params.yaml", "data")
+    plan(TO / "params.yaml")
+    assert "14 trainings, 14 done" in capsys.readouterr().out
+    write_picture(own / "a" / "0.png", seed=7)
+    plan(TO / "params.yaml")
+    out = capsys.readouterr().out
+    assert "pictures or labels are others than those that were trained on" in out
+    assert "14 trainings, 0 done; next: dvc repro" in out
+
 
 # ------------------------------------------------------------------------------ networks to compare
 
@@ -620,20 +634,72 @@ def test_networks_that_the_user_names(own, capsys):
     init_data(own, TO, budget="standard", backbones=names)
 
     pipeline = read_layout(TO / "params.yaml").pipeline
-    siglip = pipeline.features
-    assert (siglip.backbone, siglip.weights) == ("vit_base_patch16_siglip_256__v2_webli", "timm")
-    assert siglip.resolution == 256
+    siglip = "vit_base_patch16_siglip_256__v2_webli"
+    embedding = f"{siglip}_embedding"  # of an image tower, whose text tower is known
+    assert (pipeline.features.backbone, pipeline.features.weights) == (embedding, "timm")
+    assert pipeline.features.resolution == 256
     first, second = pipeline.backbones
     assert (first.backbone, first.resolution) == ("tf_efficientnet_lite0", 224)
     assert (second.backbone, second.weights) == ("tf_efficientnet_lite2", "package")
     assert second.resolution == 260
-    assert all(siglip.backbone in run_id for run_id in pipeline.runs)
+    assert all(f"-{siglip}-own-" in run_id for run_id in pipeline.runs)
+    [zero_shot] = pipeline.zero_shot
+    assert (zero_shot.backbone, zero_shot.resolution) == (embedding, 256)
+    assert zero_shot.text == "hf-hub:timm/ViT-B-16-SigLIP2-256"
+    assert zero_shot.prompts == ["a photo of a {}."]
+    assert "hf-hub:timm/ViT-B-16-SigLIP2-256, as 'a photo of a {}.'" in capsys.readouterr().out
 
     init_data(own, TO, resolution=128, backbones=["resnet18"])
     pipeline = read_layout(TO / "params.yaml").pipeline
     assert {pipeline.features.resolution, pipeline.backbones[0].resolution} == {128}
 
+    assert pipeline.zero_shot == []
+
     with pytest.raises(InputError, match="--backbone resnet1: none of timm's networks"):
         init_data(own, TO, backbones=["resnet1"])
+    with pytest.raises(InputError, match="did you mean vit_base_patch16_siglip_224.webli or "):
+        init_data(own, TO, backbones=["vit_base_patch16_siglip_24"])
+    with pytest.raises(InputError, match="timm has no weights of it"):
+        init_data(own, TO, backbones=["vit_small_patch16_36x1_224"])
     with pytest.raises(InputError, match="cannot take 100 x 100"):
         init_data(own, TO, resolution=100, backbones=["maxvit_tiny_tf_224"])
+
+
+def test_how_text_towers_read_the_labels(own, capsys, monkeypatch):
+    for i in range(24):
+        write_picture(own / "ab"[i % 2] / f"{i}.png")
+    right = "vit_base_patch32_clip_quickgelu_224.openai"
+    monkeypatch.setattr("mlrepro.extras.find_spec", lambda module: None)
+    init_data(own, TO, backbones=[right], prompts=["a drawing of a {}", "{}"])
+    [zero_shot] = read_layout(TO / "params.yaml").pipeline.zero_shot
+    assert zero_shot.prompts == ["a drawing of a {}", "{}"]
+    assert "not installed here: pip install -e '.[zero-shot]'" in capsys.readouterr().out
+
+    init_data(own, TO, backbones=[right], prompts=[""])
+    assert read_layout(TO / "params.yaml").pipeline.zero_shot == []
+    assert "zero-shot" not in capsys.readouterr().out
+
+    # Mirrored, twice the same, and beside it.
+    siglip = "vit_base_patch16_siglip_224.webli"
+    names = [f"{siglip}_mirrored", "resnet18_mirrored", siglip, f"{siglip}_embedding"]
+    init_data(own, TO, backbones=names)
+    pipeline = read_layout(TO / "params.yaml").pipeline
+    written = siglip.replace(".", "__")
+    assert pipeline.features.backbone == f"{written}_embedding_mirrored"
+    assert [features.backbone for features in pipeline.backbones] == [
+        "tf_efficientnet_lite0",
+        "resnet18_mirrored",
+        f"{written}_embedding",
+    ]
+    assert [entry.backbone for entry in pipeline.zero_shot] == [f"{written}_embedding"]
+    capsys.readouterr()
+
+    # The same weights in a network that computes another activation.
+    init_data(own, TO, backbones=[right.replace("_quickgelu", "")])
+    assert read_layout(TO / "params.yaml").pipeline.zero_shot == []
+    assert f"--backbone {right} computes what they were trained for" in capsys.readouterr().out
+
+    with pytest.raises(InputError, match="--prompt 'a photo': write {} once"):
+        init_data(own, TO, backbones=[right], prompts=["a photo"])
+    with pytest.raises(InputError, match="no --backbone is named whose text tower is known"):
+        init_data(own, TO, backbones=["resnet18"], prompts=["some {}"])

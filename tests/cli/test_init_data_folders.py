@@ -216,8 +216,94 @@ def test_folders_of_pictures_alone_have_no_labels(own, folder):
 def test_names_of_pictures_that_look_like_labels(own):
     for number in range(6):
         write_picture(own / "train" / f"{'cat' if number % 2 else 'dog'}.{number}.jpg")
-    with pytest.raises(InputError, match="begin with (cat, dog|dog, cat): .*move each to a folder"):
+    with pytest.raises(InputError, match="end with (cat, dog|dog, cat): .*--layout file-names"):
         read(own)
+
+
+def test_words_in_names_of_files_as_labels(own, capsys):
+    names = ["cat.1.jpg", "dog (2).jpg", "cat_dog_003.jpg", "4-dog.jpg", "005.jpg"]
+    for part in ("train", "test"):
+        for name in names:
+            write_picture(own / part / name)
+    got = read(own, layout="file-names", separator="_")
+    assert got.labels == {
+        f"{part}/{name}": labels
+        for part in ("train", "test")
+        for name, labels in zip(names, [["cat"], ["dog"], ["cat", "dog"], ["dog"]], strict=False)
+    }
+    assert got.splits["train/cat.1.jpg"] == "train"
+    out = capsys.readouterr().out
+    assert "taken as labels: dog (6), cat (4)" in out
+    assert "2 pictures have no such word, left out: test/005.jpg" in out
+    assert read(own, layout="file-names").labels["test/cat_dog_003.jpg"] == ["cat_dog"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "words"),
+    [
+        ("2021 2022", "years or dates"),
+        ("2023-01-05 2023-02-17 2024-03", "years or dates"),
+        ("05.01.2023 17.02.2023", "years or dates"),
+        ("patient001 patient002", "patient and number"),
+        ("Batch_1 Batch_2 Batch_10", "batch and number"),
+        ("HAM_images_part_1 HAM_images_part_2", "part and number"),
+        ("100CANON 101CANON", "a camera"),
+        ("images_001 images_002", "folders of pictures, masks"),
+        ("image_2 label_2 depth_2", "folders of pictures, masks"),
+        ("cat dog augmented", "augmented beside cat, dog: made of other pictures"),
+        ("original augmented", "made of other pictures, or not named yet"),
+        ("cat dog New_folder", "New_folder beside cat, dog"),
+        ("cat dog cat_copy", "cat_copy beside cat: a copy of that folder"),
+        ("cat dog cat(1)", r"cat\(1\) beside cat: a copy of that folder"),
+    ],
+)
+def test_folders_for_order_are_asked_about(own, folders, words):
+    names = folders.split()
+    pictures(own, *names)
+    with pytest.raises(Question, match=f"{words}.*--layout folders"):
+        read(own)
+    assert label_sets(own, layout="folders") == {name: (name, "") for name in names}
+
+
+@pytest.mark.parametrize(
+    "folders", ["raw cooked", "grade1 grade2", "0 1 2", "2021 cat", "case1 cat", "a(1) a(2)"]
+)
+def test_folders_that_may_well_be_labels(own, folders):
+    pictures(own, *folders.split())
+    assert label_sets(own) == {name: (name, "") for name in folders.split()}
+
+
+def test_a_table_of_all_pictures_beside_folders_is_asked_about(own, capsys):
+    """HAM10000: folders are there for order, and no header says that dx is the label."""
+    pictures(own, "first", "second")
+    rows = [
+        f"{folder}/{number}.jpg,{('nv', 'mel')[number % 2]},{number + 40}"
+        for folder in ("first", "second")
+        for number in range(3)
+    ]
+    table = write(own, "\n".join(["image,dx,age", *rows]))
+    with pytest.raises(Question, match="--labels-column, .*: dx, age; .*--layout folders"):
+        read(own)
+    assert read(own, label_columns=("dx",)).labels["first/1.jpg"] == ["mel"]
+    assert label_sets(own, layout="folders") == {"first": ("first", ""), "second": ("second", "")}
+
+    # Of a few pictures, or without words, it is no such table.
+    table.write_text("\n".join(["image,dx,age", *rows[:2]]))
+    assert label_sets(own) == {"first": ("first", ""), "second": ("second", "")}
+    assert "left out: " in capsys.readouterr().out
+    table.write_text(
+        "\n".join(["image,age", *[row.replace(",nv", "").replace(",mel", "") for row in rows]])
+    )
+    assert label_sets(own) == {"first": ("first", ""), "second": ("second", "")}
+
+
+def test_a_folder_of_what_nobody_knows(own, capsys):
+    pictures(own, "cat", "dog", "unknown")
+    with pytest.raises(Question, match="unknown: .*--positive 'unknown'.*--unknown 'unknown'"):
+        read(own)
+    assert "unknown" in label_sets(own, positive=("unknown",))
+    assert set(label_sets(own, unknown=("unknown",))) == {"cat", "dog"}
+    assert "nobody knows its labels, 3 pictures left out" in capsys.readouterr().out
 
 
 def test_what_holds_no_labels_is_told(own):
@@ -358,7 +444,7 @@ def test_folders_for_order_alone(own):
 
 def test_a_layout_that_is_not_there(own):
     pictures(own, "cat", "dog")
-    with pytest.raises(InputError, match="--layout yollo: not one of table, .*yolo"):
+    with pytest.raises(InputError, match="--layout yollo: not one of cvat, .*table, .*yolo"):
         read(own, layout="yollo")
     with pytest.raises(InputError, match="no labels"):
         read(own, layout="yolo")

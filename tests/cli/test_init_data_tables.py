@@ -34,12 +34,16 @@ class Read:
     groups: dict[str, str]
 
 
+def write_pictures(root: Path) -> Path:
+    for name in NAMES:
+        write_picture(root / name)
+    return root
+
+
 @pytest.fixture
 def own(tmp_path) -> Path:
     """A folder with the pictures."""
-    for name in NAMES:
-        write_picture(tmp_path / "own" / name)
-    return tmp_path / "own"
+    return write_pictures(tmp_path / "own")
 
 
 def read(path: Path, **answers) -> Read:

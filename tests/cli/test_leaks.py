@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 from picture_files import write_table
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Answers
@@ -63,6 +63,25 @@ def test_near_copies_are_found_and_nothing_else(tmp_path):
     assert pairs <= wanted
     # Grey of bright colours may be another picture.
     assert len(pairs) > 0.95 * len(wanted)
+
+
+def test_mirror_images_are_near_copies(tmp_path):
+    names = []
+    for seed in range(30):
+        for number, picture in enumerate(
+            [photo(seed), ImageOps.mirror(photo(seed).resize((90, 70)))]
+        ):
+            names.append(f"{seed}-{number}.jpg")
+            picture.save(tmp_path / names[-1])
+    # One that is its own mirror image is no copy of itself.
+    both = Image.new("RGB", (160, 120))
+    both.paste(photo(99).crop((0, 0, 80, 120)), (0, 0))
+    both.paste(ImageOps.mirror(photo(99).crop((0, 0, 80, 120))), (80, 0))
+    names.append("both.png")
+    both.save(tmp_path / "both.png")
+
+    pairs = near_copies(tmp_path, names)
+    assert pairs.tolist() == [[2 * seed, 2 * seed + 1] for seed in range(30)]
 
 
 def test_blank_pages_are_no_copies(tmp_path):

@@ -7,15 +7,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from conftest import LINEAR, PICTURES, ROOT, run_settings, stage, write_yaml
 from use_runs import RUNS, run_here, write_runs
 
+from mlrepro.data.manifest import read_manifest
 from mlrepro.layout import read_layout
 from mlrepro.models.complexity.cost import measure_cost
 from mlrepro.settings.losses import PseudoLabels
 from mlrepro.settings.run import Run
+from mlrepro.studies.features import wanted_features
 from mlrepro.studies.runs import read_run
-from mlrepro_cli.plan import throughput
+from mlrepro_cli.plan import extraction, throughput
 from mlrepro_cli.plan.plan import plan
 
 
@@ -52,7 +55,7 @@ def test_plan_counts_what_has_a_record_of_the_present_settings(repository, capsy
 
 def test_plan_measures_the_trainings_that_are_left(repository, monkeypatch, capsys):
     monkeypatch.setattr(throughput, "SECONDS", 0.01)
-    monkeypatch.setattr(throughput, "stage_start", lambda: 60.0)
+    monkeypatch.setattr(throughput, "stage_start", lambda imports="": 60.0)
     next_command = "0 done; next: dvc repro dvc.yaml; "
 
     assert run_here(monkeypatch, "plan", "params.yaml") == 0
@@ -63,10 +66,15 @@ def test_plan_measures_the_trainings_that_are_left(repository, monkeypatch, caps
     assert run_here(monkeypatch, "plan", "params.yaml", "--measure") == 0
     out = capsys.readouterr().out
     for run_id in RUNS:
-        line = rf"^{run_id}: \d+ s a seed, \S+ GMACs a picture, \S+ a s$"
+        seconds = r"\d+ s a seed and \d+ s to evaluate"
+        line = rf"^{run_id}: {seconds}, \S+ GMACs a picture, \S+ a s$"
         assert re.search(line, out, re.MULTILINE), run_id
-    total = r"about \d+\.\d minutes of train stages on this machine"
-    assert re.search(next_command + total, out)
+    # Three trainings and three evaluations start for a minute each.
+    total = re.search(next_command + r"about (\S+) minutes on this machine \((.*)\)", out)
+    parts = {part: float(value) for part, value in re.findall(r"(\w+) (\d+\.\d)", total[2])}
+    assert parts.keys() == {"train", "evaluate"}, "features are there, and DVC has no lock"
+    assert parts["train"] >= 3 and parts["evaluate"] >= 3
+    assert float(total[1]) == pytest.approx(sum(parts.values()), abs=0.11)
     assert files_below(repository) == before, "nothing is kept"
 
     (repository / "data" / "digits" / "manifest.parquet").unlink()
@@ -83,7 +91,7 @@ def test_estimate_follows_its_formula():
     run = Run.model_validate(run_settings(PICTURES, epochs=15, batch_size=32))
     pictures = {"train": 100, "val": 40, "test": 60}
 
-    def estimate(train_pictures: int = 100, **changes) -> float:
+    def estimate(train_pictures: int = 100, evaluation: bool = False, **changes) -> float:
         speed = throughput.Speed(
             pictures=pictures | {"train": train_pictures},
             gmacs=0.5,
@@ -91,8 +99,13 @@ def test_estimate_follows_its_formula():
             score=20.0,
             epoch=3.0,
             start=7.0,
+            evaluation=5.0,
+            metrics=2.0,
         )
-        return throughput.predict(run.model_copy(update=changes), speed)
+        changed = run.model_copy(update=changes)
+        if evaluation:
+            return throughput.predict_evaluation(changed, speed)
+        return throughput.predict(changed, speed)
 
     # Seconds of scoring the validation pictures once, and of an epoch of three whole batches.
     scored = 0.5 * 40 / 20
@@ -116,6 +129,13 @@ def test_estimate_follows_its_formula():
     loss = PseudoLabels(name="em_apl", alpha=1, beta=1, warm_up=5)
     pseudo_labels = scored * 100 / 40
     assert estimate(loss=loss) == pytest.approx(7 + 15 * epoch + 10 * pseudo_labels)
+
+    # An evaluation measures the best and the last weights on validation and test; without a
+    # validation split of its own the last alone, on test.
+    both = scored * 100 / 40
+    assert estimate(evaluation=True) == pytest.approx(5 + 2 * (2 + both))
+    assert estimate(evaluation=True, select_on_test=True) == pytest.approx(5 + 3 * (2 + both))
+    assert estimate(evaluation=True, validation="test") == pytest.approx(5 + 2 + on_test)
 
 
 class Clock:
@@ -149,11 +169,15 @@ def test_speed_is_that_of_the_later_epochs(repository, monkeypatch, run_id, gmac
             clock.seconds += 5
             observer.epoch({})
 
-    def stage_start() -> float:
+    def stage_start(imports: str = "") -> float:
         clock.seconds += 4
-        return 4.0
+        return 6.0 if "evaluation" in imports else 4.0
+
+    def measure_metrics(*_, **__) -> None:
+        clock.seconds += 2
 
     monkeypatch.setattr(throughput, "time", clock)
+    monkeypatch.setattr(throughput, "measure_metrics", measure_metrics)
     monkeypatch.setattr(throughput, "stage_start", stage_start)
     monkeypatch.setattr(throughput, "fit", fit)
     layout = read_layout("params.yaml")
@@ -167,6 +191,48 @@ def test_speed_is_that_of_the_later_epochs(repository, monkeypatch, run_id, gmac
     assert speed.score == pytest.approx(expected / 0.01)
     assert speed.epoch == pytest.approx(5)
     assert speed.start == pytest.approx(4)
+    assert speed.evaluation == pytest.approx(6)
+    assert speed.metrics == pytest.approx(2)
+
+
+def test_what_is_measured_computes_with_the_threads_of_the_run(repository, monkeypatch):
+    monkeypatch.setattr(throughput, "SECONDS", 0.01)
+    monkeypatch.setattr(throughput, "stage_start", lambda imports="": 0.0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    layout = read_layout("params.yaml")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        throughput.measure(read_run(layout, LINEAR), layout.data)
+        assert torch.get_num_threads() == 1, "as a train stage of a run on features"
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_features_that_lack_are_timed_and_stood_in_for(repository, monkeypatch, capsys):
+    monkeypatch.setattr(throughput, "SECONDS", 0.01)
+    monkeypatch.setattr(extraction, "SECONDS", 0.01)
+    monkeypatch.setattr(throughput, "stage_start", lambda imports="": 0.0)
+    features = list(Path("data/digits/features").iterdir())
+    for path in features:
+        path.unlink()
+    before = files_below(repository)
+
+    plan(Path("params.yaml"), measure=True)
+    out = capsys.readouterr().out
+    assert re.search(r"^features of \w+ at \d+ px: \d+ s$", out, re.MULTILINE)
+    assert re.search(rf"^{LINEAR}: \d+ s a seed", out, re.MULTILINE)
+    assert files_below(repository) == before, "nothing is kept"
+
+
+def test_the_pace_of_an_extraction_is_that_of_all_pictures(repository, monkeypatch):
+    layout = read_layout("params.yaml")
+    (features,) = wanted_features(layout)
+    manifest = read_manifest(layout.data)
+    monkeypatch.setattr(extraction, "_pace", lambda *_: 0.5)
+    plain = extraction.measure_extraction(features, manifest)
+    assert plain.seconds == manifest.pictures / 2
+    assert plain.channels == 1280
 
 
 def test_steps_end_after_a_while(monkeypatch):

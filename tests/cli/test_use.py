@@ -41,6 +41,7 @@ from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
 from mlrepro.metrics.thresholds import tune_shrunk_thresholds
 from mlrepro.records import write_record
+from mlrepro.settings.seed import AVERAGE
 from mlrepro.studies.runs import read_run
 from mlrepro.tracking import Tracker
 from mlrepro.training.train import train_run
@@ -71,14 +72,14 @@ def trained(prepared, tmp_path_factory) -> Path:
     return folder
 
 
-def train_and_evaluate(layout: Layout, run_id: str) -> None:
+def train_and_evaluate(layout: Layout, run_id: str, seed: int = 0) -> None:
     """What the stages of a run do."""
     run = read_run(layout, run_id)
-    folder = layout.trained(run_id, 0)
-    train_run(run, 0, layout.data, folder, run_id, Tracker("use", run, 0, {}))
-    record, scores = evaluate_run(run, 0, layout.data, folder, EvaluationPlan.of(layout))
-    write_record(record, layout.record(run_id, 0))
-    write_logits(scores, layout.output(run_id, 0) / "logits.safetensors")
+    folder = layout.trained(run_id, seed)
+    train_run(run, seed, layout.data, folder, run_id, Tracker("use", run, seed, {}))
+    record, scores = evaluate_run(run, seed, layout.data, folder, EvaluationPlan.of(layout))
+    write_record(record, layout.record(run_id, seed))
+    write_logits(scores, layout.output(run_id, seed) / "logits.safetensors")
 
 
 def model_folder(trained: Path, run_id: str) -> Path:
@@ -131,6 +132,40 @@ def test_predictions_are_what_was_evaluated(trained, run_id):
     np.testing.assert_array_equal(predicted[clear], (expected >= thresholds)[clear])
     assert predicted.any()
     assert not predicted.all()
+
+
+def test_the_average_of_a_run_s_seeds_is_one_model(trained, monkeypatch, tmp_path):
+    folder = tmp_path / "repository"
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("models"))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLREPRO_TRACKING", "none")
+    with pytest.raises(InputError, match="has one seed, so there is no average"):
+        export("params.yaml", LINEAR, AVERAGE, None)
+
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    write_yaml(Path("params.yaml"), settings | {"seeds": [0, 1]})
+    with pytest.raises(InputError, match=f"{LINEAR}-s1: not trained and evaluated"):
+        export("params.yaml", LINEAR, AVERAGE, None)
+    layout = read_layout("params.yaml")
+    train_and_evaluate(layout, LINEAR, seed=1)
+    export("params.yaml", LINEAR, AVERAGE, None)
+
+    model = Path("models") / f"{LINEAR}-saverage"
+    assert json.loads((model / "config.json").read_text())["averaged_seeds"] == [0, 1]
+    config, network = load_model(model)
+    of_seeds = [
+        load_file(layout.output(LINEAR, seed) / "logits.safetensors")["test_best"].numpy()
+        for seed in (0, 1)
+    ]
+    assert np.abs(of_seeds[0] - of_seeds[1]).max() > TOLERANCE
+    paths, _, _ = evaluated(folder, LINEAR)
+    pictures = [decode(path, 32, config["resize"]) for path in paths]
+    found = logits(config, network, pictures)
+    np.testing.assert_allclose(found, np.mean(of_seeds, axis=0), atol=TOLERANCE)
+
+    train_and_evaluate(layout, CSRA, seed=1)
+    with pytest.raises(InputError, match="only linear heads have an average"):
+        export("params.yaml", CSRA, AVERAGE, None)
 
 
 def test_a_class_that_validation_never_shows_is_never_predicted(trained):

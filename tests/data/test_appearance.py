@@ -1,6 +1,8 @@
 """Pictures as they are stored and as they are shown: turned, on white, grey of any depth."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pandas
@@ -165,3 +167,72 @@ def test_the_manifest_says_how_its_pictures_are_read(tmp_path):
 def test_what_is_no_picture_is_said(tmp_path, content, reason):
     (tmp_path / "a.jpg").write_bytes(content)
     assert reason in check_picture(tmp_path / "a.jpg").problem
+
+
+# ----------------------------------------------------------------------- colours of 16 bits
+
+
+def deep_png(pixels: np.ndarray) -> io.BytesIO:
+    """(h, w, 3 or 4) uint16, which Pillow does not write."""
+    height, width, channels = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    colour_type = {3: 2, 4: 6}[channels]
+    head = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        check = zlib.crc32(name + data)
+        content += struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
+    return io.BytesIO(content)
+
+
+def deep_tiff(pixels: np.ndarray, order: str) -> io.BytesIO:
+    """(h, w, 3) uint16 in one strip without compression. order: < or >."""
+    height, width, _ = pixels.shape
+    data = pixels.astype(f"{order}u2").tobytes()
+    # Tag, type (3: 16 bits, 4: 32 bits), count, value or where it is.
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 8 + len(data)), (259, 3, 1, 1)]
+    tags += [(262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, 3), (278, 4, 1, height)]
+    tags += [(279, 4, 1, len(data)), (284, 3, 1, 1)]
+    directory = struct.pack(f"{order}H", len(tags))
+    for tag, kind, count, value in tags:
+        form = "HHIHxx" if kind == 3 and count == 1 else "HHII"
+        directory += struct.pack(f"{order}{form}", tag, kind, count, value)
+    depths = struct.pack(f"{order}HHH", 16, 16, 16)
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    start = struct.pack(f"{order}I", 8 + len(data) + len(depths))
+    return io.BytesIO(mark + start + data + depths + directory + bytes(4))
+
+
+COLOURS = np.random.default_rng(0).integers(0, 65536, (9, 7, 3), dtype=np.uint16)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [deep_png, lambda pixels: deep_tiff(pixels, "<"), lambda pixels: deep_tiff(pixels, ">")],
+)
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_colours_of_any_depth(write, bits, tmp_path):
+    largest = 2**bits - 1
+    pixels = COLOURS >> (16 - bits)
+    pixels[0, 0, 0] = largest
+    expected = (pixels * (255 / largest)).round()
+    assert (shown(write(pixels)) == expected).all()
+
+    # By a path, decoded as for a network; as it is stored, the upper eight bits.
+    path = tmp_path / "deep"
+    path.write_bytes(write(pixels).getvalue())
+    assert (decode(path, 5, appearance="shown") == decode_pixels(expected)).all()
+    assert (np.asarray(whole_picture(path, "stored")) == pixels >> 8).all()
+
+
+def decode_pixels(expected: np.ndarray) -> np.ndarray:
+    picture = Image.fromarray(expected.astype(np.uint8))
+    return np.asarray(picture.resize((5, 5), Image.Resampling.BILINEAR))
+
+
+def test_transparent_colours_of_twelve_bits():
+    pixels = np.zeros((2, 2, 4), np.uint16)
+    pixels[..., 0] = 4095
+    pixels[0, :, 3] = 65535
+    assert shown(deep_png(pixels))[:, 0].tolist() == [[255, 0, 0], [255, 255, 255]]

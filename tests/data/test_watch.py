@@ -11,6 +11,7 @@ from mlrepro.data.manifest import read_manifest
 from mlrepro.data.prepare import prepare
 from mlrepro.data.watch import SEEN
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256
 from mlrepro.settings.data import CsvData
 
 # Bitmaps, so that all have the same size.
@@ -72,6 +73,22 @@ def test_labels_that_were_changed_by_hand(own, tmp_path):
     first = digest(own, tmp_path)
     write_labels(own.folder, "dog")
     assert digest(own, tmp_path) != first
+
+
+def test_label_files_that_init_data_read_and_that_changed(own, tmp_path, capsys):
+    read, gone = tmp_path / "read.csv", tmp_path / "gone.csv"
+    read.write_text("image,labels\n")
+    settings = own.model_copy(
+        update={"label_files": {str(read): file_sha256(read), str(gone): file_sha256(read)}}
+    )
+    download(settings, tmp_path / "data")
+    out = capsys.readouterr().out
+    assert f"{gone} is gone since `mlrepro init-data` read it; run that again" in out
+    assert "has changed" not in out
+
+    read.write_text("image,labels\n0.png,cat\n")
+    download(settings, tmp_path / "data")
+    assert f"{read} has changed since `mlrepro init-data` read it" in capsys.readouterr().out
 
 
 def test_deleted_and_moved_pictures_are_named(own, tmp_path, capsys):

@@ -25,6 +25,7 @@ REQUIRED = {
     "ll_ct": {"delta_rel": 5},
     "ll_cp": {"delta_rel": 5},
     "ridge": {"penalty": 1.0},
+    "zero_shot": {"text": "hf-hub:owner/name"},
 }
 
 TARGETS = torch.eye(4, 6, dtype=torch.int8)

@@ -44,12 +44,14 @@ def section(runs: Records, *claims: Claim) -> str:
         ([75.0, 75.2, 75.1], [73.0, 73.3, 73.1], 2, "holds"),
         ([75.0, 75.2, 75.1], [73.0, 73.3, 73.1], "above", "holds"),
         ([75.0, 75.2, 75.1], [73.0, 73.3, 73.1], -2, "reversed"),
+        ([75.0, 75.2, 75.1], [73.0, 73.3, 73.1], 11, "holds, by less"),
+        ([73.0, 73.3, 73.1], [75.0, 75.2, 75.1], -11, "holds, by less"),
         ([73.0, 73.3, 73.1], [75.0, 75.2, 75.1], "below", "holds"),
         ([73.0, 73.3, 73.1], [75.0, 75.2, 75.1], "above", "reversed"),
         ([75.0, 73.0, 74.0], [74.0, 74.0, 74.1], "above", "cannot be told apart"),
         ([75.0], [73.0], "above", "one seed"),
-        ([75.0, 75.2, 75.1], [73.0, 73.3, 73.1], "open", "above"),
-        ([73.0, 73.3, 73.1], [75.0, 75.2, 75.1], "open", "below"),
+        ([75.0, 75.2, 75.1], [73.0, 73.3, 73.1], "open", "higher"),
+        ([73.0, 73.3, 73.1], [75.0, 75.2, 75.1], "open", "lower"),
     ],
 )
 def test_a_claim_is_judged_by_the_sign_of_what_is_measured(first, second, expected, said):
@@ -90,6 +92,23 @@ def test_the_summary_counts_pairs():
     text = section(runs, claim("above", pairs))
     summary = next(cells(part) for part in text.split("\n\n") if part.startswith("|"))
     assert summary[1][4:] == ["-4.95 to +4.95", "holds (1), reversed (1), not run (1)"]
+
+
+def test_each_backbone_has_a_column_of_its_own():
+    runs = {}
+    pairs = []
+    for backbone, gain in (("small", 2.0), ("wide", -2.0), ("deep", 0.1)):
+        pair = (f"mlp-asl-{backbone}-toy-224", f"mlp-bce-{backbone}-toy-224")
+        runs[pair[0]] = seeds_of("asl", [70.0 + gain, 71.0 + gain, 72.4 + gain])
+        runs[pair[1]] = seeds_of("bce", [70.1, 71.2, 72.1])
+        pairs.append(pair)
+    pairs.append(("mlp-asl-later-toy-224", "mlp-bce-later-toy-224"))
+
+    text = section(runs, claim("above", pairs))
+    header, row, *others = next(cells(part) for part in text.split("\n\n") if part.startswith("|"))
+    assert header[3:] == ["printed", "small", "wide", "deep", "later"]
+    assert row[3:] == ["higher", "holds +2.00", "reversed -2.00", "≈ +0.10", "not run"]
+    assert not others
 
 
 def test_of_an_map_the_pictures_count_too():

@@ -427,8 +427,8 @@ def test_a_studys_page_shows_training_metrics_and_the_accuracy_of_nothing(reposi
 
     header = row_of(page, "| row             | model   |   printed micro_f1 |")
     row = row_of(page, "| CNN, Unbalanced | CNN     |               0.19 |")
-    nothing = row[header.index("accuracy of nothing (%)")]
-    assert nothing == f"{metrics['all_negative_accuracy']:.2f}"
+    nothing = row[header.index("accuracy of answering nothing")]
+    assert nothing == f"{metrics['all_negative_accuracy'] / 100:.4f}", "as it is printed"
 
     assert f"figures/mirflickr-epochs-{run.run_id}.png" in page
     assert Path("reports/figures/mirflickr-confusion.png").is_file()

@@ -2,7 +2,8 @@
 
 `stored` is how the code of the papers reads: EXIF's orientation and transparency are ignored, and
 of 16-bit grey the upper eight bits are taken. `shown`, for pictures of people's own: turned as EXIF
-says, transparent parts on white, and grey of more than eight bits scaled by what is there.
+says, transparent parts on white, and grey and colours of more than eight bits scaled by what is
+there.
 """
 
 import os
@@ -11,6 +12,7 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image
 
+from mlrepro.data.deep_colours import deep_colours
 from mlrepro.data.picture_formats import open_picture
 
 Appearance = Literal["stored", "shown"]
@@ -48,9 +50,11 @@ def flat(image: Image.Image, appearance: Appearance) -> Image.Image:
         return Image.fromarray(
             _scaled(values) if appearance == "shown" else _upper_eight_bits(values)
         )
-    if appearance == "shown" and image.has_transparency_data:
-        return _on_white(image)
-    return image
+    if appearance == "stored":
+        return image
+    if hasattr(image, "deep_source"):
+        image = _in_eight_bits(deep_colours(image.deep_source))
+    return _on_white(image) if image.has_transparency_data else image
 
 
 def _upper_eight_bits(values: np.ndarray) -> np.ndarray:
@@ -59,7 +63,9 @@ def _upper_eight_bits(values: np.ndarray) -> np.ndarray:
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
-    """Grey (h, w) to uint8: 0 stays black, and the largest value of its depth becomes white.
+    """Grey (h, w) or colours (h, w, 3) to uint8.
+
+    0 stays black, and the largest value of its depth becomes white.
 
     The depth is the least of DEPTHS whose values reach the brightest pixel: a 12-bit X-ray in a
     16-bit file would be all but black. Where values are below 0 or beyond 16 bits, as Hounsfield
@@ -72,6 +78,15 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 
     grey = (values.astype(np.float64) - darkest) * (255 / max(1, brightest - darkest))
     return grey.round().astype(np.uint8)
+
+
+def _in_eight_bits(colours: np.ndarray) -> Image.Image:
+    """(h, w, 3 or 4) uint16: all colours scaled alike; what is transparent has all 16 bits."""
+    eight = _scaled(colours[..., :3])
+    if colours.shape[-1] == 3:
+        return Image.fromarray(eight)
+    alpha = _upper_eight_bits(colours[..., 3:])
+    return Image.fromarray(np.concatenate([eight, alpha], axis=-1))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -9,8 +9,7 @@ from mlrepro.data.fetching.mirrors import fetch
 from mlrepro.data.fetching.pictures import fetch_pictures
 from mlrepro.data.formats import Format, format_of
 from mlrepro.data.picture_check import problem_of, report_rejected
-from mlrepro.data.watch import look_again
-from mlrepro.errors import InputError
+from mlrepro.data.watch import look_again, require_folder
 from mlrepro.files import address, write_json
 from mlrepro.settings.data import Archive, DataSettings, Limits
 
@@ -27,11 +26,7 @@ def download(settings: DataSettings, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # A data set that is used in place: nothing to fetch, but the stage needs its output.
     if settings.folder:
-        if not settings.folder.is_dir():
-            raise InputError(
-                f"{settings.folder}: no such folder; mend `folder` of the data set {folder.name}. "
-                "Own pictures that were moved: `mlrepro init-data FOLDER` writes the settings anew"
-            )
+        require_folder(settings, folder.name)
         content = {"content": look_again(settings, folder)} if settings.watched else {}
         write_json(folder / "archives.json", {"folder": settings.folder.as_posix(), **content})
         return

@@ -46,6 +46,8 @@ SCHEMA = pyarrow.schema(
 
 # In the file's notes: how the pictures are read, where it is not as they are stored.
 APPEARANCE = b"appearance"
+# And what was in pictures and labels of one's own.
+CONTENT = b"content"
 
 # What a label matrix is made of.
 LABEL_COLUMNS = ("labels", "ignored", "negatives")
@@ -95,6 +97,12 @@ class Manifest:
         """How its pictures are read: `stored` or `shown` (data/appearance.py)."""
         notes = self.table.schema.metadata or {}
         return notes.get(APPEARANCE, b"stored").decode()
+
+    @property
+    def content(self) -> str:
+        """sha256 of all that labels and pictures held; "" where they are not watched."""
+        notes = self.table.schema.metadata or {}
+        return notes.get(CONTENT, b"").decode()
 
     @property
     def pictures(self) -> int:

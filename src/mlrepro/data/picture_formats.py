@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from mlrepro.data.deep_colours import is_deep
 from mlrepro.extras import install_command
 
 # The brands in the head of an ISO media file that say HEIC or HEIF.
@@ -30,10 +31,14 @@ HEAD_BYTES = 256
 def open_picture(source: os.PathLike) -> Image.Image:
     """A picture by Pillow, with its header read. source: a path or an open file.
 
+    One with colours of 16 bits, of which Pillow loads eight, has its source as `deep_source`.
     HEIC and HEIF are read where pillow-heif is installed. Raises what Pillow raises.
     """
     try:
-        return Image.open(source)
+        image = Image.open(source)
+        if is_deep(image):
+            image.deep_source = source
+        return image
     except UnidentifiedImageError:
         if not _is_heif(_head(source)):
             raise

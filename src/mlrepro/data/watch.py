@@ -33,12 +33,48 @@ class Seen(NamedTuple):
     sha256: str
 
 
+class Looked(NamedTuple):
+    """What labels and pictures say now, and what the pictures were when it was last noted.
+
+    listed, classes: of the settings' format. images: that are listed, there or not.
+    """
+
+    listed: pandas.DataFrame
+    classes: list[str]
+    images: list[str]
+    before: dict[str, Seen]
+    now: dict[str, Seen]
+
+
+def require_folder(settings: DataSettings, name: str) -> None:
+    """Raises InputError where the folder of a data set that is used in place is gone."""
+    if not settings.folder.is_dir():
+        raise InputError(
+            f"{settings.folder}: no such folder; mend `folder` of the data set {name}. Own "
+            "pictures that were moved: `mlrepro init-data FOLDER` writes the settings anew"
+        )
+
+
 def look_again(settings: DataSettings, folder: Path) -> str:
     """sha256 of all that labels and pictures say now; another one makes all that follows anew.
 
     Prints which pictures are others than when it was last called, and notes what they are in
     folder/seen.json. Raises InputError where none is there any more.
     """
+    looked = _look_at_all(settings, folder)
+    _tell_of_label_files(settings)
+    _tell(looked.images, looked.before, looked.now)
+    write_bytes(folder / SEEN, json.dumps(looked.now).encode())
+    return _digest(looked)
+
+
+def content_now(settings: DataSettings, folder: Path) -> str:
+    """What `look_again` would return. Nothing is printed or noted."""
+    return _digest(_look_at_all(settings, folder))
+
+
+def _look_at_all(settings: DataSettings, folder: Path) -> Looked:
+    require_folder(settings, folder.name)
     listed, classes = read_listing(settings, settings.folder)
     images = listed["image"].tolist() if format_of(settings).has_pictures(settings) else []
 
@@ -50,9 +86,7 @@ def look_again(settings: DataSettings, folder: Path) -> str:
             f"{images[0]}; were they moved? `mlrepro init-data FOLDER` writes settings for where "
             "they are"
         )
-    _tell(images, before, now)
-    write_bytes(folder / SEEN, json.dumps(now).encode())
-    return _digest(listed, classes, now)
+    return Looked(listed, classes, images, before, now)
 
 
 def _read_seen(path: Path) -> dict[str, Seen]:
@@ -102,13 +136,24 @@ def _tell(images: list[str], before: dict[str, Seen], now: dict[str, Seen]) -> N
         print(f"{len(images)} pictures{', as before' if before else ''}")
 
 
+def _tell_of_label_files(settings: DataSettings) -> None:
+    """Says which files of labels are others than when `init-data` read them."""
+    for path, digest in settings.label_files.items():
+        if not os.path.isfile(path) or file_sha256(Path(path)) != digest:
+            change = "is gone" if not os.path.isfile(path) else "has changed"
+            print(
+                f"warning: {path} {change} since `mlrepro init-data` read it; run that again, so "
+                "that its labels are used"
+            )
+
+
 def _named(images: list[str]) -> str:
     more = f" and {len(images) - NAMED} more" if len(images) > NAMED else ""
     return ", ".join(images[:NAMED]) + more
 
 
-def _digest(listed: pandas.DataFrame, classes: list[str], now: dict[str, Seen]) -> str:
-    said = {name: listed[name].tolist() for name in sorted(listed)}
-    shown = {image: seen.sha256 for image, seen in now.items()}
-    text = json.dumps([classes, said, shown], sort_keys=True)
+def _digest(looked: Looked) -> str:
+    said = {name: looked.listed[name].tolist() for name in sorted(looked.listed)}
+    shown = {image: seen.sha256 for image, seen in looked.now.items()}
+    text = json.dumps([looked.classes, said, shown], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

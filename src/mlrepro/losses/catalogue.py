@@ -21,7 +21,8 @@ class LossEntry:
     differentiates all its members at once; without it, it takes the loss member by member.
     full_labels: reads full labels, where -1 is ignored. The others read observed labels, where 0 is
     unknown and -1 a known negative.
-    closed_form: its best linear layer is computed and not trained (training/grid/closed_form.py).
+    closed_form: its linear layer is computed and not trained (training/grid/closed_form.py), or
+    made of the labels' names (training/zero_shot.py).
     """
 
     function: str | None = None
@@ -45,6 +46,7 @@ LOSSES = {
     "aam": LossEntry(function="angular_margin:aam", full_labels=True),
     "bce_weighted": LossEntry(builder="class_weighted:build", full_labels=True),
     "ridge": LossEntry(function="ridge:ridge", full_labels=True, closed_form=True),
+    "zero_shot": LossEntry(function="zero_shot:zero_shot", full_labels=True, closed_form=True),
     # Observed labels, Cole et al. 2021.
     "an": LossEntry(function="assume_negative:an", grid="assume_negative:grid_terms"),
     "an_ls": LossEntry(function="assume_negative:an_ls", grid="assume_negative:grid_terms"),

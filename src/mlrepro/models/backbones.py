@@ -9,9 +9,10 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from mlrepro.errors import InputError
-from mlrepro.models.catalogue import OURS, SIDE_BY_SIDE, backbone_module, parts_of
+from mlrepro.models.catalogue import EMBEDDING, OURS, SIDE_BY_SIDE, backbone_module, parts_of
 from mlrepro.models.pretrained import Origin, joined_origin, load_weights
 from mlrepro.settings.base import nearest
 
@@ -42,8 +43,8 @@ IMAGENET_CLASSES = 1000
 LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 LITES = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
 
-# What networks raise for pictures of a size that they cannot take.
-SIZE_ERRORS = (AssertionError, RuntimeError, ValueError)
+# What networks raise for pictures of a size that they cannot take, or where they give no map.
+SIZE_ERRORS = (AssertionError, AttributeError, RuntimeError, TypeError, ValueError)
 
 
 class Backbone(nn.Module):
@@ -53,7 +54,8 @@ class Backbone(nn.Module):
     picture's map and its mirror image's (models/catalogue.py).
     `mean`, `std`: the normalisation its weights were trained with (0 and 1 for TResNets). Token
     models (ViT, Swin) are reshaped to a map. AlexNet keeps its two hidden linear layers and gives
-    (B, 4096, 1, 1).
+    (B, 4096, 1, 1). An image tower's embedding is (B, channels, 1, 1), of length sqrt(channels), so
+    that its values are about as large as those of other features.
     """
 
     def __init__(self, name: str, resolution: int):
@@ -67,9 +69,10 @@ class Backbone(nn.Module):
             self.net, self.channels = _without_classifier(first, create_published(first))
             config = IMAGENET
         else:
-            self.net, config = _create_timms(first, resolution)
-            self.channels = self.net.num_features
+            self.net, config = create_timms(first, resolution)
+            self.channels = self.net.num_classes or self.net.num_features
 
+        self.embeds = first.endswith(EMBEDDING)
         # What the network's pictures must be like, and what the form of its output is.
         self.mean = tuple(config["mean"])
         self.std = tuple(config["std"])
@@ -86,6 +89,8 @@ class Backbone(nn.Module):
 
     def _maps(self, pictures: Tensor) -> Tensor:
         features = self.net(pictures)
+        if self.embeds:
+            return (normalize(features) * self.channels**0.5)[:, :, None, None]
 
         # Tokens (B, n, C): class and register tokens, which have no place on the map, come first.
         if features.ndim == 3:
@@ -148,7 +153,8 @@ def create_published(name: str) -> nn.Module:
 
 def timm_name(name: str) -> str:
     """As timm writes it. A run id bears no dot: `vit_base_patch16_224__dino` is timm's `.dino`."""
-    return TIMM_NAMES.get(name, name.replace("__", "."))
+    plain = name.removesuffix(EMBEDDING)
+    return TIMM_NAMES.get(plain, plain.replace("__", "."))
 
 
 def _without_classifier(name: str, net: nn.Module) -> tuple[nn.Module, int]:
@@ -173,16 +179,24 @@ def _without_classifier(name: str, net: nn.Module) -> tuple[nn.Module, int]:
     return net, channels
 
 
-def _create_timms(name: str, resolution: int) -> tuple[nn.Module, dict]:
-    """A network of timm without pooling and classifier, and timm's configuration of its input."""
+def create_timms(
+    name: str, resolution: int, whole: bool = False, pretrained: bool = False
+) -> tuple[nn.Module, dict]:
+    """A network of timm without pooling and classifier, and timm's configuration of its input.
+
+    whole: with both, as timm has its weights. So is an image tower that embeds: its last layer
+    projects to the embedding.
+    """
     import timm
 
     config = timm.get_pretrained_cfg(timm_name(name)).to_dict()
     if name in LITES:
         config |= LITE
     # Networks with position tables need the size; convolutional ones do not take it.
-    sized = {"img_size": resolution} if config["fixed_input_size"] else {}
-    return timm.create_model(timm_name(name), num_classes=0, global_pool="", **sized), config
+    options = {"img_size": resolution} if config["fixed_input_size"] else {}
+    if not whole and not name.endswith(EMBEDDING):
+        options |= {"num_classes": 0, "global_pool": ""}
+    return timm.create_model(timm_name(name), pretrained=pretrained, **options), config
 
 
 def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone, Origin]:
@@ -198,11 +212,11 @@ def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone,
     backbone = Backbone(name, resolution)
     networks = parts_of(name).networks
     if len(networks) == 1:
-        return backbone, load_weights(backbone.net, networks[0], weights)
+        return backbone, load_weights(backbone.net, networks[0], weights, resolution)
 
     parts = zip(networks, backbone.net.parts, strict=True)
     return backbone, joined_origin(
-        [load_weights(part.net, network, weights) for network, part in parts]
+        [load_weights(part.net, network, weights, resolution) for network, part in parts]
     )
 
 
@@ -220,11 +234,17 @@ def map_size(name: str, resolution: int) -> tuple[int, int]:
     try:
         return _map_size(name, resolution)
     except SIZE_ERRORS as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
+    working = _nearest_resolutions(name, resolution)
+    if not working:
         raise InputError(
-            f"resolution: backbone {name!r} cannot take {resolution} x {resolution} pictures "
-            f"({reason}); {_nearest_resolutions(name, resolution)}"
-        ) from None
+            f"backbone {name!r} gives no map of features for pictures of {resolution} px, nor of "
+            f"sizes near it ({reason}); take another backbone"
+        )
+    raise InputError(
+        f"resolution: backbone {name!r} cannot take {resolution} x {resolution} pictures "
+        f"({reason}); the nearest it takes: {' or '.join(map(str, working))}"
+    )
 
 
 def _check_name(name: str) -> None:
@@ -254,8 +274,8 @@ def _map_size(name: str, resolution: int) -> tuple[int, int]:
     return tuple(features.shape[2:])
 
 
-def _nearest_resolutions(name: str, resolution: int) -> str:
-    """Offers the nearest multiples of 4 below and above that work, found by trying.
+def _nearest_resolutions(name: str, resolution: int) -> list[int]:
+    """The nearest multiples of 4 below and above that work, found by trying; of none, none.
 
     Every known constraint has a multiple of 4.
     """
@@ -263,10 +283,7 @@ def _nearest_resolutions(name: str, resolution: int) -> str:
     start = resolution // 4 * 4
     below = range(start, max(start - 64, 0), -4)
     above = range(start + 4, start + 132, 4)
-    working = [size for size in (_first_taken(name, below), _first_taken(name, above)) if size]
-    if not working:
-        return "no resolution near it works; take another backbone"
-    return f"the nearest it takes: {' or '.join(map(str, working))}"
+    return [size for size in (_first_taken(name, below), _first_taken(name, above)) if size]
 
 
 def _first_taken(name: str, sizes: range) -> int | None:

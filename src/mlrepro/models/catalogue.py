@@ -1,7 +1,7 @@
 """Backbones of our own by name; all other names are torchvision's or timm's (backbones.py).
 
-A name may also stand for several networks side by side, and end with `_mirrored`. The code of a run
-depends on this, so that nothing here imports torch.
+A name may also stand for several networks side by side, and end with `_mirrored` or `_embedding`.
+The code of a run depends on this, so that nothing here imports torch.
 """
 
 from typing import NamedTuple
@@ -24,6 +24,10 @@ SIDE_BY_SIDE = {
 
 # What a name ends with whose maps are the mean of those of the picture and of its mirror image.
 MIRRORED = "_mirrored"
+
+# What the name of an image tower ends with that gives, in place of a map, the one vector which its
+# model compares with those of texts.
+EMBEDDING = "_embedding"
 
 
 class Parts(NamedTuple):

@@ -4,6 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from mlrepro.addresses import without_secrets
@@ -40,16 +41,16 @@ def joined_origin(origins: list[Origin]) -> Origin:
     return " + ".join(sources), hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def load_weights(net: nn.Module, name: str, weights: str) -> Origin:
+def load_weights(net: nn.Module, name: str, weights: str, resolution: int) -> Origin:
     """Fills the network of a backbone in place; returns where its weights came from.
 
-    weights: none, timm, torchvision, package, package://module/file or a file. Raises InputError
-    for weights that are not there or of another network.
+    weights: none, timm, torchvision, package, package://module/file or a file. resolution: that the
+    network was built for. Raises InputError for weights that are not there or of another network.
     """
     if weights == "none":
         return "none (random)", None
     if weights == "timm":
-        return _load_timms(net, name)
+        return _load_timms(net, name, resolution)
 
     if weights == "torchvision":
         state = _torchvisions_state(name)
@@ -121,7 +122,7 @@ def _load_matching(net: nn.Module, state: dict[str, Tensor], where: str) -> None
     net.load_state_dict(kept, strict=False)
 
 
-def _load_timms(net: nn.Module, name: str) -> Origin:
+def _load_timms(net: nn.Module, name: str, resolution: int) -> Origin:
     """timm's own weights of a network of timm, from its hub."""
     if not hasattr(net, "pretrained_cfg"):
         raise InputError(
@@ -129,18 +130,32 @@ def _load_timms(net: nn.Module, name: str) -> Origin:
             "use `weights: torchvision` (not for cvt_w24) or a file"
         )
 
-    import timm
+    from mlrepro.models.backbones import create_timms  # here: it imports this module
 
+    config = net.pretrained_cfg
     try:
-        timm.models.load_pretrained(net, num_classes=0)
+        # Built whole, and by timm, which brings its file into the form of the network and its size.
+        with torch.random.fork_rng():
+            whole, _ = create_timms(name, resolution, whole=True, pretrained=True)
     except Exception as error:  # hub and network errors have no common type
+        if "size mismatch" in str(error):
+            raise InputError(
+                f"timm's weights of {name!r} do not fit pictures of {resolution} px; "
+                f"give `resolution: {max(config['input_size'][1:])}`"
+            ) from None
         raise InputError(
             f"weights of {name!r} could not be fetched from timm's hub "
             f"({type(error).__name__}: {error}); "
             "download the file elsewhere and give its path as `weights`"
         ) from None
 
-    config = net.pretrained_cfg
+    state = whole.state_dict()
+    # What is normalised after the pooling by BEiT and EVA-02, a map has before it.
+    for part in ("weight", "bias"):
+        if f"norm.{part}" not in state and f"fc_norm.{part}" in state:
+            state[f"norm.{part}"] = state[f"fc_norm.{part}"]
+    _load_matching(net, state, f"timm's weights of {name!r}")
+
     # The hub gives no file to take the digest of, so that of the loaded tensors stands for it.
     source = config.get("hf_hub_id") or config.get("url")
     return f"timm {source}", tensors_sha256(net.state_dict())

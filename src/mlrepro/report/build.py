@@ -73,6 +73,7 @@ def _comparison(layout: Layout) -> Comparison:
         expected=layout.expected,
         pipeline=layout.dvc_file,
         searched=layout.searched,
+        zero_shot=layout.zero_shot,
         orderings=pipeline.orderings,
         claims=pipeline.claims,
         neighbours=_neighbours(layout) if pipeline.claims else {},

@@ -14,11 +14,22 @@ from mlrepro.report.markdown import ABSENT, code, folded, table
 from mlrepro.report.render import ANY_PAGE, render_section
 from mlrepro.run_pairs import METRIC, mean_resamples, same_pictures
 from mlrepro.settings.pipeline import Claim
+from mlrepro.settings.run_id import parse_run_id
 
 NOT_RUN = "not run"
+ONE_SEED = "one seed"
 HOLDS = "holds"
+HOLDS_BY_LESS = "holds, by less"
 REVERSED = "reversed"
 UNDECIDED = "cannot be told apart"
+HIGHER = "higher"
+LOWER = "lower"
+
+# In the order in which a summary counts them.
+VERDICTS = (HOLDS, HOLDS_BY_LESS, REVERSED, HIGHER, LOWER, UNDECIDED, ONE_SEED, NOT_RUN)
+
+# Backbones that have a column each in the summary; of more, the pairs are counted.
+MOST_COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -48,15 +59,26 @@ class Measured:
         if self.difference is None:
             return NOT_RUN
         if not self.is_tested:
-            return "one seed"
+            return ONE_SEED
         if not self.difference.is_told_apart:
             return UNDECIDED
 
         is_above = self.difference.points > 0
         rises = self.claim.rises(self.metric)
         if rises is None:
-            return "above" if is_above else "below"
-        return HOLDS if is_above == rises else REVERSED
+            return HIGHER if is_above else LOWER
+        if is_above != rises:
+            return REVERSED
+        return HOLDS_BY_LESS if self._is_less_than_printed else HOLDS
+
+    @property
+    def _is_less_than_printed(self) -> bool:
+        """Whether a number is printed, and the whole interval is nearer to zero than it."""
+        printed = self.claim.expected[self.metric]
+        if isinstance(printed, str):
+            return False
+        farthest = max(abs(end) for end in self.difference.interval)
+        return farthest < abs(printed)
 
     @property
     def share(self) -> float | None:
@@ -147,18 +169,19 @@ def with_common_seeds(
 
 
 def summary_table(measured: Sequence[Measured]) -> str:
-    """A row a claim and metric: what is printed, and how many pairs say what."""
+    """A row a claim and metric: what is printed, and what each backbone's pair says of it.
+
+    Where a claim has several pairs of one backbone, or where there are many backbones, the pairs of
+    each verdict are counted instead.
+    """
     groups: dict[tuple[str, str], list[Measured]] = {}
     for one in measured:
         groups.setdefault((one.claim.claim, one.metric), []).append(one)
 
+    backbones = _columns(list(groups.values()))
     rows = []
     shown = None
     for (claim, metric), group in groups.items():
-        verdicts = Counter(one.verdict for one in group)
-        said = ", ".join(f"{verdict} ({count})" for verdict, count in verdicts.most_common())
-        differences = [one.difference.points for one in group if one.difference]
-
         # A claim is named beside the first of its metrics.
         first = claim != shown
         shown = claim
@@ -168,12 +191,49 @@ def summary_table(measured: Sequence[Measured]) -> str:
                 group[0].claim.source if first else "",
                 _heading(metric),
                 _printed(group[0].claim, metric),
-                _range(differences),
-                said,
+                *(_by_backbone(group, backbones) if backbones else _counted(group)),
             ]
         )
-    headers = ["claim", "where", "metric", "printed", "measured", "verdict (pairs)"]
-    return table("lllrrl", headers, rows)
+    headers = ["claim", "where", "metric", "printed"]
+    if backbones:
+        return table("lllr" + "r" * len(backbones), [*headers, *backbones], rows)
+    return table("lllrrl", [*headers, "measured", "verdict (pairs)"], rows)
+
+
+def _columns(groups: Sequence[Sequence[Measured]]) -> list[str]:
+    """The backbones, in their order, where each has at most one pair of a claim; else none."""
+    backbones: dict[str, None] = {}
+    for group in groups:
+        of_group = [_backbone(one) for one in group]
+        if len(set(of_group)) < len(of_group):
+            return []
+        backbones |= dict.fromkeys(of_group)
+    return list(backbones) if 1 < len(backbones) <= MOST_COLUMNS else []
+
+
+def _backbone(one: Measured) -> str:
+    return parse_run_id(one.first).backbone
+
+
+def _by_backbone(group: Sequence[Measured], backbones: Sequence[str]) -> list[str]:
+    """A cell a backbone, its difference and verdict."""
+    cells = {_backbone(one): _difference_and_verdict(one) for one in group}
+    return [cells.get(backbone, ABSENT) for backbone in backbones]
+
+
+def _difference_and_verdict(one: Measured) -> str:
+    if one.difference is None:
+        return one.verdict
+    points = f"{one.difference.points:+.2f}"
+    return f"≈ {points}" if one.verdict == UNDECIDED else f"{one.verdict} {points}"
+
+
+def _counted(group: Sequence[Measured]) -> list[str]:
+    """Two cells: from the lowest to the highest difference, and how many pairs say what."""
+    differences = [one.difference.points for one in group if one.difference]
+    verdicts = Counter(one.verdict for one in group)
+    counts = [f"{verdict} ({verdicts[verdict]})" for verdict in VERDICTS if verdicts[verdict]]
+    return [_range(differences), ", ".join(counts)]
 
 
 def detail_table(measured: Sequence[Measured]) -> str:
@@ -204,10 +264,13 @@ def _heading(metric: str) -> str:
 
 
 def _printed(claim: Claim, metric: str) -> str:
-    expected = claim.expected[metric]
-    if expected == "open":
+    rises = claim.rises(metric)
+    if rises is None:
         return ABSENT
-    return expected if isinstance(expected, str) else f"{expected:+g}"
+    expected = claim.expected[metric]
+    if isinstance(expected, str):
+        return HIGHER if rises else LOWER
+    return f"{expected:+g}"
 
 
 def _range(differences: list[float]) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from mlrepro.errors import InputError
+from mlrepro.extras import install_command
 from mlrepro.judging import (
     MINIMUM_TOLERANCE,
     REGIMES,
@@ -50,7 +51,7 @@ class Comparison:
     expected:  the seeds of each run that the settings list; records of other runs or seeds are
                named, not shown.
     pipeline:  the dvc.yaml whose stages train and score the runs.
-    searched:  runs that its search stage gives.
+    searched:  runs that its search stage gives. zero_shot: that its zero_shot stage gives.
     orderings: claims of a higher mAP to look at.
     claims:    other claims of their metrics.
     neighbours: records of the study's other pipelines, which claims may name, too.
@@ -65,6 +66,7 @@ class Comparison:
     expected: dict[str, list[int]]
     pipeline: str
     searched: Container[str] = ()
+    zero_shot: Container[str] = ()
     orderings: Sequence[Ordering] = ()
     claims: Sequence[Claim] = ()
     neighbours: Records = field(default_factory=dict)
@@ -113,6 +115,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
         few_positives=tables.FEW_POSITIVES,
         smallest=MINIMUM_TOLERANCE,
         resamples=KEPT,
+        zero_shot_extra=install_command("zero-shot"),
     )
 
 
@@ -178,11 +181,18 @@ def _missing_stages(runs: Records, comparison: Comparison) -> list[str]:
         measured = {record.seed for record in runs.get(run, [])}
         for seed in seeds:
             if seed not in measured:
-                searched = run in comparison.searched
-                stages.append("search" if searched else f"evaluate@{run}-{seed}")
+                stages.append(_stage_of(run, seed, comparison))
 
     # One search gives many runs; it is named once.
     return list(dict.fromkeys(stages))
+
+
+def _stage_of(run: str, seed: int, comparison: Comparison) -> str:
+    if run in comparison.searched:
+        return "search"
+    if run in comparison.zero_shot:
+        return "zero_shot"
+    return f"evaluate@{run}-{seed}"
 
 
 # ---- Tables and figures ------------------------------------------------------------------------

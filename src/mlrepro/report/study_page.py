@@ -292,7 +292,8 @@ def _reasons(results: StudyResults) -> dict[str, str]:
     rows_by_reason: dict[str, list[str]] = {}
     for result in results.all:
         row = result.row
-        if not row.run:
+        # Counts of label files need no run, and have a status of their own.
+        if not row.run and result.status in (None, "not-comparable"):
             name = " ".join(str(part) for part in (row.row, row.resolution) if part)
             text = f"{escape(name)}, {table_name(row.table)}"
             rows_by_reason.setdefault(row.note, []).append(text)

@@ -250,7 +250,7 @@ def _our_columns(group: list[Result]) -> Columns:
     compared = [compare(result, result.metric) for result in group]
     columns = {
         f"reproduced{_judged_names(group)}": [value for value, _ in compared],
-        "accuracy of nothing (%)": [_accuracy_of_nothing(result) for result in group],
+        "accuracy of answering nothing": [_accuracy_of_nothing(result) for result in group],
         "delta": [delta for _, delta in compared],
     }
     for average, ending in OTHER_AVERAGES.items():
@@ -275,10 +275,14 @@ def _third_parties(result: Result) -> str:
 
 
 def _accuracy_of_nothing(result: Result) -> str:
-    """Label accuracy of answering "no label" for every picture, where accuracy is printed."""
-    if "accuracy" not in result.cells:
-        return ""
-    return spread(metric_values(result.records, "all_negative_accuracy"))
+    """Label accuracy of "no label" for every picture, in the unit of a printed accuracy."""
+    cell = result.cells.get("accuracy")
+    if not cell or not result.records:
+        return ABSENT
+    _, unit = record_metric(cell)
+    percents = metric_values(result.records, "all_negative_accuracy")
+    values = [None if value is None else value * unit for value in percents]
+    return spread(values, 2 if unit == PERCENT else 4)
 
 
 def _map_of_labelled(result: Result) -> str:

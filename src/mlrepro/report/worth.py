@@ -47,8 +47,10 @@ def worth_table(runs: Records, chosen: Chosen) -> str | None:
 
 def _steps(runs: Records, chosen: Chosen) -> list[Step | None]:
     maps = chosen.maps
-    ridges = [run for run in maps if runs[run][0].run.closed_form]
-    losses = [run for run in maps if runs[run][0].run.inputs == "features" and run not in ridges]
+    named = [run for run in maps if runs[run][0].run.zero_shot]
+    ridges = [run for run in maps if runs[run][0].run.closed_form and run not in named]
+    untrained = {*named, *ridges}
+    losses = [run for run in maps if runs[run][0].run.inputs == "features" and run not in untrained]
     if not ridges:
         return []
 
@@ -62,6 +64,12 @@ def _steps(runs: Records, chosen: Chosen) -> list[Step | None]:
         same = [run for run in ridges if _features(runs[run]) == _features(runs[losses[0]])]
         for ridge in same:
             steps.append(_step("a better loss", runs, chosen, ridge, losses[0]))
+
+    # What the labels of the training pictures add to their names.
+    for run in named:
+        for ridge in ridges:
+            if _features(runs[ridge]) == _features(runs[run]):
+                steps.append(_step("labels, not names alone", runs, chosen, run, ridge))
 
     for run in ridges:
         backbone, resolution = _features(runs[run])

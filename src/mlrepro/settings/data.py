@@ -150,6 +150,8 @@ class FormatSettings(Strict):
             them, turned as EXIF says, on white, dark grey scaled (data/appearance.py).
     watched: the pictures in `folder` may be replaced: every `dvc repro` of own data looks at them
             (data/watch.py).
+    label_files: path -> sha256 of what `mlrepro init-data` read the labels from; every `dvc repro`
+            says which of them have changed since.
     shards: none: pictures are read from their files.
     limits: what servers and archives may ask of a machine.
     """
@@ -161,6 +163,7 @@ class FormatSettings(Strict):
     without_label: Literal["keep", "leave_out"] = "keep"
     appearance: Literal["stored", "shown"] = "stored"
     watched: bool = False
+    label_files: dict[str, str] = {}
     shards: Shards | None = None
     limits: Limits = Limits()
 

@@ -3,12 +3,13 @@
 A loss of the catalogue that no class here names has no options (`Plain`).
 """
 
+import re
 from typing import Annotated, Literal, Union, get_args
 
-from pydantic import Field, PositiveFloat
+from pydantic import AfterValidator, Field, PositiveFloat
 
 from mlrepro.losses.catalogue import FULL_LABEL_LOSSES, LOSSES
-from mlrepro.settings.base import Strict
+from mlrepro.settings.base import NOT_EMPTY, Strict
 
 __all__ = ["FULL_LABEL_LOSSES", "LossSettings"]
 
@@ -130,6 +131,30 @@ class Ridge(LossOptions):
 
     name: Literal["ridge"]
     penalty: PositiveFloat
+
+
+def check_prompt(prompt: str) -> str:
+    """The same text. Raises ValueError where a label would not stand in it once."""
+    if prompt.count("{}") != 1 or re.search("[{}]", prompt.replace("{}", "")):
+        raise ValueError(f"{prompt!r}: write {{}} once, where the label is to stand")
+    return prompt
+
+
+# A sentence with {} where the label stands.
+Prompt = Annotated[str, AfterValidator(check_prompt)]
+PROMPT = "a photo of a {}."
+
+
+class ZeroShot(LossOptions):
+    """A linear layer on an image tower's embedding, made of the labels' names by its text tower.
+
+    `text`: hf-hub:OWNER/NAME or local-dir:FOLDER, of the whole model as open_clip loads it.
+    `prompts`: of several the mean of their embeddings is taken.
+    """
+
+    name: Literal["zero_shot"]
+    text: str = Field(pattern="^(hf-hub|local-dir):.")
+    prompts: Annotated[list[Prompt], NOT_EMPTY] = [PROMPT]
 
 
 WITH_OPTIONS = tuple(LossOptions.__subclasses__())

@@ -8,10 +8,14 @@ from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from mlrepro.errors import InputError
 from mlrepro.metrics.catalogue import all_metrics
+from mlrepro.models.catalogue import EMBEDDING
 from mlrepro.settings.base import NOT_EMPTY, Seed, Strict, file_name, load, nearest
 from mlrepro.settings.data import Captions, Corruption, DataSettings, Features
-from mlrepro.settings.losses import FULL_LABEL_LOSSES, LossSettings
+from mlrepro.settings.losses import FULL_LABEL_LOSSES, PROMPT, LossSettings
 from mlrepro.settings.run import Run
+
+# Of a run that takes no step: the least that a run may say.
+WITHOUT_BATCHES = 2
 
 # How many runs own data trains beyond the search.
 RUNS_OF_BUDGET = {"quick": 0, "standard": 4, "thorough": 9}
@@ -44,6 +48,19 @@ class Search(Strict):
     batch_sizes: Annotated[list[Annotated[int, Field(ge=2)]], NOT_EMPTY] = [8, 16]
     epochs: int = Field(25, ge=1)
     seeds: Annotated[list[Seed], NOT_EMPTY] = [0]
+
+
+class ZeroShot(Strict):
+    """Scores from the labels' names, without any training (training/zero_shot.py).
+
+    backbone, resolution: of the pipeline's features that hold the image tower's embedding.
+    text, prompts: see settings.losses.ZeroShot.
+    """
+
+    backbone: str
+    resolution: int
+    text: str
+    prompts: list[str] = [PROMPT]
 
 
 class Ordering(Strict):
@@ -108,6 +125,8 @@ class Pipeline(Strict):
     runs: list[str] = []
     seeds: Annotated[list[Seed], NOT_EMPTY] = [0]
     search: Search | None = None
+    zero_shot: list[ZeroShot] = []
+    """Of own data."""
 
     orderings: list[Ordering] = []
     """For the report."""
@@ -132,6 +151,7 @@ class Pipeline(Strict):
                 f"{len(self.runs)}; run `mlrepro init-data` with --budget {self.budget}, or remove "
                 "`budget` to list runs of your own"
             )
+        self.zero_shot_runs()  # which refuses what cannot be
         return self
 
     def grid(self) -> list[tuple[Run, int]]:
@@ -150,6 +170,32 @@ class Pipeline(Strict):
                     for lr in self.search.learning_rates:
                         members.append((self._grid_run(loss, batch_size, lr), seed))
         return members
+
+    def zero_shot_runs(self) -> dict[str, Run]:
+        """Those of `zero_shot`, by run id. Raises ValueError where their features are not named."""
+        extracted = [features for features in [*self.backbones, self.features] if features]
+        by_name = {(features.backbone, features.resolution): features for features in extracted}
+        runs = {}
+        for entry in self.zero_shot:
+            features = by_name.get((entry.backbone, entry.resolution))
+            if features is None or not entry.backbone.endswith(EMBEDDING):
+                raise ValueError(
+                    f"zero_shot: {entry.backbone!r} at {entry.resolution} px must be one of "
+                    f"`features` and `backbones`, and end with {EMBEDDING}"
+                )
+            run = self._zero_shot_run(entry, features)
+            if run.run_id in runs:
+                raise ValueError(f"zero_shot: {run.run_id} is there twice; join their `prompts`")
+            runs[run.run_id] = run
+        return runs
+
+    def _zero_shot_run(self, entry: ZeroShot, features: Features) -> Run:
+        return Run(
+            loss={"name": "zero_shot", "text": entry.text, "prompts": entry.prompts},
+            epochs=1,
+            batch_size=WITHOUT_BATCHES,
+            **self._linear_on(features),
+        )
 
     def _grid_run(self, loss: LossSettings, batch_size: int, lr: float) -> Run:
         return Run(

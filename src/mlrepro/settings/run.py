@@ -387,8 +387,13 @@ class Run(Strict):
 
     @property
     def closed_form(self) -> bool:
-        """Whether its layer is computed in one step; the search stage does it."""
+        """Whether its layer is computed in one step; the search or zero_shot stage does it."""
         return LOSSES[self.loss.name].closed_form
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether its layer is made of the labels' names."""
+        return self.loss.name == "zero_shot"
 
     def scored(self, pictures: int) -> int:
         """How many of a split's `pictures` are scored.

@@ -10,18 +10,23 @@ from mlrepro.studies.reported import load_reported
 
 
 def read_run(layout: Layout, run_id: str, seed: int = 0) -> Run:
-    """Those of the run's file; of a searched run, whose search chose them, those of its record."""
+    """Those of the run's file; of a searched run, whose search chose them, those of its record.
+
+    Of a run that is made of the labels' names, those of the pipeline.
+    """
     if run_id in layout.searched:
         return read_record(layout.record(run_id, seed)).run
+    if run_id in layout.zero_shot:
+        return layout.pipeline.zero_shot_runs()[run_id]
     return load_run(layout.run_file(run_id))
 
 
 def put_back_searched(layout: Layout) -> None:
-    """Records of searched runs that somebody removed, from the copies in the search's folder.
+    """Records of searched and zero-shot runs that somebody removed, from copies in their folders.
 
     They are no outputs of DVC, which so would not notice that they are gone.
     """
-    for run_id, seeds in layout.searched.items():
+    for run_id, seeds in (layout.searched | layout.zero_shot).items():
         for seed in seeds:
             put_back_record(layout.record(run_id, seed), layout.kept_record(run_id, seed))
 
@@ -35,12 +40,12 @@ def current_records(layout: Layout) -> Records:
     records = read_records(layout.results)
     if layout.own_data:
         records = _of_present_data(records, layout.data)
-    for run_id in set(records) & set(layout.pipeline.runs):
+    for run_id in set(records) & {*layout.pipeline.runs, *layout.zero_shot}:
         present = read_run(layout, run_id).digest
         current = [record for record in records[run_id] if record.run.digest == present]
         if len(current) < len(records[run_id]):
             print(
-                f"{run_id}: its run file has changed since its records were made; they are left "
+                f"{run_id}: its settings have changed since its records were made; they are left "
                 "out until it is run again"
             )
         records[run_id] = current

@@ -25,6 +25,9 @@ def _stages_of(pipeline: Pipeline, dvc_file: str) -> dict[str, list[str]]:
         for run, _ in pipeline.grid():
             stages[run.run_id] = [f"{dvc_file}:search"]
 
+    for run_id in pipeline.zero_shot_runs():
+        stages[run_id] = [f"{dvc_file}:zero_shot"]
+
     for run_id in pipeline.runs:
         stages[run_id] = [f"{dvc_file}:evaluate@{run_id}-{seed}" for seed in pipeline.seeds]
     return stages

@@ -171,8 +171,8 @@ def open_tracker(layout: Layout, run: Run, seed: int, stage: str) -> Tracker:
 
     stage: that which asks, for the tag of that name.
     """
-    # The search is one stage for all of its runs.
-    item = "" if stage == "search" else f"@{run.run_id}-{seed}"
+    # These are one stage for all of their runs.
+    item = "" if stage in ("search", "zero_shot") else f"@{run.run_id}-{seed}"
     tags = {
         "method": f"{run.head}-{run.loss.name}",
         "backbone": run.backbone,

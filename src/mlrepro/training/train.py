@@ -53,6 +53,11 @@ def train_run(
     machine and threads. name: of its checkpoints. Raises InputError for data that the run cannot
     be trained on, where another process trains it, and where the DVC that runs it is gone.
     """
+    if run.zero_shot:
+        raise InputError(
+            f"{run.run_id}: is made of the labels' names, which the zero_shot stage does; name it "
+            "in `zero_shot`"
+        )
     if run.closed_form:
         raise InputError(
             f"{run.run_id}: has a closed form, which the search stage computes; name its penalties "

@@ -8,7 +8,7 @@ from torch import nn
 
 from mlrepro.errors import InputError
 from mlrepro.models.backbones import timm_name
-from mlrepro.models.catalogue import parts_of
+from mlrepro.models.catalogue import EMBEDDING, parts_of
 from mlrepro_cli.export.model import Model, check
 
 
@@ -24,6 +24,9 @@ def write_timm(model: Model, folder: Path) -> dict:
 
     if parts_of(config["backbone"]).composed:
         raise InputError("it has no networks side by side, and none that mirrors pictures")
+
+    if config["backbone"].endswith(EMBEDDING):
+        raise InputError("it has none that compares directions, whatever their length")
 
     # Networks of timm may do something between pooling and classifier.
     network = _timm_network(model)

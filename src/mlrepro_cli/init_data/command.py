@@ -42,6 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "may be given repeatedly, and losses are searched on the first (default: three packaged "
         "EfficientNet-Lites, and all three side by side)",
     )
+    parser.add_argument(
+        "--prompt",
+        metavar="SENTENCE",
+        action="append",
+        help="with {} for a label: how the text tower of a --backbone that has one reads the "
+        "labels' names, for a row without any training; may be given repeatedly, and '' leaves "
+        "the row out (default: 'a photo of a {}.')",
+    )
     unnamed = parser.add_mutually_exclusive_group()
     unnamed.add_argument(
         "--partial",
@@ -167,6 +175,7 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from mlrepro.settings.losses import PROMPT
     from mlrepro_cli.init_data.answers import Answers
     from mlrepro_cli.init_data.init_data import init_data
 
@@ -200,5 +209,6 @@ def run(arguments: argparse.Namespace) -> int:
             complete=arguments.complete,
         ),
         label_answers=arguments.answers,
+        prompts=arguments.prompt or (PROMPT,),
     )
     return 0

@@ -1,10 +1,13 @@
 """What a data set is called: as its folder, unless another folder of that name was first."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
+
+from mlrepro.errors import InputError
 
 
 def data_set_name(to: Path, root: Path, given: str | None = None) -> str:
@@ -12,12 +15,16 @@ def data_set_name(to: Path, root: Path, given: str | None = None) -> str:
 
     to:    the folder of params.yaml and of those that init-data has kept beside it.
     given: what the user calls it; without it, the name of the folder `root`, with a number where
-           another folder, which is still there, has that name.
+           another folder, which is still there, has that name. What becomes of one with other
+           letters is printed.
     """
-    latin = re.sub(r"[^A-Za-z0-9]+", "-", given or root.name).strip("-")
-    name = f"my-{latin or 'pictures'}"
-    if given:
+    if given is not None:
+        check_name(given)
+        name = f"my-{_latin(given)}"
+        if name != f"my-{given}":
+            print(f"--name {given!r}: the data set is called {name}")
         return name
+    name = f"my-{_latin(root.name) or 'pictures'}"
 
     folders = dict(_earlier_folders(to))
     numbered = name
@@ -31,6 +38,21 @@ def data_set_name(to: Path, root: Path, given: str | None = None) -> str:
             "--name says otherwise"
         )
     return numbered
+
+
+def check_name(given: str) -> None:
+    """Raises InputError for a user's name without a letter that run ids may have."""
+    if not _latin(given):
+        raise InputError(
+            f"--name {given!r}: has no letter from a to z and no digit; give a name that has one"
+        )
+
+
+def _latin(text: str) -> str:
+    """With the letters and digits that it has without accents, and hyphens between its words."""
+    decomposed = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
+    without_accents = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return re.sub(r"[^A-Za-z0-9]+", "-", without_accents).strip("-")
 
 
 def _is_of_another(owner: Path | None, root: Path) -> bool:

@@ -3,7 +3,7 @@
 import os
 import posixpath
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlrepro.data.picture_names import picture_name
@@ -38,6 +38,7 @@ class FoundLabels:
     left_out: pictures that are not used, and why.
     rows:     with the pictures' paths below root, or names that no picture there has.
     notes:    lines for the user: what was understood, and what was left out.
+    files:    those that the rows were read from.
     """
 
     root: Path
@@ -45,6 +46,7 @@ class FoundLabels:
     left_out: dict[str, str]
     rows: list[LabelRow]
     notes: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
 
 
 def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
@@ -67,7 +69,7 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         raise InputError(f"{path}: no file of labels; give the folder of pictures, or such a file")
 
     # Label files say more than folders do, which may be there for order alone.
-    names = Names(root, folder.pictures)
+    names = Names(root, folder.pictures, packed_hint(folder.beside))
     option, rows = _one_layout(path, folder, names)
     rows = _without_unlabelled(folder, rows)
     if option not in FOLDER_LAYOUTS:
@@ -80,7 +82,12 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
     print(f"{path}: {len(folder.pictures)} pictures, {LAYOUTS[option].NAME}")
     for line in folder.notes:
         print(line)
-    return _with_pictures_outside(folder, rows)
+    found = _with_pictures_outside(folder, rows)
+    if option in FOLDER_LAYOUTS:
+        return found
+    places = {row.source for row in rows} | set(names.sources())
+    files = [folder.root / place for place in sorted(places - {""})]
+    return replace(found, files=[file for file in files if file.is_file()])
 
 
 def _refuse_other_letters(root: Path) -> None:

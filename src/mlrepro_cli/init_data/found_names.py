@@ -5,6 +5,7 @@ answer to is asked about, and one that none answers to stays as it is and is lis
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlrepro.errors import InputError
@@ -17,10 +18,14 @@ SHOWN = 3
 
 
 class Names:
-    """Finds the pictures of label files, and keeps how. One for all files of a folder."""
+    """Finds the pictures of label files, and keeps how. One for all files of a folder.
 
-    def __init__(self, root: Path, pictures: list[str]):
+    hints: clauses on where pictures may be that are not found.
+    """
+
+    def __init__(self, root: Path, pictures: list[str], hints: Sequence[str] = ()):
         self._root = root
+        self._hints = hints
         self._pictures = pictures
         self._names = PictureNames(root, pictures)
         # (name, source, split) -> what was found.
@@ -111,6 +116,7 @@ class Names:
         """Raises InputError that shows names of both sides."""
         source = self._root / missing[0][1]
         there = ", ".join(repr(picture) for picture in self._pictures[:SHOWN])
+        hints = "".join(f"; {hint}" for hint in self._hints)
         if is_address(missing[0][0]):
             raise InputError(
                 f"{source}: pictures are given by addresses ({_shown(missing)}), and none is here; "
@@ -120,8 +126,8 @@ class Names:
         raise InputError(
             f"{source}: none of the {len(missing)} names there is a picture below {self._root}: "
             f"it names {_shown(missing)}; {len(self._pictures)} pictures lie there"
-            f"{', such as ' if there else ''}{there}; give the folder that holds both, or mend the "
-            "names"
+            f"{', such as ' if there else ''}{there}{hints}; give the folder that holds both, or "
+            "mend the names"
         )
 
 

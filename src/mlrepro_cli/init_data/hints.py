@@ -1,12 +1,10 @@
 """What to say where nothing tells labels: what is there instead."""
 
-import re
 from collections import Counter
 
+from mlrepro_cli.init_data.layouts import file_names
 from mlrepro_cli.init_data.layouts.rows import LabelFile
 
-# `cat.12.jpg`, `Abyssinian_1.jpg`, `dog (3).png`: words, then a number.
-WORDS_AND_NUMBER = re.compile(r"([^\W\d_][^\d]*?)[ ._(-]*\d+\)?$")
 # As many pictures must have a word for it to look like a label.
 LEAST = 3
 SHOWN = 3
@@ -27,19 +25,17 @@ def packed_hint(files: list[LabelFile]) -> list[str]:
 
 
 def file_name_hint(pictures: list[str]) -> list[str]:
-    """A clause on the words that files' names begin with; none where they do not look like labels.
+    """A clause on the words in files' names; none where they do not look like labels.
 
-    A name is never read as a label: whether it is one, only the user knows.
+    A name is not read as a label unasked: whether it is one, only the user knows.
     """
-    words = Counter()
-    for picture in pictures:
-        stem = picture.rpartition("/")[2].rpartition(".")[0]
-        match = WORDS_AND_NUMBER.match(stem)
-        if match:
-            words[match[1]] += 1
-
+    words = Counter(file_names.words_of(picture) for picture in pictures)
+    del words[""]
     frequent = [word for word, count in words.most_common() if count >= LEAST]
     if len(frequent) < 2 or words.total() < len(pictures) / 2:
         return []
     shown = ", ".join(frequent[:SHOWN])
-    return [f"names of pictures begin with {shown}: if these are labels, move each to a folder"]
+    return [
+        f"names of pictures begin or end with {shown}: if these are labels, say --layout "
+        f"{file_names.OPTION}"
+    ]

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 from mlrepro.layout import OUTPUTS, OWN_DATA, kept_answers
+from mlrepro.settings.losses import PROMPT
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.backbones import Wanted
-from mlrepro_cli.init_data.data_set_name import data_set_name
+from mlrepro_cli.init_data.data_set_name import check_name, data_set_name
 from mlrepro_cli.init_data.describe import describe
 from mlrepro_cli.init_data.find_labels import FoundLabels, find_labels
 from mlrepro_cli.init_data.label_answers import apply_answers
@@ -41,6 +42,7 @@ def init_data(  # noqa: PLR0913
     answers: Answers = NO_ANSWERS,
     backbones: Sequence[str] = (),
     label_answers: Path | None = None,
+    prompts: Sequence[str] = (PROMPT,),
 ) -> None:
     """Writes `to`/params.yaml and `to`/runs for a user's pictures, and prints what is there.
 
@@ -50,12 +52,15 @@ def init_data(  # noqa: PLR0913
              otherwise, labels that are not given are unknown where every picture has exactly one.
     label_answers: a CSV of what a person answered on the review's page; see label_answers.py.
     backbones: of timm's, that are compared in place of those of budgets.yaml.
+    prompts: for their text towers; see Wanted.
 
     An older params.yaml is kept beside the new one. Raises InputError for data on which nothing can
-    be compared.
+    be compared, and for a name that run ids cannot have.
     """
     if resolution is not None and resolution < LEAST_RESOLUTION:
         raise InputError(f"--resolution {resolution}: give {LEAST_RESOLUTION} or more")
+    if name is not None:
+        check_name(name)
 
     with heard() as said:
         # What is there: one row a picture that can be read.
@@ -82,7 +87,8 @@ def init_data(  # noqa: PLR0913
         leaking = tell_leaks(own, kin)
         if partial:
             _print_partial(one_label_each)
-    write_settings(to, data_set, own, Wanted(budget, resolution, backbones), partial, applied)
+    wanted = Wanted(budget, resolution, backbones, prompts)
+    write_settings(to, data_set, own, wanted, partial, applied)
 
     page = OUTPUTS / OWN_DATA / data_set / PAGE
     understood = Understood(said.lines, counts, rejected, _unused(found), leaking)

@@ -16,6 +16,9 @@ BACKSLASHES = "with backslashes"
 PERCENT = "with %20 and the like"
 FROM_ADDRESS = "by the end of an address"
 FROM_UPLOAD = "as an upload of Label Studio"
+DECIMALS = "as a whole number"
+# 100.0, as pandas writes whole numbers of a column with an empty cell.
+WHOLE = re.compile(r"(\d+)\.0")
 
 
 def is_address(name: str) -> bool:
@@ -44,7 +47,16 @@ def forms(name: str) -> dict[str, str]:
         folder, slash, last = form.rpartition("/")
         if UPLOAD.match(last):
             found.setdefault(folder + slash + UPLOAD.sub("", last), FROM_UPLOAD)
+    for form in list(found):
+        if WHOLE.fullmatch(form):
+            found.setdefault(without_decimals(form), DECIMALS)
     return found
+
+
+def without_decimals(name: str) -> str:
+    """100 of 100.0; all else as it is."""
+    match = WHOLE.fullmatch(name)
+    return match[1] if match else name
 
 
 def _in_address(name: str) -> str:

@@ -1,8 +1,9 @@
-"""Near copies: pictures that were scaled, compressed again, brightened or made grey.
+"""Near copies: pictures that were scaled, compressed again, brightened, made grey or mirrored.
 
 A difference hash (dHash, N. Krawetz 2013) notes of an 8 x 8 grid whether grey grows to the right
 and downwards: 128 bits. Pictures whose hashes share a 16-bit band are compared, so that all within
-seven bits are found without comparing each with each; of these, thumbnails decide.
+seven bits are found without comparing each with each; of these, thumbnails decide. Mirror images
+are compared like further pictures.
 """
 
 import os
@@ -38,11 +39,19 @@ def near_copies(root: Path, images: list[str]) -> np.ndarray:
         looks = tqdm(looks, desc="near copies", total=len(images), unit="picture", disable=None)
         thumbnails = np.array(list(looks), np.uint8).reshape(-1, SIDE, SIDE, 3)
 
-    hashes = _hashes(thumbnails)
+    # Behind the pictures, their mirror images: of a pair of these, the pictures are a pair already.
+    count = len(thumbnails)
+    with_mirrored = np.concatenate([thumbnails, thumbnails[:, :, ::-1]])
+    hashes = _hashes(with_mirrored)
     candidates = np.unique(_candidates(hashes), axis=0)
+    candidates = candidates[candidates[:, 0] < count]
+
     differing = np.bitwise_count(hashes[candidates[:, 0]] ^ hashes[candidates[:, 1]]).sum(1)
     candidates = candidates[differing <= MOST_BITS]
-    return candidates[_alike(thumbnails, candidates)]
+    pairs = candidates[_alike(with_mirrored, candidates)] % max(1, count)
+    # A picture may be like its own mirror image, and each of two like the other's.
+    pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
+    return np.unique(pairs, axis=0)
 
 
 def _thumbnail(file: Path) -> np.ndarray:

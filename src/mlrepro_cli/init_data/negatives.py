@@ -16,6 +16,8 @@ NEGATIVE_NAMES = frozenset(
         *("empty", "clean", "neutral"),
     )
 )
+# What programs write where there is nothing; a label, where pictures have others beside it.
+EMPTY_NAMES = frozenset(("null", "na", "nil", "#n/a", "<na>", "missing"))
 NEGATIVE_SIGNS = frozenset(("-", "--", "."))
 # And what says that nobody knows of any.
 UNKNOWN_NAMES = frozenset(
@@ -26,18 +28,33 @@ UNKNOWN_NAMES = frozenset(
 )
 
 
+def sounds_unknown(label: str) -> bool:
+    return _plain(label) in UNKNOWN_NAMES
+
+
+def _plain(label: str) -> str:
+    return " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
+
+
 def ask_about_negatives(rows: Iterable[LabelRow], answers: Answers) -> None:
     """Raises Question for a label that sounds like none, unless the user has said what it is."""
     answered = {*answers.negative, *answers.positive}
-    pictures = Counter(row.label for row in rows if row.state == PRESENT)
+    shown = [row for row in rows if row.state == PRESENT and row.label]
+    pictures = Counter(row.label for row in shown)
+    labels_of_picture = Counter(row.image for row in shown)
+    beside_others = {row.label for row in shown if labels_of_picture[row.image] > 1}
     for label, count in pictures.items():
-        plain = " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
+        plain = _plain(label)
         is_zero = label == "0" and not all(other.isdecimal() for other in pictures if other)
+        is_empty = plain in EMPTY_NAMES and label not in beside_others
         sounds = plain in NEGATIVE_NAMES | UNKNOWN_NAMES or label in NEGATIVE_SIGNS or is_zero
+        sounds = sounds or is_empty
         if not sounds or label in answered:
             continue
         unknown = (
-            f", or that nobody knows ({option('unknown', label)})" if plain in UNKNOWN_NAMES else ""
+            f", or that nobody knows ({option('unknown', label)})"
+            if plain in UNKNOWN_NAMES | EMPTY_NAMES
+            else ""
         )
         raise Question(
             f"{count} pictures have the label {label!r}: is it a label as the others are "

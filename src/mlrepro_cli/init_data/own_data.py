@@ -1,6 +1,8 @@
 """A user's pictures with their labels: a row a picture, of those that can be read."""
 
-from dataclasses import dataclass
+import re
+import unicodedata
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.find_labels import FoundLabels
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelRow
 
+# Zero-width space and joiners of words, soft hyphen, byte order mark.
+INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 # How many names a line has.
 MOST_NAMES = 20
 
@@ -29,6 +33,7 @@ class OwnData:
     labels:  (pictures, classes) bool: what is said to be there.
     unknown: (pictures, classes) bool: what is said to be there or not, nobody knows.
     says_absent: whether the label files name what is absent, too.
+    label_files: that all of this was read from; none where folders are labels.
     """
 
     root: Path
@@ -37,6 +42,7 @@ class OwnData:
     labels: np.ndarray
     unknown: np.ndarray
     says_absent: bool = False
+    label_files: list[Path] = field(default_factory=list)
 
     def digests(self) -> list[str]:
         """SHA-256 of every picture's file: copies have the same. Reads all files."""
@@ -47,8 +53,8 @@ def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:
     """One row a picture, and {image, reason, ...} of those that cannot be read."""
     # A row a label, as the layouts give them.
     rows = pandas.DataFrame(found.rows, columns=LabelRow._fields).fillna({"split": "", "label": ""})
+    rows["label"] = rows["label"].map({label: _plain(label) for label in set(rows["label"])})
     _warn_of_similar_labels(rows["label"])
-    rows["label"] = rows["label"].str.strip()
     classes = _shown_classes(rows)
     _refuse_contradictions(rows)
 
@@ -68,8 +74,14 @@ def gather(found: FoundLabels) -> tuple[OwnData, list[dict]]:
         labels=_matrix(frame["label"], places),
         unknown=_matrix(frame["unknown"], places),
         says_absent=bool((rows["state"] == ABSENT).any()),
+        label_files=found.files,
     )
     return own, rejected
+
+
+def _plain(label: str) -> str:
+    """Without what nobody sees: spaces around it, signs of no width, how accents are composed."""
+    return unicodedata.normalize("NFC", INVISIBLE.sub("", label)).strip()
 
 
 def _shown_classes(rows: pandas.DataFrame) -> list[str]:

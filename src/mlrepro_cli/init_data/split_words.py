@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable
 
-TRAIN = ("train", "training", "trn", "trainval", "treino", "entrenamiento")
-VAL = ("val", "valid", "validation", "valset", "dev", "devel", "development", "minival")
-TEST = ("test", "testing", "tst", "holdout", "heldout", "teste", "prueba")
+TRAIN = ("train", "training", "trn", "trainval", "trainset", "treino", "entrenamiento")
+VAL = ("val", "valid", "validate", "validation", "valset", "dev", "devset", "devel")
+VAL += ("development", "minival")
+TEST = ("test", "tests", "testing", "testset", "tst", "holdout", "heldout", "teste", "prueba")
 # Validation, unless another folder is that already.
 EVAL = ("eval", "evaluation")
 WORDS = (
@@ -23,6 +24,8 @@ FILLERS = frozenset(
     "labelled labeled raw resized small full simple original cropped new my the all and".split()
 )
 
+# Between two words that are one part together.
+JOINING = ("", "_", "-", " ", "+", "&")
 # A word within one: small letters after at most one large one, or large ones, or letters of others.
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+")
 
@@ -85,7 +88,18 @@ def _taken_apart(name: str) -> tuple[str, frozenset[str]]:
 def _words(name: str) -> list[str]:
     if _bare(name) in WORDS:
         return [_bare(name)]
-    return [word.lower() for word in WORD.findall(name)]
+    words: list[str] = []
+    end = 0
+    for match in WORD.finditer(name):
+        word = match[0].lower()
+        # `train_val` is train and val together, as NIH's train_val_list.txt has them.
+        is_joined = name[end : match.start()] in JOINING
+        if is_joined and words[-1:] == ["train"] and WORDS.get(word) == "val":
+            words[-1] = "trainval"
+        else:
+            words.append(word)
+        end = match.end()
+    return words
 
 
 def _bare(text: str) -> str:

@@ -7,20 +7,24 @@ import pandas
 import yaml
 
 from mlrepro.data.manifest import SUMMARY, manifest_digest, read_manifest
+from mlrepro.data.picture_names import picture_name
 from mlrepro.errors import InputError
+from mlrepro.files import file_sha256
 from mlrepro.layout import OWN_TABLES
 from mlrepro.records import read_records
 from mlrepro.settings.base import read_yaml
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.pipeline import RUNS_OF_BUDGET
 from mlrepro.settings.run import Run
-from mlrepro_cli.init_data.backbones import Wanted, choose_backbones
+from mlrepro_cli.init_data.backbones import Wanted, choose_backbones, tell_zero_shot
 from mlrepro_cli.init_data.label_answers import Applied
 from mlrepro_cli.init_data.own_data import OwnData
 
 # What may be between labels: the first that is in none of them.
 SEPARATORS = "|;,\t\x1f"
 DATA = Path("data")
+# Of more files, as of one a picture, it is not noted what they hold.
+MOST_LABEL_FILES = 100
 HEADING = "# Written by `mlrepro init-data`: run that again when pictures or labels change.\n"
 
 
@@ -65,6 +69,7 @@ def write_settings(
         "features": known["features"],
         "backbones": known["backbones"],
         "search": known["search"] | {"losses": losses},
+        "zero_shot": known["zero_shot"],
         "seeds": known["seeds"],
         "runs": [run.run_id for run in runs],
     }
@@ -76,6 +81,7 @@ def write_settings(
     for run in runs:
         _write_new_run(to / "runs" / f"{run.run_id}.yaml", run)
 
+    tell_zero_shot(known["zero_shot"])
     minutes = known["minutes"][wanted.budget] * len(own.frame) // 1000 + 1
     print(
         f"Written: {file}, with ridge regressions on the features of {len(known['backbones']) + 1} "
@@ -105,7 +111,19 @@ def _data_settings(own: OwnData, table: Path, separator: str) -> dict:
     }
     if own.unknown.any():
         settings["unknown_column"] = "unknown"
+    label_files = _label_files(own)
+    if label_files:
+        settings["label_files"] = label_files
     return settings
+
+
+def _label_files(own: OwnData) -> dict[str, str]:
+    """sha256 by path, by which it is seen that labels were changed; none of many files."""
+    if len(own.label_files) > MOST_LABEL_FILES:
+        return {}
+    # What is no UTF-8 cannot stand in the settings.
+    named = [file for file in own.label_files if picture_name(str(file)) == str(file)]
+    return {str(file): file_sha256(file) for file in named}
 
 
 def _separator(own: OwnData) -> str:

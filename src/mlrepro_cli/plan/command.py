@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--measure",
         action="store_true",
-        help="time of train stages on this machine, from each run's first steps",
+        help="time on this machine, from the first pictures and each run's first steps",
     )
 
 

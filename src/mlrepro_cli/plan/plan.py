@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+from mlrepro.data.manifest import MANIFEST, read_manifest
+from mlrepro.data.watch import content_now
 from mlrepro.layout import Layout, read_layouts
 from mlrepro.settings.data import Archive, DataSettings
 from mlrepro.settings.pipeline import load_pipeline
@@ -38,6 +40,12 @@ def _print_trainings(layout: Layout, results: StudyResults | None, measure: bool
     asked = {(run, seed) for run, seeds in layout.expected.items() for seed in seeds}
     records = current_records(layout)
     done = {(run, record.seed) for run, group in records.items() for record in group}
+    if asked & done and _others_than_trained_on(layout):
+        print(
+            f"{layout.name}: pictures or labels are others than those that were trained on, so "
+            "that all of it counts as not done"
+        )
+        done = set()
     left = asked - done
 
     text = f"{layout.settings}: {len(asked)} trainings, {len(asked & done)} done"
@@ -52,6 +60,14 @@ def _print_trainings(layout: Layout, results: StudyResults | None, measure: bool
     print(text)
 
 
+def _others_than_trained_on(layout: Layout) -> bool:
+    """Whether own pictures or labels were changed since they were prepared."""
+    settings = layout.pipeline.data.get(layout.name)
+    if not settings or not settings.watched or not (layout.data / MANIFEST).is_file():
+        return False
+    return content_now(settings, layout.data) != read_manifest(layout.data).content
+
+
 def _gpu_hours_left(results: StudyResults, left: set[Training]) -> str:
     hours = [gpu_hours(results, run) for run, _ in left]
     known = [value for value in hours if value is not None]
@@ -63,29 +79,49 @@ def _gpu_hours_left(results: StudyResults, left: set[Training]) -> str:
 
 
 def time_here(layout: Layout, left: set[Training]) -> str:
-    """The time of the trainings `left` on this machine, without those of the search.
+    """The time of the stages of the trainings `left` on this machine, without those of the search.
 
-    Prints how it comes about, a line a run.
+    Prints how it comes about, a line a file of features that lacks, and a line a run. Without data
+    stages and pages. Raises InputError where the data are not prepared.
     """
     # Imported here, because all else that `plan` prints needs no torch.
-    from mlrepro_cli.plan.throughput import measure, predict
+    from mlrepro.data.manifest import read_manifest
+    from mlrepro_cli.plan.extraction import measure_extraction, missing_features, stand_ins
+    from mlrepro_cli.plan.throughput import lock_seconds, measure, predict, predict_evaluation
 
-    # The search trains its runs all at once, which this cannot measure.
-    run_ids = {run_id for run_id, _ in left} - set(layout.searched)
-    seconds = {}
-    for run_id in sorted(run_ids):
-        run = read_run(layout, run_id)
-        if not run.epochs:
-            continue
-        speed = measure(run, layout.data)
-        seconds[run_id] = predict(run, speed)
-        print(
-            f"{run_id}: {seconds[run_id]:.0f} s a seed, {speed.gmacs:.3g} GMACs a picture, "
-            f"{speed.train:.3g} a s"
-        )
+    manifest = read_manifest(layout.data)
+    extractions = [measure_extraction(features, manifest) for features in missing_features(layout)]
+    for one in extractions:
+        features = one.features
+        kind = "maps" if features.maps else "features"
+        print(f"{kind} of {features.backbone} at {features.resolution} px: {one.seconds:.0f} s")
 
-    total = sum(seconds.get(run_id, 0) for run_id, _ in left)
-    return f"about {total / 60:.1f} minutes of train stages on this machine"
+    # The search trains its runs all at once, which this cannot measure; zero_shot trains none.
+    run_ids = {run_id for run_id, _ in left} - {*layout.searched, *layout.zero_shot}
+    train: dict[str, float] = {}
+    evaluate: dict[str, float] = {}
+    with stand_ins(layout.data, extractions, manifest) as data_folder:
+        for run_id in sorted(run_ids):
+            run = read_run(layout, run_id)
+            if not run.epochs:
+                continue
+            speed = measure(run, data_folder)
+            train[run_id] = predict(run, speed)
+            evaluate[run_id] = predict_evaluation(run, speed)
+            print(
+                f"{run_id}: {train[run_id]:.0f} s a seed and {evaluate[run_id]:.0f} s to evaluate, "
+                f"{speed.gmacs:.3g} GMACs a picture, {speed.train:.3g} a s"
+            )
+
+    trained = [run_id for run_id, _ in left if run_id in train]
+    minutes = {
+        "extract": sum(one.seconds for one in extractions) / 60,
+        "train": sum(train[run_id] for run_id in trained) / 60,
+        "evaluate": sum(evaluate[run_id] for run_id in trained) / 60,
+        "DVC": 2 * len(trained) * lock_seconds(layout) / 60,
+    }
+    parts = ", ".join(f"{part} {value:.1f}" for part, value in minutes.items() if value >= 0.05)
+    return f"about {sum(minutes.values()):.1f} minutes on this machine ({parts})"
 
 
 def _data_sets(layouts: list[Layout]) -> dict[str, DataSettings | None]:

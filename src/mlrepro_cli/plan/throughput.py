@@ -1,12 +1,15 @@
-"""How long a training takes on this machine, by the throughput of its first steps.
+"""How long a training and its evaluation take on this machine, by the throughput of first steps.
 
-Its multiply-accumulates are counted, and a few short epochs say how many of them this machine does
-a second.
+The multiply-accumulates of a training are counted, and a few short epochs say how many of them this
+machine does a second. An evaluation scores at the same pace; its metrics are computed once, of made
+up scores.
 """
 
 import io
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +23,21 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mlrepro.evaluation.measure import measure as measure_metrics
+from mlrepro.evaluation.measure import read_truth
+from mlrepro.layout import Layout
 from mlrepro.settings.run import Run
+from mlrepro.threads import use_threads
 from mlrepro.training.fit import fit
 from mlrepro.training.job import prepare
 from mlrepro.training.observer import Observer
 from mlrepro.training.splits import LabelledData, read_labelled, scored_rows
+from mlrepro.training.targets import read_targets
+
+# What the two stages import.
+TRAIN_IMPORTS = "mlrepro.training.train, mlrepro.tracking"
+EVALUATE_IMPORTS = "mlrepro.evaluation.record, mlrepro.tracking"
+METRIC_KERNELS = ("mlrepro.metrics.kernels", "mlrepro.metrics.resampling_kernels")
 
 # Epochs that are trained to measure; the first warms up.
 EPOCHS = 4
@@ -47,6 +60,8 @@ class Speed:
     score:    how many of these GMACs it scores a second.
     epoch:    seconds beside that in each epoch: metrics, checkpoint, a loader's start.
     start:    seconds before the first step.
+    evaluation: seconds before an evaluation scores its first picture.
+    metrics:  seconds of all metrics of one selection of weights.
     """
 
     pictures: dict[str, int]
@@ -55,6 +70,8 @@ class Speed:
     score: float
     epoch: float
     start: float
+    evaluation: float
+    metrics: float
 
 
 def predict(run: Run, speed: Speed) -> float:
@@ -65,6 +82,17 @@ def predict(run: Run, speed: Speed) -> float:
     seconds_per_gmac = _trained_pictures(run, speed.pictures) / speed.train
     seconds_per_gmac += _scored_pictures(run, speed.pictures) / speed.score
     return speed.start + run.epochs * speed.epoch + speed.gmacs * seconds_per_gmac
+
+
+def predict_evaluation(run: Run, speed: Speed) -> float:
+    """Wall seconds of an evaluate stage, which scores and measures each selection of weights."""
+    scored = run.scored(speed.pictures["test"])
+    selections = 1
+    if run.validation == "val":
+        scored += run.scored(speed.pictures["val"])
+        selections = 3 if run.select_on_test else 2
+    seconds_of_one = speed.metrics + speed.gmacs * scored / speed.score
+    return speed.evaluation + selections * seconds_of_one
 
 
 def _trained_pictures(run: Run, pictures: dict[str, int]) -> int:
@@ -94,6 +122,7 @@ def measure(run: Run, data_folder: Path) -> Speed:
 
     Raises InputError where data or features are lacking.
     """
+    use_threads(run)
     begin = time.perf_counter()
     data = read_labelled(data_folder, run.validation)
     run = run.model_copy(
@@ -114,6 +143,7 @@ def measure(run: Run, data_folder: Path) -> Speed:
     job.rows = _rows(run, data, SCORED * scale)
     ends = EpochEnds()
     fit(job, DiscardedCheckpoint(), ends)
+    metrics = _metrics_seconds(run, data)
 
     # What an epoch takes beside its batches is what is left of the time of the later epochs.
     train_pace, trained = _pace(inputs.trained)
@@ -126,14 +156,60 @@ def measure(run: Run, data_folder: Path) -> Speed:
         score=gmacs / score_pace,
         epoch=max(0.0, beside / (EPOCHS - 1)),
         start=start,
+        evaluation=prepared + stage_start(_evaluate_imports()),
+        metrics=metrics,
     )
 
 
 @cache
-def stage_start() -> float:
-    """Seconds of a process that only imports what a train stage does."""
-    command = [sys.executable, "-c", "import mlrepro.training.train, mlrepro.tracking"]
+def stage_start(imports: str = TRAIN_IMPORTS) -> float:
+    """Seconds of a process that only imports what a stage does."""
+    command = [sys.executable, "-c", f"import {imports}"]
     return timeit(lambda: subprocess.run(command), number=1)
+
+
+def lock_seconds(layout: Layout) -> float:
+    """Of DVC to write the pipeline's lock, which it does after each stage, as that is now."""
+    lock = Path(layout.dvc_file).with_suffix(".lock")
+    if not lock.is_file():
+        return 0.0
+    from dvc.utils.serialize import modify_yaml  # here: it takes a second to import
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / lock.name
+        shutil.copyfile(lock, copy)
+        begin = time.perf_counter()
+        with modify_yaml(copy):
+            pass
+        return time.perf_counter() - begin
+
+
+def _evaluate_imports() -> str:
+    """Of an evaluate stage that computes metrics as this process has: of many pictures by numba."""
+    kernels = [name for name in METRIC_KERNELS if name in sys.modules]
+    return ", ".join([EVALUATE_IMPORTS, *kernels])
+
+
+def _metrics_seconds(run: Run, data: LabelledData) -> float:
+    """Of all metrics of one selection, computed of random scores of all pictures.
+
+    The second time: the first may import numba.
+    """
+    splits = dict.fromkeys([run.validation, "test"])
+    rows = {split: scored_rows(run, data.manifest.rows(split)) for split in splits}
+    truth = read_truth(data.manifest, read_targets(run, data.manifest), rows)
+    draw = np.random.default_rng(0)
+    logits = {
+        split: draw.standard_normal(labels.shape, dtype=np.float32)
+        for split, labels in truth.scored.items()
+    }
+
+    seconds = 0.0
+    for _ in range(2):
+        begin = time.perf_counter()
+        measure_metrics(run, truth, logits, epoch=0)
+        seconds = time.perf_counter() - begin
+    return seconds
 
 
 def _forward_gmacs(model: nn.Module, two_pictures) -> float:

@@ -13,9 +13,10 @@ FILE_LAYOUTS, of single files, have
 
 or, where one file tells what another means,
 
-    read_all(files, picture)
+    read_all(files, picture, alone)
                            the rows of all of its files, in which pictures are called by their
-                           paths; picture(name, file): the path of the one that a LabelFile means
+                           paths; picture(name, file): the path of the one that a LabelFile means;
+                           alone: whether no other layout has labels
 
 JSON_LAYOUTS, of single JSON files, which are told by what is in them, have
 
@@ -26,8 +27,8 @@ SET_LAYOUTS, of files that belong together, have
 
     read(folder)           rows of a UserFolder, each with its `source`; none where it has no such
 
-FOLDER_LAYOUTS, where folders themselves are the labels, have the same. They are asked only where no
-label file was found. `folder.note(line)` tells the user what was understood.
+FOLDER_LAYOUTS, where folders or names of files are the labels, have the same. They are asked only
+where no label file was found. `folder.note(line)` tells the user what was understood.
 """
 
 from mlrepro_cli.init_data.layouts import (
@@ -36,6 +37,7 @@ from mlrepro_cli.init_data.layouts import (
     cvat,
     datumaro,
     fiftyone,
+    file_names,
     folders,
     folders_deepest,
     json_names,
@@ -45,13 +47,16 @@ from mlrepro_cli.init_data.layouts import (
     table,
     text_files,
     via,
+    via_csv,
     voc,
     yolo,
 )
 
+# Tables come last: what is answered of columns may be of another file.
 FILE_LAYOUTS = {
-    "table": table,
     "cvat": cvat,
+    "via-csv": via_csv,
+    "table": table,
 }
 # The first that knows a file reads it: json_names, which knows little, comes last.
 JSON_LAYOUTS = {
@@ -73,5 +78,6 @@ SET_LAYOUTS = {
 FOLDER_LAYOUTS = {
     "folders": folders,
     "folders-deepest": folders_deepest,
+    "file-names": file_names,
 }
 LAYOUTS = FILE_LAYOUTS | JSON_LAYOUTS | SET_LAYOUTS | FOLDER_LAYOUTS

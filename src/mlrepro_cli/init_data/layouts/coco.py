@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow, UserFolder, unlabelled
+from mlrepro_cli.init_data.name_forms import without_decimals
 
 NAME = "COCO's annotations"
 # Beside instances, these say the same or nothing of labels.
@@ -38,6 +39,13 @@ def is_known_without_labels(file: LabelFile, folder: UserFolder) -> bool:
     )
 
 
+def are_results(content: dict | list) -> bool:
+    """Whether they are detections in the form in which COCO's server takes them."""
+    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
+        return False
+    return {"image_id", "category_id", "score"} <= set(content[0])
+
+
 def why_without_labels(file: LabelFile, content: dict) -> str:
     """A clause on a JSON file that is like COCO's and has no labels; "" for others.
 
@@ -55,6 +63,7 @@ def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:
     labels = _labels(_objects(content, "categories"))
     names, given_twice = _names(_objects(content, "images"))
     annotations = _objects(content, "annotations")
+    _refuse_predictions(file, annotations)
     if not annotations:
         yield from (unlabelled(name, file.split) for name in names.values())
         return
@@ -82,13 +91,31 @@ def _objects(content: dict, key: str) -> list[dict]:
     return entries
 
 
+def _refuse_predictions(file: LabelFile, annotations: list[dict]) -> None:
+    """Raises Question where each object has a score, as another program's have."""
+    scores = [annotation.get("score") for annotation in annotations]
+    if file.given or not scores or not all(isinstance(score, float) for score in scores):
+        return
+    if min(scores) < 1:
+        raise Question(
+            f"{file.path}: its objects have scores such as {min(scores):g}, as predictions of "
+            "another program have. Move it away, or, where these are labels, name it: mlrepro "
+            f"init-data {file.path}"
+        )
+
+
+def _key(number: int | float | str) -> str:
+    """An id as text: some tools write numbers as text, and pandas whole numbers as 1.0."""
+    return without_decimals(str(number))
+
+
 def _labels(categories: list[dict]) -> dict[str, str]:
-    """Names of categories by their ids as text: some tools write numbers as text, some do not."""
+    """Names of categories by their ids as text."""
     labels: dict[str, str] = {}
     for category in categories:
         if not category.get("name"):
             raise ValueError(f"category {category.get('id')} has no name")
-        key, name = str(category["id"]), str(category["name"])
+        key, name = _key(category["id"]), str(category["name"])
         if labels.setdefault(key, name) != name:
             raise ValueError(f"category {key} is called {labels[key]!r} and {name!r}")
     return labels
@@ -102,7 +129,7 @@ def _names(images: list[dict]) -> tuple[dict[str, str], dict[str, list[str]]]:
         given = [str(image[key]) for key in NAME_KEYS if image.get(key)]
         if not given:
             raise ValueError(f"image {image.get('id', place)} has no file_name")
-        key = str(image["id"])
+        key = _key(image["id"])
         if names.setdefault(key, given[0]) != given[0]:
             raise ValueError(f"two images have the id {key}: {names[key]} and {given[0]}")
         if key not in ids[given[0]]:
@@ -111,7 +138,7 @@ def _names(images: list[dict]) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 
 def _image(annotation: dict, place: int, names: dict[str, str]) -> str:
-    image = str(annotation["image_id"])
+    image = _key(annotation["image_id"])
     if image not in names:
         raise ValueError(
             f"annotation {annotation.get('id', place)} is of image {image}, which `images` does "
@@ -126,7 +153,7 @@ def _labels_of(annotation: dict, place: int, labels: dict[str, str]) -> set[str]
     for entry in annotation.get("segments_info", [annotation]):
         if "category_id" not in entry:
             raise ValueError(f"annotation {annotation.get('id', place)} has no category_id")
-        category = str(entry["category_id"])
+        category = _key(entry["category_id"])
         if category not in labels:
             raise ValueError(
                 f"annotation {annotation.get('id', place)} is of category {category}, which "
@@ -152,7 +179,7 @@ def _said_to_be_absent(
     absent: dict[str, set[str]] = defaultdict(set)
     for image in images:
         for category in image.get("neg_category_ids", []):
-            absent[str(image["id"])].add(labels[str(category)])
+            absent[_key(image["id"])].add(labels[_key(category)])
     if absent and not (file.answers.partial or file.answers.complete):
         raise Question(
             f"{file.path}: neg_category_ids (as of LVIS) say that only some labels were looked for "

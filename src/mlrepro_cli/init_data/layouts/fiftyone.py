@@ -17,10 +17,15 @@ def is_it(content: dict | list) -> bool:
     samples = content.get("samples")
     if isinstance(samples, list):
         return bool(samples) and isinstance(samples[0], dict) and "filepath" in samples[0]
+    labels = content.get("labels")
+    if not isinstance(labels, dict):
+        return False
+    # Columns of a table, one of which is called labels.
+    others = [value for key, value in content.items() if key != "labels"]
+    if any(isinstance(value, dict) and set(value) == set(labels) for value in others):
+        return False
     # Classes may be left out where labels are names.
-    return isinstance(content.get("labels"), dict) and isinstance(
-        content.get("classes", []), list | None
-    )
+    return isinstance(content.get("classes", []), list | None)
 
 
 def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:
@@ -29,12 +34,38 @@ def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:
         return
 
     classes = content.get("classes")
+    _refuse_predictions(file, list(content["labels"].values()))
     for name, value in content["labels"].items():
         if value is None:
             yield unlabelled(name, file.split)
             continue
         for label in _named(value, classes, name) or [""]:
             yield LabelRow(name, file.split, label)
+
+
+def _refuse_predictions(file: LabelFile, values: list) -> None:
+    """Raises Question where labels have a network's confidence, unless the user named the file."""
+    found = list(_confidences(values))
+    if found and not (file.given or file.answers.label_columns):
+        raise Question(
+            f"{file.path}: its labels have confidences such as {found[0]:g}, as predictions of a "
+            "network have. Move it away, or name the field of labels with --labels-column, or, "
+            f"where these are labels, the file: mlrepro init-data {file.path}"
+        )
+
+
+def _confidences(value: Any) -> Iterator[float]:
+    """Those of labels that are not sure, however deep."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _confidences(entry)
+    elif isinstance(value, dict):
+        confidence = value.get("confidence")
+        if isinstance(confidence, float) and confidence < 1:
+            yield confidence
+        for entry in value.values():
+            if isinstance(entry, list):
+                yield from _confidences(entry)
 
 
 def _named(value: Any, classes: list[str] | None, name: str) -> list[str]:
@@ -55,6 +86,7 @@ def _named(value: Any, classes: list[str] | None, name: str) -> list[str]:
 
 def _samples(file: LabelFile, samples: list[dict]) -> Iterator[LabelRow]:
     field = _field(file, samples)
+    _refuse_predictions(file, [sample.get(field) for sample in samples])
     for sample in samples:
         # A tag may say the part.
         splits = [split_word(tag) for tag in sample.get("tags", []) if split_word(tag)]

@@ -2,8 +2,9 @@
 
 from collections import Counter
 
-from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.folder_tree import FolderOfPictures
+from mlrepro_cli.init_data.negatives import sounds_unknown
 from mlrepro_cli.init_data.not_labels import NOT_LABELS, bare
 from mlrepro_cli.init_data.split_words import holds_split_word
 
@@ -15,8 +16,8 @@ MARKS = (" and ", " & ", "&", "+", ",", ";", "|", "__", "_", "-", " ")
 
 def refuse_no_labels(folders: list[FolderOfPictures]) -> None:
     """Raises Question for folders that other things than labels are called by."""
-    odd = [folder.place for folder in folders if bare(folder.name) in NOT_LABELS]
-    others = [folder.place for folder in folders if bare(folder.name) not in NOT_LABELS]
+    odd = [folder.place for folder in folders if _is_no_label(folder.name)]
+    others = [folder.place for folder in folders if not _is_no_label(folder.name)]
     if odd and not others:
         raise Question(
             f"{' and '.join(odd)}: folders of pictures, masks or outputs, no labels; give the "
@@ -36,6 +37,22 @@ def refuse_no_labels(folders: list[FolderOfPictures]) -> None:
             "to train, val and test, with folders of labels in each; where these are labels, say "
             "--layout folders"
         )
+
+
+def _is_no_label(name: str) -> bool:
+    """With a number, too, as images_001 and label_2."""
+    return bare(name).rstrip("0123456789") in NOT_LABELS
+
+
+def ask_about_unknown(names: set[str], answers: Answers) -> None:
+    """Raises Question for a folder of what nobody knows."""
+    for name in sorted(names - {*answers.positive, *answers.negative, *answers.unknown}):
+        if sounds_unknown(name):
+            raise Question(
+                f"{name}: is it a label as the others are ({option('positive', name)}), or does "
+                f"nobody know the labels of its pictures ({option('unknown', name)}, which leaves "
+                "them out)?"
+            )
 
 
 def refuse_deep(folders: list[FolderOfPictures]) -> None:

@@ -12,7 +12,9 @@ from mlrepro.data.picture_names import picture_file
 from mlrepro.files import file_sha256
 from mlrepro.terminal import one_line
 from mlrepro_cli.init_data.answers import Question
+from mlrepro_cli.init_data.layouts.doubtful_folders import refuse_doubtful
 from mlrepro_cli.init_data.layouts.folder_labels import (
+    ask_about_unknown,
     made_of_words,
     name_labels,
     refuse_deep,
@@ -66,7 +68,11 @@ def understand(folder: UserFolder) -> Understood:
     if not answered:
         refuse_parts_apart(labelled)
 
+    ask_about_unknown({name for name, _, _ in labelled}, folder.answers)
     for name, split, pictures in labelled:
+        if name in folder.answers.unknown:
+            said.notes.append(f"{name}: nobody knows its labels, {len(pictures)} pictures left out")
+            continue
         for label in name_labels(name, labelled, folder.answers):
             said.rows += [LabelRow(picture, split, label) for picture in pictures]
     if folder.answers.separator is None:
@@ -176,6 +182,7 @@ def _labels_of_part(
     folders = list(part.folders.values())
     if not answered:
         refuse_no_labels(folders)
+        refuse_doubtful([folder.name for folder in folders])
         folders = [_without_masks(folder, said) for folder in folders]
         refuse_deep(folders)
     for folder in folders:

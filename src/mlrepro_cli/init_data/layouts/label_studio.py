@@ -3,6 +3,7 @@
 Where annotators differ on a label, nobody knows it.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -21,6 +22,8 @@ NAME = "Label Studio's tasks"
 ABOUT_THE_TASK = (
     "id annotator annotation_id created_at updated_at lead_time agreement file_upload".split()
 )
+# Where a region or a choice has its labels, such as rectanglelabels.
+LABEL_KEY = re.compile(r"choices|taxonomy|[a-z]*labels")
 UPLOADS = ("/data/upload/", "/data/local-files/", "http://", "https://", "s3://", "gs://")
 
 
@@ -93,12 +96,7 @@ def _labels(value) -> set[str]:
     if isinstance(value, list):
         return {label for entry in value for label in _labels(entry)}
     if isinstance(value, dict):
-        lists = [
-            entry
-            for key, entry in value.items()
-            if key in ("choices", "taxonomy") or key.endswith("labels")
-        ]
-        return _labels(lists)
+        return _labels([entry for key, entry in value.items() if LABEL_KEY.fullmatch(key)])
     return set()
 
 

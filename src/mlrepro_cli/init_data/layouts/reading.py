@@ -13,6 +13,7 @@ from mlrepro.errors import InputError
 from mlrepro_cli.init_data.found_names import Names
 from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, JSON_LAYOUTS, LAYOUTS, SET_LAYOUTS, coco
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
+from mlrepro_cli.init_data.layouts.table.records import as_records
 from mlrepro_cli.pictures import SUFFIXES
 
 # A damaged or unknown JSON file is worth an error or a word where it names pictures.
@@ -45,7 +46,8 @@ def read_label_files(folder: UserFolder, names: Names) -> dict[str, list[LabelRo
             found.setdefault(option, []).extend(of_file)
     for option, layout in FILE_LAYOUTS.items():
         if only in (None, option):
-            found[option] = _read_files(layout, others, names)
+            alone = not any(found.values())
+            found[option] = _read_files(layout, others, names, alone)
     return {option: found[option] for option in LAYOUTS if found.get(option)}
 
 
@@ -60,10 +62,12 @@ def _read_sets(folder: UserFolder, only: str | None) -> dict[str, list[LabelRow]
     return found
 
 
-def _read_files(layout: ModuleType, files: list[LabelFile], names: Names) -> list[LabelRow]:
+def _read_files(
+    layout: ModuleType, files: list[LabelFile], names: Names, alone: bool
+) -> list[LabelRow]:
     own = [file for file in files if layout.matches(file)]
     if hasattr(layout, "read_all"):
-        return list(layout.read_all(own, names.picture))
+        return list(layout.read_all(own, names.picture, alone))
     rows = []
     for file in own:
         with told_of(file.path, layout.NAME):
@@ -84,6 +88,9 @@ def _read_json(
         folder.note(f"{file.place}: not read, as instances lie beside it")
         return "coco", []
     content = _content(folder, file)
+    if coco.are_results(content):
+        folder.note(f"{file.place}: not read, predictions in the form of COCO's results")
+        return "coco", []
     for option, layout in JSON_LAYOUTS.items():
         if content is not None and layout.is_it(content):
             if only not in (None, option):
@@ -94,6 +101,8 @@ def _read_json(
     if isinstance(content, dict):
         with told_of(file.path, coco.NAME):
             reason = coco.why_without_labels(file, content)
+        if not reason and as_records(content, folder.pictures) is not None:
+            return None
         if reason or file.given or PICTURE_IN_TEXT.search(json.dumps(content)[:HEAD]):
             reason = reason or "JSON of a kind that is not known here"
             folder.note(f"{file.place}: not read, {reason}")

@@ -7,6 +7,8 @@ from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
 
 NAME = "VIA's annotations"
 PROJECT = "_via_img_metadata"
+# Attributes that VIA itself offers for each file.
+OF_THE_FILE = {"caption", "public_domain", "image_url"}
 
 
 def is_it(content: dict | list) -> bool:
@@ -19,7 +21,11 @@ def is_it(content: dict | list) -> bool:
 
 
 def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:
-    entries = content.get(PROJECT, content).values()
+    yield from read_entries(file, list(content.get(PROJECT, content).values()))
+
+
+def read_entries(file: LabelFile, entries: list[dict]) -> Iterator[LabelRow]:
+    """entries: filename, regions and file_attributes of each picture."""
     attribute = _attribute(file, entries)
     for entry in entries:
         labels = set()
@@ -40,6 +46,7 @@ def _attributes(entry: dict) -> list[dict]:
 def _attribute(file: LabelFile, entries) -> str:
     """The attribute that is the label. Raises Question for several."""
     names = {name for entry in entries for found in _attributes(entry) for name in found}
+    names -= OF_THE_FILE
     wanted = set(file.answers.label_columns) & names
     if len(wanted or names) == 1:
         return (wanted or names).pop()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlrepro.data.formats import read_text
 from mlrepro.errors import InputError
+from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder, unlabelled
 from mlrepro_cli.init_data.layouts.yolo_names import description
 from mlrepro_cli.init_data.name_forms import stem
@@ -18,10 +19,14 @@ from mlrepro_cli.init_data.not_labels import BESIDE_PICTURES, OUTPUTS, bare
 from mlrepro_cli.init_data.split_words import split_in_path
 
 NAME = "YOLO's text files"
+OPTION = "yolo"
 SUFFIX = ".txt"
 # Class and box; a polygon, key points, an angle or a score have more numbers.
 LEAST_NUMBERS = 5
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
+# With a comma, too, as some programs write where people write so.
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\d+,\d+|\.\d+)([eE][-+]?\d+)?$")
+# Class, box, and how sure a network was.
+NUMBERS_WITH_SCORE = 6
 HEAD = 4096
 
 
@@ -38,6 +43,7 @@ def read(folder: UserFolder) -> Iterator[LabelRow]:
     # Texts beside pictures may be captions or tags; one with numbers shows what they are.
     if not any(_is_yolo(file) for file in text_of.values()):
         return
+    _refuse_predictions(folder, list(text_of.values()))
     described = description(folder)
     with_text = {_folder(picture) for picture in text_of}
 
@@ -124,8 +130,30 @@ def _is_yolo(file: LabelFile) -> bool:
 
 
 def _is_object(words: list[str]) -> bool:
-    is_class = NUMBER.match(words[0]) is not None and float(words[0]).is_integer()
-    return is_class and len(words) >= LEAST_NUMBERS and all(map(NUMBER.match, words[1:]))
+    if len(words) < LEAST_NUMBERS or not all(map(NUMBER.match, words)):
+        return False
+    return "," not in words[0] and float(words[0]).is_integer()
+
+
+def _refuse_predictions(folder: UserFolder, texts: list[LabelFile]) -> None:
+    """Raises Question where each object has a score behind its box, as save_conf writes it."""
+    if folder.given or folder.answers.layout == OPTION:
+        return
+    scores = []
+    for file in texts:
+        for line in read_text(file.path, "").splitlines():
+            words = line.split()
+            if not words:
+                continue
+            if len(words) != NUMBERS_WITH_SCORE or not _is_object(words):
+                return
+            scores.append(words[-1])
+    if scores:
+        raise Question(
+            f"{texts[0].path.parent}: each object has a sixth number, such as {scores[0]}, which "
+            "may be a network's score. Predictions? Then move these texts away. If they are "
+            f"labels, say --layout {OPTION}"
+        )
 
 
 def _classes(file: LabelFile) -> Iterator[tuple[Path, int, int]]:

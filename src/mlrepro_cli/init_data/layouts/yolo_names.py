@@ -88,24 +88,25 @@ def _of_yaml(folder: UserFolder, file: LabelFile) -> Description | None:
         return None
     if not isinstance(content, dict) or "names" not in content:
         return None
-    names = _names(file, content)
+    # Of YAML, no and yes are false and true; of a data set, they are names as others.
+    as_written = yaml.load(read_text(file.path, ""), Loader=yaml.BaseLoader)
+    names = _names(file, as_written["names"], content.get("nc"))
     return Description(file.place, names, _splits(folder, file, content))
 
 
-def _names(file: LabelFile, content: dict) -> dict[int, str]:
-    names = content["names"]
+def _names(file: LabelFile, names: object, count: object) -> dict[int, str]:
+    """names: all as text. count: of classes, where the file says it."""
     if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or not all(isinstance(key, int) for key in names):
+        names = {str(number): name for number, name in enumerate(names)}
+    if not isinstance(names, dict) or not all(key.isdecimal() for key in names):
         raise InputError(
             f"{file.path}: `names` is {names!r}; expected a list of names, or numbers with names"
         )
-    count = content.get("nc", len(names))
-    if count != len(names):
+    if count not in (None, len(names)):
         raise InputError(
             f"{file.path}: `nc` is {count}, and {len(names)} `names` follow; mend one of them"
         )
-    return {number: str(name) for number, name in names.items()}
+    return {int(number): str(name) for number, name in names.items()}
 
 
 def _splits(folder: UserFolder, file: LabelFile, content: dict) -> dict[str, str]:

@@ -1,12 +1,29 @@
-"""Names of labels that stand in a table of their own, as those of Open Images do."""
+"""Names of labels that stand in a file of their own: of ids, as Open Images has, or of numbers."""
 
+import json
 import re
+from collections.abc import Iterable, Iterator
 
+from mlrepro.data.formats import read_text
+from mlrepro.errors import InputError
+from mlrepro_cli.init_data.answers import Question
+from mlrepro_cli.init_data.layouts.rows import LabelFile
+from mlrepro_cli.init_data.layouts.table.headers import is_label_number, label_family, words
 from mlrepro_cli.init_data.layouts.table.listing import Listed
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.pictures import is_picture
 
 # /m/01g317, of Google's knowledge graph.
 MACHINE_ID = re.compile(r"/[mgt]/\w+")
+# A name a line, the first of which is that of class 0.
+LISTS = ("classes.txt", "class_names.txt", "labels.txt", "label_names.txt", "names.txt")
+MOST_BYTES = 1_000_000
+SHOWN = 4
+
+NumberedNames = dict[str, str]
+
+
+# ---- Ids -----------------------------------------------------------------------------------------
 
 
 def is_class_names(sheet: Sheet) -> bool:
@@ -30,3 +47,104 @@ def name_labels(pictures: dict[str, Listed], names: dict[str, str]) -> None:
     """Puts names in the place of ids that have one."""
     for listed in pictures.values():
         listed.states = {names.get(label, label): state for label, state in listed.states.items()}
+
+
+# ---- Numbers -------------------------------------------------------------------------------------
+
+
+def is_numbered_names(sheet: Sheet) -> bool:
+    """A table of two columns, class_id and class_name or the like, with a row a class."""
+    return len(sheet.headers) == 2 and _numbers_and_names(sheet) is not None
+
+
+def _numbers_and_names(sheet: Sheet) -> tuple[str, str] | None:
+    """The headers of both."""
+    for number, name in (sheet.headers, sheet.headers[::-1]):
+        numbers, names = sheet.column(number), sheet.column(name)
+        are_different = len(set(numbers)) == len(set(names)) == len(sheet.rows)
+        are_classes = all(map(str.isdecimal, numbers)) and not any(map(str.isdecimal, names))
+        is_headed = is_label_number(number) or (label_family(number) and "name" in words(name))
+        if are_different and are_classes and is_headed:
+            return number, name
+    return None
+
+
+def name_numbers(
+    pictures: dict[str, Listed], sheets: list[Sheet], files: Iterable[LabelFile]
+) -> None:
+    """Puts names in the place of labels that are all numbers, where one file names all of them.
+
+    sheets: of is_numbered_names. files: others, of which a JSON object or a list may name classes.
+    Raises Question where two files name them differently.
+    """
+    labels = {label for listed in pictures.values() for label in listed.states}
+    if not labels or not all(map(str.isdecimal, labels)):
+        return
+    found = [
+        (file, names)
+        for file, names in [*_of_sheets(sheets), *_of_files(files)]
+        if labels <= set(names)
+    ]
+    if not found:
+        shown = ", ".join(sorted(labels, key=int)[:SHOWN])
+        print(
+            f"Labels are numbers ({shown}, ...), and no file names them; a table beside, headed "
+            "class_id,class_name, would"
+        )
+        return
+
+    file, names = found[0]
+    for other, other_names in found[1:]:
+        if any(names[label] != other_names[label] for label in labels):
+            raise Question(
+                f"{file.path} and {other.path} name the numbers of labels differently; move one of "
+                "them away"
+            )
+    shown = ", ".join(f"{label} is {names[label]}" for label in sorted(labels, key=int)[:SHOWN])
+    print(f"{file.path}: the names of labels, which are numbers: {shown}")
+    name_labels(pictures, names)
+
+
+def _of_sheets(sheets: list[Sheet]) -> Iterator[tuple[LabelFile, NumberedNames]]:
+    for sheet in sheets:
+        number, name = _numbers_and_names(sheet)
+        yield sheet.file, dict(zip(sheet.column(number), sheet.column(name), strict=True))
+
+
+def _of_files(files: Iterable[LabelFile]) -> Iterator[tuple[LabelFile, NumberedNames]]:
+    for file in files:
+        name = file.path.name.lower()
+        if name not in LISTS and not name.endswith(".json"):
+            continue
+        if file.path.stat().st_size > MOST_BYTES:
+            continue
+        try:
+            text = read_text(file.path, "")
+            names = _of_object(json.loads(text)) if name.endswith(".json") else _of_lines(text)
+        except (InputError, ValueError, RecursionError):
+            continue  # what is damaged is told where it is read for labels
+        if names:
+            yield file, names
+
+
+def _of_object(content: object) -> NumberedNames:
+    """Of {"0": "cat"}, {"cat": 0} or ["cat", "dog"]; nothing of others."""
+    if isinstance(content, list) and all(isinstance(name, str) for name in content):
+        return {str(number): name for number, name in enumerate(content)}
+    if not isinstance(content, dict):
+        return {}
+    pairs = [(str(key), str(value)) for key, value in content.items()]
+    if all(isinstance(value, int) and value is not True for value in content.values()):
+        pairs = [(number, name) for name, number in pairs]
+    elif not all(isinstance(value, str) for value in content.values()):
+        return {}
+    names = dict(pairs)
+    return names if len(names) == len(pairs) and all(map(str.isdecimal, names)) else {}
+
+
+def _of_lines(text: str) -> NumberedNames:
+    """The name of class 0 first; nothing of a list of pictures."""
+    lines = [line.strip() for line in text.splitlines()]
+    if any(is_picture(line.split()[0]) for line in lines if line):
+        return {}
+    return {str(number): name for number, name in enumerate(line for line in lines if line)}

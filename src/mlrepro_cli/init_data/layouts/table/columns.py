@@ -68,7 +68,9 @@ def find_columns(sheet: Sheet, stems: Stems, answers: Answers) -> Columns | None
     confidence = None
     if labels.names:
         beside = [header for header in rest if header not in labels.names]
-        confidence = _confidence(sheet, beside) or _state(sheet, beside, pictures, answers)
+        confidence = _confidence(sheet, beside) or _state(
+            sheet, beside, pictures, labels.names, answers
+        )
     annotator = _first(rest, named.ANNOTATOR_WORDS)
     # A table without labels may be about anything: it is not asked about.
     split = find_split_column(sheet, split_like, answers, ask=has_labels)
@@ -109,8 +111,19 @@ def _first(headers: list[str], wanted: frozenset[str]) -> str | None:
     return next((header for header in headers if named.is_any(header, wanted)), None)
 
 
+def _has_all_pairs(sheet: Sheet, pictures: tuple[str, ...], labels: tuple[str, ...]) -> bool:
+    """Whether there is a row for each picture and label, so that something else says which are."""
+    cells = [set(sheet.column(header)) for header in (pictures[0], labels[0])]
+    pairs = set(zip(sheet.column(pictures[0]), sheet.column(labels[0]), strict=True))
+    return len(cells[1]) > 1 and len(pairs) == len(cells[0]) * len(cells[1])
+
+
 def _state(
-    sheet: Sheet, rest: list[str], pictures: tuple[str, ...], answers: Answers
+    sheet: Sheet,
+    rest: list[str],
+    pictures: tuple[str, ...],
+    labels: tuple[str, ...],
+    answers: Answers,
 ) -> str | None:
     """A column of yes and no for the label of each row. Raises Question where one may be that."""
     if answers.state_column:
@@ -124,6 +137,7 @@ def _state(
     names = sheet.column(pictures[0])
     for header in yes_and_no:
         is_of_boxes = named.is_any(header, named.BOX_WORDS | named.MEASURE_WORDS)
+        is_of_boxes = is_of_boxes and not _has_all_pairs(sheet, pictures, labels)
         if len(set(names)) < len(names) and not is_of_boxes:
             raise Question(
                 f"{sheet.file.path}: does column {header!r} of yes and no, or 1 and 0, say "

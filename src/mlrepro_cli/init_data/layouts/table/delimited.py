@@ -9,6 +9,8 @@ from itertools import islice
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile
+from mlrepro_cli.init_data.layouts.table.entities import without_entities
+from mlrepro_cli.init_data.layouts.table.headers import PARTITION
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
 from mlrepro_cli.pictures import is_picture
@@ -16,7 +18,11 @@ from mlrepro_cli.pictures import is_picture
 DELIMITERS = ",\t;|"
 SPACE = " "
 # The first line of a file by which Excel is told its delimiter.
-EXCEL_LINE = re.compile(r'\A"?sep=(.)"?\r?\n')
+EXCEL_LINE = re.compile(r'\A"?sep=(.)"?(\r\n|\r|\n)')
+# A header all of whose fields are in single quotes, which so are what quotes are there.
+SINGLE_QUOTED = re.compile(r"'[^',;\t|]*'([,;\t|]'[^',;\t|]*')+")
+# What lists of pictures and their parts are called.
+PARTS = re.compile("partition|split", re.IGNORECASE)
 # Of so many lines it is seen what stands between fields.
 SAMPLE_LINES = 200
 # Fields are as long as a list of labels may be.
@@ -42,9 +48,12 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
     start = excel.end() if excel else _comment_end(text)
     body = text[start:]
     delimiter = excel[1] if excel else _delimiter(body, file)
+    if delimiter == SPACE:
+        # CelebA's header ends with a space, which is no field.
+        body = "\n".join(line.strip() for line in body.splitlines())
 
     records = _records(file, body, delimiter)
-    lines_before = text[:start].count("\n")
+    lines_before = len(text[:start].splitlines())
     records.lines = [line + lines_before for line in records.lines]
     if _begins_with_count(records):
         records.drop_first()
@@ -52,6 +61,7 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
     headers = _headers(file, records)
     _even_out(file, headers, records, delimiter)
     headers, rows = _without_empty_columns(headers, records.rows)
+    headers = [without_entities(header) for header in headers]
     headers, repeated = _told_apart(headers)
     return Sheet(
         file,
@@ -82,7 +92,8 @@ def _delimiter(text: str, file: LabelFile) -> str:
 
     Of several, what makes most fields. A header that nothing parts is one field.
     """
-    lines = [line for line in islice(text.splitlines(), SAMPLE_LINES) if line.strip()]
+    lines = [line.strip(SPACE) for line in islice(text.splitlines(), SAMPLE_LINES)]
+    lines = [line for line in lines if line.strip()]
     best = DELIMITERS[0]
     best_rank = (False, False, 1)
     for delimiter in DELIMITERS + (SPACE if _may_have_spaces(file) else ""):
@@ -110,10 +121,12 @@ def _field_counts(lines: list[str], delimiter: str) -> list[int]:
 
 def _records(file: LabelFile, text: str, delimiter: str) -> Records:
     """All rows that are not empty, their fields without spaces around them."""
+    header = text.partition("\n")[0].strip()
     # A quoted field may hold line ends (newline=""); stray quotes are errors (strict).
     reader = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=delimiter,
+        quotechar="'" if SINGLE_QUOTED.fullmatch(header) else '"',
         skipinitialspace=True,
         strict=True,
     )
@@ -153,6 +166,8 @@ def _headers(file: LabelFile, records: Records) -> list[str]:
     # A list of pictures, such as train.txt, needs no header.
     if all(len(row) == 1 and is_picture(row[0]) for row in records.rows):
         return ["image"]
+    if _is_of_parts(file, records):
+        return ["image", "partition"]
     if any(is_picture(field) for field in first):
         raise Question(
             f"{file.path}, line {records.lines[0]}: no header, the first line is of a picture "
@@ -160,6 +175,13 @@ def _headers(file: LabelFile, records: Records) -> list[str]:
             f"say their names: --header {','.join(_guessed_names(first))}"
         )
     return records.drop_first()
+
+
+def _is_of_parts(file: LabelFile, records: Records) -> bool:
+    """Whether it is a list of pictures and their parts, as CelebA's list_eval_partition.txt is."""
+    if not PARTS.search(file.path.stem) or any(len(row) != 2 for row in records.rows):
+        return False
+    return all(is_picture(name) and part in PARTITION for name, part in records.rows)
 
 
 def _guessed_names(first: list[str]) -> list[str]:

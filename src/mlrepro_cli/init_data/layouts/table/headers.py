@@ -34,7 +34,9 @@ SINGULAR = {
     "species": "species",
 }
 
-SPLIT_HEADERS = ("split", "set", "subset", "fold", "partition", "phase")
+SPLIT_HEADERS = ("split", "set", "subset", "fold", "folds", "kfold", "partition", "phase")
+# The parts of CelebA's list_eval_partition.
+PARTITION = {"0": "train", "1": "val", "2": "test"}
 SPLIT_FLAG = re.compile(r"is (train|training|valid|val|validation|test|testing)( image)?")
 SCORE_WORDS = frozenset("score scores confidence conf prob probability likelihood".split())
 ANNOTATOR_WORDS = frozenset(
@@ -47,6 +49,8 @@ UNKNOWN_WORDS = frozenset("unknown uncertain unsure".split())
 COUNT_WORDS = frozenset("n num number count total".split())
 # Of a column that says whether the label of a row is there.
 STATE_WORDS = frozenset("present presence state status value exists answer".split())
+# Of a row an object, and not a picture.
+BOX_CORNERS = frozenset("xmin ymin xmax ymax bbox left top x1 y1 x2 y2 xtl ytl".split())
 # Of a box, and not of its label.
 BOX_WORDS = frozenset(
     "occluded truncated crowd iscrowd inside depiction difficult group pose".split()
@@ -54,7 +58,14 @@ BOX_WORDS = frozenset(
 # With marks of 0 and 1, too, and no label more often than not.
 DOUBTFUL_WORDS = frozenset(
     "occluded truncated difficult verified reviewed crowd iscrowd sex gender flag duplicate "
-    "frontal lateral inside depiction public private used".split()
+    "frontal lateral inside depiction public private used site hospital scanner batch "
+    "train training test val valid validation".split()
+)
+# `has_label`, `is_annotated`: whether there is any.
+ANY_LABEL = re.compile(
+    r"(has|have|is|was|any|no) (\w+ )?"
+    r"(label|labels|labell?ed|unlabell?ed|annotation|annotations|annotated|object|objects|mask|"
+    r"masks|box|boxes|bbox|bboxes|tag|tags|tagged)"
 )
 
 # Numbers that describe a picture or a box.
@@ -68,8 +79,15 @@ GROUP_WORDS = frozenset("patient subject person participant".split())
 
 def words(header: str) -> list[str]:
     """`ImageID`, `image_id` and `Image Id` are image, id; `label2` is label, 2."""
+    # LABEL(S)
+    header = re.sub(r"\((s)\)", r"\1", header, flags=re.IGNORECASE)
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", header)
     return re.findall(r"[^\W\d_]+|\d+", spaced.casefold())
+
+
+def is_of_any_label(header: str) -> bool:
+    """Whether it says that there is a label at all, and not which."""
+    return ANY_LABEL.fullmatch(" ".join(words(header))) is not None
 
 
 def is_any(header: str, wanted: frozenset[str]) -> bool:
@@ -87,6 +105,12 @@ def label_family(header: str) -> str | None:
     if not of_header or of_header[-1] not in LABEL_WORDS or of_header[0] in COUNT_WORDS:
         return None
     return " ".join([*of_header[:-1], _singular(of_header[-1])])
+
+
+def counts_labels(header: str) -> bool:
+    """n_labels, num objects."""
+    of_header = words(header)
+    return len(of_header) > 1 and of_header[0] in COUNT_WORDS
 
 
 def is_label_number(header: str) -> bool:

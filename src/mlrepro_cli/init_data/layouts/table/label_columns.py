@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.table import headers as named
 from mlrepro_cli.init_data.layouts.table.marks import are_marks, find_other_marks
@@ -35,12 +36,27 @@ class LabelColumns:
 
 
 def find_label_columns(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
-    """Of the columns `rest`. Raises Question where labels may stand in one column or another."""
+    """Of the columns `rest`.
+
+    Raises Question where labels may stand in one column or another, InputError where two columns
+    are headed by one label.
+    """
+    found = _find(sheet, rest, answers)
+    twice = sheet.repeated & set(found.marks)
+    if twice:
+        raise InputError(
+            f"{sheet.file.path}: two columns are headed {min(twice)!r}, and their cells are marks; "
+            "call one of them otherwise, or take it out"
+        )
+    return found
+
+
+def _find(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
     if answers.label_columns or answers.mark_columns:
         return _chosen(sheet, rest, answers)
 
     marks = [header for header in rest if are_marks(sheet.column(header), answers)]
-    certain = [header for header in marks if not named.is_any(header, UNLIKELY_LABELS)]
+    certain = [header for header in marks if not _is_unlikely(header)]
     texts = [
         header
         for header in rest
@@ -63,6 +79,13 @@ def find_label_columns(sheet: Sheet, rest: list[str], answers: Answers) -> Label
 
     numbers = [header for header in rest if named.is_label_number(header)]
     return LabelColumns(names=() if certain else tuple(numbers[:1]), marks=tuple(certain))
+
+
+def _is_unlikely(header: str) -> bool:
+    """Whether a column of marks is called as what is no label more often than not."""
+    if named.is_any(header, UNLIKELY_LABELS):
+        return True
+    return named.is_of_any_label(header) or named.counts_labels(header)
 
 
 def _chosen(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
@@ -158,7 +181,8 @@ def _ask_about_other_marks(sheet: Sheet, headers: list[str]) -> None:
     """Raises Question for a column of marks with something else in between, as a slip may be."""
     for header in headers:
         rows = find_other_marks(sheet.column(header))
-        if rows and not named.is_any(header, named.MEASURE_WORDS):
+        is_number = named.is_any(header, named.MEASURE_WORDS) or named.counts_labels(header)
+        if rows and not is_number:
             cells = sorted({sheet.column(header)[row] for row in rows})[:SHOWN]
             raise Question(
                 f"{sheet.where(rows[0])}: column {header!r} holds marks of what is there and what "

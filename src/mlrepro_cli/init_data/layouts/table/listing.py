@@ -29,6 +29,7 @@ class Listed:
     where:  the first of them.
     states: PRESENT, ABSENT or UNKNOWN of each label that they name.
     others: what they say of all other labels: PRESENT for nothing.
+    has_other_rows: whether rows name different labels.
     """
 
     where: str
@@ -37,6 +38,7 @@ class Listed:
     states: dict[str, int] = field(default_factory=dict)
     others: int = PRESENT
     by_annotator: dict[str, set[str]] = field(default_factory=dict)
+    has_other_rows: bool = False
 
     @property
     def present(self) -> set[str]:
@@ -172,6 +174,7 @@ def _add(picture: str, first: Listed, other: Listed, reading: Reading) -> None:
             f"{named(first.present)} in {first.where}; --union takes all of them, or remove one "
             "of the rows"
         )
+    first.has_other_rows |= first.present != other.present
     merge(first, other)
 
 

@@ -5,13 +5,16 @@ import json
 import re
 from typing import Any
 
+from mlrepro_cli.init_data.layouts.label_studio import LABEL_KEY
+
 OPENING = "[{("
 CLOSING = {"[": "]", "{": "}", "(": ")"}
 # ['cat' 'dog'], as numpy prints it.
 NUMPY = re.compile(r"\[\s*(?:'[^']*'\s*)+\]")
-# Where a region of Label Studio, or an object of another tool, has its labels.
-LABEL_KEYS = ("choices", "label", "labels", "name", "class", "category")
-REGION_KEY = re.compile(r"[a-z]*labels")
+# Where an object of another tool than Label Studio has its label.
+LABEL_KEYS = ("label", "name", "class", "category", "displayName", "title")
+# And how sure another program was of it.
+SCORE_KEYS = ("score", "confidence", "conf", "probability")
 
 
 def is_list(cell: str) -> bool:
@@ -56,8 +59,12 @@ def _labels(value: Any) -> list[str]:
 def _labels_of_object(value: dict) -> list[str]:
     if not value:
         return []
+    for key in SCORE_KEYS:
+        score = value.get(key)
+        if isinstance(score, float) and 0 < score < 1:
+            raise ValueError(f"{key} {score:g}, which predictions have; leave it out of labels")
     for key, inner in value.items():
-        if key in LABEL_KEYS or REGION_KEY.fullmatch(str(key)):
+        if key in LABEL_KEYS or LABEL_KEY.fullmatch(str(key)):
             return _labels(inner)
     raise ValueError(f"an object with {', '.join(map(str, value))}, none of which is a label")
 

@@ -14,8 +14,19 @@ BLANK_CELLS = frozenset(
     ("", "nan", "na", "n/a", "#n/a", "null", "none", "nil", "missing", "<na>", r"\n")
 )
 
-PRESENT_MARKS = frozenset("1 true t yes y x + ✓ ✔ present positive pos on checked".split())
-ABSENT_MARKS = frozenset("0 false f no n absent negative neg off unchecked".split())
+PRESENT_MARKS = frozenset(
+    (
+        *"1 true t yes y x + ✓ ✔ present positive pos on checked".split(),
+        # As spreadsheets and people of other languages write them.
+        *"ja wahr oui vrai si sí verdadero sim verdadeiro vero да истина 是 はい".split(),
+    )
+)
+ABSENT_MARKS = frozenset(
+    (
+        *"0 false f no n absent negative neg off unchecked".split(),
+        *"nein falsch non faux falso não nao нет ложь 否 いいえ".split(),
+    )
+)
 UNKNOWN_MARKS = frozenset("? u unk unknown uncertain unsure maybe".split())
 # Marks whose meaning follows from the others in use, or from the user.
 OPEN_MARKS = frozenset(("-1", "-", BLANK))

@@ -1,6 +1,6 @@
 """Columns of numbers: what they measure, how small they are."""
 
-from mlrepro_cli.init_data.layouts.table.headers import MEASURE_WORDS, is_any
+from mlrepro_cli.init_data.layouts.table.headers import MEASURE_WORDS, counts_labels, is_any
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 
 # Numbers in so small a range may be counts or grades of a label.
@@ -28,7 +28,7 @@ def are_measures(sheet: Sheet, header: str) -> bool:
 
 def are_small_numbers(sheet: Sheet, header: str) -> bool:
     """Whether a column may be of counts, grades or unsure marks, by its header and its numbers."""
-    if is_any(header, MEASURE_WORDS):
+    if is_any(header, MEASURE_WORDS) or counts_labels(header):
         return False
     numbers = [number(cell) for cell in sheet.filled(header)]
     if not numbers or None in numbers:

@@ -66,6 +66,5 @@ def _concerns_pictures(file: LabelFile, suffix: str, start: bytes) -> bool:
     if suffix == ".txt":
         return PICTURE.search(start) is not None and not start.lstrip().startswith(b"{")
     if suffix == ".json":
-        # COCO's annotations, which are an object, may have gigabytes.
-        return start.lstrip()[:1] == b"["
+        return start.lstrip()[:1] in (b"[", b"{")
     return True

@@ -8,9 +8,10 @@ from mlrepro_cli.init_data.layouts.table.headers import (
     IMAGE_WORDS,
     OTHER_PICTURE_WORDS,
     is_any,
+    is_label_number,
 )
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.name_forms import is_picture_name
+from mlrepro_cli.init_data.name_forms import is_address, is_picture_name, without_decimals
 from mlrepro_cli.pictures import is_picture
 
 # Of so many cells it is seen whether a column names pictures.
@@ -24,9 +25,12 @@ class Stems:
 
     def __init__(self, pictures: Sequence[str]):
         self._stems = {_last_part(picture).casefold() for picture in pictures}
+        self._numbers = {int(name) for name in self._stems if name.isdecimal()}
 
     def has(self, name: str) -> bool:
-        return _last_part(name).casefold() in self._stems
+        last = _last_part(name).casefold()
+        # 7 may be 007.jpg.
+        return last in self._stems or (last.isdecimal() and int(last) in self._numbers)
 
 
 def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[str, ...]:
@@ -35,8 +39,9 @@ def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[
         return tuple(header for header in answers.image_columns if header in sheet.headers)
 
     named = [header for header in sheet.headers if _share(sheet, header, is_picture_name) > MOST]
-    if not named:
-        named = [header for header in sheet.headers if _has_bare_names(sheet, header, stems)]
+    if not named or all(_is_of_addresses(sheet, header, stems) for header in named):
+        bare = [header for header in sheet.headers if _has_bare_names(sheet, header, stems)]
+        named = bare or named
     if len(named) > 1:
         named = _without_other_pictures(named)
     if len(named) > 1:
@@ -57,11 +62,20 @@ def _share(sheet: Sheet, header: str, is_name) -> float:
 
 def _has_bare_names(sheet: Sheet, header: str, stems: Stems) -> bool:
     """Whether pictures are called as its cells are, but for the suffix."""
+    # Of class_id.
+    if is_label_number(header):
+        return False
     share = _share(sheet, header, stems.has)
     if is_any(header, IMAGE_WORDS):
         return share > 0
     # Small numbers are names of pictures by chance.
-    return share >= NEARLY_ALL and not all(cell.isdecimal() for cell in sheet.filled(header))
+    are_numbers = all(without_decimals(cell).isdecimal() for cell in sheet.filled(header))
+    return share >= NEARLY_ALL and not are_numbers
+
+
+def _is_of_addresses(sheet: Sheet, header: str, stems: Stems) -> bool:
+    """Whether its cells are addresses of pictures that are called otherwise here."""
+    return _share(sheet, header, is_address) > MOST and not _share(sheet, header, stems.has)
 
 
 def _without_other_pictures(headers: list[str]) -> list[str]:
@@ -79,5 +93,5 @@ def _longest_of_same(sheet: Sheet, headers: list[str]) -> list[str]:
 
 def _last_part(name: str) -> str:
     """Without folders and the suffix of a picture."""
-    last = name.replace("\\", "/").rpartition("/")[2]
+    last = without_decimals(name.replace("\\", "/").rpartition("/")[2])
     return last.rpartition(".")[0] if is_picture(last) else last

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from mlrepro.errors import InputError
 from mlrepro.settings.base import nearest
 from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.layouts import via_csv
 from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow
 from mlrepro_cli.init_data.layouts.table.class_names import (
     is_class_names,
+    is_numbered_names,
     name_labels,
+    name_numbers,
     read_class_names,
 )
 from mlrepro_cli.init_data.layouts.table.columns import Columns, find_columns
@@ -19,8 +22,9 @@ from mlrepro_cli.init_data.layouts.table.combining import (
     combine,
     without_unlabelled,
 )
+from mlrepro_cli.init_data.layouts.table.entities import with_signs
 from mlrepro_cli.init_data.layouts.table.fields import say_fields, understand_fields
-from mlrepro_cli.init_data.layouts.table.headers import GROUP_WORDS, is_any
+from mlrepro_cli.init_data.layouts.table.headers import BOX_CORNERS, GROUP_WORDS, is_any
 from mlrepro_cli.init_data.layouts.table.label_columns import SHOWN
 from mlrepro_cli.init_data.layouts.table.listing import (
     FindPicture,
@@ -29,6 +33,7 @@ from mlrepro_cli.init_data.layouts.table.listing import (
     count_empty,
     label_rows,
     list_pictures,
+    named,
     takes_empty_as_unknown,
 )
 from mlrepro_cli.init_data.layouts.table.marks import (
@@ -38,9 +43,11 @@ from mlrepro_cli.init_data.layouts.table.marks import (
     read_marks,
     say_marks,
 )
+from mlrepro_cli.init_data.layouts.table.numbers import number
 from mlrepro_cli.init_data.layouts.table.open_file import may_be_table, open_table
 from mlrepro_cli.init_data.layouts.table.pictures import Stems
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.name_forms import is_picture_name
 from mlrepro_cli.init_data.negatives import ask_about_negatives
 
 NAME = "a table"
@@ -50,15 +57,20 @@ SUBMISSION = re.compile("submission", re.IGNORECASE)
 # What another program may have written.
 OUTPUT = re.compile(r"(^|[^a-z])(predict|pred|preds|results?|outputs?)", re.IGNORECASE)
 
+# Where at most this share of pictures has a second row, it is hardly a row a label.
+FEW_SECOND_ROWS = 0.1
+
 TableOf = tuple[Sheet, Columns]
 
 
 def matches(file: LabelFile) -> bool:
-    return may_be_table(file)
+    return may_be_table(file) and not via_csv.matches(file)
 
 
-def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
+def read_all(files: list[LabelFile], find: FindPicture, alone: bool = True) -> Iterator[LabelRow]:
     """The labels of all tables, and prints what was understood. Nothing where none has labels.
+
+    alone: whether no other layout has labels, so that the user's answers are of tables.
 
     What separates labels and what marks mean is one thing for all. Raises Question for what can be
     read in two ways, InputError for what cannot be read.
@@ -68,13 +80,16 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     answers = files[0].answers
     stems = Stems(files[0].pictures)
     sheets, problems = _open_all(files)
-    _refuse_unknown_columns(sheets, answers)
+    if alone:
+        _refuse_unknown_columns(sheets, answers)
     of_names = [sheet for sheet in sheets if is_class_names(sheet)]
     sheets = [sheet for sheet in sheets if not is_class_names(sheet)]
+    numbered = [sheet for sheet in sheets if is_numbered_names(sheet)]
+    sheets = [sheet for sheet in sheets if not is_numbered_names(sheet)]
 
     tables, lists = _with_pictures(sheets, stems, answers)
     if not tables:
-        _refuse_where_nothing_else(files, problems, lists)
+        _refuse_where_nothing_else(files, problems, lists, alone)
         return
 
     for problem in problems:
@@ -85,6 +100,8 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
         _say(reading)
         _refuse_guessed_letters(reading)
     listed = [list_pictures(reading, find) for reading in readings]
+    for reading, pictures in zip(readings, listed, strict=True):
+        _ask_about_second_rows(reading, pictures)
     add_missing_marks(readings, listed)
     by_file = [
         (reading.sheet.file, pictures) for reading, pictures in zip(readings, listed, strict=True)
@@ -93,6 +110,8 @@ def read_all(files: list[LabelFile], find: FindPicture) -> Iterator[LabelRow]:
     _add_splits(pictures, lists, find)
     if of_names:
         name_labels(pictures, read_class_names(of_names))
+    read = {sheet.file.place for sheet, _ in [*tables, *lists]}
+    name_numbers(pictures, numbered, [file for file in files if file.place not in read])
 
     rows = list(label_rows(pictures))
     ask_about_negatives(rows, answers)
@@ -154,7 +173,7 @@ def _with_pictures(
             _leave_out(sheet, "no column names pictures")
         elif columns.has_labels:
             _refuse_output(sheet)
-            tables.append((sheet, columns))
+            tables.append((with_signs(sheet, columns.names), columns))
         else:
             lists.append((sheet, columns))
     return tables, lists
@@ -180,25 +199,43 @@ def _refuse_output(sheet: Sheet) -> None:
 
 
 def _refuse_where_nothing_else(
-    files: list[LabelFile], problems: list[InputError], lists: list[TableOf]
+    files: list[LabelFile], problems: list[InputError], lists: list[TableOf], alone: bool
 ) -> None:
-    """Raises InputError where tables alone could have said labels, else prints what was found."""
-    folders = {picture.rpartition("/")[0] for picture in files[0].pictures}
+    """Raises InputError where tables may be what says labels, else prints what was found.
+
+    alone: whether no other file has labels, so that there are folders at best.
+    """
+    pictures = files[0].pictures
+    folders = {picture.rpartition("/")[0] for picture in pictures}
+    only_tables = alone and len(folders) <= 1
     for problem in problems:
-        if len(folders) <= 1:
+        if only_tables:
             raise problem
         print(f"left out: {problem}")
 
     for sheet, columns in lists:
+        folders_too = "" if only_tables else "; where folders are the labels, --layout folders"
         question = Question(
             f"{sheet.file.path}: pictures in column {columns.pictures[0]!r}, and no column of "
             f"labels is known by its header; if one holds names of labels, say --labels-column, if "
             "several are headed by a label with 0 and 1 below, --mark-column, of: "
-            f"{', '.join(columns.unread) or 'no other column'}"
+            f"{', '.join(columns.unread) or 'no other column'}{folders_too}"
         )
-        if sheet.file.given or (len(folders) <= 1 and columns.unread):
+        if sheet.file.given or (only_tables and columns.unread):
+            raise question
+        # Folders may be there for order, beside a table of all pictures.
+        lists_most = len(sheet.rows) >= len(pictures) / 2
+        if alone and lists_most and any(_may_name_labels(sheet, h) for h in columns.unread):
             raise question
         print(f"left out: {question}")
+
+
+def _may_name_labels(sheet: Sheet, header: str) -> bool:
+    """Whether a column holds a few words that come up again and again."""
+    cells = sheet.filled(header)
+    different = set(cells)
+    are_words = not any(number(cell) is not None or is_picture_name(cell) for cell in different)
+    return are_words and 1 < len(different) <= len(cells) / 2
 
 
 # ---- How they are read ---------------------------------------------------------------------------
@@ -308,6 +345,25 @@ def _ask_about_empty(tables: list[TableOf], answers: Answers) -> None:
         raise Question(
             f"{place}: {empty} of {rows} rows name no label. Have these pictures none (--absent "
             f"{BLANK}), or has nobody looked yet (--unknown {BLANK}, which leaves them out)?"
+        )
+
+
+def _ask_about_second_rows(reading: Reading, pictures: dict[str, Listed]) -> None:
+    """Raises Question where hardly any picture has a second row with another label.
+
+    Where many have, there is a row a label. Objects have a row each.
+    """
+    sheet, columns = reading.sheet, reading.columns
+    is_of_objects = any(is_any(header, BOX_CORNERS) for header in sheet.headers)
+    if is_of_objects or columns.confidence or sheet.file.answers.union:
+        return
+    second = [picture for picture, listed in pictures.items() if listed.has_other_rows]
+    if 0 < len(second) <= FEW_SECOND_ROWS * len(pictures):
+        labels = named(pictures[second[0]].present)
+        raise Question(
+            f"{sheet.file.path}: {len(second)} of {len(pictures)} pictures have a second row with "
+            f"another label, such as {second[0]} with {labels}. Have they all labels of their rows "
+            "(--union), or are rows wrong? Then remove these"
         )
 
 

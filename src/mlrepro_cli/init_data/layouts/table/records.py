@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mlrepro.errors import InputError
@@ -10,11 +10,15 @@ from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.headers import label_family
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
+from mlrepro_cli.init_data.name_forms import stem
+from mlrepro_cli.pictures import is_picture
 
 Record = dict[str, Any]
 
 # Where Hugging Face's `datasets` keeps the names of numbered classes.
 HUGGING_FACE = b"huggingface"
+# Its number of the class of a picture that nobody has labelled.
+NOT_LABELLED = -1
 
 
 def read_json_lines(file: LabelFile, content: bytes) -> Sheet:
@@ -30,13 +34,13 @@ def read_json_lines(file: LabelFile, content: bytes) -> Sheet:
 
 
 def read_json(file: LabelFile, content: bytes) -> Sheet | None:
-    """A list of objects, as pandas writes it; none for JSON of any other kind."""
+    """A list of objects, or what else holds a row a picture; none for JSON of any other kind."""
     text, _ = decode(file.path, content, file.answers.encoding)
     try:
-        records = json.loads(text)
+        records = as_records(json.loads(text), file.pictures)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file.path}: no JSON ({error}); mend it or move it away") from None
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+    if records is None:
         return None
     return _sheet(file, records, list(range(1, len(records) + 1)), "record")
 
@@ -52,7 +56,8 @@ def read_parquet(file: LabelFile, content: bytes) -> Sheet:
         raise InputError(f"{file.path}: no Parquet ({reason}); write it again") from None
 
     records = table.to_pylist()
-    _name_classes(records, _class_names(table.schema.metadata or {}))
+    _refuse_embedded(file, records)
+    _name_classes(file, records, _features(table.schema.metadata or {}))
     return _sheet(file, records, list(range(1, len(records) + 1)), "row")
 
 
@@ -82,6 +87,56 @@ def read_excel(file: LabelFile, content: bytes) -> Sheet:
             records.append(dict(zip(names, row, strict=True)))
             numbers.append(number)
     return _sheet(file, records, numbers, "row")
+
+
+# ---- JSON as records -----------------------------------------------------------------------------
+
+
+def as_records(content: Any, pictures: Sequence[str]) -> list[Record] | None:
+    """The rows of JSON in any of the forms that pandas and people write; none of another kind."""
+    if isinstance(content, list):
+        return content if all(isinstance(record, dict) for record in content) else None
+    if not isinstance(content, dict) or not content:
+        return None
+    values = list(content.values())
+
+    # {"1.jpg": {"labels": [...]}} and {"1": ["cat"]}: the keys are pictures.
+    if _are_pictures(content, pictures):
+        return [
+            {"image": name, **(value if isinstance(value, dict) else {"labels": value})}
+            for name, value in content.items()
+        ]
+    # {"columns": [...], "data": [[...], ...]}
+    if {"columns", "data"} <= set(content) and all(
+        isinstance(row, list) for row in content["data"]
+    ):
+        return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    # {"image": {"0": "1.jpg"}, "labels": {"0": "cat"}}, or with lists in place of the objects.
+    if len(values) > 1 and all(isinstance(value, dict) for value in values):
+        if all(set(value) == set(values[0]) for value in values):
+            return [{key: content[key][row] for key in content} for row in values[0]]
+    if len(values) > 1 and all(isinstance(value, list) for value in values):
+        if len({len(value) for value in values}) == 1:
+            return [dict(zip(content, row, strict=True)) for row in zip(*values, strict=True)]
+    # {"version": 1, "data": [{...}, ...]}
+    lists = [value for value in values if isinstance(value, list) and value]
+    if len(lists) == 1 and all(isinstance(record, dict) for record in lists[0]):
+        return lists[0]
+    return None
+
+
+def _are_pictures(names: Iterable[str], pictures: Sequence[str]) -> bool:
+    """Whether most are names of pictures, with their suffix or without."""
+    names = list(names)
+    stems = {stem(picture.rpartition("/")[2]).casefold() for picture in pictures}
+    known = [
+        name for name in names if is_picture(name) or name.rpartition("/")[2].casefold() in stems
+    ]
+    # A few small numbers are rather those of classes.
+    are_numbers = all(map(str.isdecimal, names))
+    if are_numbers and len(names) <= len(pictures) / 2:
+        return False
+    return len(known) > len(names) / 2
 
 
 # ---- Records as rows of text ---------------------------------------------------------------------
@@ -138,25 +193,73 @@ def _text(value: Any) -> str:
 # ---- Hugging Face --------------------------------------------------------------------------------
 
 
-def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
-    """The names of the classes of each column that holds their numbers."""
+def _features(metadata: dict[bytes, bytes]) -> dict[str, Any]:
+    """What `datasets` says of each column; nothing for a file of another program."""
     if HUGGING_FACE not in metadata:
         return {}
-    features = json.loads(metadata[HUGGING_FACE]).get("info", {}).get("features", {})
-    names = {}
+    return json.loads(metadata[HUGGING_FACE]).get("info", {}).get("features", {})
+
+
+def _name_classes(file: LabelFile, records: list[Record], features: dict[str, Any]) -> None:
+    """Puts names in the place of numbers of classes, and nothing where there is no number."""
     for column, feature in features.items():
-        inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
-        if isinstance(inner, dict) and inner.get("_type") == "ClassLabel":
-            names[column] = inner["names"]
-    return names
+        if '"ClassLabel"' not in json.dumps(feature):
+            continue
+        unlabelled = []
+        for number, record in enumerate(records, start=1):
+            value = record.get(column)
+            if value == NOT_LABELLED:
+                unlabelled.append(number)
+                record[column] = None
+                continue
+            try:
+                record[column] = _named(value, feature)
+            except LookupError as error:
+                raise InputError(
+                    f"{file.path}, row {number}: column {column!r} holds {error}; write it again"
+                ) from None
+
+        # A part that nobody has labelled, such as a competition's test, is left out as a whole.
+        if 0 < len(unlabelled) < len(records):
+            raise InputError(
+                f"{file.path}, row {unlabelled[0]}: column {column!r} holds {NOT_LABELLED}, by "
+                f"which `datasets` says that nobody has labelled the picture, and so do "
+                f"{len(unlabelled)} of {len(records)} rows; leave these rows out"
+            )
 
 
-def _name_classes(records: list[Record], names_of_column: dict[str, list[str]]) -> None:
-    """Puts names in the place of numbers."""
-    for column, names in names_of_column.items():
-        for record in records:
-            value = record[column]
-            if isinstance(value, list):
-                record[column] = [names[number] for number in value]
-            elif value is not None:
-                record[column] = names[value]
+def _named(value: Any, feature: Any) -> Any:
+    """A value with names in the place of the numbers of classes in it, however deep.
+
+    Raises LookupError for a number that has no name.
+    """
+    if isinstance(feature, list):
+        feature = {"feature": feature[0]}
+    if value is None or not isinstance(feature, dict):
+        return value
+    if feature.get("_type") == "ClassLabel":
+        names = feature["names"]
+        if not 0 <= value < len(names):
+            raise LookupError(f"class {value}, and there are {len(names)} classes")
+        return names[value]
+
+    inner = feature.get("feature")
+    if isinstance(value, list):
+        return [_named(item, inner) for item in value]
+    if isinstance(value, dict) and inner is None:
+        return {key: _named(item, feature.get(key)) for key, item in value.items()}
+    if isinstance(value, dict) and isinstance(inner, dict):
+        # A sequence of objects is kept as an object of sequences.
+        return {key: _named(item, {"feature": inner.get(key)}) for key, item in value.items()}
+    return value
+
+
+def _refuse_embedded(file: LabelFile, records: list[Record]) -> None:
+    """Raises InputError for pictures that are in the table itself."""
+    for column, value in records[0].items() if records else ():
+        if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):
+            raise InputError(
+                f"{file.path}: column {column!r} holds the pictures themselves; write them as "
+                "files, and beside them a table with their names, as `datasets` does with "
+                f"`for number, row in enumerate(dataset): row[{column!r}].save(f'{{number}}.png')`"
+            )

@@ -8,7 +8,7 @@ from mlrepro_cli.init_data.answers import Question
 
 # What hardly stands within a label, likeliest first; and what may.
 HARD_MARKS = ("|", ";", ",", "\t", "\n", "、", "，", "；")
-SOFT_MARKS = ("#", "+", "&", "/", " and ", " ")
+SOFT_MARKS = ("::", "->", "#", "+", "&", "/", " and ", " ")
 # What stands within many labels, and so is a mark only where the parts are labels by themselves.
 WEAK_MARKS = ("-", "_", ":", ".", "~", "*", "\\", "@")
 # For who reads other tables with this guess (mlrepro audit).

@@ -2,7 +2,7 @@
 
 from mlrepro.data.formats.csv_table import SPLITS
 from mlrepro_cli.init_data.answers import Answers, Question
-from mlrepro_cli.init_data.layouts.table.headers import flagged_split, words
+from mlrepro_cli.init_data.layouts.table.headers import PARTITION, flagged_split, words
 from mlrepro_cli.init_data.layouts.table.marks import (
     ABSENT_MARKS,
     PRESENT_MARKS,
@@ -11,8 +11,6 @@ from mlrepro_cli.init_data.layouts.table.marks import (
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.split_words import splits_of
 
-# The parts of CelebA's list_eval_partition.
-PARTITION = {"0": "train", "1": "val", "2": "test"}
 SHOWN = 4
 EXAMPLES = ("train", "val", "test")
 

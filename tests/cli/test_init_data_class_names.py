@@ -1,0 +1,62 @@
+"""Labels that are numbers, and the file beside them that names the numbers."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_init_data_tables import NAMES, SETS, TRUTH, read, write, write_pictures
+
+from mlrepro_cli.init_data.answers import Question
+
+NUMBERS = {"bird": "0", "cat": "1", "dog": "2"}
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    return write_pictures(tmp_path / "own")
+
+
+@pytest.fixture
+def numbered(own):
+    rows = [
+        f"{name},{' '.join(NUMBERS[label] for label in labels)}"
+        for name, labels in zip(NAMES, SETS, strict=True)
+    ]
+    write(own, "\n".join(["image,attribute_ids", *rows]), "train.csv")
+    return own
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("classes.csv", "class_id,class_name\n0,bird\n1,cat\n2,dog\n3,fox\n"),
+        ("labels.csv", "attribute_name,attribute_id\nbird,0\ncat,1\ndog,2\n"),
+        ("map.json", json.dumps({"0": "bird", "1": "cat", "2": "dog"})),
+        ("map.json", json.dumps({"bird": 0, "cat": 1, "dog": 2})),
+        ("classes.json", json.dumps(["bird", "cat", "dog"])),
+        ("classes.txt", "bird\ncat\ndog\n"),
+    ],
+)
+def test_one_file_names_the_numbers(numbered, capsys, name, text):
+    write(numbered, text, name)
+    assert read(numbered).labels == TRUTH
+    assert "0 is bird, 1 is cat, 2 is dog" in capsys.readouterr().out
+
+
+def test_numbers_stay_where_nothing_names_all_of_them(numbered, capsys):
+    write(numbered, "class_id,class_name\n0,bird\n1,cat\n", "classes.csv")
+    assert read(numbered).labels["2.jpg"] == ["1", "2"]
+    assert "no file names them; a table beside" in capsys.readouterr().out
+
+
+def test_two_files_that_name_them_differently(numbered):
+    write(numbered, "class_id,class_name\n0,bird\n1,cat\n2,dog\n", "classes.csv")
+    write(numbered, "cat\nbird\ndog\n", "classes.txt")
+    with pytest.raises(Question, match="name the numbers of labels differently"):
+        read(numbered)
+
+
+def test_a_table_without_a_header_names_no_classes(own):
+    lines = [f"{name} {place % 3}" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["image label", *lines]), "labels.txt")
+    assert read(own).labels["1.jpg"] == ["1"]

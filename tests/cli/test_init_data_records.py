@@ -1,0 +1,94 @@
+"""JSON and Parquet that hold a row a picture, in the forms that programs write them."""
+
+import json
+from pathlib import Path
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+from test_init_data_tables import NAMES, SETS, TRUTH, read, write, write_pictures
+
+from mlrepro.errors import InputError
+
+CLASSES = ["bird", "cat", "dog"]
+NUMBERS = [[CLASSES.index(label) for label in labels] for labels in SETS]
+CLASS_LABEL = {"names": CLASSES, "_type": "ClassLabel"}
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    return write_pictures(tmp_path / "own")
+
+
+def write_parquet(path, columns: dict, features: dict) -> None:
+    """As Hugging Face's `datasets` writes it."""
+    info = json.dumps({"info": {"features": features}})
+    table = pyarrow.table({"file_name": NAMES} | columns)
+    parquet.write_table(table.replace_schema_metadata({"huggingface": info}), path)
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [
+        {"feature": CLASS_LABEL, "_type": "Sequence"},
+        {"feature": CLASS_LABEL, "_type": "List"},
+        [CLASS_LABEL],
+    ],
+)
+def test_numbers_of_classes_in_lists(own, feature):
+    write_parquet(own / "metadata.parquet", {"labels": NUMBERS}, {"labels": feature})
+    assert read(own).labels == TRUTH
+
+
+def test_numbers_of_classes_within_objects(own):
+    objects = [{"id": numbers, "category": numbers} for numbers in NUMBERS]
+    category = {"feature": CLASS_LABEL, "_type": "List"}
+    for feature in (
+        {"id": {"feature": {"dtype": "int64", "_type": "Value"}}, "category": category},
+        {"feature": {"id": {"_type": "Value"}, "category": CLASS_LABEL}, "_type": "Sequence"},
+    ):
+        write_parquet(own / "metadata.parquet", {"objects": objects}, {"objects": feature})
+        assert read(own).labels == TRUTH
+
+
+def test_a_picture_that_nobody_has_labelled_has_no_class(own):
+    some = [0, 1, 2, -1, 0, 1]
+    write_parquet(own / "metadata.parquet", {"label": some}, {"label": CLASS_LABEL})
+    with pytest.raises(InputError, match=r"row 4: column 'label' holds -1, .* 1 of 6 rows"):
+        read(own)
+
+    write_parquet(own / "metadata.parquet", {"label": [0, 1, 2, 3, 0, 1]}, {"label": CLASS_LABEL})
+    with pytest.raises(InputError, match=r"row 4: .* class 3, and there are 3 classes"):
+        read(own)
+
+
+def test_pictures_within_the_table(own):
+    pictures = [{"bytes": (own / name).read_bytes(), "path": name} for name in NAMES]
+    columns = {"image": pictures, "label": [0] * len(NAMES)}
+    write_parquet(own / "train.parquet", columns, {"label": CLASS_LABEL})
+    with pytest.raises(InputError, match="'image' holds the pictures themselves; write them as"):
+        read(own)
+
+
+def test_json_in_the_forms_of_pandas(own):
+    joined = ["|".join(labels) for labels in SETS]
+    places = [str(place) for place in range(len(NAMES))]
+    by_place = {
+        "image": dict(zip(places, NAMES, strict=True)),
+        "labels": dict(zip(places, joined, strict=True)),
+    }
+    split = {"columns": ["image", "labels"], "index": places}
+    split["data"] = [list(row) for row in zip(NAMES, joined, strict=True)]
+    lists = {"image": NAMES, "labels": SETS}
+    records = [{"image": name, "labels": labels} for name, labels in TRUTH.items()]
+    for content in (by_place, split, lists, {"version": 1, "data": records}):
+        write(own, json.dumps(content), "labels.json")
+        assert read(own).labels == TRUTH
+
+
+def test_json_with_a_key_a_picture(own):
+    described = {name: {"labels": labels, "width": 6} for name, labels in TRUTH.items()}
+    without_suffix = {name.removesuffix(".jpg"): labels for name, labels in TRUTH.items()}
+    for content in (described, without_suffix):
+        write(own, json.dumps(content), "labels.json")
+        assert read(own).labels == TRUTH
