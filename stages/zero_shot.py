@@ -89,7 +89,7 @@ def _score(layout: Layout, run: Run, seed: int) -> None:
     from mlrepro.environments import write_environment  # these here: they import torch
     from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
     from mlrepro.evaluation.score import write_logits
-    from mlrepro.evaluation.zero_shot import with_cross_validation
+    from mlrepro.evaluation.zero_shot import with_choice
     from mlrepro.records import keep_record, write_record
     from mlrepro.tracking import open_tracker
     from mlrepro.training.zero_shot import write_zero_shot
@@ -100,7 +100,7 @@ def _score(layout: Layout, run: Run, seed: int) -> None:
     record, logits = evaluate_run(
         run, seed, layout.data, trained, EvaluationPlan.of(layout), made_on
     )
-    record = with_cross_validation(record, logits, layout.data)
+    record = with_choice(record, logits, layout.data)
     write_logits(logits, out / "logits.safetensors")
 
     path: Path = layout.record(run.run_id, seed)
