@@ -32,6 +32,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from use_runs import CSRA, RUNS, run_here, write_runs
 
+from mlrepro import extras
 from mlrepro.data.images import decode
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
@@ -450,6 +451,7 @@ def test_what_the_user_did_wrong_is_told(
 
 def test_settings_that_are_not_there(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(extras, "missing", lambda extra: [])  # they are not reached
     assert run_here(monkeypatch, "export", "missing.yaml", "RUN") == 2
     assert "error: missing.yaml: no such file" in capsys.readouterr().err
 
