@@ -1,4 +1,4 @@
-"""Records of other programs: lines of JSON, a JSON list, Parquet, spreadsheets."""
+"""Records of other programs: lines of JSON, a JSON list, Parquet."""
 
 import io
 import json
@@ -59,34 +59,6 @@ def read_parquet(file: LabelFile, content: bytes) -> Sheet:
     _refuse_embedded(file, records)
     _name_classes(file, records, _features(table.schema.metadata or {}))
     return _sheet(file, records, list(range(1, len(records) + 1)), "row")
-
-
-def read_excel(file: LabelFile, content: bytes) -> Sheet:
-    """The first sheet, where openpyxl is installed."""
-    try:
-        import openpyxl
-    except ImportError:
-        raise InputError(
-            f"{file.path}: Excel's own format is not read; save it as `CSV UTF-8`, or "
-            "`pip install openpyxl`"
-        ) from None
-    try:
-        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-    except Exception as error:  # of zip, XML, and openpyxl itself
-        raise InputError(f"{file.path}: no Excel file ({error}); save it again") from None
-
-    if len(book.sheetnames) > 1:
-        print(f"{file.path}: of its sheets, the first is read: {book.sheetnames[0]!r}")
-    rows = [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
-    header = [str(name) if name is not None else "" for name in (rows or [[]])[0]]
-    names = [name or f"column {place}" for place, name in enumerate(header, start=1)]
-
-    records, numbers = [], []
-    for number, row in enumerate(rows[1:], start=2):
-        if any(value is not None for value in row):
-            records.append(dict(zip(names, row, strict=True)))
-            numbers.append(number)
-    return _sheet(file, records, numbers, "row")
 
 
 # ---- JSON as records -----------------------------------------------------------------------------
