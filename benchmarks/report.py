@@ -49,10 +49,12 @@ BENCHMARKS = [
     Benchmark("runs", "cpu", "Runs on features"),
     Benchmark("large", "cpu", "Large data"),
     Benchmark("gpu", "cuda", "Training on a GPU"),
+    Benchmark("memory", "cpu", "Memory of freed tensors"),
     Benchmark("estimates", "cpu", "Estimates of wall time"),
     Benchmark("linear_search", "cpu", "The grid of the linear mode"),
     Benchmark("label_errors", "cpu", "Errors in labels"),
     Benchmark("rare_labels", "cpu", "Thresholds of rare labels"),
+    Benchmark("choice", "cpu", "Which training to take"),
     Benchmark("linear_search", "cuda", "The grid of the linear mode, GPU"),
 ]
 
@@ -263,7 +265,19 @@ def thresholds_of_rare_labels(result: dict) -> Measured:
     return Measured(table(head, rows))
 
 
+def rules_of_choice(result: dict) -> Measured:
+    """The file of choice.py: a row for each data set, number of pictures and rule."""
+    rows = []
+    for row in result["rows"]:
+        for rule, lost in row["lost"].items():
+            shown = f"{statistics.mean(lost):.2f} (at most {max(lost):.2f})"
+            agrees = f"{statistics.mean(row['agrees'][rule]):.2f}"
+            rows.append([row["data"], f"{row['pictures']:,}", rule, shown, agrees])
+    return Measured(table(["data", "pictures", "rule", "lost", "agrees"], rows))
+
+
 READERS = {
+    "choice": rules_of_choice,
     "estimates": estimated,
     "label_errors": found_errors,
     "linear_search": searched,

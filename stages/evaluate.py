@@ -7,6 +7,7 @@ from mlrepro.environments import write_environment
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_checkpoint, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import read_layout
+from mlrepro.memory import keep_freed_memory
 from mlrepro.provenance import missing_commit
 from mlrepro.records import keep_record, put_back_record, write_record
 from mlrepro.report.markdown import number
@@ -17,6 +18,7 @@ from mlrepro.training.checkpoint import remove_held
 
 
 def stage(settings: str, run_id: str, seed: int) -> None:
+    keep_freed_memory()
     layout = read_layout(settings)
     run = read_run(layout, run_id)
     out = layout.output(run_id, seed)

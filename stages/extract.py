@@ -6,6 +6,7 @@ Pooled ones are for runs on features, maps for those on maps.
 from mlrepro.data.features import features_path, import_published
 from mlrepro.data.manifest import read_manifest
 from mlrepro.layout import read_layout
+from mlrepro.memory import keep_freed_memory
 from mlrepro.stage import main
 from mlrepro.studies.features import wanted_features
 from mlrepro.training.device import device
@@ -14,6 +15,7 @@ from mlrepro.training.extract_composed import extract_pooled
 
 
 def stage(settings: str) -> None:
+    keep_freed_memory()
     layout = read_layout(settings)
     wanted = wanted_features(layout)
     for features in wanted:

@@ -6,13 +6,12 @@ the others are in grid.csv alone.
 
 from pathlib import Path
 
-import numpy as np
-
 from mlrepro.environments import write_environment
-from mlrepro.evaluation.choice import choice_of
+from mlrepro.evaluation.choice import ScoredPart, with_cross_validation
 from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.evaluation.score import write_logits
 from mlrepro.layout import Layout, read_layout
+from mlrepro.memory import keep_freed_memory
 from mlrepro.records import Record, keep_record, write_record
 from mlrepro.stage import main
 from mlrepro.studies.runs import reported_map
@@ -29,6 +28,7 @@ from mlrepro.training.kept_outputs import KeptOutputs
 
 
 def stage(settings: str) -> None:
+    keep_freed_memory()
     layout = read_layout(settings)
     grid = read_grid(layout)
     outputs = [layout.search, layout.search_environments]
@@ -87,7 +87,11 @@ def _evaluated(
         record, logits = evaluate_run(chosen.run, seed, layout.data, trained, plan, trained_with)
         write_logits(logits, out / "logits.safetensors")
         if run_id in held_out and seed == layout.searched[run_id][0]:
-            record = _with_cross_validation(record, held_out[run_id], data)
+            record = with_cross_validation(
+                record,
+                ScoredPart(held_out[run_id], data.labels_of("train")),
+                ScoredPart(logits[f"val_{chosen.run.selection}"], data.labels_of("val")),
+            )
 
         path = layout.record(run_id, seed)
         write_record(record, path)
@@ -100,11 +104,6 @@ def _evaluated(
             flush=True,
         )
     return outcomes
-
-
-def _with_cross_validation(record: Record, logits: np.ndarray, data: GridData) -> Record:
-    choice = choice_of(logits, data.labels_of("train"), record.run.empty_classes)
-    return record.model_copy(update={"choices": record.choices | {"cross_validation": choice}})
 
 
 def _track(layout: Layout, chosen: Outcome, record: Record, path: Path) -> None:

@@ -6,6 +6,7 @@ what varies by nature.
 
 from mlrepro.errors import InputError
 from mlrepro.layout import read_layout
+from mlrepro.memory import keep_freed_memory
 from mlrepro.stage import main
 from mlrepro.studies.runs import read_run
 from mlrepro.tracking import open_tracker
@@ -14,6 +15,7 @@ from mlrepro.training.train import train_run
 
 
 def stage(settings: str, run_id: str, seed: int) -> None:
+    keep_freed_memory()
     layout = read_layout(settings)
     run = read_run(layout, run_id)
     if not run.epochs:

@@ -8,8 +8,6 @@ import json
 import shutil
 from pathlib import Path
 
-from mlrepro.data.features import features_path, read_header
-from mlrepro.data.manifest import manifest_digest
 from mlrepro.files import write_json
 from mlrepro.layout import Layout, read_layout
 from mlrepro.records import put_back_record
@@ -65,6 +63,10 @@ def _make(layout: Layout, run: Run, seed: int) -> bool:
 
 def _made_from(layout: Layout, run: Run) -> dict:
     """What the scores follow from."""
+    # Here: a pipeline without such rows need not wait for torch.
+    from mlrepro.data.features import features_path, read_header
+    from mlrepro.data.manifest import manifest_digest
+
     path = features_path(layout.data, run.backbone, run.resolution)
     return {
         "settings": run.digest,
@@ -87,7 +89,7 @@ def _score(layout: Layout, run: Run, seed: int) -> None:
     from mlrepro.environments import write_environment  # these here: they import torch
     from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
     from mlrepro.evaluation.score import write_logits
-    from mlrepro.evaluation.zero_shot import with_cross_validation
+    from mlrepro.evaluation.zero_shot import with_choice
     from mlrepro.records import keep_record, write_record
     from mlrepro.tracking import open_tracker
     from mlrepro.training.zero_shot import write_zero_shot
@@ -98,7 +100,7 @@ def _score(layout: Layout, run: Run, seed: int) -> None:
     record, logits = evaluate_run(
         run, seed, layout.data, trained, EvaluationPlan.of(layout), made_on
     )
-    record = with_cross_validation(record, logits, layout.data)
+    record = with_choice(record, logits, layout.data)
     write_logits(logits, out / "logits.safetensors")
 
     path: Path = layout.record(run.run_id, seed)

@@ -17,6 +17,7 @@ from conftest import LINEAR, PICTURES
 
 from mlrepro.layout import read_layout
 from mlrepro.models.complexity.cost import measure_cost
+from mlrepro.records import Choice
 from mlrepro.settings.run import Run
 from mlrepro.studies.runs import read_run
 
@@ -501,3 +502,33 @@ def test_page_shows_errors_in_labels(benchmark, tmp_path):
     page = benchmark("report").render(tmp_path)
     _, _, section = page.partition("## Errors in labels\n")
     assert "| every cell " in section and "my-animals: 3411 pictures" in section
+
+
+# --- which training to take ----------------------------------------------------------------------
+
+
+def test_rules_of_choice(benchmark):
+    """The second is best on validation by less than what other pictures would change."""
+    choice = benchmark("choice")
+
+    def candidate(validation: float, folds: float, operations: int):
+        def around(mAP: float) -> Choice:
+            return Choice(mAP=mAP, pictures=10, resamples=[mAP - operations, mAP + operations])
+
+        ranked_by = {choice.BY_VALIDATION: validation, choice.CHEAPEST: validation}
+        ranked_by |= {choice.USED: folds}
+        of_rules = {rule: around(mAP) for rule, mAP in ranked_by.items()}
+        return choice.Candidate(of_rules, mAP=0.0, operations=operations)
+
+    cheap, best, third = candidate(59, 50, 1), candidate(60, 40, 3), candidate(50, 60, 2)
+    found = [cheap, best, third]
+    assert choice.chosen_by(choice.BY_VALIDATION, found) is best
+    assert choice.chosen_by(choice.CHEAPEST, found) is cheap
+    assert choice.chosen_by(choice.USED, found) is third
+
+
+def test_page_shows_rules_of_choice(benchmark, tmp_path):
+    shutil.copy(RESULTS / "choice-cpu-torch2.14.1.json", tmp_path)
+    page = benchmark("report").render(tmp_path)
+    _, _, section = page.partition("## Which training to take\n")
+    assert "| folds and validation " in section and "my-animals" in section

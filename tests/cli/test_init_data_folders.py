@@ -246,6 +246,7 @@ def test_words_in_names_of_files_as_labels(own, capsys):
         ("05.01.2023 17.02.2023", "years or dates"),
         ("patient001 patient002", "patient and number"),
         ("Batch_1 Batch_2 Batch_10", "batch and number"),
+        ("HAM_images_part_1 HAM_images_part_2", "part and number"),
         ("100CANON 101CANON", "a camera"),
         ("images_001 images_002", "folders of pictures, masks"),
         ("image_2 label_2 depth_2", "folders of pictures, masks"),
@@ -270,6 +271,30 @@ def test_folders_for_order_are_asked_about(own, folders, words):
 def test_folders_that_may_well_be_labels(own, folders):
     pictures(own, *folders.split())
     assert label_sets(own) == {name: (name, "") for name in folders.split()}
+
+
+def test_a_table_of_all_pictures_beside_folders_is_asked_about(own, capsys):
+    """HAM10000: folders are there for order, and no header says that dx is the label."""
+    pictures(own, "first", "second")
+    rows = [
+        f"{folder}/{number}.jpg,{('nv', 'mel')[number % 2]},{number + 40}"
+        for folder in ("first", "second")
+        for number in range(3)
+    ]
+    table = write(own, "\n".join(["image,dx,age", *rows]))
+    with pytest.raises(Question, match="--labels-column, .*: dx, age; .*--layout folders"):
+        read(own)
+    assert read(own, label_columns=("dx",)).labels["first/1.jpg"] == ["mel"]
+    assert label_sets(own, layout="folders") == {"first": ("first", ""), "second": ("second", "")}
+
+    # Of a few pictures, or without words, it is no such table.
+    table.write_text("\n".join(["image,dx,age", *rows[:2]]))
+    assert label_sets(own) == {"first": ("first", ""), "second": ("second", "")}
+    assert "left out: " in capsys.readouterr().out
+    table.write_text(
+        "\n".join(["image,age", *[row.replace(",nv", "").replace(",mel", "") for row in rows]])
+    )
+    assert label_sets(own) == {"first": ("first", ""), "second": ("second", "")}
 
 
 def test_a_folder_of_what_nobody_knows(own, capsys):

@@ -104,6 +104,12 @@ def test_columns_of_marks_that_are_hardly_labels(own, header):
         read(own)
 
 
+def test_two_columns_of_one_label(own):
+    write(own, marks("1", "0").replace("bird,cat,dog", "cat,cat,dog"))
+    with pytest.raises(InputError, match="two columns are headed 'cat'"):
+        read(own)
+
+
 def test_columns_that_count_labels_are_none(own, capsys):
     write(own, with_column("n_labels", [len(labels) for labels in SETS]))
     assert read(own).labels == TRUTH
@@ -199,6 +205,13 @@ def test_parts_as_they_are_published(own):
     write(own, "\n".join(NAMES[:4]), "train_val_list.txt")
     write(own, "\n".join(NAMES[4:]), "test_list.txt")
     assert list(read(own).splits.values()) == ["train"] * 4 + ["test"] * 2
+
+    # A list of two parts is none.
+    cells = [f"{name},cat,{'train;val' if place else 'test'}" for place, name in enumerate(NAMES)]
+    file = write(own, "\n".join(["image,label,split", *cells]), "l.csv")
+    with pytest.raises(Question, match="'split' holds test, train;val, and these are not words"):
+        read(file)
+    file.unlink()
 
     (own / "train_val_list.txt").unlink()
     (own / "test_list.txt").unlink()

@@ -1,5 +1,7 @@
 """What zero-shot scores are made of: words, a layer, one number; and where text towers lie."""
 
+import os
+
 import numpy as np
 import pytest
 import timm
@@ -95,6 +97,27 @@ def test_weights_that_are_not_there_are_not_random_ones(tmp_path):
     (tmp_path / "towers" / "open_clip_model.safetensors").unlink()
     with pytest.raises(InputError, match="not to be loaded by open_clip"):
         load_image_text(towers.text, SIZE, CPU)
+
+
+class Touch:
+    """What a pickle of this unpacks to is a file that was not there."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_in_place_of_weights_is_not_run(tmp_path):
+    skip_without("zero-shot")
+    towers = make_towers(tmp_path / "towers")
+    (tmp_path / "towers" / "open_clip_model.safetensors").unlink()
+    pickled = {"logit_scale": Touch(tmp_path / "was_run")}
+    torch.save(pickled, tmp_path / "towers" / "open_clip_pytorch_model.bin")
+    with pytest.raises(InputError, match="not to be loaded by open_clip"):
+        load_image_text(towers.text, SIZE, CPU)
+    assert not (tmp_path / "was_run").exists()
 
 
 def test_a_run_of_it_is_no_training(tmp_path):

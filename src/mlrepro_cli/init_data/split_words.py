@@ -24,6 +24,8 @@ FILLERS = frozenset(
     "labelled labeled raw resized small full simple original cropped new my the all and".split()
 )
 
+# Between two words that are one part together.
+JOINING = ("", "_", "-", " ", "+", "&")
 # A word within one: small letters after at most one large one, or large ones, or letters of others.
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+")
 
@@ -87,13 +89,16 @@ def _words(name: str) -> list[str]:
     if _bare(name) in WORDS:
         return [_bare(name)]
     words: list[str] = []
-    for word in WORD.findall(name):
-        word = word.lower()
+    end = 0
+    for match in WORD.finditer(name):
+        word = match[0].lower()
         # `train_val` is train and val together, as NIH's train_val_list.txt has them.
-        if words[-1:] == ["train"] and WORDS.get(word) == "val":
+        is_joined = name[end : match.start()] in JOINING
+        if is_joined and words[-1:] == ["train"] and WORDS.get(word) == "val":
             words[-1] = "trainval"
         else:
             words.append(word)
+        end = match.end()
     return words
 
 

@@ -96,8 +96,8 @@ def time_here(layout: Layout, left: set[Training]) -> str:
         kind = "maps" if features.maps else "features"
         print(f"{kind} of {features.backbone} at {features.resolution} px: {one.seconds:.0f} s")
 
-    # The search trains its runs all at once, which this cannot measure.
-    run_ids = {run_id for run_id, _ in left} - set(layout.searched)
+    # The search trains its runs all at once, which this cannot measure; zero_shot trains none.
+    run_ids = {run_id for run_id, _ in left} - {*layout.searched, *layout.zero_shot}
     train: dict[str, float] = {}
     evaluate: dict[str, float] = {}
     with stand_ins(layout.data, extractions, manifest) as data_folder:

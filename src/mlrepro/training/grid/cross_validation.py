@@ -26,9 +26,8 @@ def cross_validate(chosen: Iterable[Outcome], data: GridData) -> dict[str, np.nd
     """Logits (train rows, C) float32 by run id, of the first outcome of each run.
 
     A run is trained as long as it was until the epoch that was best on validation. One that
-    diverges in a fold is left out. The logits of a fold are those above the mean of its training
-    rows: where a fold holds out many positives of a class, fewer are left to train on, so that all
-    its logits are lower, and the pictures of five folds could not be ranked together.
+    diverges in a fold is left out. Each fold (`folds`) has layers of its own, whose logits are not
+    to be ranked together with another fold's (`evaluation.choice.choice_over_parts`).
     """
     first: dict[str, Outcome] = {}
     for outcome in chosen:
@@ -40,9 +39,8 @@ def cross_validate(chosen: Iterable[Outcome], data: GridData) -> dict[str, np.nd
         for run_id, outcome in _train_without(held_out, list(first.values()), data).items():
             if outcome.last is None or outcome.diverged is not None:
                 continue
-            scores = linear(data.features[data.row_tensor("train")], **outcome.last).cpu().numpy()
-            seen = np.delete(scores, held_out, axis=0)
-            logits[run_id][held_out] = scores[held_out] - seen.mean(0)
+            unseen = data.features[data.row_tensor("train")[held_out]]
+            logits[run_id][held_out] = linear(unseen, **outcome.last).cpu().numpy()
     return {run_id: scores for run_id, scores in logits.items() if not np.isnan(scores).any()}
 
 

@@ -9,9 +9,10 @@ from mlrepro_cli.init_data.not_labels import bare
 COUNTED = frozenset(
     "patient subject person participant case user annotator batch part chunk shard block fold "
     "folder dir directory archive upload session visit scan scene day week month site hospital "
+    "images pictures photos "
     "camera cam device video clip seq sequence frame roll disk disc volume vol".split()
 )
-WORD_AND_NUMBER = re.compile(r"([^\W\d_]+)[\W_]*\d+")
+WORD_AND_NUMBER = re.compile(r"(?P<before>|.*[\W_])(?P<word>[^\W\d_]+)[\W_]*\d+")
 # Years, and dates with the year first or last.
 DATE = re.compile(
     r"(19|20)\d\d([-_. ]?(0?[1-9]|1[0-2])([-_. ]?(0?[1-9]|[12]\d|3[01]))?)?"
@@ -80,7 +81,9 @@ def _what_all_are(names: list[str]) -> str:
         return "a camera"
     counted = [WORD_AND_NUMBER.fullmatch(name) for name in names]
     if all(counted):
-        words = {match[1].casefold() for match in counted}
-        if len(words) == 1 and words <= COUNTED:
+        # As HAM10000_images_part_1: the same but for the number.
+        before = {match["before"].casefold() for match in counted}
+        words = {match["word"].casefold() for match in counted}
+        if len(before) == len(words) == 1 and words <= COUNTED:
             return f"{words.pop()} and number"
     return ""

@@ -22,6 +22,9 @@ SCORED = re.compile(r".+[:=]\s*\d+(\.\d+)?")
 UNSURE = re.compile(r"^[?(]+\s*|\s*[?)]+$")
 NEGATED = re.compile(r"^([-!~]|not? |non-)\s*", re.IGNORECASE)
 
+# As Python writes them.
+EMPTY_SETS = ("set()", "frozenset()")
+
 TableOf = tuple[Sheet, Columns]
 
 
@@ -44,6 +47,8 @@ class Fields:
         if not cell:
             return []
         if self.lists:
+            if cell in EMPTY_SETS:
+                return []
             return read_list(cell) if is_list(cell) else [cell]
         labels = split_field(cell, self.separator)
         labels = [label for label in labels if label]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.table import headers as named
 from mlrepro_cli.init_data.layouts.table.marks import are_marks, find_other_marks
@@ -35,7 +36,22 @@ class LabelColumns:
 
 
 def find_label_columns(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
-    """Of the columns `rest`. Raises Question where labels may stand in one column or another."""
+    """Of the columns `rest`.
+
+    Raises Question where labels may stand in one column or another, InputError where two columns
+    are headed by one label.
+    """
+    found = _find(sheet, rest, answers)
+    twice = sheet.repeated & set(found.marks)
+    if twice:
+        raise InputError(
+            f"{sheet.file.path}: two columns are headed {min(twice)!r}, and their cells are marks; "
+            "call one of them otherwise, or take it out"
+        )
+    return found
+
+
+def _find(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
     if answers.label_columns or answers.mark_columns:
         return _chosen(sheet, rest, answers)
 

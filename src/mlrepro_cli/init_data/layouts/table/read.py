@@ -43,9 +43,11 @@ from mlrepro_cli.init_data.layouts.table.marks import (
     read_marks,
     say_marks,
 )
+from mlrepro_cli.init_data.layouts.table.numbers import number
 from mlrepro_cli.init_data.layouts.table.open_file import may_be_table, open_table
 from mlrepro_cli.init_data.layouts.table.pictures import Stems
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.name_forms import is_picture_name
 from mlrepro_cli.init_data.negatives import ask_about_negatives
 
 NAME = "a table"
@@ -87,7 +89,7 @@ def read_all(files: list[LabelFile], find: FindPicture, alone: bool = True) -> I
 
     tables, lists = _with_pictures(sheets, stems, answers)
     if not tables:
-        _refuse_where_nothing_else(files, problems, lists)
+        _refuse_where_nothing_else(files, problems, lists, alone)
         return
 
     for problem in problems:
@@ -197,25 +199,43 @@ def _refuse_output(sheet: Sheet) -> None:
 
 
 def _refuse_where_nothing_else(
-    files: list[LabelFile], problems: list[InputError], lists: list[TableOf]
+    files: list[LabelFile], problems: list[InputError], lists: list[TableOf], alone: bool
 ) -> None:
-    """Raises InputError where tables alone could have said labels, else prints what was found."""
-    folders = {picture.rpartition("/")[0] for picture in files[0].pictures}
+    """Raises InputError where tables may be what says labels, else prints what was found.
+
+    alone: whether no other file has labels, so that there are folders at best.
+    """
+    pictures = files[0].pictures
+    folders = {picture.rpartition("/")[0] for picture in pictures}
+    only_tables = alone and len(folders) <= 1
     for problem in problems:
-        if len(folders) <= 1:
+        if only_tables:
             raise problem
         print(f"left out: {problem}")
 
     for sheet, columns in lists:
+        folders_too = "" if only_tables else "; where folders are the labels, --layout folders"
         question = Question(
             f"{sheet.file.path}: pictures in column {columns.pictures[0]!r}, and no column of "
             f"labels is known by its header; if one holds names of labels, say --labels-column, if "
             "several are headed by a label with 0 and 1 below, --mark-column, of: "
-            f"{', '.join(columns.unread) or 'no other column'}"
+            f"{', '.join(columns.unread) or 'no other column'}{folders_too}"
         )
-        if sheet.file.given or (len(folders) <= 1 and columns.unread):
+        if sheet.file.given or (only_tables and columns.unread):
+            raise question
+        # Folders may be there for order, beside a table of all pictures.
+        lists_most = len(sheet.rows) >= len(pictures) / 2
+        if alone and lists_most and any(_may_name_labels(sheet, h) for h in columns.unread):
             raise question
         print(f"left out: {question}")
+
+
+def _may_name_labels(sheet: Sheet, header: str) -> bool:
+    """Whether a column holds a few words that come up again and again."""
+    cells = sheet.filled(header)
+    different = set(cells)
+    are_words = not any(number(cell) is not None or is_picture_name(cell) for cell in different)
+    return are_words and 1 < len(different) <= len(cells) / 2
 
 
 # ---- How they are read ---------------------------------------------------------------------------

@@ -1,0 +1,164 @@
+"""Which training of own data to take: six rules, by what each loses on pictures that it never saw.
+
+    python benchmarks/choice.py studies/own-data/params.yaml --pictures 150 1000
+
+In the repository where `init-data` was given the pictures and the stages up to `extract` have run;
+several params.yaml are measured after each other. So many pictures are drawn anew for each seed;
+four fifths are trained on, one fifth is validation. All others measure. The ridge regressions on
+each backbone and the losses of the search, each with the settings that are best on validation, are
+what there is to choose from, with one seed.
+
+The rules: the mAP of validation; the same, and of the runs within a standard error the cheapest
+(Breiman et al. 1984); the mAP of five-fold cross-validation with the pictures of all folds ranked
+together, each fold's scores above the mean of the pictures that it was trained on; ranked within
+their fold; and that with validation as one part more, which is what own data is chosen by below
+2,000 training pictures.
+
+Lost is the mAP of the best run on the measured pictures minus that of the chosen one, in points,
+the mean over seeds. `agrees` is the correlation over runs of what a rule ranks by with the mAP of
+the measured pictures, the mean over seeds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import parser, write
+from torch.nn.functional import linear
+
+from mlrepro.evaluation.choice import ScoredPart, choice_of, choice_over_parts
+from mlrepro.layout import read_layout
+from mlrepro.records import Choice
+from mlrepro.report.choose import standard_error_between
+from mlrepro.training.grid.closed_form import solve
+from mlrepro.training.grid.cross_validation import cross_validate, folds
+from mlrepro.training.grid.data import Grid, GridData, read_grid
+from mlrepro.training.grid.outcome import Outcome, select
+from mlrepro.training.grid.search import search
+
+# The share of the drawn pictures that is validation.
+VALIDATION = 0.2
+
+BY_VALIDATION = "validation"
+CHEAPEST = "validation, the cheapest near"
+TOGETHER = "folds, ranked together"
+CENTRED = "folds, centred and ranked together"
+WITHIN = "folds"
+USED = "folds and validation"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run: what each rule ranks it by, and its mAP on the measured pictures."""
+
+    ranked_by: dict[str, Choice]
+    mAP: float
+    operations: int
+
+
+def candidates(grid: Grid, rows: dict[str, np.ndarray]) -> Iterator[Candidate]:
+    """Of the grid's members, trained on other rows than the manifest's."""
+    targets = {"full": torch.from_numpy(grid.labels[rows["train"]])}
+    for part in grid.parts:
+        data = replace(grid.read(part), targets_by_labels=targets, rows=rows)
+        first_seed = part.members[0][1]
+        members = [member for member in part.members if member[1] == first_seed]
+        closed = [member for member in members if member[0].closed_form]
+        trained = [member for member in members if not member[0].closed_form]
+        outcomes = solve(closed, data) + (search(trained, data) if trained else [])
+
+        chosen = select(outcomes)
+        held_out = cross_validate(chosen.values(), data)
+        operations = sum(part.header["cost"]["operations"].values())
+        for (run_id, _), outcome in chosen.items():
+            ranked_by = _rules(outcome, held_out[run_id], data)
+            yield Candidate(ranked_by, outcome.test_mAP["best"], operations)
+
+
+def _rules(outcome: Outcome, held_out: np.ndarray, data: GridData) -> dict[str, Choice]:
+    empty = outcome.run.empty_classes
+    train, val = data.labels_of("train"), data.labels_of("val")
+    on_validation = ScoredPart(_scores(outcome, "val", data), val)
+
+    parts = []
+    centred = held_out.copy()
+    for fold in folds(len(train)):
+        parts.append(ScoredPart(held_out[fold], train[fold]))
+        centred[fold] -= held_out[fold].mean(0)
+
+    by_validation = choice_of(*on_validation, empty)
+    return {
+        BY_VALIDATION: by_validation,
+        CHEAPEST: by_validation,
+        TOGETHER: choice_of(held_out, train, empty),
+        CENTRED: choice_of(centred, train, empty),
+        WITHIN: choice_over_parts(parts, empty),
+        USED: choice_over_parts([*parts, on_validation], empty),
+    }
+
+
+def _scores(outcome: Outcome, split: str, data: GridData) -> np.ndarray:
+    layer = outcome.weights("best")
+    return linear(data.features[data.row_tensor(split)], **layer).cpu().numpy()
+
+
+def chosen_by(rule: str, found: list[Candidate]) -> Candidate:
+    best = max(found, key=lambda candidate: candidate.ranked_by[rule].mAP)
+    if rule != CHEAPEST:
+        return best
+
+    first = best.ranked_by[rule]
+    near = []
+    for candidate in found:
+        choice = candidate.ranked_by[rule]
+        if first.mAP - choice.mAP <= standard_error_between([first], [choice]):
+            near.append(candidate)
+    return min(near, key=lambda candidate: (candidate.operations, -candidate.ranked_by[rule].mAP))
+
+
+def measure(grid: Grid, pictures: int, seeds: int) -> dict:
+    """By rule, for each seed: the points that are lost, and how the rule agrees."""
+    lost: dict[str, list[float]] = {}
+    agrees: dict[str, list[float]] = {}
+    for seed in range(seeds):
+        order = np.random.default_rng(seed).permutation(len(grid.labels))
+        drawn, measured = np.split(order, [pictures])
+        val, train = np.split(drawn, [int(VALIDATION * pictures)])
+        rows = {"train": np.sort(train), "val": np.sort(val), "test": np.sort(measured)}
+
+        found = list(candidates(grid, rows))
+        maps = [candidate.mAP for candidate in found]
+        for rule in found[0].ranked_by:
+            ranked = [candidate.ranked_by[rule].mAP for candidate in found]
+            lost.setdefault(rule, []).append(max(maps) - chosen_by(rule, found).mAP)
+            agrees.setdefault(rule, []).append(float(np.corrcoef(ranked, maps)[0, 1]))
+    return {"lost": lost, "agrees": agrees}
+
+
+def main() -> None:
+    options = parser(__doc__, repeats=8)
+    options.add_argument("settings", nargs="+", type=Path, help="params.yaml of own data")
+    options.add_argument("--pictures", nargs="+", type=int, default=[150, 1000])
+    given = options.parse_args()
+
+    rows = []
+    for settings in given.settings:
+        grid = read_grid(read_layout(settings))
+        for pictures in given.pictures:
+            # Without as many to measure on, a row would say little.
+            if 2 * pictures > len(grid.labels):
+                continue
+            row = {
+                "data": f"{grid.members[0][0].data}: {grid.labels.shape[1]} labels",
+                "pictures": pictures,
+                **measure(grid, pictures, given.repeats),
+            }
+            rows.append(row)
+            print(row, flush=True)
+    write("choice", rows, __doc__, given.out)
+
+
+if __name__ == "__main__":
+    main()
