@@ -3,6 +3,7 @@
 The stages and settings are the real ones; pictures and epochs are few.
 """
 
+import gc
 import io
 import os
 import runpy
@@ -124,6 +125,16 @@ def stage_functions(name: str) -> dict:
         return runpy.run_path(str(ROOT / "stages" / f"{name}.py"))
 
 
+# What is imported and collected stays: to look for garbage in it takes a fifth of the collection.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes are called as their argument, and numbered.
 
@@ -161,6 +172,21 @@ def prepared(tmp_path_factory) -> Path:
 def repository(prepared, tmp_path) -> Path:
     shutil.copytree(prepared, tmp_path / "repository")
     return tmp_path / "repository"
+
+
+def init_dvc(folder: Path, remote: str = "", scm: bool = True) -> None:
+    """What `dvc init` and `dvc remote add -d storage` write, without a process of DVC for each.
+
+    remote: its folder, absolute or as seen from `.dvc`. scm: whether git keeps the repository.
+    """
+    config = "[core]\n    analytics = false\n"
+    if not scm:
+        config += "    no_scm = true\n"
+    if remote:
+        config += f"    remote = storage\n['remote \"storage\"']\n    url = {remote}\n"
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "config").write_text(config)
+    shutil.copy(ROOT / ".dvc" / ".gitignore", folder / ".dvc")
 
 
 @contextmanager

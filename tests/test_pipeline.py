@@ -12,7 +12,7 @@ import sys
 
 import pytest
 import yaml
-from conftest import LINEAR, ROLE, ROOT, run_settings, stage, write_yaml
+from conftest import LINEAR, ROLE, ROOT, init_dvc, run_settings, stage, write_yaml
 
 BIN = os.path.dirname(sys.executable)
 ENVIRONMENT = {
@@ -49,7 +49,7 @@ def dvc_repository(prepared, tmp_path):
         write_yaml(folder / "runs" / f"{run_id}.yaml", run_settings(run_id, epochs=2))
     write_reference(folder / "reported.csv")
     run(folder, "git", "init", "-q")
-    run(folder, "dvc", "init", "-q")
+    init_dvc(folder)
     commit(folder)
     return folder
 

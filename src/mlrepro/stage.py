@@ -4,7 +4,11 @@ Its arguments are read, what it does is printed, and a user's error ends it with
 """
 
 import argparse
+import atexit
+import gc
+import os
 import sys
+import threading
 from collections.abc import Callable
 
 from mlrepro.addresses import without_secrets
@@ -37,6 +41,10 @@ def main(stage: Callable[..., None], *names: str) -> None:
     names: one an argument; `seed` is a number. The last may end in `...`: all that are left, also
     none.
     """
+    alone = _is_process()
+    if alone:
+        gc.freeze()  # what is imported stays: a collection need not look through it
+
     arguments = []
     for value in vars(Arguments(names).parse_args()).values():
         arguments += value if isinstance(value, list) else [value]
@@ -56,3 +64,33 @@ def main(stage: Callable[..., None], *names: str) -> None:
             sys.exit(f"error: {visible(without_secrets(problem))}")
         except KeyboardInterrupt:
             sys.exit("interrupted; run the same command again to go on")
+
+    if alone:
+        _end_process()
+
+
+# ---- The process -------------------------------------------------------------------------------
+
+
+def _is_process() -> bool:
+    """Whether this process is the stage's script and nothing else: no test, no profiler."""
+    return sys.orig_argv[1:] == sys.argv
+
+
+def _end_process() -> None:
+    """Ends it as Python would, but leaves its memory to the system.
+
+    Python takes all modules apart before it ends. Of torch that is half a CPU second, a third of
+    what a short stage costs.
+    """
+    others = [thread for thread in threading.enumerate() if not thread.daemon]
+    if others != [threading.main_thread()]:
+        return  # Python waits for them
+
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return  # Python says what is wrong, and fails
+    os._exit(0)

@@ -16,9 +16,19 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import forks
 import pytest
 import yaml
-from conftest import CNN, LINEAR, PATIENCE, ROLE, ROOT, run_settings, skip_without, write_yaml
+from conftest import (
+    CNN,
+    LINEAR,
+    ROLE,
+    ROOT,
+    init_dvc,
+    run_settings,
+    skip_without,
+    write_yaml,
+)
 
 from mlrepro.errors import InputError
 from mlrepro.records import Failure, read_failures, write_failure
@@ -168,9 +178,7 @@ def template(tmp_path_factory) -> Path:
     (folder / RECORDS / ".gitignore").touch()
 
     git(folder, "init", "-q")
-    dvc(folder, "init", "-q")
-    dvc(folder, "config", "core.analytics", "false")
-    dvc(folder, "remote", "add", "-q", "-d", "storage", "../remote")
+    init_dvc(folder, "../../remote")
     commit(folder)
     return folder
 
@@ -294,9 +302,13 @@ def test_a_pipeline_of_a_study_without_a_page(repository):
 
 
 def test_jobs_share_the_repository_and_the_remote_alone(repository, submitit_local, capsys):
+    """And a record of an earlier training is replaced."""
     submitit_local()
+    RECORD.write_text("of an earlier training")
+    commit(repository)
     assert launch_with("slurm") == 0
     assert trained(repository) == [LINEAR]
+    assert RECORD.read_text() == "{}"
     assert "Data and pipelines are up to date" in dvc(repository, "repro")
     checkouts = repository.with_name("node") / "checkouts"
     assert not list(checkouts.glob("*/")), "a pushed stage's checkout is gone"
@@ -311,20 +323,17 @@ def test_jobs_share_the_repository_and_the_remote_alone(repository, submitit_loc
     assert launch_with("slurm") == 0
     assert "0 jobs" in capsys.readouterr().out
     assert len(trained(repository)) == 1
-    assert (second / RECORD).exists()
+    assert (second / RECORD).read_text() == "{}"
 
-
-def test_a_record_of_an_earlier_training_is_replaced(repository, submitit_local, capsys):
-    submitit_local()
-    for number in (1, 2):  # the second time its stage is in dvc.lock, too
-        script = WRITE.replace("sys.argv[1]", f"sys.argv[1] + '{number}'")
-        (repository / "write.py").write_text(script)
-        RECORD.write_text("of an earlier training")
-        commit(repository)
-        assert launch_with("slurm") == 0
-        assert RECORD.read_text() == f"{{}}{number}"
-        assert "2 jobs" in capsys.readouterr().out
-        assert "up to date" in dvc(repository, "repro")
+    # Now the stage of the earlier record is in dvc.lock, too.
+    os.chdir(repository)
+    (repository / "write.py").write_text(WRITE.replace("sys.argv[1]", "sys.argv[1] + '2'"))
+    RECORD.write_text("of an earlier training")
+    commit(repository)
+    assert launch_with("slurm") == 0
+    assert RECORD.read_text() == "{}2"
+    assert "2 jobs" in capsys.readouterr().out
+    assert "up to date" in dvc(repository, "repro")
 
 
 # ------------------------------------------------------------------------------------- wrong clocks
@@ -471,9 +480,23 @@ def test_what_a_person_placed_on_a_machine_is_read_there(repository, monkeypatch
     assert placed.exists()
 
 
+# A second job that reads every picture of a checkout, without torch.
+READS = """
+from pathlib import Path
+from mlrepro.data.manifest import read_manifest
+from mlrepro.data.picture_names import picture_file
+from mlrepro.data.shards import ShardReader
+manifest = read_manifest(Path("data/digits"))
+shards = ShardReader(manifest) if "shards" in manifest.summary else None
+for row, name in enumerate(manifest.frame["image"]):
+    content = shards.read(row).read() if shards else picture_file(manifest.root, name).read_bytes()
+    assert content
+"""
+
+
 @pytest.mark.parametrize("shards", [{}, {"shards": {"pictures": 48}}], ids=["files", "shards"])
 def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch, shards):
-    """The real stages: two trainings on one machine make the pictures of a manifest once.
+    """The real stages: two jobs on one machine make the pictures of a manifest once.
 
     What makes them is asked once more where they are files: on a machine that makes others.
     """
@@ -485,7 +508,8 @@ def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch, shard
     # A restored manifest comes without pictures.
     monkeypatch.setenv("MLREPRO_WORK", str(tmp_path / "node"))
     first, second = (
-        Job(f"train@{CNN}-{seed}", shared, pictures=shared, data="data/digits") for seed in (0, 1)
+        Job(stage, shared, pictures=shared, data="data/digits")
+        for stage in (f"train@{CNN}-0", "read")
     )
     outcome = attempt_on_cluster(first, source(folder))
     assert outcome.error is None
@@ -510,7 +534,10 @@ def test_pictures_are_made_once_a_machine(prepared, tmp_path, monkeypatch, shard
 
 
 def write_real_repository(folder: Path, prepared: Path, shards: dict) -> None:
-    """A committed repository with the real stages download, prepare and train, and a remote."""
+    """A committed repository with the real stages download, prepare and train, and a remote.
+
+    Beside them stands a stage that reads the pictures.
+    """
     folder.mkdir()
     for name in ("stages", "src"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -520,18 +547,19 @@ def write_real_repository(folder: Path, prepared: Path, shards: dict) -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     stages["train"]["deps"] = ["data/${name}/manifest.parquet"]
     kept = {name: stages[name] for name in ("download", "prepare", "train")}
+    (folder / "read.py").write_text(READS)
+    kept["read"] = {"cmd": "python read.py", "deps": ["read.py", *stages["train"]["deps"]]}
     write_yaml(folder / "dvc.yaml", {"stages": kept})
 
     settings = yaml.safe_load((prepared / "params.yaml").read_text())
-    settings |= {"runs": [CNN], "seeds": [0, 1]}
+    settings |= {"runs": [CNN], "seeds": [0]}
     settings["data"]["digits"] |= shards
     write_yaml(folder / "params.yaml", settings)
     write_yaml(folder / "runs" / f"{CNN}.yaml", run_settings(CNN, epochs=1))
 
     git(folder, "init", "-q")
-    dvc(folder, "init", "-q")
+    init_dvc(folder, "../../remote")
     commit(folder)
-    dvc(folder, "remote", "add", "-q", "-d", "storage", str(folder.with_name("remote")))
 
 
 @pytest.mark.parametrize(
@@ -631,28 +659,33 @@ def signals_as_in_a_terminal():
         signal.signal(number, handler)
 
 
+# A head that begins with its signals as they are in a terminal, whatever those of the tests are.
+HEAD = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+{}
+from mlrepro_cli.main import main
+sys.exit(main())
+"""
+SIGINT_IGNORED = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
+
 # In the background of a script, where SIGINT is ignored, SIGTERM ends it.
 @pytest.mark.parametrize(
-    ("number", "ignored"),
-    [(signal.SIGINT, None), (signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, None)],
+    ("number", "surroundings"),
+    [(signal.SIGINT, ""), (signal.SIGTERM, SIGINT_IGNORED), (signal.SIGHUP, "")],
 )
-def test_an_interrupted_launch_leaves_no_job_running(
-    repository, signals_as_in_a_terminal, number, ignored
-):
+def test_an_interrupted_launch_leaves_no_job_running(repository, number, surroundings):
     tell(repository, LINEAR, "wait")
-    if ignored:
-        signal.signal(ignored, signal.SIG_IGN)  # the fixture takes it back
-    code = "import sys; from mlrepro_cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "launch", "params.yaml"]
-    head = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    head = forks.start("-c", HEAD.format(surroundings), "launch", "params.yaml")
     while not trainings(repository):
-        assert head.poll() is None
+        assert head.poll() is None, head.output
         time.sleep(0.05)
 
-    head.send_signal(number)
-    _, errors = head.communicate(timeout=PATIENCE)
-    assert "interrupted" in errors
-    assert head.returncode == 130
+    os.kill(head.pid, number)
+    assert head.wait() == 130, head.output
+    assert "interrupted" in head.output
     [(_, _, process)] = trainings(repository)
     for _ in range(600):
         if has_ended(process):

@@ -32,6 +32,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from use_runs import CSRA, RUNS, run_here, write_runs
 
+from mlrepro import extras
 from mlrepro.data.images import decode
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
@@ -310,7 +311,8 @@ def test_export_refuses_what_is_not_there_or_not_the_present_run(trained, monkey
             export(settings, run_id, seed, folder)
 
     refused("other.yaml: no such file", settings="other.yaml")
-    refused("gap.yaml: no such file", run_id="gap")
+    refused("gap: no run of params.yaml; valid: ", run_id="gap")
+    refused(f"did you mean '{PICTURES}'", run_id=f"{PICTURES}x")
     refused("not trained and evaluated", seed=5)
     refused("is there already", folder=None)
 
@@ -450,6 +452,7 @@ def test_what_the_user_did_wrong_is_told(
 
 def test_settings_that_are_not_there(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(extras, "missing", lambda extra: [])  # they are not reached
     assert run_here(monkeypatch, "export", "missing.yaml", "RUN") == 2
     assert "error: missing.yaml: no such file" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import LINEAR, ROLE, run_settings, small_disk, stage, write_yaml
+from conftest import LINEAR, ROLE, init_dvc, run_settings, small_disk, stage, write_yaml
 from test_resume import results, trained, wait_for_checkpoint
 
 BIN = os.path.dirname(sys.executable)
@@ -27,7 +27,7 @@ ENVIRONMENT = {
 def dvc_repository(repository) -> Path:
     """A repository in which all is made that trainings need."""
     stage(repository, "code", "params.yaml")
-    dvc(repository, "init", "-q", "--no-scm")
+    init_dvc(repository, scm=False)
     return repository
 
 
