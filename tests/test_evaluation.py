@@ -12,7 +12,9 @@ from sklearn.metrics import average_precision_score, f1_score
 from mlrepro.data.manifest import read_manifest, write_manifest
 from mlrepro.environments import read_environment
 from mlrepro.errors import InputError
+from mlrepro.evaluation.record import EvaluationPlan, evaluate_run
 from mlrepro.judging import record_shortfalls
+from mlrepro.metrics.thresholds import tune_shrunk_thresholds
 from mlrepro.records import TrainingFacts, read_record, write_record
 from mlrepro.training.read import read_facts, read_history
 
@@ -77,6 +79,29 @@ def test_record_agrees_with_its_logits(repository, run_id):
     assert not record_shortfalls(record)
     assert record.splits["test"].used == 48
     assert record.cost.gflops == 2 * record.cost.gmacs > 0
+
+
+def test_what_records_of_own_data_hold_beside(repository):
+    train_and_evaluate(repository, LINEAR)
+    run = read_record(repository / "results" / "digits" / f"{LINEAR}-s0.json").run
+    data = repository / "data" / "digits"
+    out = repository / "outputs" / "demo" / "digits" / f"{LINEAR}-s0" / "training"
+    plan = EvaluationPlan("own-data", "digits", advises=True)
+    record, logits = evaluate_run(run, 0, data, out, plan)
+
+    manifest = read_manifest(data)
+    val, test = (manifest.label_matrix(manifest.rows(split)) for split in ("val", "test"))
+    on_val, on_test = (logits[f"{split}_{run.selection}"] for split in ("val", "test"))
+    decided = on_test >= tune_shrunk_thresholds(on_val, val)
+    metrics = record.selected.metrics
+    micro = f1_score(test, decided, average="micro", zero_division=0)
+    assert metrics["exported_OF1"] == pytest.approx(100 * micro)
+    assert metrics["exported_OF1"] != metrics["tuned_OF1"]
+
+    assert record.choices["validation"].mAP == pytest.approx(
+        max(epoch.val_mAP for epoch in record.history), abs=1e-3
+    )
+    assert record.calibration.error_after < 100
 
 
 def test_an_older_record_gets_its_resamples_from_the_logits(repository):

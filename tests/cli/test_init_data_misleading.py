@@ -220,6 +220,34 @@ def test_parts_as_they_are_published(own):
     assert list(read(own).splits.values()) == ["train", "train", "val", "val", "test", "test"]
 
 
+def test_parts_that_only_the_folders_of_pictures_say(own, capsys):
+    parts = ["train", "train", "train", "val", "test", "test"]
+    moved = {}
+    for name, part in zip(NAMES, parts, strict=True):
+        (own / part).mkdir(exist_ok=True)
+        (own / name).rename(own / part / name)
+        moved[f"{part}/{name}"] = part
+    text = joined("|") + "missing.jpg,cat\n"
+    file = write(own, text)
+    got = read(own)
+    assert {image: got.splits[image] for image in moved} == moved
+    assert (
+        "folders of pictures are called by: test (2), train (3), val (1)" in capsys.readouterr().out
+    )
+    assert set(read(own, split_column="").splits.values()) == {""}
+
+    # What a table says counts, and where it says something else is noted.
+    rows = [f"{line},{'test' if 'jpg,cat' in line else 'train'}" for line in text.splitlines()[1:]]
+    file.write_text("\n".join(["image,labels,split", *rows]))
+    assert read(own).splits["train/0.jpg"] == "test"
+    assert "said to be of another part than their folder is called" in capsys.readouterr().out
+
+    # Not all folders are parts.
+    (own / "train").rename(own / "more")
+    write(own, text)
+    assert set(read(own).splits.values()) == {""}
+
+
 def test_a_header_that_ends_with_a_space(own):
     """As CelebA's, whose rows do not."""
     head, *lines = marks("1", "-1", " ").splitlines()
@@ -300,7 +328,7 @@ def test_confidences_of_a_network(own):
         read(own)
 
 
-def test_numbers_of_coco_that_pandas_has_made_decimal(own):
+def test_coco_with_decimal_numbers_and_parts(own):
     content = {
         "images": [{"id": place, "file_name": name} for place, name in enumerate(NAMES)],
         "categories": [{"id": str(place), "name": name} for place, name in enumerate(LABELS)],
@@ -310,8 +338,12 @@ def test_numbers_of_coco_that_pandas_has_made_decimal(own):
             for label in labels
         ],
     }
+    parts = ["train", "restval", "", "Validation", "test", "test"]
+    for image, part in zip(content["images"], parts, strict=True):
+        image["split"] = part
     write(own, json.dumps(content), "a.json")
     assert read(own).labels == TRUTH
+    assert list(read(own).splits.values()) == ["train", "train", "", "val", "test", "test"]
 
 
 def test_results_in_the_form_of_coco_are_left_out(own, capsys):

@@ -169,9 +169,13 @@ def test_a_header_that_the_user_says(own):
     assert read(own, header=("image", "labels")).labels == TRUTH
 
 
-def test_a_spreadsheet_is_refused_by_name(own):
-    (own / "labels.xlsx").write_bytes(b"PK")
-    with pytest.raises(InputError, match=r"labels.xlsx: (Excel's own|no Excel file)"):
+def test_a_spreadsheet_that_cannot_be_read_is_refused_by_name(own):
+    file = own / "labels.xlsx"
+    file.write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"labels.xlsx: no Excel file .*save it as `CSV UTF-8`"):
+        read(own)
+    file.rename(own / "labels.xls")
+    with pytest.raises(InputError, match=r"labels.xls: Excel's format of before 2007"):
         read(own)
 
 

@@ -47,6 +47,8 @@ def write_marks(own: Path, cat_of_tenth: str) -> None:
 def written() -> tuple[dict, str]:
     settings = yaml.safe_load((TO / "params.yaml").read_text())
     [data] = settings["data"].values()
+    # What the file held is noted, and no stage reads it.
+    del data["label_files"]
     return settings, Path(data["table"]).read_text()
 
 

@@ -311,7 +311,8 @@ def test_export_refuses_what_is_not_there_or_not_the_present_run(trained, monkey
             export(settings, run_id, seed, folder)
 
     refused("other.yaml: no such file", settings="other.yaml")
-    refused("gap.yaml: no such file", run_id="gap")
+    refused("gap: no run of params.yaml; valid: ", run_id="gap")
+    refused(f"did you mean '{PICTURES}'", run_id=f"{PICTURES}x")
     refused("not trained and evaluated", seed=5)
     refused("is there already", folder=None)
 

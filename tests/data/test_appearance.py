@@ -186,12 +186,19 @@ def deep_png(pixels: np.ndarray) -> io.BytesIO:
     return io.BytesIO(content)
 
 
-def deep_tiff(pixels: np.ndarray, order: str) -> io.BytesIO:
-    """(h, w, 3) uint16 in one strip without compression. order: < or >."""
+def deep_tiff(pixels: np.ndarray, order: str, packed: bool = False) -> io.BytesIO:
+    """(h, w, 3) uint16 in one strip. order: < or >. packed: as libtiff reads it."""
     height, width, _ = pixels.shape
     data = pixels.astype(f"{order}u2").tobytes()
+    compression = 8 if packed else 1
+    data = zlib.compress(data) if packed else data
     # Tag, type (3: 16 bits, 4: 32 bits), count, value or where it is.
-    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 8 + len(data)), (259, 3, 1, 1)]
+    tags = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 3, 8 + len(data)),
+        (259, 3, 1, compression),
+    ]
     tags += [(262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, 3), (278, 4, 1, height)]
     tags += [(279, 4, 1, len(data)), (284, 3, 1, 1)]
     directory = struct.pack(f"{order}H", len(tags))
@@ -209,7 +216,13 @@ COLOURS = np.random.default_rng(0).integers(0, 65536, (9, 7, 3), dtype=np.uint16
 
 @pytest.mark.parametrize(
     "write",
-    [deep_png, lambda pixels: deep_tiff(pixels, "<"), lambda pixels: deep_tiff(pixels, ">")],
+    [
+        deep_png,
+        lambda pixels: deep_tiff(pixels, "<"),
+        lambda pixels: deep_tiff(pixels, ">"),
+        lambda pixels: deep_tiff(pixels, "<", packed=True),
+        lambda pixels: deep_tiff(pixels, ">", packed=True),
+    ],
 )
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 def test_colours_of_any_depth(write, bits, tmp_path):

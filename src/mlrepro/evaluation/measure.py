@@ -14,6 +14,7 @@ from mlrepro.metrics.average_precision import (
 )
 from mlrepro.metrics.bootstrap import standard_error
 from mlrepro.metrics.catalogue import (
+    EXPORTED,
     F1_AVERAGES,
     MEAN_AVERAGE_PRECISIONS,
     OVERALL_AND_PER_CLASS,
@@ -24,6 +25,7 @@ from mlrepro.metrics.catalogue import (
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import (
     tune_global_threshold,
+    tune_shrunk_thresholds,
     tune_thresholds,
     tune_thresholds_released,
 )
@@ -132,6 +134,14 @@ def tuned_metrics(
     for name, values in decisions.items():
         metrics |= {f"{name}_{key}": values[key] for key in TUNED}
     return metrics
+
+
+def exported_metrics(
+    scores: np.ndarray, labels: np.ndarray, val_scores: np.ndarray, val_labels: np.ndarray
+) -> dict[str, float]:
+    """As tuned_metrics, at the thresholds that models of own data are exported with."""
+    values = thresholded_metrics(scores, labels, tune_shrunk_thresholds(val_scores, val_labels))
+    return {f"{EXPORTED}{key}": none_if_nan(values[key]) for key in OVERALL_AND_PER_CLASS}
 
 
 def annotated_metrics(scores: np.ndarray, labels: np.ndarray, empty: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from mlrepro.data.manifest import Manifest, read_manifest
 from mlrepro.environments import Environment, read_environment
 from mlrepro.errors import InputError
-from mlrepro.evaluation.measure import Truth, measure, read_truth
+from mlrepro.evaluation.measure import Truth, exported_metrics, measure, read_truth
 from mlrepro.evaluation.score import score
 from mlrepro.files import file_sha256
 from mlrepro.layout import Layout
@@ -141,21 +141,27 @@ def evaluate_run(
         cost=_cost(run, manifest, task),
     )
     if plan.advises and "val" in rows:
-        record = record.model_copy(update=_advice(run, truth, logits))
+        record = _with_advice(record, truth, logits)
     return record, logits
 
 
-def _advice(run: Run, truth: Truth, logits: Logits) -> dict:
-    """What records of own data hold beside the others' content."""
+def _with_advice(record: Record, truth: Truth, logits: Logits) -> Record:
+    """With what records of own data hold beside the others' content."""
     from mlrepro.evaluation.choice import calibration_of, choice_of  # here: they need SciPy
 
+    run = record.run
     val, test = (
         (logits[f"{split}_{run.selection}"], truth.scored[split]) for split in ("val", "test")
     )
-    return {
-        "choices": {"validation": choice_of(*val, run.empty_classes)},
-        "calibration": calibration_of(val, test, logit_scale(run)),
-    }
+    metrics = record.selected.metrics | exported_metrics(*test, *val)
+    selected = record.selected.model_copy(update={"metrics": metrics})
+    return record.model_copy(
+        update={
+            "measurements": record.measurements | {run.selection: selected},
+            "choices": {"validation": choice_of(*val, run.empty_classes)},
+            "calibration": calibration_of(val, test, logit_scale(run)),
+        }
+    )
 
 
 def _check_facts(facts: TrainingFacts, run: Run, manifest: Manifest, out: Path) -> None:

@@ -7,7 +7,8 @@ below that names its function, a test; nothing else lists metrics.
 Keys are those of `Measurement.metrics`, whose values are in percent. A prefix says how decisions
 are made: none is probability 0.5, `top3_` the three best classes of a picture, `tuned_` thresholds
 of each class from validation, `tuned_released_` what AAM's code makes of them, `tuned_global_` one
-threshold from validation. The suffix `_at_<p>` is probability p, `_annotated` the test pictures
+threshold from validation, `exported_` those of each class drawn towards one, which models of own
+data are exported with. The suffix `_at_<p>` is probability p, `_annotated` the test pictures
 that have a label; the prefix `train_` is for the training pictures.
 """
 
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 PACKAGE = "mlrepro.metrics"
+
+EXPORTED = "exported_"
 
 PERCENT = 1.0
 FRACTION = 0.01

@@ -11,6 +11,7 @@ from mlrepro.files import whole_tensors
 from mlrepro.judging import mean_map, metric_values
 from mlrepro.layout import Layout
 from mlrepro.metrics.calibration import BINS, calibration_error
+from mlrepro.metrics.catalogue import EXPORTED
 from mlrepro.records import Record, Records
 from mlrepro.report.choose import Chosen, choose
 from mlrepro.report.figures.scores import scores_on_test
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 LISTED_MISTAKES = 20  # on the page
 
 # Header -> metric of the table of runs to choose from.
-METRICS = {"mAP": "mAP", "CF1": "tuned_CF1", "OF1": "tuned_OF1"}
+METRICS = {"mAP": "mAP", "CF1": f"{EXPORTED}CF1", "OF1": f"{EXPORTED}OF1"}
 
 
 # ---- The choice --------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
 from mlrepro.extras import require
 from mlrepro.files import write_json
-from mlrepro.layout import read_layout
+from mlrepro.layout import Layout, read_layout
+from mlrepro.settings.base import nearest
 from mlrepro.settings.seed import AVERAGE
 from mlrepro.studies.runs import read_run
 from mlrepro_cli.export.card import write_card
@@ -33,6 +34,7 @@ def export(settings: str, run_id: str, seed: int | str | None, folder: str | Non
     """
     require("export", "mlrepro export")
     layout = read_layout(os.path.relpath(settings))
+    _refuse_unknown_run(layout, run_id)
     seeds = layout.expected.get(run_id, layout.pipeline.seeds)
     run = read_run(layout, run_id, seeds[0] if seed in (None, AVERAGE) else seed)
     if seed is None:
@@ -59,6 +61,14 @@ def export(settings: str, run_id: str, seed: int | str | None, folder: str | Non
         write_card(trained, model.config, written)
         written.rename(target)
     print(target)
+
+
+def _refuse_unknown_run(layout: Layout, run_id: str) -> None:
+    """Raises InputError for a run that is neither asked for nor described, as a mistyped one."""
+    if run_id not in layout.expected and not layout.run_file(run_id).is_file():
+        raise InputError(
+            f"{run_id}: no run of {layout.settings}; {nearest(run_id, sorted(layout.expected))}"
+        )
 
 
 def _write(model: Model, work: Path) -> Path:

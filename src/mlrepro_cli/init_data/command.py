@@ -95,7 +95,8 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         metavar="COLUMN",
         action="append",
         default=[],
-        help="of a table: where labels stand; several times for several columns",
+        help="of a table: where labels stand; of an annotation tool's file: the field, control, "
+        "tag or attribute that holds labels; several times for several",
     )
     group.add_argument(
         "--mark-column",

@@ -2,7 +2,7 @@
 
 import os
 import posixpath
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from mlrepro_cli.init_data.layouts import (
 )
 from mlrepro_cli.init_data.layouts.reading import read_label_files
 from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
+from mlrepro_cli.init_data.split_words import split_in_path
 from mlrepro_cli.init_data.user_folder import has_pictures, look_into
 from mlrepro_cli.pictures import SUFFIXES
 
@@ -76,6 +77,7 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         rows = names.matched(rows)
         for line in names.lines():
             folder.note(line)
+        rows = _with_parts_of_folders(folder, rows)
         _refuse_disagreeing_files(option, rows)
         _compare_with_folders(folder, option, rows, names)
 
@@ -175,6 +177,37 @@ def _without_unlabelled(folder: UserFolder, rows: list[LabelRow]) -> list[LabelR
             f"as {min(images)}; as pictures without a label they would make every score wrong"
         )
     return kept
+
+
+def _with_parts_of_folders(folder: UserFolder, rows: list[LabelRow]) -> list[LabelRow]:
+    """The rows in the parts that pictures' folders are called by, where labels say no part.
+
+    Only where all folders are parts, of two kinds at least. What both say differently is noted.
+    """
+    # A name that no picture has says nothing.
+    there = {row.image for row in rows} & set(folder.pictures)
+    by_folder = {image: split_in_path(posixpath.dirname(image)) for image in there}
+    if folder.answers.split_column == "" or "" in by_folder.values():
+        return rows
+    said = {row.image: row.split for row in rows if row.split and row.image in there}
+    if said:
+        others = [image for image, split in said.items() if by_folder[image] != split]
+        if others:
+            folder.note(
+                f"{len(others)} pictures are said to be of another part than their folder is "
+                f"called: {min(others)} is {said[min(others)]}"
+            )
+        return rows
+
+    counts = Counter(by_folder.values())
+    if len(counts) < 2:
+        return rows
+    told = ", ".join(f"{part} ({count})" for part, count in sorted(counts.items()))
+    folder.note(
+        f"Parts are those that the folders of pictures are called by: {told}; to draw others, say "
+        "--split-column ''"
+    )
+    return [row._replace(split=by_folder.get(row.image, "")) for row in rows]
 
 
 def _refuse_disagreeing_files(option: str, rows: list[LabelRow]) -> None:

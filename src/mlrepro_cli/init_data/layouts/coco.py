@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow, UserFolder, unlabelled
 from mlrepro_cli.init_data.name_forms import without_decimals
+from mlrepro_cli.init_data.split_words import split_word
 
 NAME = "COCO's annotations"
 # Beside instances, these say the same or nothing of labels.
@@ -74,12 +75,14 @@ def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:
     _refuse_two_of_a_name(given_twice, of_image)
 
     absent = _said_to_be_absent(file, content["images"], labels)
+    splits = _splits(content["images"])
     for image, name in names.items():
+        split = splits.get(image, file.split)
         # Pictures without an object stay, as pictures without a label.
         for label in sorted(of_image[image]) or [""]:
-            yield LabelRow(name, file.split, label)
+            yield LabelRow(name, split, label)
         for label in sorted(absent[image] - of_image[image]):
-            yield LabelRow(name, file.split, label, ABSENT)
+            yield LabelRow(name, split, label, ABSENT)
 
 
 def _objects(content: dict, key: str) -> list[dict]:
@@ -135,6 +138,18 @@ def _names(images: list[dict]) -> tuple[dict[str, str], dict[str, list[str]]]:
         if key not in ids[given[0]]:
             ids[given[0]].append(key)
     return names, {name: of_name for name, of_name in ids.items() if len(of_name) > 1}
+
+
+def _splits(images: list[dict]) -> dict[str, str]:
+    """The parts of images by their ids, of those that say one, as Karpathy's files do."""
+    splits = {}
+    for image in images:
+        said = image.get("split", image.get("subset", ""))
+        # restval: what is left of validation, for training.
+        split = "train" if said == "restval" else split_word(str(said))
+        if split:
+            splits[_key(image["id"])] = split
+    return splits
 
 
 def _image(annotation: dict, place: int, names: dict[str, str]) -> str:

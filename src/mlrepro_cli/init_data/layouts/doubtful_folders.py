@@ -42,24 +42,35 @@ def refuse_doubtful(names: list[str]) -> None:
 
     names: their names.
     """
-    shown = ", ".join(names[:SHOWN])
+    _refuse_for_order(names)
+    _refuse_made(names)
+    _refuse_copies(names)
+
+
+def _refuse_for_order(names: list[str]) -> None:
     kind = _what_all_are(names)
     if kind:
         raise Question(
-            f"{shown}: folders that are called by {kind}, which hardly are labels; if they are, "
-            "say --layout folders; if the labels lie deeper, --layout folders-deepest; if neither, "
-            "give the folder or the file that says the labels"
+            f"{', '.join(names[:SHOWN])}: folders that are called by {kind}, which hardly are "
+            "labels; if they are, say --layout folders; if the labels lie deeper, --layout "
+            "folders-deepest; if neither, give the folder or the file that says the labels"
         )
 
-    made = [name for name in names if bare(name).rstrip("0123456789") in MADE]
-    if len(made) == len(names) or any(bare(name) not in MADE_OR_LABEL for name in made):
-        if made:
-            raise Question(
-                f"{made[0]} beside {', '.join(name for name in names if name != made[0])[:80]}: "
-                "made of other pictures, or not named yet? Move it out of the folder, or, where "
-                "it is a label, say --layout folders"
-            )
 
+def _refuse_made(names: list[str]) -> None:
+    made = [name for name in names if _kind(name) in MADE]
+    others = [name for name in names if name not in made]
+    # One of them beside others may be a label, as raw beside cooked is.
+    may_be_labels = others and all(_kind(name) in MADE_OR_LABEL for name in made)
+    if made and not may_be_labels:
+        beside = f" beside {', '.join(others[:SHOWN])}" if others else ""
+        raise Question(
+            f"{', '.join(made[:SHOWN])}{beside}: made of other pictures, or not named yet? Move "
+            "such a folder away, or, where it is a label, say --layout folders"
+        )
+
+
+def _refuse_copies(names: list[str]) -> None:
     known = {name.casefold(): name for name in names}
     for name in names:
         match = COPY.fullmatch(name)
@@ -69,6 +80,11 @@ def refuse_doubtful(names: list[str]) -> None:
                 f"{name} beside {original}: a copy of that folder? Move its pictures there, or "
                 "away; where it is a label of its own, say --layout folders"
             )
+
+
+def _kind(name: str) -> str:
+    """Without a number behind it."""
+    return bare(name).rstrip("0123456789")
 
 
 def _what_all_are(names: list[str]) -> str:

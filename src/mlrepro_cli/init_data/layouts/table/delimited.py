@@ -62,7 +62,7 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
     _even_out(file, headers, records, delimiter)
     headers, rows = _without_empty_columns(headers, records.rows)
     headers = [without_entities(header) for header in headers]
-    headers, repeated = _told_apart(headers)
+    headers, repeated = told_apart(headers)
     return Sheet(
         file,
         headers,
@@ -226,7 +226,7 @@ def _without_empty_columns(
     return named, [[row[place] for place in kept] for row in rows]
 
 
-def _told_apart(headers: list[str]) -> tuple[list[str], frozenset[str]]:
+def told_apart(headers: list[str]) -> tuple[list[str], frozenset[str]]:
     """A header that stands there again gets a number. Returns those, too."""
     seen: dict[str, int] = {}
     different = []

@@ -28,8 +28,8 @@ def read_list(cell: str) -> list[str]:
         return re.findall("'([^']*)'", cell)
     value = _value(cell)
     if value is None:
-        # Without quotes: [cat, dog] and, of PostgreSQL, {cat,dog}.
-        items = [item.strip().strip("\"'") for item in cell[1:-1].split(",")]
+        # Without quotes: [cat, dog], [cat|dog] and, of PostgreSQL, {cat,dog}.
+        items = [item.strip().strip("\"'") for item in re.split("[,;|]", cell[1:-1])]
         return [item for item in items if item]
     return _labels(value)
 

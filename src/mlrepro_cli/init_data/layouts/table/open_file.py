@@ -7,13 +7,13 @@ from mlrepro.errors import InputError
 from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.delimited import read_delimited
 from mlrepro_cli.init_data.layouts.table.records import (
-    read_excel,
     read_json,
     read_json_lines,
     read_parquet,
 )
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import read_bytes
+from mlrepro_cli.init_data.layouts.table.workbook import read_workbook, refuse_old_workbook
 from mlrepro_cli.pictures import SUFFIXES
 
 READERS = {
@@ -24,10 +24,13 @@ READERS = {
     ".ndjson": read_json_lines,
     ".json": read_json,
     ".parquet": read_parquet,
-    ".xlsx": read_excel,
-    ".xls": read_excel,
+    ".xlsx": read_workbook,
+    ".xlsm": read_workbook,
+    ".xls": refuse_old_workbook,
 }
 PACKED = ".gz"
+# Packed or binary: whether they name pictures cannot be seen from outside.
+WORKBOOKS = (".xlsx", ".xlsm", ".xls")
 
 # A picture's name in the first bytes of a file of any encoding.
 PICTURE = re.compile(
@@ -50,7 +53,7 @@ def open_table(file: LabelFile) -> Sheet | None:
     try:
         return READERS[suffix](file, content)
     except InputError:
-        if file.given or PICTURE.search(content) or suffix == ".xlsx":
+        if file.given or PICTURE.search(content) or suffix in WORKBOOKS:
             raise
         print(f"{file.path}: left out, no table of pictures")
         return None

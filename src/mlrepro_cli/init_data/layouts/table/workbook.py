@@ -1,0 +1,137 @@
+"""Excel's workbooks (.xlsx): XML in a ZIP archive, ECMA-376. The first sheet is read."""
+
+import io
+import posixpath
+import re
+import zipfile
+from xml.etree import ElementTree
+
+from mlrepro.errors import InputError
+from mlrepro_cli.init_data.layouts.rows import LabelFile
+from mlrepro_cli.init_data.layouts.table.delimited import told_apart
+from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.layouts.table.text import MOST_BYTES
+
+BOOK = "xl/workbook.xml"
+BOOK_PARTS = "xl/_rels/workbook.xml.rels"
+TEXTS = "xl/sharedStrings.xml"
+PART_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+# The letters of a cell's place, such as AB12.
+COLUMN = re.compile("[A-Z]+")
+# Excel's own limit.
+MOST_COLUMNS = 16_384
+MARKS = {"1": "TRUE", "0": "FALSE"}
+
+
+def read_workbook(file: LabelFile, content: bytes) -> Sheet:
+    """Raises InputError for what is no workbook."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            name, place, count = _first_sheet(archive)
+            texts = _texts(archive)
+            cells = _cells(_xml(archive, place), texts)
+    except (zipfile.BadZipFile, ElementTree.ParseError, LookupError, ValueError) as error:
+        raise InputError(
+            f"{file.path}: no Excel file that can be read ({error}); save it as `CSV UTF-8`"
+        ) from None
+    if count > 1:
+        print(f"{file.path}: of its sheets, the first is read: {name!r}")
+
+    rows = [(number, row) for number, row in cells if any(row.values())]
+    if not rows:
+        raise InputError(f"{file.path}: its first sheet {name!r} is empty; give the table itself")
+    if file.answers.header:
+        header = dict(enumerate(file.answers.header))
+    else:
+        (_, header), *rows = rows
+    columns = sorted({column for _, row in rows for column in row} | set(header))
+    headers = [header.get(column) or f"column {column + 1}" for column in columns]
+    headers, repeated = told_apart(headers)
+    return Sheet(
+        file,
+        headers,
+        [[row.get(column, "") for column in columns] for _, row in rows],
+        [number for number, _ in rows],
+        "row",
+        repeated,
+    )
+
+
+def refuse_old_workbook(file: LabelFile, content: bytes) -> Sheet:
+    """Raises InputError: the format of Excel 97 is not read."""
+    raise InputError(
+        f"{file.path}: Excel's format of before 2007 is not read; save it as `CSV UTF-8` or .xlsx"
+    )
+
+
+def _first_sheet(archive: zipfile.ZipFile) -> tuple[str, str, int]:
+    """Its name and place in the archive, and how many sheets there are."""
+    sheets = _xml(archive, BOOK).findall(f".//{_any('sheet')}")
+    parts = {part.get("Id"): part.get("Target") for part in _xml(archive, BOOK_PARTS)}
+    target = parts[sheets[0].get(PART_ID)]
+    # Below xl/, or from the archive's root.
+    place = posixpath.normpath(posixpath.join("/xl", target)).removeprefix("/")
+    return sheets[0].get("name", ""), place, len(sheets)
+
+
+def _xml(archive: zipfile.ZipFile, place: str) -> ElementTree.Element:
+    if archive.getinfo(place).file_size > MOST_BYTES:
+        raise ValueError(f"{place} has more than {MOST_BYTES:,} bytes")
+    return ElementTree.fromstring(archive.read(place))
+
+
+def _any(tag: str) -> str:
+    """The tag in any namespace."""
+    return "{*}" + tag
+
+
+def _texts(archive: zipfile.ZipFile) -> list[str]:
+    """Texts that cells name by their number."""
+    if TEXTS not in archive.namelist():
+        return []
+    return [_text(entry) for entry in _xml(archive, TEXTS)]
+
+
+def _text(entry: ElementTree.Element) -> str:
+    """Of one piece, or of several with formats of their own; without how it is pronounced."""
+    pieces = [entry, *entry.findall(_any("r"))]
+    found = [piece.findtext(_any("t")) for piece in pieces]
+    return "".join(text for text in found if text)
+
+
+def _cells(sheet: ElementTree.Element, texts: list[str]) -> list[tuple[int, dict[int, str]]]:
+    """The number of each row, and its texts by column."""
+    rows = []
+    for position, row in enumerate(sheet.findall(f".//{_any('row')}"), start=1):
+        cells: dict[int, str] = {}
+        for cell in row.findall(_any("c")):
+            # A cell without a place is the next one.
+            place = COLUMN.match(cell.get("r", ""))
+            column = _number(place[0]) if place else len(cells)
+            cells[column] = _value(cell, texts).strip()
+        rows.append((int(row.get("r", position)), cells))
+    return rows
+
+
+def _number(letters: str) -> int:
+    """0 for A, 26 for AA."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + ord(letter) - ord("A") + 1
+    if number > MOST_COLUMNS:
+        raise ValueError(f"column {letters}")
+    return number - 1
+
+
+def _value(cell: ElementTree.Element, texts: list[str]) -> str:
+    kind = cell.get("t", "n")
+    if kind == "inlineStr":
+        inline = cell.find(_any("is"))
+        return "" if inline is None else _text(inline)
+    value = cell.findtext(_any("v")) or ""
+    if kind == "s":
+        return texts[int(value)]
+    if kind == "b":
+        return MARKS[value]
+    # #N/A and the like are as good as empty.
+    return "" if kind == "e" else value
