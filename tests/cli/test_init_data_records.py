@@ -86,6 +86,29 @@ def test_json_in_the_forms_of_pandas(own):
         assert read(own).labels == TRUTH
 
 
+def test_json_with_a_key_a_part(own):
+    parts = {"train": NAMES[:2], "valid": NAMES[2:4], "test": NAMES[4:]}
+    wanted = ["train", "train", "val", "val", "test", "test"]
+    write(own, json.dumps(parts), "splits.json")
+    with pytest.raises(InputError, match="6 pictures .* no labels"):
+        read(own)
+
+    rows = [f"{name},{'|'.join(labels)}" for name, labels in TRUTH.items()]
+    table = write(own, "\n".join(["image,labels", *rows]))
+    assert read(own).labels == TRUTH
+    assert list(read(own).splits.values()) == wanted
+    table.unlink()
+
+    # With the labels of each picture.
+    of_parts = {
+        part: [{"image": name, "labels": TRUTH[name]} for name in names]
+        for part, names in parts.items()
+    }
+    write(own, json.dumps(of_parts), "splits.json")
+    assert read(own).labels == TRUTH
+    assert list(read(own).splits.values()) == wanted
+
+
 def test_json_with_a_key_a_picture(own):
     described = {name: {"labels": labels, "width": 6} for name, labels in TRUTH.items()}
     without_suffix = {name.removesuffix(".jpg"): labels for name, labels in TRUTH.items()}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow
+from mlrepro_cli.init_data.split_words import split_word
 from mlrepro_cli.pictures import is_picture
 
 NAME = "JSON of names and labels"
@@ -10,6 +11,9 @@ NAME = "JSON of names and labels"
 
 def is_it(content: dict | list) -> bool:
     if not isinstance(content, dict) or not content:
+        return False
+    # {"train": [...], "val": [...]}: a table of parts.
+    if len(content) > 1 and all(map(split_word, content)):
         return False
     return _are_pictures(content) and _are_labels(content) or _is_turned(content)
 

@@ -11,6 +11,7 @@ from mlrepro_cli.init_data.layouts.table.headers import label_family
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
 from mlrepro_cli.init_data.name_forms import stem
+from mlrepro_cli.init_data.split_words import split_word
 from mlrepro_cli.pictures import is_picture
 
 Record = dict[str, Any]
@@ -70,28 +71,55 @@ def as_records(content: Any, pictures: Sequence[str]) -> list[Record] | None:
         return content if all(isinstance(record, dict) for record in content) else None
     if not isinstance(content, dict) or not content:
         return None
-    values = list(content.values())
-
+    # {"train": ["1.jpg", ...], "val": [{"image": "2.jpg", "labels": [...]}, ...]}
+    if len(content) > 1 and all(map(split_word, content)):
+        return _of_parts(content)
     # {"1.jpg": {"labels": [...]}} and {"1": ["cat"]}: the keys are pictures.
     if _are_pictures(content, pictures):
         return [
             {"image": name, **(value if isinstance(value, dict) else {"labels": value})}
             for name, value in content.items()
         ]
+    return _of_columns(content) or _below_one_key(content)
+
+
+def _of_parts(content: Record) -> list[Record] | None:
+    """Names of pictures, or records, in lists by part."""
+    records = []
+    for part, entries in content.items():
+        if not isinstance(entries, list):
+            return None
+        for entry in entries:
+            record = entry if isinstance(entry, dict) else {"image": entry}
+            records.append({**record, "split": part})
+    return records
+
+
+def _of_columns(content: Record) -> list[Record] | None:
+    """pandas' other forms."""
     # {"columns": [...], "data": [[...], ...]}
-    if {"columns", "data"} <= set(content) and all(
-        isinstance(row, list) for row in content["data"]
-    ):
-        return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
-    # {"image": {"0": "1.jpg"}, "labels": {"0": "cat"}}, or with lists in place of the objects.
-    if len(values) > 1 and all(isinstance(value, dict) for value in values):
-        if all(set(value) == set(values[0]) for value in values):
-            return [{key: content[key][row] for key in content} for row in values[0]]
-    if len(values) > 1 and all(isinstance(value, list) for value in values):
-        if len({len(value) for value in values}) == 1:
-            return [dict(zip(content, row, strict=True)) for row in zip(*values, strict=True)]
-    # {"version": 1, "data": [{...}, ...]}
-    lists = [value for value in values if isinstance(value, list) and value]
+    rows = content.get("data")
+    if "columns" in content and isinstance(rows, list):
+        if all(isinstance(row, list) for row in rows):
+            return [dict(zip(content["columns"], row, strict=True)) for row in rows]
+
+    columns = list(content.values())
+    if len(columns) < 2:
+        return None
+    # {"image": {"0": "1.jpg"}, "labels": {"0": "cat"}}
+    if all(isinstance(column, dict) for column in columns):
+        if all(set(column) == set(columns[0]) for column in columns):
+            return [{key: content[key][row] for key in content} for row in columns[0]]
+    # {"image": ["1.jpg"], "labels": ["cat"]}
+    if all(isinstance(column, list) for column in columns):
+        if len({len(column) for column in columns}) == 1:
+            return [dict(zip(content, row, strict=True)) for row in zip(*columns, strict=True)]
+    return None
+
+
+def _below_one_key(content: Record) -> list[Record] | None:
+    """{"version": 1, "data": [{...}, ...]}"""
+    lists = [value for value in content.values() if isinstance(value, list) and value]
     if len(lists) == 1 and all(isinstance(record, dict) for record in lists[0]):
         return lists[0]
     return None
