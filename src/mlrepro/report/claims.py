@@ -245,7 +245,7 @@ def detail_table(measured: Sequence[Measured]) -> str:
                 one.claim.claim,
                 _heading(one.metric),
                 _with_interval(one),
-                ABSENT if one.share is None else f"{one.share:+.0f} %",
+                ABSENT if one.share is None else f"{one.share:+.1f} %",
                 one.verdict,
                 code(one.first),
                 code(one.second),
