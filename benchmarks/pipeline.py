@@ -198,10 +198,10 @@ def put(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def repro(folder: Path, repeats: int) -> tuple[list[float], float]:
+def repro(folder: Path, repeats: int, *options: str) -> tuple[list[float], float]:
     """Wall seconds of `dvc repro` with nothing changed, and of `dvc commit`.
 
-    The latter takes the outputs for its own.
+    The latter takes the outputs for its own. options: of the former.
     """
     if not (folder / ".dvc" / "config").exists():
         execute((*DVC, "init", "-q"), folder)
@@ -209,7 +209,7 @@ def repro(folder: Path, repeats: int) -> tuple[list[float], float]:
 
     seconds = []
     for _ in range(repeats + 1):
-        taken, printed = execute((*DVC, "repro"), folder)
+        taken, printed = execute((*DVC, "repro", *options), folder)
         said = printed.lower()
         if "up to date" not in said or "running stage" in said:
             raise RuntimeError(f"dvc repro ran something: {printed[-800:]}")
@@ -220,7 +220,8 @@ def repro(folder: Path, repeats: int) -> tuple[list[float], float]:
 def nothing_changed(folder: Path, runs: int, repeats: int) -> list[dict]:
     """In this repository, in one with that study alone, and in one with a single stage.
 
-    DVC reads every dvc.yaml and dvc.lock that it finds, whichever of them it is asked for.
+    DVC reads every dvc.yaml and dvc.lock that it finds, whichever of them it is asked for, unless
+    it is asked for single stages (-s).
     """
     create_study(folder, runs)
     own = folder / "dvc.yaml"
@@ -236,6 +237,15 @@ def nothing_changed(folder: Path, runs: int, repeats: int) -> list[dict]:
         f"dvc commit of them took {committed:.0f} s",
     )
 
+    # Of its file alone, as the README says.
+    seconds, _ = repro(folder, repeats, "-s")
+    alone_in_this = alone(
+        f"nothing-changed dvc repro -s of {runs} runs",
+        seconds,
+        limit_s=REPRO_LIMIT,
+        note="its own dvc.yaml is read and no other",
+    )
+
     # What the other studies' files cost.
     for path in others:
         path.unlink()
@@ -249,7 +259,7 @@ def nothing_changed(folder: Path, runs: int, repeats: int) -> list[dict]:
     one_stage = alone(
         "nothing-changed dvc repro of one stage", seconds, note="the least that DVC takes"
     )
-    return [in_this, by_itself, one_stage]
+    return [in_this, alone_in_this, by_itself, one_stage]
 
 
 def main() -> None:

@@ -18,7 +18,10 @@ the peer's CPU seconds, and beside two busy programs (loops in Python, started a
 times its own CPU seconds without them.
 
 Many runs: `dvc repro` trains and evaluates linear runs that differ in their learning rate; features
-are extracted before. The time is of `--runs` runs, and scaled to 100.
+are extracted before. The time is of `--runs` runs, and scaled to 100. What DVC takes to read the
+other studies is scaled with them, and too much; dvc.lock, which DVC reads and writes as a whole
+after every stage, grows with the runs of its file, which is missing: `--runs 100` has both as they
+are.
 """
 
 import json

@@ -42,6 +42,33 @@ def test_a_pipeline_that_was_edited_by_hand_is_named(tmp_path, monkeypatch):
     assert done.stdout.split() == ["studies/voc-transfer/voc2007/dvc.yaml"]
 
 
+DVC_FILES = sorted(
+    [ROOT / "dvc.yaml", ROOT / "data" / "dvc.yaml", *ROOT.glob("studies/**/dvc.yaml")]
+)
+
+
+@pytest.mark.parametrize("file", DVC_FILES, ids=lambda file: file.parent.name)
+def test_stages_stand_in_the_order_in_which_they_need_each_other(file):
+    """`dvc repro -s` of a file runs them as they stand, and reads no other file."""
+    written_later = []
+    for stage in reversed(yaml.safe_load(file.read_text())["stages"].values()):
+        stage = stage.get("do", stage)
+        written_later += paths_of(stage.get("outs", []))
+        for needed in paths_of(stage.get("deps", [])):
+            assert not any(overlap(needed, path) for path in written_later), needed
+
+
+def paths_of(entries: list) -> list[str]:
+    """Of outs or deps, of which some have options."""
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def overlap(first: str, second: str) -> bool:
+    """Whether one is the other, or in its folder."""
+    shorter, longer = sorted((f"{first}/", f"{second}/"), key=len)
+    return longer.startswith(shorter)
+
+
 PIPELINES = sorted(path.parent for path in ROOT.glob("studies/**/params.yaml"))
 
 

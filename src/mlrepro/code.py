@@ -59,6 +59,7 @@ WITHOUT_EFFECT = (
     "mlrepro.json_text",
     "mlrepro.judging",
     "mlrepro.layout",
+    "mlrepro.memory",
     "mlrepro.provenance",
     "mlrepro.records",
     "mlrepro.settings",

@@ -297,6 +297,14 @@ def test_a_table_of_all_pictures_beside_folders_is_asked_about(own, capsys):
     assert label_sets(own) == {"first": ("first", ""), "second": ("second", "")}
 
 
+def test_a_folder_a_picture_is_hardly_a_label(own):
+    names = [f"S2A_{number}_x" for number in range(12)]
+    pictures(own, *names, count=1)
+    with pytest.raises(Question, match="12 folders, .* hold 12 pictures: hardly labels"):
+        read(own)
+    assert len(label_sets(own, layout="folders")) == 12
+
+
 def test_a_folder_of_what_nobody_knows(own, capsys):
     pictures(own, "cat", "dog", "unknown")
     with pytest.raises(Question, match="unknown: .*--positive 'unknown'.*--unknown 'unknown'"):

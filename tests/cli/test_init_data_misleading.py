@@ -248,6 +248,25 @@ def test_parts_that_only_the_folders_of_pictures_say(own, capsys):
     assert set(read(own).splits.values()) == {""}
 
 
+def test_texts_that_name_pictures_without_suffix(own, capsys):
+    for name in NAMES:
+        (own / "folder").mkdir(exist_ok=True)
+        (own / name).rename(own / "folder" / f"x{name}")
+    head, *lines = marks("1", "0", "\t").splitlines()
+    text = "\n".join([head, *(f"x{line}".replace(".jpg", "") for line in lines)])
+    write(own, text, "multilabels.txt")
+    write(own, "\n".join(f"x{place}" for place in range(4)), "train.txt")
+    write(own, "\n".join(f"x{place}" for place in range(4, 6)), "test.txt")
+    got = read(own)
+    assert got.labels == {f"folder/x{name}": labels for name, labels in TRUTH.items()}
+    assert list(got.splits.values()) == ["train"] * 4 + ["test"] * 2
+
+    # Without a header it is no table, which is said.
+    write(own, text.partition("\n")[2], "multilabels.txt")
+    with pytest.raises(InputError, match=r"multilabels.txt, line 1: no header.*--header image,"):
+        read(own)
+
+
 def test_a_header_that_ends_with_a_space(own):
     """As CelebA's, whose rows do not."""
     head, *lines = marks("1", "-1", " ").splitlines()

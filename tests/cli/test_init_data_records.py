@@ -109,6 +109,23 @@ def test_json_with_a_key_a_part(own):
     assert list(read(own).splits.values()) == wanted
 
 
+def test_json_with_a_key_a_label(own):
+    """As Food-101 has it, a file a part, with names without suffix."""
+    (own / "food").mkdir()
+    for name in NAMES:
+        (own / name).rename(own / "food" / name)
+    for part, names in (("train", NAMES[:4]), ("test", NAMES[4:])):
+        by_label = {
+            label: [f"food/{name.removesuffix('.jpg')}" for name in names if label in TRUTH[name]]
+            for label in CLASSES
+        }
+        by_label = {label: found for label, found in by_label.items() if found}
+        write(own, json.dumps(by_label), f"meta/{part}.json")
+    got = read(own)
+    assert got.labels == {f"food/{name}": labels for name, labels in TRUTH.items() if labels}
+    assert got.splits["food/0.jpg"] == "train" and got.splits["food/5.jpg"] == "test"
+
+
 def test_json_with_a_key_a_picture(own):
     described = {name: {"labels": labels, "width": 6} for name, labels in TRUTH.items()}
     without_suffix = {name.removesuffix(".jpg"): labels for name, labels in TRUTH.items()}

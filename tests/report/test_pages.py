@@ -312,8 +312,8 @@ def test_summary_of_a_clear_winner_and_of_the_price_of_single_positives():
             made_up_record("an", "single", 60.0 + seed, seed),
         ]
     assert summary_text(*records) == (
-        "`linear-asl` ranks first on test with mAP 73.50, 3.00 points ahead of `linear-bce` (70.50; "
-        "95 %: 2.45 to 3.55): the lead is clear. "
+        "`linear-asl` ranks first on test with mAP 73.50, 3.00 points ahead of `linear-bce` (70.50;"
+        " 95 %: 2.45 to 3.55): the lead is clear. "
         "The best run with single-positive labels, `linear-an` (60.50), is 13.00 points below "
         "the best with full labels, `linear-asl` (73.50), which is more than chance. "
         "Of 3 runs, 3 complete, 0 partial, 0 not run."

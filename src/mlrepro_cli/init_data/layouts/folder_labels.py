@@ -10,6 +10,8 @@ from mlrepro_cli.init_data.split_words import holds_split_word
 
 # So many names that share words are no chance.
 LEAST_NAMES = 4
+# So many folders with hardly more pictures are no labels.
+MANY_FOLDERS = 10
 # What people put between two labels in the name of a folder.
 MARKS = (" and ", " & ", "&", "+", ",", ";", "|", "__", "_", "-", " ")
 
@@ -92,6 +94,17 @@ def refuse_parts_apart(labelled: list[tuple[str, str, list[str]]]) -> None:
                 f"{', '.join(sorted(of_split)[:3])}: none is in both; mend the folders, or say "
                 "--layout folders where that is meant"
             )
+
+
+def refuse_one_each(labelled: list[tuple[str, str, list[str]]]) -> None:
+    """Raises Question where there are hardly more pictures than folders, as with one a patient."""
+    names = {name for name, _, _ in labelled}
+    count = sum(len(pictures) for _, _, pictures in labelled)
+    if len(names) >= MANY_FOLDERS and len(names) > count / 2:
+        raise Question(
+            f"{len(names)} folders, such as {min(names)}, hold {count} pictures: hardly labels; if "
+            "they are, say --layout folders, else give the file that says the labels"
+        )
 
 
 def name_labels(

@@ -19,6 +19,7 @@ from mlrepro_cli.init_data.layouts.folder_labels import (
     name_labels,
     refuse_deep,
     refuse_no_labels,
+    refuse_one_each,
     refuse_parts_apart,
 )
 from mlrepro_cli.init_data.layouts.folder_tree import FolderOfPictures, folder_tree
@@ -69,6 +70,8 @@ def understand(folder: UserFolder) -> Understood:
         refuse_parts_apart(labelled)
 
     ask_about_unknown({name for name, _, _ in labelled}, folder.answers)
+    if not answered:
+        refuse_one_each(labelled)
     for name, split, pictures in labelled:
         if name in folder.answers.unknown:
             said.notes.append(f"{name}: nobody knows its labels, {len(pictures)} pictures left out")

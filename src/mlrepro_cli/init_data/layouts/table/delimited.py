@@ -11,6 +11,7 @@ from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.entities import without_entities
 from mlrepro_cli.init_data.layouts.table.headers import PARTITION
+from mlrepro_cli.init_data.layouts.table.pictures import Stems
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
 from mlrepro_cli.pictures import is_picture
@@ -164,17 +165,26 @@ def _headers(file: LabelFile, records: Records) -> list[str]:
 
     first = records.rows[0]
     # A list of pictures, such as train.txt, needs no header.
-    if all(len(row) == 1 and is_picture(row[0]) for row in records.rows):
+    begins_with_name = _is_name(file, first[0])
+    is_list = all(len(row) == 1 for row in records.rows)
+    if is_list and (begins_with_name or all(is_picture(row[0]) for row in records.rows)):
         return ["image"]
     if _is_of_parts(file, records):
         return ["image", "partition"]
-    if any(is_picture(field) for field in first):
+    if begins_with_name or any(is_picture(field) for field in first):
         raise Question(
             f"{file.path}, line {records.lines[0]}: no header, the first line is of a picture "
             f"already ({', '.join(first[:4])}); write a line above it that names the columns, or "
             f"say their names: --header {','.join(_guessed_names(first))}"
         )
     return records.drop_first()
+
+
+def _is_name(file: LabelFile, field: str) -> bool:
+    """Whether a field of a text is the name of a picture that is there, without its suffix."""
+    if not _may_have_spaces(file) or field.isdecimal():
+        return False
+    return Stems(file.pictures).has(field)
 
 
 def _is_of_parts(file: LabelFile, records: Records) -> bool:
@@ -187,6 +197,8 @@ def _is_of_parts(file: LabelFile, records: Records) -> bool:
 def _guessed_names(first: list[str]) -> list[str]:
     """An example for the message: `image`, and `labels` where there is one field beside it."""
     names = ["image" if is_picture(field) else f"column{n}" for n, field in enumerate(first, 1)]
+    if "image" not in names:
+        names[0] = "image"
     return ["image", "labels"] if len(names) == 2 and names[0] == "image" else names
 
 

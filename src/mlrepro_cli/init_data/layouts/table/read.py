@@ -79,7 +79,7 @@ def read_all(files: list[LabelFile], find: FindPicture, alone: bool = True) -> I
         return
     answers = files[0].answers
     stems = Stems(files[0].pictures)
-    sheets, problems = _open_all(files)
+    sheets, problems = _open_all(files, stems)
     if alone:
         _refuse_unknown_columns(sheets, answers)
     of_names = [sheet for sheet in sheets if is_class_names(sheet)]
@@ -121,12 +121,12 @@ def read_all(files: list[LabelFile], find: FindPicture, alone: bool = True) -> I
 # ---- Which tables --------------------------------------------------------------------------------
 
 
-def _open_all(files: list[LabelFile]) -> tuple[list[Sheet], list[InputError]]:
+def _open_all(files: list[LabelFile], stems: Stems) -> tuple[list[Sheet], list[InputError]]:
     """Tables, and why others are none. Raises InputError for a table that concerns the pictures."""
     sheets, problems = [], []
     for file in files:
         try:
-            sheet = open_table(file)
+            sheet = open_table(file, stems)
         except InputError as error:
             if file.given or file.place.lower().endswith((".csv", ".tsv")):
                 raise

@@ -80,6 +80,14 @@ def as_records(content: Any, pictures: Sequence[str]) -> list[Record] | None:
             {"image": name, **(value if isinstance(value, dict) else {"labels": value})}
             for name, value in content.items()
         ]
+    # {"cat": ["cat/1", ...]}, as Food-101 has it.
+    lists = [value for value in content.values() if isinstance(value, list)]
+    if len(lists) == len(content) and all(_are_names(value, pictures) for value in lists):
+        labels: dict[str, list[str]] = {}
+        for label, names in content.items():
+            for name in names:
+                labels.setdefault(name, []).append(label)
+        return [{"image": name, "labels": of_name} for name, of_name in labels.items()]
     return _of_columns(content) or _below_one_key(content)
 
 
@@ -123,6 +131,12 @@ def _below_one_key(content: Record) -> list[Record] | None:
     if len(lists) == 1 and all(isinstance(record, dict) for record in lists[0]):
         return lists[0]
     return None
+
+
+def _are_names(entries: list, pictures: Sequence[str]) -> bool:
+    """Whether a list is of names of pictures."""
+    are_texts = bool(entries) and all(isinstance(entry, str) for entry in entries)
+    return are_texts and _are_pictures(entries, pictures)
 
 
 def _are_pictures(names: Iterable[str], pictures: Sequence[str]) -> bool:
