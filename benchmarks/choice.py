@@ -1,4 +1,4 @@
-"""Which training of own data to take: six rules, by what each loses on pictures that it never saw.
+"""Which training of own data to take: five rules, by what each loses on pictures that it never saw.
 
     python benchmarks/choice.py studies/own-data/params.yaml --pictures 150 1000
 
@@ -9,10 +9,10 @@ each backbone and the losses of the search, each with the settings that are best
 what there is to choose from, with one seed.
 
 The rules: the mAP of validation; the same, and of the runs within a standard error the cheapest
-(Breiman et al. 1984); the mAP of five-fold cross-validation with the pictures of all folds ranked
-together, each fold's scores above the mean of the pictures that it was trained on; ranked within
-their fold; and that with validation as one part more, which is what own data is chosen by below
-2,000 training pictures.
+(Breiman et al. 1984); the mAP of five-fold cross-validation, with the logits of all folds ranked
+together as they are, or standardised by what a fold's layers say of the validation pictures; and
+that of these and the validation pictures together, which is what own data is chosen by below 2,000
+training pictures.
 
 Lost is the mAP of the best run on the measured pictures minus that of the chosen one, in points,
 the mean over seeds. `agrees` is the correlation over runs of what a rule ranks by with the mAP of
@@ -28,12 +28,12 @@ import torch
 from common import parser, write
 from torch.nn.functional import linear
 
-from mlrepro.evaluation.choice import ScoredPart, choice_of, choice_over_parts
+from mlrepro.evaluation.choice import choice_of
 from mlrepro.layout import read_layout
 from mlrepro.records import Choice
 from mlrepro.report.choose import standard_error_between
 from mlrepro.training.grid.closed_form import solve
-from mlrepro.training.grid.cross_validation import cross_validate, folds
+from mlrepro.training.grid.cross_validation import cross_validate, standardised
 from mlrepro.training.grid.data import Grid, GridData, read_grid
 from mlrepro.training.grid.outcome import Outcome, select
 from mlrepro.training.grid.search import search
@@ -43,10 +43,9 @@ VALIDATION = 0.2
 
 BY_VALIDATION = "validation"
 CHEAPEST = "validation, the cheapest near"
-TOGETHER = "folds, ranked together"
-CENTRED = "folds, centred and ranked together"
-WITHIN = "folds"
-USED = "folds and validation"
+TOGETHER = "folds, as they are"
+STANDARDISED = "folds, standardised"
+USED = "folds, standardised, and validation"
 
 
 @dataclass(frozen=True)
@@ -70,32 +69,32 @@ def candidates(grid: Grid, rows: dict[str, np.ndarray]) -> Iterator[Candidate]:
         outcomes = solve(closed, data) + (search(trained, data) if trained else [])
 
         chosen = select(outcomes)
-        held_out = cross_validate(chosen.values(), data)
+        on_scale = cross_validate(chosen.values(), data)
+        as_they_are = cross_validate(chosen.values(), data, scale=as_it_is)
         operations = sum(part.header["cost"]["operations"].values())
         for (run_id, _), outcome in chosen.items():
-            ranked_by = _rules(outcome, held_out[run_id], data)
+            ranked_by = _rules(outcome, on_scale[run_id], as_they_are[run_id], data)
             yield Candidate(ranked_by, outcome.test_mAP["best"], operations)
 
 
-def _rules(outcome: Outcome, held_out: np.ndarray, data: GridData) -> dict[str, Choice]:
+def as_it_is(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    return logits
+
+
+def _rules(
+    outcome: Outcome, on_scale: np.ndarray, as_they_are: np.ndarray, data: GridData
+) -> dict[str, Choice]:
     empty = outcome.run.empty_classes
     train, val = data.labels_of("train"), data.labels_of("val")
-    on_validation = ScoredPart(_scores(outcome, "val", data), val)
-
-    parts = []
-    centred = held_out.copy()
-    for fold in folds(len(train)):
-        parts.append(ScoredPart(held_out[fold], train[fold]))
-        centred[fold] -= held_out[fold].mean(0)
-
-    by_validation = choice_of(*on_validation, empty)
+    on_validation = _scores(outcome, "val", data)
+    by_validation = choice_of(on_validation, val, empty)
+    together = np.concatenate([on_scale, standardised(on_validation, on_validation)])
     return {
         BY_VALIDATION: by_validation,
         CHEAPEST: by_validation,
-        TOGETHER: choice_of(held_out, train, empty),
-        CENTRED: choice_of(centred, train, empty),
-        WITHIN: choice_over_parts(parts, empty),
-        USED: choice_over_parts([*parts, on_validation], empty),
+        TOGETHER: choice_of(as_they_are, train, empty),
+        STANDARDISED: choice_of(on_scale, train, empty),
+        USED: choice_of(together, np.concatenate([train, val]), empty),
     }
 
 

@@ -531,4 +531,4 @@ def test_page_shows_rules_of_choice(benchmark, tmp_path):
     shutil.copy(RESULTS / "choice-cpu-torch2.14.1.json", tmp_path)
     page = benchmark("report").render(tmp_path)
     _, _, section = page.partition("## Which training to take\n")
-    assert "| folds and validation " in section and "my-animals" in section
+    assert "| folds, standardised, and validation " in section and "my-animals" in section

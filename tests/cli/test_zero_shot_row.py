@@ -20,13 +20,11 @@ from mlrepro import extras
 from mlrepro.data.images import Pictures, normalise
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
-from mlrepro.evaluation.choice import ScoredPart, choice_over_parts
 from mlrepro.layout import Layout, read_layout
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.models.catalogue import EMBEDDING
 from mlrepro.records import Record, read_record
 from mlrepro.studies.runs import current_records, read_run
-from mlrepro.training.grid.cross_validation import folds
 from mlrepro_cli.export.model import create_model
 from mlrepro_cli.export.timm_format import write_timm
 from mlrepro_cli.export.trained import read_trained
@@ -119,14 +117,14 @@ def test_a_row_of_the_page_without_training(own, tmp_path, monkeypatch, capsys):
         expected = mean_average_precision(average_precision(scores, labels), "zero")
         assert measured == pytest.approx(expected, abs=1e-3)
     # Of few training pictures, by these and validation.
-    parts = []
-    scores, labels = by_hand(towers, layout, "train")
-    for held_out in folds(len(labels)):
-        parts.append(ScoredPart(scores[held_out], labels[held_out]))
-    parts.append(ScoredPart(*by_hand(towers, layout, "val")))
-    choice = choice_over_parts(parts, "zero")
-    assert record.choices["cross_validation"].mAP == pytest.approx(choice.mAP, abs=1e-3)
-    assert record.choices["cross_validation"].pictures == choice.pictures == 26 + len(parts[-1][1])
+    (scores, labels), (val_scores, val_labels) = (
+        by_hand(towers, layout, split) for split in ("train", "val")
+    )
+    together = np.concatenate([scores, val_scores])
+    of_both = average_precision(together, np.concatenate([labels, val_labels]))
+    choice = record.choices["cross_validation"]
+    assert choice.mAP == pytest.approx(mean_average_precision(of_both, "zero"), abs=1e-3)
+    assert choice.pictures == 26 + len(val_labels)
 
     # CLIP has no bias: probabilities add up to as many labels as validation pictures have.
     assert record.history[0].val_positives == pytest.approx(1, abs=1e-4)

@@ -9,7 +9,7 @@ from mlrepro.errors import InputError
 from mlrepro.losses import create_loss
 from mlrepro.settings.run import Run
 from mlrepro.training.grid.closed_form import ridge_layers, solve, squared_error
-from mlrepro.training.grid.cross_validation import cross_validate, folds
+from mlrepro.training.grid.cross_validation import cross_validate, folds, standardised
 from mlrepro.training.grid.data import GridData
 from mlrepro.training.train import train_run
 
@@ -137,16 +137,28 @@ def test_cross_validation_scores_every_row_by_layers_that_did_not_see_it():
     rows = {"train": np.arange(5, 45), "val": np.arange(45, 60), "test": np.arange(5)}
     train = torch.from_numpy(targets[5:45])
     data = GridData(torch.from_numpy(features).float(), {"full": train}, targets, rows)
-    logits = cross_validate(solve([(run_of(0.1), 0)], data), data)[run_of(0.1).run_id]
+    scores = cross_validate(solve([(run_of(0.1), 0)], data), data)[run_of(0.1).run_id]
 
     parts = folds(40)
     assert sorted(np.concatenate(parts)) == list(range(40))
+    single = features.astype(np.float32).astype(np.float64)
+    model, validation = single[5:45], single[45:]
     for held_out in parts:
         others = np.setdiff1d(np.arange(40), held_out)
-        model = features[5:45].astype(np.float32).astype(np.float64)
         centred = model[others] - model[others].mean(0)
         alpha = 0.1 * (centred**2).sum() / len(others)
         theirs = Ridge(alpha=alpha).fit(model[others], 2.0 * targets[5:45][others] - 1)
-        np.testing.assert_allclose(
-            logits[held_out], theirs.predict(model[held_out]), rtol=1e-4, atol=1e-4
-        )
+        reference = theirs.predict(validation)
+        expected = (theirs.predict(model[held_out]) - reference.mean(0)) / reference.std(0)
+        np.testing.assert_allclose(scores[held_out], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_height_and_scale_of_a_fold_do_not_count():
+    random = np.random.default_rng(0)
+    logits, reference = random.normal(size=(9, 3)), random.normal(size=(20, 3))
+    expected = standardised(logits, reference)
+    np.testing.assert_allclose(standardised(3 * logits - 7, 3 * reference - 7), expected)
+
+    # A class whose validation scores are all the same, as one that no picture shows.
+    reference[:, 1] = 0.5
+    np.testing.assert_allclose(standardised(logits, reference)[:, 1], logits[:, 1] - 0.5)

@@ -6,7 +6,7 @@ from mlrepro.data.manifest import read_manifest
 from mlrepro.evaluation.choice import ScoredPart, with_cross_validation
 from mlrepro.evaluation.record import Logits
 from mlrepro.records import Record
-from mlrepro.training.grid.cross_validation import ENOUGH_PICTURES
+from mlrepro.training.grid.cross_validation import ENOUGH_PICTURES, standardised
 
 
 def with_choice(record: Record, logits: Logits, data_folder: Path) -> Record:
@@ -25,4 +25,5 @@ def with_choice(record: Record, logits: Logits, data_folder: Path) -> Record:
         )
         for split in ("train", "val")
     )
-    return with_cross_validation(record, train, validation)
+    on_train = standardised(train.logits, validation.logits)
+    return with_cross_validation(record, train._replace(logits=on_train), validation)

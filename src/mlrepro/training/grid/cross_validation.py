@@ -4,7 +4,7 @@ Few validation pictures say little of which run is best. Five layers, each train
 the training pictures with what was chosen on validation, score all of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,8 @@ from mlrepro.training.grid.data import GridData
 from mlrepro.training.grid.outcome import Outcome
 from mlrepro.training.grid.search import search
 
+Scale = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
 FOLDS = 5
 SEED = 1200
 
@@ -22,26 +24,39 @@ SEED = 1200
 ENOUGH_PICTURES = 2000
 
 
-def cross_validate(chosen: Iterable[Outcome], data: GridData) -> dict[str, np.ndarray]:
-    """Logits (train rows, C) float32 by run id, of the first outcome of each run.
+def standardised(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Logits (N, C) in standard deviations above the mean of `reference` (n, C), by class."""
+    deviation = reference.std(axis=0)
+    return (logits - reference.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+
+
+def cross_validate(
+    chosen: Iterable[Outcome], data: GridData, scale: Scale = standardised
+) -> dict[str, np.ndarray]:
+    """Scores (train rows, C) float32 by run id, of the first outcome of each run.
 
     A run is trained as long as it was until the epoch that was best on validation. One that
-    diverges in a fold is left out. Each fold (`folds`) has layers of its own, whose logits are not
-    to be ranked together with another fold's (`evaluation.choice.choice_over_parts`).
+    diverges in a fold is left out.
+
+    The layers of two folds differ in height and scale: where a fold holds out many positives of a
+    class, fewer are left to train on, and all its logits are lower. So a fold's logits are those
+    `standardised` by what its layers say of the validation pictures, which none of them has seen;
+    scale: instead of that, given both.
     """
     first: dict[str, Outcome] = {}
     for outcome in chosen:
         first.setdefault(outcome.run.run_id, outcome)
 
-    train = data.rows["train"]
-    logits = {run_id: np.full((len(train), data.classes), np.nan, np.float32) for run_id in first}
+    train, val = data.row_tensor("train"), data.row_tensor("val")
+    scores = {run_id: np.full((len(train), data.classes), np.nan, np.float32) for run_id in first}
     for held_out in folds(len(train)):
         for run_id, outcome in _train_without(held_out, list(first.values()), data).items():
             if outcome.last is None or outcome.diverged is not None:
                 continue
-            unseen = data.features[data.row_tensor("train")[held_out]]
-            logits[run_id][held_out] = linear(unseen, **outcome.last).cpu().numpy()
-    return {run_id: scores for run_id, scores in logits.items() if not np.isnan(scores).any()}
+            unseen = linear(data.features[train[held_out]], **outcome.last).cpu().numpy()
+            reference = linear(data.features[val], **outcome.last).cpu().numpy()
+            scores[run_id][held_out] = scale(unseen, reference)
+    return {run_id: of_run for run_id, of_run in scores.items() if not np.isnan(of_run).any()}
 
 
 def folds(rows: int) -> list[np.ndarray]:
