@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import stage
@@ -15,6 +16,7 @@ from made_up_study import (
     by_row,
     made_up_study,
     measured_record,
+    reported,
     section,
     write_text,
 )
@@ -22,6 +24,7 @@ from networkx import descendants
 
 from mlrepro.errors import InputError
 from mlrepro.records import Failure, write_failure
+from mlrepro.report import study_page
 from mlrepro.report.markdown import escape
 from mlrepro.report.study_page import table_name, write_study
 from mlrepro.report.study_tables import WIDTH
@@ -29,7 +32,7 @@ from mlrepro.studies.checks import check_study
 from mlrepro.studies.description import Table
 from mlrepro.studies.estimates import THROUGHPUT, gpu_hours
 from mlrepro.studies.reported import ReportedRow
-from mlrepro.studies.results import read_study
+from mlrepro.studies.results import Result, read_study
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["aam", "captions", "mirflickr", "query2label", "single-positive", "voc-transfer"]
@@ -167,6 +170,19 @@ def test_what_is_not_run_states_data_cost_and_command(study, text):
 
 def test_rows_without_a_run_are_listed_by_reason(text):
     assert "- **no such head**: not-comparable, Table 1" in text
+
+
+def test_rows_that_are_counted_are_not_listed_as_rows_without_a_run():
+    cell = ReportedRow.model_validate(reported("pictures", "", "images", "20", note="counted"))
+    of_status = {}
+    for status in ("reproduced", "not-comparable"):
+        counted = Result(cells={"images": cell}, records=[], metric=None, status=status)
+        of_status[status] = study_page._reasons(SimpleNamespace(all=[counted]))
+    assert of_status == {"reproduced": {}, "not-comparable": {"counted": "pictures, Table 1"}}
+
+
+def test_partial_is_explained_for_the_seeds_of_the_study(text):
+    assert "*partial* with fewer than 2 seeds, or where epochs or test pictures are missing" in text
 
 
 def test_without_a_measured_cost_the_page_says_how_to_measure_it(tmp_path):
