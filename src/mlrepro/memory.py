@@ -2,8 +2,9 @@
 
 glibc maps every tensor of more than 32 MiB from the system and unmaps it when it is gone, and the
 system fills each of its pages with zeros when it is touched first. A network's forward pass on a
-CPU makes dozens of those: a third of the CPU seconds of an extraction went there
-(benchmarks/memory.py). Kept, the memory is there at once; a process holds what it once needed.
+CPU makes dozens of those: a tenth to a quarter of the CPU seconds of an extraction went there, and
+more on a busy machine (benchmarks/memory.py). Kept, the memory is there at once; a process holds
+what it once needed.
 """
 
 import ctypes
