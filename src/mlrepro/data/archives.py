@@ -3,6 +3,7 @@
 import errno
 import json
 import math
+import os
 import re
 import stat
 import sys
@@ -28,6 +29,10 @@ ENCRYPTED = 1  # a bit of a zip member's flags
 SMALL = 10**9
 LARGEST_HEADER = 1 << 24  # bytes: tarfile reads a member's header into the memory
 LATEST_TIME = 1 << 40  # seconds
+
+# Rights: all but to write for others; to read and write for the owner.
+FOLDER_MODE = 0o755
+OWN_FILE_MODE = 0o600
 
 LIMITS = Limits()
 
@@ -85,7 +90,8 @@ def _extract_checked(archive: Path, folder: Path, stamp: Path, limits: Limits) -
 
             # From here on the folder is incomplete until a new stamp says otherwise.
             stamp.unlink(missing_ok=True)
-            # A second check by tarfile itself; Pythons before 3.11.4 have none. Zips ignore it.
+            # A second check by tarfile itself; Pythons before 3.11.4 (Debian 12) have none. Zips
+            # ignore it.
             opened.extraction_filter = getattr(tarfile, "data_filter", None)
             members = opened.infolist() if is_zip else opened
             opened.extractall(folder, tqdm(members, desc=archive.name, unit=" files", disable=None))
@@ -232,6 +238,7 @@ def _tar_members(opened: tarfile.TarFile) -> Iterator[Member]:
             info.mtime = 0
         if info.issparse():
             _check_sparse(info)
+        _disown(info)
         yield Member(info.name, info.size, is_plain=info.isreg() or info.isdir())
 
     # tarfile takes a damaged header, or the end of the file, for the end of the archive: look for
@@ -243,6 +250,17 @@ def _tar_members(opened: tarfile.TarFile) -> Iterator[Member]:
     # To the end of the file: gzip and xz check their sums there.
     while opened.fileobj.read(CHUNK):
         pass
+
+
+def _disown(info: tarfile.TarInfo) -> None:
+    """Owner and rights are the user's own, as tarfile's data filter has them where there is one.
+
+    No file is run as somebody else, and none may be changed by others or not by its owner.
+    """
+    if hasattr(os, "getuid"):
+        info.uid, info.gid = os.getuid(), os.getgid()
+    info.uname = info.gname = ""
+    info.mode = FOLDER_MODE if info.isdir() else info.mode & FOLDER_MODE | OWN_FILE_MODE
 
 
 def _check_sparse(info: tarfile.TarInfo) -> None:
