@@ -122,18 +122,25 @@ def measure(grid: Grid, pictures: int, seeds: int) -> dict:
     lost: dict[str, list[float]] = {}
     agrees: dict[str, list[float]] = {}
     for seed in range(seeds):
-        order = np.random.default_rng(seed).permutation(len(grid.labels))
-        drawn, measured = np.split(order, [pictures])
-        val, train = np.split(drawn, [int(VALIDATION * pictures)])
-        rows = {"train": np.sort(train), "val": np.sort(val), "test": np.sort(measured)}
-
-        found = list(candidates(grid, rows))
+        found = list(candidates(grid, _drawn(len(grid.labels), pictures, seed)))
         maps = [candidate.mAP for candidate in found]
+
         for rule in found[0].ranked_by:
             ranked = [candidate.ranked_by[rule].mAP for candidate in found]
-            lost.setdefault(rule, []).append(max(maps) - chosen_by(rule, found).mAP)
-            agrees.setdefault(rule, []).append(float(np.corrcoef(ranked, maps)[0, 1]))
+            loss = max(maps) - chosen_by(rule, found).mAP
+            lost.setdefault(rule, []).append(loss)
+
+            correlation = np.corrcoef(ranked, maps)[0, 1]
+            agrees.setdefault(rule, []).append(float(correlation))
     return {"lost": lost, "agrees": agrees}
+
+
+def _drawn(all_pictures: int, pictures: int, seed: int) -> dict[str, np.ndarray]:
+    """Rows by split: so many pictures are train and val, the others test."""
+    order = np.random.default_rng(seed).permutation(all_pictures)
+    drawn, test = np.split(order, [pictures])
+    val, train = np.split(drawn, [int(VALIDATION * pictures)])
+    return {"train": np.sort(train), "val": np.sort(val), "test": np.sort(test)}
 
 
 def main() -> None:

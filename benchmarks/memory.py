@@ -8,9 +8,9 @@ thread; ours keeps freed memory, the peer is glibc as it is. The seconds are tho
 alone, user and system; the results are the same bits.
 """
 
-import json
 import subprocess
 import sys
+from typing import NamedTuple
 
 from common import compare, parser, write
 
@@ -49,28 +49,37 @@ print(time.perf_counter() - wall, time.process_time() - cpu)
 """
 
 
-def seconds(network: str, keeps: bool, trains: bool) -> tuple[float, float]:
+class Way(NamedTuple):
+    """A network, whether freed memory is kept, and whether it is trained."""
+
+    network: str
+    keeps: bool
+    trains: bool
+
+
+def seconds(way: Way) -> tuple[float, float]:
     """Wall and CPU seconds of the batches in a process of its own."""
-    options = [network, str(BATCHES), str(int(keeps)), str(int(trains))]
-    output = subprocess.check_output([sys.executable, "-c", PROGRAM, *options], text=True)
-    wall, cpu = output.split()[-2:]
+    numbers = (BATCHES, int(way.keeps), int(way.trains))
+    options = [way.network, *map(str, numbers)]
+
+    command = [sys.executable, "-c", PROGRAM, *options]
+    output = subprocess.check_output(command, text=True)
+
+    # The last line, behind what torch may say.
+    wall, cpu = output.splitlines()[-1].split()
     return float(wall), float(cpu)
+
+
+def row(name: str, network: str, trains: bool, repeats: int) -> dict:
+    ours = Way(network, keeps=True, trains=trains)
+    usual = Way(network, keeps=False, trains=trains)
+    return compare(f"{name}: {network}", ours, usual, repeats, clock=seconds, peer="glibc as it is")
 
 
 def main() -> None:
     given = parser(__doc__, repeats=3).parse_args()
-    rows = []
-    for network, trains in [*((network, False) for network in NETWORKS), (NETWORKS[0], True)]:
-        row = compare(
-            f"{'training' if trains else 'features'}: {network}",
-            (network, True, trains),
-            (network, False, trains),
-            given.repeats,
-            clock=lambda way: seconds(*way),
-            peer="glibc as it is",
-        )
-        rows.append(row)
-        print(json.dumps(row), flush=True)
+    rows = [row("features", network, False, given.repeats) for network in NETWORKS]
+    rows.append(row("training", NETWORKS[0], True, given.repeats))
     write("memory", rows, __doc__, given.out)
 
 
