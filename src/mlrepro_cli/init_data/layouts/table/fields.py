@@ -16,8 +16,8 @@ WHOLE = re.compile(r"-?\d+\.0")
 QUOTED = re.compile(r"'[^']+'|\"[^\"]+\"|‘[^’]+’|“[^”]+”")
 # A place a class: 0110, or 0 1 1 0 with any mark between.
 DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t]\s*[01])+")
-# cat:0.9, dog=1
-SCORED = re.compile(r".+[:=]\s*\d+(\.\d+)?")
+# cat:0.9, dog=1, cat (0.98), dog (7%); but not BMW (2012)
+SCORED = re.compile(r".+([:=]\s*\d+(\.\d+)?|\(([01]?\.\d+|\d+(\.\d+)?%)\))")
 # dog? and (dog); -dog and not dog
 UNSURE = re.compile(r"^[?(]+\s*|\s*[?)]+$")
 NEGATED = re.compile(r"^([-!~]|not? |non-)\s*", re.IGNORECASE)

@@ -31,7 +31,16 @@ def read_list(cell: str) -> list[str]:
         # Without quotes: [cat, dog], [cat|dog] and, of PostgreSQL, {cat,dog}.
         items = [item.strip().strip("\"'") for item in re.split("[,;|]", cell[1:-1])]
         return [item for item in items if item]
+    if _is_of_marks(value):
+        return [str(label) for label, mark in value.items() if mark]
     return _labels(value)
+
+
+def _is_of_marks(value: Any) -> bool:
+    """{"cat": 1, "dog": 0}"""
+    if not isinstance(value, dict) or not value:
+        return False
+    return all(isinstance(mark, int) and mark in (0, 1) for mark in value.values())
 
 
 def _value(cell: str) -> Any:
