@@ -35,6 +35,8 @@ def numbered(own):
         ("map.json", json.dumps({"bird": 0, "cat": 1, "dog": 2})),
         ("classes.json", json.dumps(["bird", "cat", "dog"])),
         ("classes.txt", "bird\ncat\ndog\n"),
+        ("classes.csv", "id,name\n0,bird\n1,cat\n2,dog\n"),
+        ("map.csv", "label,description\n0,bird\n1,cat\n2,dog\n"),
     ],
 )
 def test_one_file_names_the_numbers(numbered, capsys, name, text):
@@ -91,3 +93,13 @@ def test_names_in_the_file_of_the_labels_themselves(own, classes, first):
     ]
     write(own, json.dumps({"metainfo": {"classes": classes}, "data_list": rows}), "train.json")
     assert read(own).labels["0.jpg"] == [first]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["id,name\n0,bird\n1,cat\n2,dog\n", "path,class_id\nbird.png,0\ncat.png,1\ndog.png,2\n"],
+)
+def test_a_table_of_other_names(numbered, text):
+    """Of anything with an id, and pictures that show what a class looks like."""
+    write(numbered, text, "meta.csv")
+    assert read(numbered).labels["0.jpg"] == ["1"]

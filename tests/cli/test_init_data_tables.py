@@ -990,3 +990,58 @@ def test_tables_that_are_left_out_are_told_where_folders_are_no_labels(own):
         write(own, f"{part}/{part}.jpg 0\n", f"{part}.txt")
     with pytest.raises(InputError, match=r"no labels; .*train.txt, line 1: no header.*--header"):
         read(own)
+
+
+@pytest.mark.parametrize("header", ["dataset", "Usage", "kind"])
+def test_a_column_whose_cells_are_all_words_for_parts(own, header):
+    parts = ["train"] * 4 + ["Test"] * 2
+    lines = joined("|").splitlines()
+    rows = [f"{line},{part}" for line, part in zip(lines[1:], parts, strict=True)]
+    write(own, "\n".join([f"{lines[0]},{header}", *rows]))
+    assert list(read(own).splits.values()) == [part.lower() for part in parts]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        # As numpy prints them, and as a spreadsheet has 001 and 011.
+        ["[0. 1. 0.]", "[1. 0. 0.]"],
+        ["[0 1 0]", "[1 0 0]"],
+        ["1", "11", "100"],
+    ],
+)
+def test_rows_of_ones_and_zeros_are_no_labels(own, cells):
+    rows = [f"{name},{cells[place % len(cells)]}" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["image,labels", *rows]))
+    with pytest.raises(InputError, match="but not the classes' names; write a column a class"):
+        read(own)
+
+
+def test_numbers_of_classes_may_look_like_these(own):
+    rows = [f"{name},{('01', '001', '1')[place % 3]}" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["image,label", *rows]))
+    assert read(own).labels["1.jpg"] == ["001"]
+    rows = [f"{name},{('10', '11', '2')[place % 3]}" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["image,label", *rows]))
+    assert read(own).labels["1.jpg"] == ["11"]
+
+
+def test_a_byte_that_nobody_sees(own):
+    write(own, joined("|").replace("1.jpg,dog", "1.jpg,dog\0"))
+    assert read(own).labels == TRUTH
+
+
+def test_a_word_before_the_last_label(own):
+    cells = ["cat", "dog", "bird", "cat and dog", "bird, cat and dog", "bird, dog"]
+    rows = [f'{name},"{cell}"' for name, cell in zip(NAMES, cells, strict=True)]
+    write(own, "\n".join(["image,labels", *rows]))
+    with pytest.raises(Question, match="both ',' and ' and ' seem to stand between labels"):
+        read(own)
+
+
+def test_marks_of_two_other_numbers(own):
+    write(own, marks("100", "0"))
+    with pytest.raises(Question, match="hold numbers such as 0: .*--present and --absent"):
+        read(own)
+    chosen = {"mark_columns": ("bird", "cat", "dog"), "present": ("100",), "absent": ("0",)}
+    assert read(own, **chosen).labels == TRUTH

@@ -160,3 +160,12 @@ def test_a_title_above_the_header(own, capsys):
     write_sheets(own / "a.xlsx", {"mine": inline(rows)}, [])
     assert read(own).labels == TRUTH
     assert "above the header, not read: 'Our animals of 2024'" in capsys.readouterr().out
+
+
+def test_a_sheet_with_the_names_of_classes(own):
+    numbers = {"bird": "0", "cat": "1", "dog": "2"}
+    rows = [[name, " ".join(numbers[label] for label in labels)] for name, labels in TRUTH.items()]
+    classes = [["class_id", "class_name"], *[[number, name] for name, number in numbers.items()]]
+    sheets = {"data": inline([["image", "class_ids"], *rows]), "classes": inline(classes)}
+    write_sheets(own / "a.xlsx", sheets, [])
+    assert read(own).labels == TRUTH

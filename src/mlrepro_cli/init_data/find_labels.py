@@ -24,6 +24,7 @@ from mlrepro_cli.init_data.layouts import (
 from mlrepro_cli.init_data.layouts.reading import read_label_files
 from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
 from mlrepro_cli.init_data.negatives import ask_about_negatives, take_unknown
+from mlrepro_cli.init_data.part_lists import with_parts_of_lists
 from mlrepro_cli.init_data.split_words import split_in_path
 from mlrepro_cli.init_data.user_folder import has_pictures, look_into
 from mlrepro_cli.pictures import SUFFIXES
@@ -81,9 +82,12 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         rows = names.matched(rows)
         for line in names.lines():
             folder.note(line)
+        rows = with_parts_of_lists(folder, rows, names)
         rows = _with_parts_of_folders(folder, rows)
         _refuse_disagreeing_files(option, rows)
         _compare_with_folders(folder, option, rows, names)
+    else:
+        rows = with_parts_of_lists(folder, rows, names)
     if option not in (*FOLDER_LAYOUTS, TABLE):
         ask_about_negatives(rows, answers)
         rows = take_unknown(rows, answers)
@@ -92,8 +96,6 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
     for line in folder.notes:
         print(line)
     found = _with_pictures_outside(folder, rows)
-    if option in FOLDER_LAYOUTS:
-        return found
     places = {row.source for row in rows} | set(names.sources())
     files = [folder.root / place for place in sorted(places - {""})]
     return replace(found, files=[file for file in files if file.is_file()])
@@ -217,7 +219,14 @@ def _with_parts_of_folders(folder: UserFolder, rows: list[LabelRow]) -> list[Lab
                 f"{len(others)} pictures are said to be of another part than their folder is "
                 f"called: {min(others)} is {said[min(others)]}"
             )
-        return rows
+            return rows
+        without = there - set(said)
+        if without:
+            folder.note(
+                f"{len(without)} pictures of which nothing says a part are of that by which their "
+                f"folder is called, such as {min(without)}; to draw others, say --split-column ''"
+            )
+        return [row._replace(split=row.split or by_folder.get(row.image, "")) for row in rows]
 
     counts = Counter(by_folder.values())
     if len(counts) < 2:

@@ -24,7 +24,8 @@ NEGATIVE_SIGNS = frozenset(("-", "--", "."))
 UNKNOWN_NAMES = frozenset(
     (
         *("unknown", "unlabeled", "unlabelled", "unsure", "uncertain", "undefined", "not sure"),
-        *("nan", "n/a", "?", "tbd", "todo", "skip"),
+        *("nan", "n/a", "?", "tbd", "todo", "skip", "pending", "not labeled", "not labelled"),
+        *("not annotated", "not tagged", "to do"),
     )
 )
 

@@ -27,7 +27,7 @@ def read(folder: UserFolder) -> Iterator[LabelRow]:
         return
     of_labels = []
     parts: dict[str, str] = {}
-    for file, names in _lists(folder):
+    for file, names in lists_of_pictures(folder):
         split = split_word(file.path.stem)
         if split:
             parts |= {_own_name(name): split for name in names}
@@ -50,7 +50,8 @@ def read(folder: UserFolder) -> Iterator[LabelRow]:
 
 def hint(folder: UserFolder) -> list[str]:
     """A clause where there are such lists."""
-    places = [file.place for file, _ in _lists(folder) if not split_word(file.path.stem)]
+    lists = lists_of_pictures(folder)
+    places = [file.place for file, _ in lists if not split_word(file.path.stem)]
     if len(places) < 2:
         return []
     return [
@@ -59,7 +60,7 @@ def hint(folder: UserFolder) -> list[str]:
     ]
 
 
-def _lists(folder: UserFolder) -> list[tuple[LabelFile, list[str]]]:
+def lists_of_pictures(folder: UserFolder) -> list[tuple[LabelFile, list[str]]]:
     """Texts with nothing but names of pictures, a line each."""
     found = []
     word = _word_before_numbers(folder)

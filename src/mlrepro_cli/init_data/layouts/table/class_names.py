@@ -8,13 +8,16 @@ from mlrepro.data.formats import read_text
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile
-from mlrepro_cli.init_data.layouts.table.headers import is_label_number, label_family, words
+from mlrepro_cli.init_data.layouts.table.headers import is_any, is_label_number, label_family
 from mlrepro_cli.init_data.layouts.table.listing import Listed
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.pictures import is_picture
 
 # /m/01g317, of Google's knowledge graph.
 MACHINE_ID = re.compile(r"/[mgt]/\w+")
+# Of a column of names, and of a table of classes, whose numbers may be headed `id`.
+NAME_WORDS = frozenset("name names description title".split())
+OF_CLASSES = re.compile("class|label|categor|legend|species|breed", re.IGNORECASE)
 # Keys of JSON below which names stand in the order of their numbers.
 NAME_KEYS = ("classes", "class_names", "label_names", "labels", "names", "categories")
 DEEPEST = 4
@@ -66,8 +69,11 @@ def _numbers_and_names(sheet: Sheet) -> tuple[str, str] | None:
         numbers, names = sheet.column(number), sheet.column(name)
         are_different = len(set(numbers)) == len(set(names)) == len(sheet.rows)
         are_classes = all(map(str.isdecimal, numbers)) and not any(map(str.isdecimal, names))
-        is_headed = is_label_number(number) or (label_family(number) and "name" in words(name))
-        if are_different and are_classes and is_headed:
+        says_numbers = is_label_number(number) or label_family(number) is not None
+        is_headed = is_label_number(number) or (says_numbers and is_any(name, NAME_WORDS))
+        is_called = OF_CLASSES.search(sheet.title) is not None and is_any(name, NAME_WORDS)
+        are_pictures = any(map(is_picture, names))
+        if are_different and are_classes and (is_headed or is_called) and not are_pictures:
             return number, name
     return None
 

@@ -102,10 +102,13 @@ def _split_like(sheet: Sheet, headers: list[str], answers: Answers) -> list[str]
 
 
 def _says_split(sheet: Sheet, header: str) -> bool:
-    """By its header; or a column of tags that are all train, val or test, as FiftyOne has it."""
+    """By its header; or by its cells, which are all words for parts, of two parts at least."""
     if named.is_split(header) or named.flagged_split(header):
         return True
-    return named.label_family(header) == "tag" and read_splits(sheet, header) is not None
+    splits = read_splits(sheet, header)
+    if named.label_family(header) == "tag":
+        return splits is not None
+    return splits is not None and len(set(splits)) > 1
 
 
 def _annotator(headers: list[str], answers: Answers) -> str | None:

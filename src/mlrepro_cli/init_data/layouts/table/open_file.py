@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.layouts.rows import LabelFile
+from mlrepro_cli.init_data.layouts.table.class_names import is_numbered_names
 from mlrepro_cli.init_data.layouts.table.delimited import read_delimited
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, find_picture_columns
 from mlrepro_cli.init_data.layouts.table.records import (
@@ -73,11 +74,11 @@ def open_tables(file: LabelFile, stems: Stems) -> list[Sheet]:
 
 
 def _of_pictures(file: LabelFile, sheets: dict[str, Sheet], stems: Stems) -> list[Sheet]:
-    """Those of a workbook's sheets that name pictures; the first where none does."""
+    """Those of a workbook's sheets that name pictures or classes; the first where none does."""
     named = {
         name: sheet
         for name, sheet in sheets.items()
-        if sheet.rows and find_picture_columns(sheet, stems, file.answers)
+        if is_numbered_names(sheet) or find_picture_columns(sheet, stems, file.answers)
     }
     if not named:
         named = dict([next(iter(sheets.items()))])

@@ -13,8 +13,12 @@ from mlrepro_cli.init_data.layouts.table.headers import (
     is_label_number,
 )
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.name_forms import is_address, is_picture_name, without_decimals
-from mlrepro_cli.pictures import is_picture
+from mlrepro_cli.init_data.name_forms import (
+    is_address,
+    is_picture_name,
+    stem,
+    without_decimals,
+)
 
 # Of so many cells it is seen whether a column names pictures.
 SAMPLE = 1000
@@ -133,5 +137,4 @@ def _longest_of_same(sheet: Sheet, headers: list[str]) -> list[str]:
 
 def _last_part(name: str) -> str:
     """Without folders and the suffix of a picture."""
-    last = without_decimals(name.replace("\\", "/").rpartition("/")[2])
-    return last.rpartition(".")[0] if is_picture(last) else last
+    return stem(without_decimals(name.replace("\\", "/").rpartition("/")[2]))

@@ -44,7 +44,12 @@ from mlrepro_cli.init_data.layouts.table.marks import (
     read_marks,
     say_marks,
 )
-from mlrepro_cli.init_data.layouts.table.numbers import are_shares, are_small_numbers, number
+from mlrepro_cli.init_data.layouts.table.numbers import (
+    are_shares,
+    are_small_numbers,
+    are_two_numbers,
+    number,
+)
 from mlrepro_cli.init_data.layouts.table.open_file import (
     NamesNoPicture,
     may_be_table,
@@ -252,6 +257,8 @@ def _refuse_where_nothing_else(
         _raise_or_note(problem, files, alone, note)
 
     for sheet, columns in lists:
+        if sheet.file.split and not columns.unread and not sheet.file.given:
+            continue  # a part's list, which says no labels
         folders_too = "" if only_tables else "; where folders are the labels, --layout folders"
         question = Question(
             f"{sheet.file.path}: pictures in column {columns.pictures[0]!r}, and no column of "
@@ -288,14 +295,17 @@ def _of_numbers(sheet: Sheet, columns: Columns) -> str:
     headers = tuple(
         header
         for header in columns.unread
-        if are_shares(sheet, header) or are_small_numbers(sheet, header)
+        if are_shares(sheet, header)
+        or are_small_numbers(sheet, header)
+        or are_two_numbers(sheet, header)
     )
     if not headers:
         return ""
     return (
         f" ({_quoted(headers)} hold numbers such as {sheet.filled(headers[0])[0]}: where these are "
         "probabilities of labels, votes or grades, write 1 where a label is there, 0 where it is "
-        "not, and nothing where nobody knows)"
+        "not, and nothing where nobody knows; where they are marks, say what each means, with "
+        "--present and --absent)"
     )
 
 
