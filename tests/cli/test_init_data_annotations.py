@@ -393,8 +393,8 @@ def test_yolo_beside_the_pictures(own, capsys):
 
 
 def test_texts_of_yolo_as_windows_writes_them(own):
-    write_yolo(own, "", "")
-    for text in own.glob("*.txt"):
+    write_yolo(own, "pics", "pics")
+    for text in (own / "pics").glob("*.txt"):
         text.write_bytes(b"\xef\xbb\xbf" + text.read_bytes().replace(b"\n", b"\r\n"))
     write(own, "\ufeffcat\r\ndog\r\nbird\r\n", "classes.txt")
     assert labels_of(own) == SETS
