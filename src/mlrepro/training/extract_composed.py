@@ -34,11 +34,13 @@ def extract_pooled(
         networks, mirrored = parts_of(settings.backbone)
         for network in networks:
             of_network = settings.model_copy(update={"backbone": network})
-            for flipped in (False, True) if mirrored else (False,):
+            views = [False, True] if mirrored else [False]
+            for flipped in views:
                 path = _path(of_network, data_folder, flipped)
                 if path not in made:
                     extract(of_network, manifest, path, device, flipped)
                     made.add(path)
+
         if parts_of(settings.backbone).composed:
             _compose(settings, manifest, data_folder)
 
