@@ -12,7 +12,9 @@ from PIL import Image
 
 # How a file's pixels are packed -> how they would be, were the lower byte the upper one. N is the
 # machine's own order, as libtiff gives it.
-SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
+SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16L"}
+if sys.byteorder == "little":
+    SWAPPED["16N"] = "16B"
 CHANNELS = ("RGB", "RGBA")
 
 
@@ -33,10 +35,12 @@ def _pixels(source: os.PathLike, swap: bool) -> np.ndarray:
         source.seek(0)
     with Image.open(source) as image:
         if swap:
-            image.tile = [
-                tile._replace(args=_with_packing(tile.args, _swapped(_packing(image))))
-                for tile in image.tile
-            ]
+            # What the decoder of each tile is told; nothing is decoded before `np.array`.
+            swapped = _swapped(_packing(image))
+            tiles = []
+            for tile in image.tile:
+                tiles.append(tile._replace(args=_with_packing(tile.args, swapped)))
+            image.tile = tiles
         return np.array(image)
 
 

@@ -27,8 +27,10 @@ def splc(logits: Tensor, observed: Tensor, correct: bool) -> Tensor:
     # Known negatives (-1) are never taken for positives.
     probable = (observed == 0) & (torch.sigmoid(logits) > SPLC_THRESHOLD)
     positive = (observed == 1) | (correct & probable)
+
     shifted = torch.where(observed == 1, logits - MARGIN, logits)
-    return _focal(torch.where(positive, shifted, -shifted)).sum()
+    towards_label = torch.where(positive, shifted, -shifted)
+    return _focal(towards_label).sum()
 
 
 class SplcLoss(Loss):
