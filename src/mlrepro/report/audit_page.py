@@ -6,6 +6,7 @@ from pathlib import Path
 from mlrepro.audit.audit import Audit
 from mlrepro.audit.class_order import AS_GIVEN
 from mlrepro.audit.compare import Compared, Comparison
+from mlrepro.audit.evaluate import Outcome
 from mlrepro.audit.picture_ids import shown
 from mlrepro.audit.protocols import find_option
 from mlrepro.records import ExternalRecord
@@ -51,7 +52,7 @@ def write_audit(page: AuditPage, path: Path) -> None:
         source=page.record.source if page.record else None,
         command=Markdown(" ".join(shell(word) for word in page.command)),
         record_link=link(page.record_file, page.record_file) if page.record_file else None,
-        notes=[note for note in [*audit.joined.notes, *audit.scale.remarks]],
+        notes=[*audit.joined.notes, *audit.scale.remarks],
         order_note=order_note(audit),
         default=audit.default_in_words,
         nearest=nearest_table(audit) if audit.verdict else None,
@@ -114,7 +115,12 @@ def choice_table(audit: Audit) -> str:
 def protocol_table(audit: Audit) -> str:
     """All of them, by value."""
     metric = audit.question.metric
-    ordered = sorted(audit.outcomes, key=lambda outcome: (-outcome.value, len(outcome.departures)))
+
+    # Of equal values that of the fewest departures first.
+    def place(outcome: Outcome) -> tuple[float, int]:
+        return -outcome.value, len(outcome.departures)
+
+    ordered = sorted(audit.outcomes, key=place)
     rows = [[number(outcome.value), outcome.describe(metric)] for outcome in ordered]
     text = table("rl", [metric, "protocol"], rows)
     return folded(text, len(rows), f"All {len(rows)} protocols")
@@ -195,7 +201,7 @@ def comparison_table(rows: list[Compared]) -> str:
 
 def chance(p: float) -> str:
     """A p-value."""
-    return "< 0.0001" if p < SMALLEST_P else number(p, 4)
+    return f"< {SMALLEST_P:.4f}" if p < SMALLEST_P else number(p, 4)
 
 
 def between(ends: tuple[float, float]) -> str:
