@@ -105,6 +105,7 @@ def compare(name: str, backbone: str, folder: Path) -> Comparison:
     size = meta["config"]["img_size"]
     classes = meta["config"]["num_class"]
 
+    # As a run does with a checkpoint of the authors: the head's options are read from it.
     with tempfile.TemporaryDirectory() as scratch:
         path = write_checkpoint(state, Path(scratch))
         options = query2label_options(read_state(path))

@@ -461,7 +461,7 @@ def test_every_seeded_fault_can_be_seeded(benchmark, tmp_path):
 
 def test_a_fault_is_caught_by_name(benchmark):
     seeded_faults = benchmark("seeded_faults")
-    splc = seeded_faults.LOSSES[0]
+    [splc] = [f for f in seeded_faults.FAULTS if f.what == "SPLC relabels above 0.61, not 0.6"]
     caught = seeded_faults.catch(splc)
     assert caught.endswith("::test_splc_relabels_above_a_probability_of_six_tenths")
 
