@@ -37,17 +37,18 @@ def commit(folder) -> None:
 def dvc_repository(prepared, tmp_path):
     """The checkout's code and stages, small settings, nothing run yet."""
     folder = tmp_path / "repository"
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    not_compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src", folder / "src", ignore=not_compiled)
+    shutil.copytree(prepared / "stages", folder / "stages", ignore=not_compiled)
     for name in (".dvcignore", ".gitignore", "dvc.yaml"):
         shutil.copy(ROOT / name, folder / name)
-    shutil.copytree(
-        prepared / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__")
-    )
+
     settings = yaml.safe_load((prepared / "params.yaml").read_text()) | {"runs": [LINEAR, ROLE]}
     write_yaml(folder / "params.yaml", settings)
     for run_id in (LINEAR, ROLE):
         write_yaml(folder / "runs" / f"{run_id}.yaml", run_settings(run_id, epochs=2))
     write_reference(folder / "reported.csv")
+
     run(folder, "git", "init", "-q")
     init_dvc(folder)
     commit(folder)
@@ -71,6 +72,7 @@ def write_reference(path) -> None:
     }
     with (ROOT / "reported.csv").open(newline="") as file:
         columns = csv.DictReader(file).fieldnames
+
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

@@ -188,8 +188,10 @@ def test_the_command_says_where_it_is_and_ends_with_ctrl_c(model):
         connection.request("GET", "/")
         assert b"Drop pictures here" in connection.getresponse().read()
         connection.close()
+
         os.kill(process.pid, signal.SIGINT)
         assert process.stdout.read() == "ended\n"
+
     assert process.returncode == 0
     assert address.startswith("127.0.0.1:")
 
