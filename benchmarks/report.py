@@ -156,6 +156,7 @@ def compared(result: dict) -> Measured:
     """A file whose rows `common.compare` and `common.alone` made."""
     head = ["what", "ours", "peer", "peer's", "ratio (range)", "of CPU seconds"]
     head += ["goal", "reached", "largest difference"]
+
     rows = []
     notes = []
     for row in result["rows"]:
@@ -176,6 +177,7 @@ def compared(result: dict) -> Measured:
         note = note_of(row)
         if note:
             notes.append(f"{row['name']}: {note}")
+
     return Measured(
         table(head, rows),
         difference=result.get("difference"),
@@ -201,6 +203,7 @@ def note_of(row: dict) -> str:
 def estimated(result: dict) -> Measured:
     """The file of estimates.py: a row a training."""
     head = ["training", "epochs", "GMACs a picture", "predicted", "took", "error", "within 30 %"]
+
     rows = []
     near = 0
     for row in result["rows"]:

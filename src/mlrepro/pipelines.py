@@ -509,16 +509,15 @@ def _study_stages(plan: Plan) -> Stages:
     )
     # It depends on no result, so that it needs no data at hand; hence it is made anew each time.
     report = {"wdir": plan.root, "always_changed": True} | report
-    return {
-        "complexity": _stage(
-            plan,
-            "parameters and MACs of the models that the printed rows name",
-            f"stages/complexity.py {study}",
-            deps=["src/mlrepro/models", "src/mlrepro/studies", *texts],
-            outs=[_in_git(f"{study}/complexity.json")],
-        ),
-        "report": report,
-    }
+
+    complexity = _stage(
+        plan,
+        "parameters and MACs of the models that the printed rows name",
+        f"stages/complexity.py {study}",
+        deps=["src/mlrepro/models", "src/mlrepro/studies", *texts],
+        outs=[_in_git(f"{study}/complexity.json")],
+    )
+    return {"complexity": complexity, "report": report}
 
 
 # ---- Files -------------------------------------------------------------------------------------

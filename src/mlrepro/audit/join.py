@@ -241,6 +241,7 @@ def _rows_of_manifest(scores: ScoreTable, labels: LabelTable) -> np.ndarray:
             f"{scores.source}: {len(scores.values):,} rows, and {labels.source} has "
             f"{len(labels.ids):,} pictures of this split; give the split that was scored (--split)"
         )
+
     # The released protocol leaves out the last pictures, which make no whole batch.
     rows = np.arange(len(labels.ids))
     rows[len(scores.values) :] = -1
@@ -283,6 +284,7 @@ def _columns_by_place(scores: ScoreTable, labels: LabelTable, notes: list[str]) 
             f"{scores.source}: {columns} columns without names, and {labels.source} has "
             f"{classes} classes{hint}; name the columns, a line each: --class-names FILE"
         )
+
     if scores.manifest_sha256:
         return np.arange(classes)  # the manifest's, as its rows are
     notes.append(

@@ -172,6 +172,17 @@ def _largest_first(entry: tuple[tuple[str, str], list[Number]]) -> tuple:
 
 def every_number(numbers: Sequence[Number]) -> str:
     """A row a printed number, behind a title where there are many."""
+    headers = [
+        "table",
+        "row",
+        "data set",
+        "number",
+        "printed",
+        "ours",
+        "difference",
+        "status",
+        "why, or how",
+    ]
     rows = []
     for number in numbers:
         cell = number.cell
@@ -189,16 +200,6 @@ def every_number(numbers: Sequence[Number]) -> str:
                 _as_shown(number.reason),
             ]
         )
-    headers = [
-        "table",
-        "row",
-        "data set",
-        "number",
-        "printed",
-        "ours",
-        "difference",
-        "status",
-        "why, or how",
-    ]
+
     text = table("llllrrrll", headers, rows)
     return folded(text, len(rows), f"All {len(rows)} numbers")
