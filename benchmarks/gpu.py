@@ -40,7 +40,7 @@ MODELS = {
 }
 LARGEST = "TResNet-L + ML-Decoder"
 
-CLASSES = 80
+CLASSES = 80  # COCO's
 POSITIVES = 0.04  # the share of positive labels
 RHO = 0.05  # of SAM
 WARM_UP = 3  # steps

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from common import alone, compare, parser, timed, write
 
-LIMIT_MIB = 2e9 / 2**20
+LIMIT_MIB = 2e9 / 2**20  # of a process, which is two gigabytes
 BATCH = 64
 SEED = 0
 SPLITS = ("train", "val", "test")

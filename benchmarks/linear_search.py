@@ -46,14 +46,14 @@ from mlrepro.training.grid.stack import Stack
 from mlrepro.training.grid.tabulated import TabulatedLosses
 from mlrepro.training.optimizers.create import LOSS_LR_FACTOR
 
-CHANNELS = 2048
+CHANNELS = 2048  # ResNet-50's
 LEARNING_RATES = (1e-2, 1e-3, 1e-4, 1e-5)
 BATCH_SIZES = (8, 16)
-REPEATS = 5
+REPEATS = 5  # of each way, in turn; the median counts
 LOSSES = ("bce", "bce_ls", "iun", "an", "an_ls", "wan", "epr", "role")
 WITHOUT_ROLE = tuple(loss for loss in LOSSES if loss != "role")
 TEST = 256  # pictures: the search always scores a test split
-WARM_STEPS = 3
+WARM_STEPS = 3  # before those that are timed
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 RESULTS = Path(__file__).parent / "results"
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from common import compare, parser, write
 
 NETWORKS = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
-BATCHES = 4
+BATCHES = 4  # of each network
 
 PROGRAM = """
 import sys, time

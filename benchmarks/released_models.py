@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT / "tests" / "models"))
 from golden_models import golden_model, picture  # noqa: E402
 
 HEAD = "query2label"
-CLASSES = 80
+CLASSES = 80  # COCO's
 GOAL = 1e-4  # relative difference of the logits
 MODELS = {
     "Q2L-R101-448": "resnet101",

@@ -34,7 +34,7 @@ from mlrepro.metrics.thresholds import (
     tune_thresholds_released,
 )
 
-TOP = 3
+TOP = 3  # labels a picture, in the top-3 metrics of papers on COCO and NUS-WIDE
 
 # Entries beyond which minor choices are not varied: each of them scores the whole set again.
 MINOR_ENTRIES = 20_000_000

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from mlrepro.errors import InputError
 
-SHOWN = 5
+SHOWN = 5  # of a list of names, before how many more there are
 
 # What part of the shorter side must agree by number alone.
 NUMBERS_SHARED = 0.9

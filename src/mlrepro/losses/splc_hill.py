@@ -14,7 +14,7 @@ from mlrepro.losses.numerics import at_least_float32
 
 MARGIN = 1.0  # subtracted from the logits of observed positives
 SPLC_THRESHOLD = 0.6  # probability above which an unobserved entry becomes a positive
-HILL_LAMBDA = 1.5
+HILL_LAMBDA = 1.5  # the paper's: a negative's loss is (lambda - p) p^2
 
 
 def splc(logits: Tensor, observed: Tensor, correct: bool) -> Tensor:

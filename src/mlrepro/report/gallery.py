@@ -11,7 +11,7 @@ from PIL import Image
 from mlrepro.data.appearance import whole_picture
 from mlrepro.terminal import one_line
 
-ROWS = 2
+ROWS = 2  # of pictures in the figure
 COLUMNS = 4
 
 

@@ -28,8 +28,8 @@ from mlrepro.training.watch import check_runner
 # Batches between two points from which an interrupted extraction goes on.
 FLUSH_EVERY = 50
 
-CPU_BATCH = 32
-LARGEST_BATCH = 512
+CPU_BATCH = 32  # pictures
+LARGEST_BATCH = 512  # pictures, however much memory is free
 TRIED_BATCH = 8  # whose memory tells how large a batch may be
 
 

@@ -8,7 +8,7 @@ from mlrepro.audit.tables import ScoreTable
 from mlrepro.report.audit_page import COMPARED, compared_cells, order_note
 from mlrepro.report.markdown import number, signed
 
-LISTED = 12
+LISTED = 12  # protocols
 
 
 def show_inputs(scores: ScoreTable, audit: Audit) -> None:

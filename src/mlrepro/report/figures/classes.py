@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Values = list[float | None]
 
-ROWS_OF_ONE_COLUMN = 40
+ROWS_OF_ONE_COLUMN = 40  # names; more stand in two columns
 NAME_LENGTH = 22  # characters
 
 

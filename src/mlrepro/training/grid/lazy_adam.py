@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+# torch.optim.Adam's defaults.
 BETA1 = 0.9
 BETA2 = 0.999
 ADAM_EPSILON = 1e-8
