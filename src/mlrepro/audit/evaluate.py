@@ -198,6 +198,7 @@ class Evaluation:
         """Of pictures whose order changes an average precision."""
         aps = self._all_class_aps(protocol)
         by_row = aps[protocol.reading]
+        # The two sum in another order: what differs by less is rounding.
         return not np.allclose(aps["exact"], by_row, rtol=0, atol=1e-9, equal_nan=True)
 
     # ---- What is computed once ----------------------------------------------------------------
