@@ -4,26 +4,17 @@ A real repository in a temporary folder. What each stage depends on is tests/tes
 """
 
 import csv
-import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 import yaml
-from conftest import LINEAR, ROLE, ROOT, init_dvc, run_settings, stage, write_yaml
-
-BIN = os.path.dirname(sys.executable)
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": BIN + os.pathsep + os.environ["PATH"],
-    "DVC_NO_ANALYTICS": "true",
-}
+from conftest import DVC_ENVIRONMENT, LINEAR, ROLE, ROOT, init_dvc, run_settings, stage, write_yaml
 
 
 def run(folder, *command: str, check: bool = True) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=DVC_ENVIRONMENT)
     assert not (check and done.returncode), f"{' '.join(command)}:\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
