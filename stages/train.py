@@ -46,4 +46,5 @@ def stage(settings: str, run_id: str, seed: int) -> None:
     )
 
 
+# Under torchrun, its processes find each other first.
 main(joined()(stage), "params.yaml", "run", "seed")
