@@ -45,6 +45,7 @@ def value_and_gradient(loss, logits, dtype=torch.float32):
 
 
 def assert_like_authors(golden, case, loss):
+    """loss(logits) has the value and the gradient of the authors' code in this case."""
     expected = golden[f"{case}/loss"]
     expected_gradient = golden[f"{case}/grad_logits"]
 
@@ -177,6 +178,8 @@ def test_rejected_share_grows_from_nothing(golden, name, rejected):
 
 
 # ---- The formulas in float64 -------------------------------------------------------------------
+
+# Of one entry each: f is its logit, z what is observed (1, 0 or -1), soft EM's pseudo-label or -1.
 
 
 def clamped_log(x):
