@@ -85,6 +85,12 @@ def test_from_archive_to_report(dvc_repository, tmp_path):
     assert len(list((folder / "results" / "digits").glob("*.json"))) == 2
     assert "Data and pipelines are up to date" in run(folder, "dvc", "repro")
 
+    # Another machine's seconds beside the same records are nothing new.
+    environments = folder / "results" / "digits" / "environment.csv"
+    environments.write_text(environments.read_text().replace("CPU", "another"))
+    assert "another" in environments.read_text()
+    assert "Data and pipelines are up to date" in run(folder, "dvc", "repro")
+
     # What is committed is enough to know that nothing is to do, without the data.
     commit(folder)
     run(tmp_path, "git", "clone", "-q", str(folder), "clone")

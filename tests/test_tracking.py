@@ -656,6 +656,28 @@ def test_a_stage_warns_once_of_a_store_that_is_behind(by_hand):
     assert len(caught) == 1
 
 
+@pytest.mark.parametrize("acknowledge", ["written", "remove"])
+def test_nothing_is_shown_as_written_beside_an_old_problem(by_hand, monkeypatch, acknowledge):
+    """Whoever waits until all is written, and then asks for the problem, must not get the old."""
+    problems = []
+    original = getattr(spool.Spooled, acknowledge)
+
+    def watched(file: spool.Spooled, *arguments) -> None:
+        problems.append(spool.problem())
+        original(file, *arguments)
+
+    monkeypatch.setattr(spool.Spooled, acknowledge, watched)
+    training = Tracker(EXPERIMENT, RUN, 0, {})
+    training.start(None)
+    training.epoch(ENTRY)
+    if acknowledge == "remove":
+        training.finish()
+    (spool.SPOOL / spool.PROBLEM).write_text("OSError: away")
+
+    assert write()
+    assert problems == [None]
+
+
 def full_disk(descriptor: int, line: bytes) -> int:
     """os.write on a disk that takes the half of it."""
     return len(line) // 2

@@ -420,6 +420,11 @@ def the_same_labels(own: Path) -> None:
         write_picture(own / "cat" / f"{i}.png")
 
 
+def few_pictures(own: Path) -> None:
+    write_picture(own / "cat" / "a.png")
+    write_picture(own / "dog" / "b.png")
+
+
 def another_place(own: Path) -> None:
     write_picture(own / "a.png")
     write_table(own / "t.csv", [("image", "labels"), ("no a.png", "cat")])
@@ -464,8 +469,9 @@ def all_marks_in_labels(own: Path) -> None:
         (nothing, "0 pictures"),
         (text_files, "0 pictures"),
         (no_labels, "1 pictures .* no labels"),
-        (one_picture, "1 readable pictures"),
-        (the_same_labels, "labels cat; to"),
+        (one_picture, "1 pictures .* All pictures lie in cat/"),
+        (the_same_labels, "12 pictures .* All pictures lie in cat/: one label that all"),
+        (few_pictures, "2 readable pictures, .* labels cat, dog; to compare takes 10"),
         (another_place, r"t.csv: none of the 1 names there is a picture below .*'no a.png'"),
         (short_row, "t.csv, line 2: 1 fields where the header has 2"),
         (unknown_split, "t.csv: column 'split' holds all, .*--split-column"),
@@ -522,6 +528,25 @@ def test_ten_thousand_labels(tmp_path, capsys):
     test = (own.frame["split"] == "test").to_numpy()
     assert labels[test, 9_999].sum() == 12
     assert 70 <= test.sum() <= 90
+
+
+def test_labels_that_hardly_any_picture_has(tmp_path, capsys):
+    """Where each is too rare to be stratified, a fifth of the pictures is drawn all the same."""
+    names = [f"label {place}" for place in range(40)]
+    frame = pandas.DataFrame(
+        {
+            "image": [f"{row}.jpg" for row in range(40)],
+            "split": "",
+            "label": [{name} for name in names],
+            "together": range(40),
+        }
+    )
+    labels = np.eye(40, dtype=bool)
+    own = OwnData(tmp_path, frame, names, labels, np.zeros_like(labels))
+    counts = pandas.Series(complete_splits(own)).value_counts()
+    # A fifth of 40, and a fifth of the 32 that remain.
+    assert counts.to_dict() == {"train": 26, "test": 8, "val": 6}
+    assert "Labels are too rare to be stratified" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------ from budget to page

@@ -392,6 +392,14 @@ def test_yolo_beside_the_pictures(own, capsys):
     assert "1 pictures beside others with a text have none" in capsys.readouterr().out
 
 
+def test_texts_of_yolo_as_windows_writes_them(own):
+    write_yolo(own, "pics", "pics")
+    for text in (own / "pics").glob("*.txt"):
+        text.write_bytes(b"\xef\xbb\xbf" + text.read_bytes().replace(b"\n", b"\r\n"))
+    write(own, "\ufeffcat\r\ndog\r\nbird\r\n", "classes.txt")
+    assert labels_of(own) == SETS
+
+
 @pytest.mark.parametrize(
     "images, labels",
     [

@@ -35,6 +35,8 @@ def numbered(own):
         ("map.json", json.dumps({"bird": 0, "cat": 1, "dog": 2})),
         ("classes.json", json.dumps(["bird", "cat", "dog"])),
         ("classes.txt", "bird\ncat\ndog\n"),
+        ("classes.csv", "id,name\n0,bird\n1,cat\n2,dog\n"),
+        ("map.csv", "label,description\n0,bird\n1,cat\n2,dog\n"),
     ],
 )
 def test_one_file_names_the_numbers(numbered, capsys, name, text):
@@ -60,3 +62,44 @@ def test_a_table_without_a_header_names_no_classes(own):
     lines = [f"{name} {place % 3}" for place, name in enumerate(NAMES)]
     write(own, "\n".join(["image label", *lines]), "labels.txt")
     assert read(own).labels["1.jpg"] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("info.json", {"features": {"label": {"names": ["bird", "cat", "dog"]}}, "splits": {}}),
+        ("info.json", {"dataset": {"Classes": {"0": "bird", "1": "cat", "2": "dog"}}}),
+    ],
+)
+def test_names_below_a_key_of_another_file(numbered, name, content):
+    write(numbered, json.dumps(content), name)
+    assert read(numbered).labels == TRUTH
+
+
+@pytest.mark.parametrize(
+    ("classes", "first"),
+    [
+        (["bird", "cat", "dog"], "cat"),
+        # Too few, twice the same, and numbers in place of names.
+        (["bird", "cat"], "1"),
+        (["bird", "cat", "cat"], "1"),
+        (["2", "0", "1"], "1"),
+    ],
+)
+def test_names_in_the_file_of_the_labels_themselves(own, classes, first):
+    rows = [
+        {"img_path": name, "gt_label": [int(NUMBERS[label]) for label in labels]}
+        for name, labels in TRUTH.items()
+    ]
+    write(own, json.dumps({"metainfo": {"classes": classes}, "data_list": rows}), "train.json")
+    assert read(own).labels["0.jpg"] == [first]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["id,name\n0,bird\n1,cat\n2,dog\n", "path,class_id\nbird.png,0\ncat.png,1\ndog.png,2\n"],
+)
+def test_a_table_of_other_names(numbered, text):
+    """Of anything with an id, and pictures that show what a class looks like."""
+    write(numbered, text, "meta.csv")
+    assert read(numbered).labels["0.jpg"] == ["1"]

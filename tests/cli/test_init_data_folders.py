@@ -456,3 +456,30 @@ def test_a_layout_that_is_not_there(own):
         read(own, layout="yollo")
     with pytest.raises(InputError, match="no labels"):
         read(own, layout="yolo")
+
+
+def test_a_part_whose_pictures_lie_in_a_folder_of_its_own_name(own, capsys):
+    pictures(own, "train/cat", "train/dog", "test/test")
+    assert label_sets(own) == {"train/cat": ("cat", "train"), "train/dog": ("dog", "train")}
+    told = capsys.readouterr().out
+    assert "test/: 3 pictures without a folder of a label, left out" in told
+
+
+def test_all_pictures_in_one_folder(own):
+    """A folder around all pictures is no label; what was left out may be what is meant."""
+    pictures(own, "stage_1")
+    write(own, "when,where\n1,2\n", "notes.csv")
+    with pytest.raises(InputError, match="notes.csv: no column names pictures"):
+        read(own)
+
+    (own / "notes.csv").unlink()
+    with pytest.raises(InputError, match="no labels; All pictures lie in stage_1/: one label"):
+        read(own)
+    assert label_sets(own, layout="folders") == {"stage_1": ("stage_1", "")}
+
+
+def test_a_question_about_folders_names_the_files_that_were_left_out(own):
+    pictures(own, "p10/s1", "p10/s2", "p11/s3")
+    write(own, "study,Edema\ns1,1\ns2,0\n", "findings.csv")
+    with pytest.raises(Question, match="--layout folders-deepest.*findings.csv: no column names"):
+        read(own)

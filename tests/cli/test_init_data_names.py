@@ -249,3 +249,19 @@ def test_forms_of_names():
     assert "/home/x/1.jpg" in forms("file:///home/x/1.jpg")
     assert stem("1.2.jpg") == "1.2"
     assert stem("1.2") == "1.2"
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "written"),
+    [("{}a.png", "{}a.dcm"), ("{}a.png", "{}a.nii.gz"), ("{}a.jpg.png", "{}a.jpg")],
+)
+def test_names_of_what_pictures_were_made_of(tmp_path, on_disk, written):
+    own = tmp_path / "own"
+    lines = []
+    for place in range(4):
+        write_picture(own / "pictures" / on_disk.format(place))
+        lines.append(f"{written.format(place)},{'cat' if place % 2 else 'dog'}")
+    write(own, "\n".join(["image,label", *lines]))
+    labels = read(own).labels
+    assert labels[f"pictures/{on_disk.format(1)}"] == ["cat"]
+    assert len(labels) == 4

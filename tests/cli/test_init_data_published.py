@@ -6,6 +6,7 @@ import pytest
 from picture_files import write_picture
 from test_init_data_tables import read, write
 
+from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Question
 
 COUNT = 6
@@ -207,3 +208,72 @@ def test_lists_of_cub_leave_the_folders_alone(own):
     flags = [f"{place + 1} {place % 2}" for place in range(COUNT)]
     write(own, "\n".join(flags), "train_test_split.txt")
     assert read(own / "images").labels["001.bird0/0.jpg"] == ["001.bird0"]
+
+
+# RSNA's intracranial hemorrhages: a row for each picture and label, whose names are joined.
+BLEEDINGS = {"ID_0a1b": ["any", "epidural"], "ID_0a1c": [], "ID_0a1d": ["any", "sub_dural"]}
+
+
+def joined_rows() -> list[str]:
+    return [
+        f"{name}_{label},{int(label in labels)}"
+        for name, labels in BLEEDINGS.items()
+        for label in ("any", "epidural", "sub_dural")
+    ]
+
+
+def test_rsna_intracranial_hemorrhages(own, capsys):
+    pictures(own / "stage_2_train", *(f"{name}.png" for name in BLEEDINGS))
+    # Some rows stand there twice, and of some the picture was not fetched.
+    rows = [*joined_rows(), joined_rows()[0], "ID_ffff_any,1", "ID_ffff_epidural,0"]
+    write(own, "\n".join(["ID,Label", *rows, "ID_ffff_sub_dural,0"]), "stage_2_train.csv")
+    got = read(own)
+    assert got.labels == {f"stage_2_train/{name}.png": of for name, of in BLEEDINGS.items()}
+    assert not any(got.unknown.values())
+    told = capsys.readouterr().out
+    assert "column 'ID' joins pictures and labels: 'ID_0a1b_any' is 'ID_0a1b' and 'any'" in told
+    assert "Names without a picture, left out: 1, such as 'ID_ffff'" in told
+
+
+def test_joined_names_that_do_not_say_what_is_there(own):
+    pictures(own, *(f"{name}.png" for name in BLEEDINGS))
+    message = r"labels.csv: column 'ID' seems to join pictures and labels .*two columns"
+    # A label that some pictures have no row of, and no column of yes and no.
+    for rows in (joined_rows()[1:], [row.partition(",")[0] + ",0.5" for row in joined_rows()]):
+        write(own, "\n".join(["ID,Label", *rows]))
+        with pytest.raises(Question, match=message):
+            read(own)
+
+
+def test_understanding_clouds(own):
+    truth = {"0a.jpg": ["Fish"], "0b.jpg": [], "0c.jpg": ["Fish", "Flower"]}
+    pictures(own / "train_images", *truth)
+    rows = [
+        f"{name}_{label},{'264918 937 266318 937' if label in labels else ''}"
+        for name, labels in truth.items()
+        for label in ("Fish", "Flower")
+    ]
+    write(own, "\n".join(["Image_Label,EncodedPixels", *rows]), "train.csv")
+    assert read(own).labels == {f"train_images/{name}": of for name, of in truth.items()}
+
+
+def test_human_protein_atlas(own):
+    names = [f"{place}a-bb" for place in range(COUNT)]
+    pictures(
+        own / "train", *(f"{name}_{colour}.png" for name in names for colour in ("red", "green"))
+    )
+    write(own, "Id,Target\n" + "".join(f"{name},16 0\n" for name in names), "train.csv")
+    message = "'Id' holds '0a-bb', and pictures are called 0a-bb_green, 0a-bb_red: write a row a"
+    with pytest.raises(InputError, match=message):
+        read(own)
+
+
+def test_planet_s_table_of_old_and_new_names(own):
+    names = [f"train_{place}.jpg" for place in range(COUNT)]
+    pictures(own, *names, "file_0.jpg")
+    rows = [
+        f"{name[:-4]},{('haze primary', 'clear', 'haze')[at % 3]}" for at, name in enumerate(names)
+    ]
+    write(own, "\n".join(["image_name,tags", *rows, "x,primary"]), "train_v2.csv")
+    write(own, "old,new\nfile_0.jpg,test_0.jpg\n", "test_v2_file_mapping.csv")
+    assert read(own).labels["train_0.jpg"] == ["haze", "primary"]

@@ -636,8 +636,8 @@ def test_tables_that_are_no_labels(own, capsys):
     out = capsys.readouterr().out
     assert "sample_submission.csv: left out" in out
     assert "captions.csv: left out, it lists pictures with 'caption', no labels" in out
-    assert "notes.csv: left out, no column names pictures (when, where)" in out
-    assert "odd.csv: left out" in out
+    assert "notes.csv: no column names pictures (its columns: when (1), where (2)); name" in out
+    assert "odd.csv: no column names pictures" in out
 
 
 @pytest.mark.parametrize("name, header", [("results.csv", "class"), ("labels.csv", "class,score")])
@@ -733,7 +733,13 @@ def test_parts_that_wait_for_their_labels_are_left_out(own, capsys):
 
 
 @pytest.mark.parametrize(
-    "cell, message", [("cat:0.9", "numbers behind"), ("cat?", "headed unknown")]
+    "cell, message",
+    [
+        ("cat:0.9", "numbers behind"),
+        ("cat (0.98)", "numbers behind"),
+        ("cat (7%)", "numbers behind"),
+        ("cat?", "headed unknown"),
+    ],
 )
 def test_labels_with_something_behind_them(own, cell, message):
     lines = [f"{name},{cell if place % 2 else cell[:3]}" for place, name in enumerate(NAMES)]
@@ -853,3 +859,189 @@ def test_labels_in_quotes_and_with_decimals(own):
     cells = [";".join(numbers[label] for label in labels) for labels in SETS]
     pandas.DataFrame({"image": NAMES, "labels": cells}).to_csv(own / "labels.csv", index=False)
     assert read(own).labels["2.jpg"] == ["3", "4"]
+
+
+def with_columns(columns: dict[str, list[str]]) -> str:
+    """The truth as marks of 1 and 0, with more columns behind."""
+    lines = marks("1", "0").splitlines()
+    rows = [list(columns), *zip(*columns.values(), strict=True)]
+    return "\n".join(",".join([line, *row]) for line, row in zip(lines, rows, strict=True))
+
+
+def test_what_is_known_of_a_person_is_asked_about(own):
+    flags = ["0", "1"] * 3
+    write(own, with_columns({"age": [str(30 + at) for at in range(6)], "is_male": flags}))
+    with pytest.raises(Question, match="are 'is_male' labels.*--ignore-column 'is_male'"):
+        read(own)
+    assert read(own, ignore_columns=("is_male",)).labels == TRUTH
+    assert read(own, mark_columns=("*",)).labels["1.jpg"] == ["dog", "is_male"]
+
+    # As of CelebA, where all columns are labels.
+    write(own, with_columns({"is_male": flags}))
+    assert read(own).labels["1.jpg"] == ["dog", "is_male"]
+
+
+def test_marks_in_another_way_than_the_others_are_asked_about(own):
+    write(own, with_columns({"diabetes": ["yes", "no"] * 3}))
+    with pytest.raises(Question, match="are 'diabetes' labels.*--ignore-column 'diabetes'"):
+        read(own)
+    assert read(own, ignore_columns=("diabetes",)).labels == TRUTH
+
+    # One column may hold both.
+    write(own, marks("1", "0").replace("0.jpg,0,1", "0.jpg,no,yes"))
+    assert read(own).labels == TRUTH
+
+
+def test_columns_of_several_persons(own):
+    lines = [f"{name},{first},{first}" for name, first in zip(NAMES, "abcabc", strict=True)]
+    header = "image,rater1_label,rater2_label"
+    write(own, "\n".join([header, *lines]))
+    assert read(own).labels["1.jpg"] == ["b"]
+
+    write(own, "\n".join([header, *lines[:-1], "5.jpg,c,a"]))
+    with pytest.raises(Question, match="'rater1_label', 'rater2_label' are labels by several"):
+        read(own)
+    assert read(own, label_columns=("rater1_label",)).labels["5.jpg"] == ["c"]
+    both = read(own, label_columns=("rater1_label", "rater2_label"))
+    assert both.labels["5.jpg"] == ["a", "c"]
+
+
+@pytest.mark.parametrize(("yes", "no"), [("0.93", "0.08"), ("0,93", "0,08"), ("93%", "8%")])
+def test_probabilities_in_place_of_marks(own, yes, no):
+    write(own, marks(yes, no, ";"))
+    message = f"'bird', 'cat', 'dog' hold numbers such as {no}: .*write 1 where a label is there"
+    with pytest.raises(Question, match=message):
+        read(own)
+
+
+def test_cells_that_say_of_each_label_whether_it_is_there(own):
+    rows = []
+    for name, labels in TRUTH.items():
+        states = {label: int(label in labels) for label in ("bird", "cat", "dog")}
+        rows.append(f'{name},"{states}"')
+    write(own, "\n".join(["image,labels", *rows]))
+    assert read(own).labels == TRUTH
+
+
+def test_of_two_pictures_of_one_name_that_of_the_row_s_part(tmp_path):
+    own = tmp_path / "own"
+    rows = []
+    for part in ("train", "test"):
+        for name, labels in TRUTH.items():
+            write_picture(own / part / name)
+            rows.append(f"{name},{'|'.join(labels) or part},{part}")
+    write(own, "\n".join(["image,labels,split", *rows]))
+    got = read(own)
+    assert len(got.labels) == 2 * len(TRUTH)
+    assert got.labels["train/3.jpg"] == ["train"]
+    assert got.labels["test/3.jpg"] == ["test"]
+
+
+def test_a_table_without_any_label(own):
+    write(own, marks("0", "0"))
+    with pytest.raises(InputError, match="labels.csv: none of its pictures has a label"):
+        read(own)
+
+
+@pytest.mark.parametrize("name", ["notes.csv", "notes.tsv"])
+def test_a_table_that_names_no_pictures_is_told(own, name):
+    write(own, "when,where\n1,2\n", name)
+    with pytest.raises(InputError, match=f"{name}: no column names pictures.*--image-column"):
+        read(own)
+
+
+def test_pictures_within_parquet_that_have_no_names(own):
+    table = pyarrow.table({"image": [{"bytes": b"x", "path": None}] * 3, "label": [0, 1, 0]})
+    parquet.write_table(table, own / "train.parquet")
+    with pytest.raises(InputError, match="train.parquet: column 'image' holds the pictures them"):
+        read(own)
+
+
+def test_a_column_of_who_gave_the_labels_is_none_of_labels(own):
+    """As Label Studio writes it, whose annotators have numbers."""
+    lines = [f"{name},1,{'ab'[place % 2]},{'pq'[place % 2]}" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["image,annotator,animal,quality", *lines]))
+    with pytest.raises(Question, match="--labels-column.*of: animal, quality"):
+        read(own)
+
+    lines = [f"{name},{annotator},cat" for name in NAMES for annotator in (0, 1)]
+    write(own, "\n".join(["image,annotator,choice", *lines[:-1], "5.jpg,1,dog"]))
+    with pytest.raises(Question, match="5.jpg has the labels cat by 0, and dog by 1; --union"):
+        read(own)
+
+
+def test_grades_are_asked_about(own):
+    lines = [f"{name},{place % 3}" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["image,level", *lines]))
+    with pytest.raises(Question, match="where its numbers are labels --labels-column 'level'"):
+        read(own)
+    assert read(own, label_columns=("level",)).labels["2.jpg"] == ["2"]
+
+
+def test_a_damaged_table_that_names_no_suffixes(own):
+    write(own, "id,kind\n0,cat\n1,cat,dog\n2,cat\n")
+    with pytest.raises(InputError, match="labels.csv, line 3: 3 fields where the header has 2"):
+        read(own)
+
+
+def test_tables_that_are_left_out_are_told_where_folders_are_no_labels(own):
+    for part in ("train", "val"):
+        write_picture(own / part / f"{part}.jpg")
+        write(own, f"{part}/{part}.jpg 0\n", f"{part}.txt")
+    with pytest.raises(InputError, match=r"no labels; .*train.txt, line 1: no header.*--header"):
+        read(own)
+
+
+@pytest.mark.parametrize("header", ["dataset", "Usage", "kind"])
+def test_a_column_whose_cells_are_all_words_for_parts(own, header):
+    parts = ["train"] * 4 + ["Test"] * 2
+    lines = joined("|").splitlines()
+    rows = [f"{line},{part}" for line, part in zip(lines[1:], parts, strict=True)]
+    write(own, "\n".join([f"{lines[0]},{header}", *rows]))
+    assert list(read(own).splits.values()) == [part.lower() for part in parts]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        # As numpy prints them, and as a spreadsheet has 001 and 011.
+        ["[0. 1. 0.]", "[1. 0. 0.]"],
+        ["[0 1 0]", "[1 0 0]"],
+        ["1", "11", "100"],
+    ],
+)
+def test_rows_of_ones_and_zeros_are_no_labels(own, cells):
+    rows = [f"{name},{cells[place % len(cells)]}" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["image,labels", *rows]))
+    with pytest.raises(InputError, match="but not the classes' names; write a column a class"):
+        read(own)
+
+
+def test_numbers_of_classes_may_look_like_these(own):
+    rows = [f"{name},{('01', '001', '1')[place % 3]}" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["image,label", *rows]))
+    assert read(own).labels["1.jpg"] == ["001"]
+    rows = [f"{name},{('10', '11', '2')[place % 3]}" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["image,label", *rows]))
+    assert read(own).labels["1.jpg"] == ["11"]
+
+
+def test_a_byte_that_nobody_sees(own):
+    write(own, joined("|").replace("1.jpg,dog", "1.jpg,dog\0"))
+    assert read(own).labels == TRUTH
+
+
+def test_a_word_before_the_last_label(own):
+    cells = ["cat", "dog", "bird", "cat and dog", "bird, cat and dog", "bird, dog"]
+    rows = [f'{name},"{cell}"' for name, cell in zip(NAMES, cells, strict=True)]
+    write(own, "\n".join(["image,labels", *rows]))
+    with pytest.raises(Question, match="both ',' and ' and ' seem to stand between labels"):
+        read(own)
+
+
+def test_marks_of_two_other_numbers(own):
+    write(own, marks("100", "0"))
+    with pytest.raises(Question, match="hold numbers such as 0: .*--present and --absent"):
+        read(own)
+    chosen = {"mark_columns": ("bird", "cat", "dog"), "present": ("100",), "absent": ("0",)}
+    assert read(own, **chosen).labels == TRUTH

@@ -8,6 +8,7 @@ import pytest
 from test_init_data_tables import NAMES, SETS, TRUTH, read, write_pictures
 
 from mlrepro.errors import InputError
+from mlrepro_cli.init_data.answers import Question
 
 LABELS = ("bird", "cat", "dog")
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -23,21 +24,40 @@ def write_workbook(
     file: Path, sheet: str, texts: list[str], target: str = "worksheets/a.xml"
 ) -> None:
     """sheet: rows of XML. texts: XML of shared ones."""
-    place = target.removeprefix("/xl/")
+    write_sheets(file, {"mine": sheet}, texts, [target])
+
+
+def write_sheets(
+    file: Path, sheets: dict[str, str], texts: list[str], targets: list[str] | None = None
+) -> None:
+    """sheets: rows of XML by name. targets: their places. One more sheet is said, and not there."""
+    targets = targets or [f"worksheets/{place}.xml" for place in range(len(sheets))]
+    named = "".join(f'<sheet name="{name}" r:id="rId{at}"/>' for at, name in enumerate(sheets))
+    parts = "".join(
+        f'<Relationship Id="rId{at}" Target="{target}"/>' for at, target in enumerate(targets)
+    )
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(
             "xl/workbook.xml",
-            f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets><sheet name="mine" r:id="rId2"/>'
-            '<sheet name="other" r:id="rId1"/></sheets></workbook>',
+            f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets>{named}'
+            '<sheet name="a drawing" r:id="rId99"/></sheets></workbook>',
         )
-        archive.writestr(
-            "xl/_rels/workbook.xml.rels",
-            f'<Relationships><Relationship Id="rId2" Target="{target}"/></Relationships>',
-        )
-        archive.writestr(
-            f"xl/{place}", f'<worksheet xmlns="{MAIN}"><sheetData>{sheet}</sheetData></worksheet>'
-        )
+        archive.writestr("xl/_rels/workbook.xml.rels", f"<Relationships>{parts}</Relationships>")
+        for target, rows in zip(targets, sheets.values(), strict=True):
+            archive.writestr(
+                f"xl/{target.removeprefix('/xl/')}",
+                f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>',
+            )
         archive.writestr("xl/sharedStrings.xml", f'<sst xmlns="{MAIN}">{"".join(texts)}</sst>')
+
+
+def inline(cells: list[list[str]]) -> str:
+    """Rows of XML with their texts in them."""
+    rows = ""
+    for row in cells:
+        xml = "".join(f'<c t="inlineStr"><is><t>{escape(cell)}</t></is></c>' for cell in row)
+        rows += f"<row>{xml}</row>"
+    return rows
 
 
 def shared(cells: list[list[str]]) -> tuple[str, list[str]]:
@@ -55,11 +75,10 @@ def shared(cells: list[list[str]]) -> tuple[str, list[str]]:
     return "".join(rows), texts
 
 
-def test_labels_in_cells(own, capsys):
+def test_labels_in_cells(own):
     cells = [["image", "labels"], *[[name, "; ".join(labels)] for name, labels in TRUTH.items()]]
     write_workbook(own / "labels.xlsx", *shared(cells))
     assert read(own).labels == TRUTH
-    assert "of its sheets, the first is read: 'mine'" in capsys.readouterr().out
 
     write_workbook(own / "labels.xlsx", *shared(cells[1:]), target="/xl/worksheets/b.xml")
     assert read(own, header=("image", "labels")).labels == TRUTH
@@ -94,6 +113,59 @@ def test_a_question_names_the_row(own):
 def test_a_damaged_or_empty_sheet(own, sheet):
     write_workbook(own / "labels.xlsx", sheet, [])
     with pytest.raises(
-        InputError, match="labels.xlsx: (no Excel file|its first sheet 'mine' is empty)"
+        InputError, match="labels.xlsx: (no Excel file|all of its sheets are empty .mine)"
     ):
         read(own)
+
+
+def labels_of(names: list[str]) -> list[list[str]]:
+    return [["image", "labels"], *[[name, "; ".join(TRUTH[name])] for name in names]]
+
+
+def test_the_sheet_that_names_pictures_is_read(own, capsys):
+    notes = [["About", "our animals"], ["Who", "I"]]
+    sheets = {"Notes": inline(notes), "Empty": "", "Labels": inline(labels_of(NAMES))}
+    write_sheets(own / "labels.xlsx", sheets, [])
+    assert read(own).labels == TRUTH
+    told = capsys.readouterr().out
+    assert "labels.xlsx: of its sheets, 'Labels' is read, and 'Notes' left out" in told
+
+
+def test_a_sheet_a_part(own):
+    sheets = {"Train": labels_of(NAMES[:4]), "Test": labels_of(NAMES[4:])}
+    write_sheets(own / "a.xlsx", {name: inline(rows) for name, rows in sheets.items()}, [])
+    got = read(own)
+    assert got.labels == TRUTH
+    assert list(got.splits.values()) == ["train"] * 4 + ["test"] * 2
+
+
+def test_sheets_that_disagree(own):
+    other = [["image", "labels"], ["0.jpg", "dog"]]
+    sheets = {"new": inline(labels_of(NAMES)), "old": inline(other)}
+    write_sheets(own / "a.xlsx", sheets, [])
+    with pytest.raises(Question, match="two sheets of .*a.xlsx: both list 1 pictures"):
+        read(own)
+
+    sheets = {
+        "new": inline(labels_of(NAMES)),
+        "old": inline([*other, ["1.jpg", ""], [""], ["", "x"]]),
+    }
+    write_sheets(own / "a.xlsx", sheets, [])
+    with pytest.raises(InputError, match="a.xlsx, sheet 'old', row 5: no picture's name"):
+        read(own)
+
+
+def test_a_title_above_the_header(own, capsys):
+    rows = [["Our animals"], [], ["of 2024"], *labels_of(NAMES)]
+    write_sheets(own / "a.xlsx", {"mine": inline(rows)}, [])
+    assert read(own).labels == TRUTH
+    assert "above the header, not read: 'Our animals of 2024'" in capsys.readouterr().out
+
+
+def test_a_sheet_with_the_names_of_classes(own):
+    numbers = {"bird": "0", "cat": "1", "dog": "2"}
+    rows = [[name, " ".join(numbers[label] for label in labels)] for name, labels in TRUTH.items()]
+    classes = [["class_id", "class_name"], *[[number, name] for name, number in numbers.items()]]
+    sheets = {"data": inline([["image", "class_ids"], *rows]), "classes": inline(classes)}
+    write_sheets(own / "a.xlsx", sheets, [])
+    assert read(own).labels == TRUTH

@@ -175,10 +175,10 @@ def test_what_is_no_picture_is_said(tmp_path, content, reason):
 
 
 def deep_png(pixels: np.ndarray) -> io.BytesIO:
-    """(h, w, 3 or 4) uint16, which Pillow does not write."""
+    """(h, w, 2, 3 or 4) uint16, which Pillow does not write."""
     height, width, channels = pixels.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    colour_type = {3: 2, 4: 6}[channels]
+    colour_type = {2: 4, 3: 2, 4: 6}[channels]
     head = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
 
     content = b"\x89PNG\r\n\x1a\n"
@@ -260,3 +260,15 @@ def test_transparent_colours_of_twelve_bits():
     pixels[..., 0] = 4095
     pixels[0, :, 3] = 65535
     assert shown(deep_png(pixels))[:, 0].tolist() == [[255, 0, 0], [255, 255, 255]]
+
+
+def test_transparent_grey_of_twelve_bits():
+    grey = np.array([[4095, 2048], [1, 0]], np.uint16)
+    alpha = np.array([[65535, 65535], [65535, 0]], np.uint16)
+    pixels = np.stack([grey, alpha], axis=-1)
+    # 2048 is the middle of 12 bits, 1 next to black, and what is transparent white.
+    expected = [[[255] * 3, [128] * 3], [[0] * 3, [255] * 3]]
+    assert shown(deep_png(pixels)).tolist() == expected
+    # As it is stored, the upper eight bits, whatever is transparent.
+    stored = np.asarray(whole_picture(deep_png(pixels), "stored"))
+    assert stored[..., 0].tolist() == [[15, 8], [0, 0]]

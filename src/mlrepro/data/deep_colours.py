@@ -1,7 +1,8 @@
 """Colours of 16 bits a channel, of which Pillow alone keeps the upper eight.
 
 Pillow has two ways to unpack them, which differ in what comes first of the two bytes: one gives the
-upper ones, the other the lower ones. Read in both ways, a file gives all sixteen bits.
+upper ones, the other the lower ones. Read in both ways, a file gives all sixteen bits. Grey with
+transparency has one way alone, and is unpacked as four channels of eight bits instead.
 """
 
 import os
@@ -17,30 +18,53 @@ if sys.byteorder == "little":
     SWAPPED["16N"] = "16B"
 CHANNELS = ("RGB", "RGBA")
 
+# PNG's grey with transparency, the upper byte of each first: as many bytes as four of eight bits.
+GREY_WITH_ALPHA = "LA;16B"
+FOUR_BYTES = "RGBA"
+
 
 def is_deep(image: Image.Image) -> bool:
     """Whether a picture that was just opened has colours of 16 bits."""
-    return len(image.tile) > 0 and _swapped(_packing(image)) is not None
+    if not image.tile:
+        return False
+    packing = _packing(image)
+    return packing == GREY_WITH_ALPHA or _swapped(packing) is not None
 
 
 def deep_colours(source: os.PathLike) -> np.ndarray:
     """(h, w, 3 or 4) uint16 of a file that `is_deep`. source: a path or an open file."""
-    upper = _pixels(source, swap=False).astype(np.uint16)
-    lower = _pixels(source, swap=True)
+    with _opened(source) as image:
+        packing = _packing(image)
+    if packing == GREY_WITH_ALPHA:
+        return _grey_with_alpha(source)
+
+    upper = _pixels(source, packing).astype(np.uint16)
+    lower = _pixels(source, _swapped(packing))
     return upper << 8 | lower
 
 
-def _pixels(source: os.PathLike, swap: bool) -> np.ndarray:
+def _grey_with_alpha(source: os.PathLike) -> np.ndarray:
+    """(h, w, 4) uint16: the grey three times, and the transparency."""
+    parts = _pixels(source, FOUR_BYTES).astype(np.uint16)
+    grey = parts[..., 0] << 8 | parts[..., 1]
+    alpha = parts[..., 2] << 8 | parts[..., 3]
+    return np.stack([grey, grey, grey, alpha], axis=-1)
+
+
+def _opened(source: os.PathLike) -> Image.Image:
     if hasattr(source, "seek"):
         source.seek(0)
-    with Image.open(source) as image:
-        if swap:
-            # What the decoder of each tile is told; nothing is decoded before `np.array`.
-            swapped = _swapped(_packing(image))
-            tiles = []
-            for tile in image.tile:
-                tiles.append(tile._replace(args=_with_packing(tile.args, swapped)))
-            image.tile = tiles
+    return Image.open(source)
+
+
+def _pixels(source: os.PathLike, packing: str) -> np.ndarray:
+    """(h, w, channels) uint8, unpacked as `packing` says."""
+    with _opened(source) as image:
+        # What the decoder of each tile is told; nothing is decoded before `np.array`.
+        tiles = []
+        for tile in image.tile:
+            tiles.append(tile._replace(args=_with_packing(tile.args, packing)))
+        image.tile = tiles
         return np.array(image)
 
 

@@ -120,7 +120,7 @@ def write_spooled(stores, folder: Path) -> bool:
             described = file.describes()
             address = described["store"]
             if address not in unreachable:
-                wrote |= _write_file(stores, file, described)
+                wrote |= _write_file(stores, file, described, folder)
         except Exception as error:
             stores.forget_runs()
             if is_refusal(error):
@@ -132,24 +132,30 @@ def write_spooled(stores, folder: Path) -> bool:
 
     for error in unreachable.values():
         raise error
-    if wrote and not any(folder.glob("*.refused")):
-        (folder / spool.PROBLEM).unlink(missing_ok=True)
     return wrote
 
 
-def _write_file(stores, file: spool.Spooled, described: dict) -> bool:
+def _write_file(stores, file: spool.Spooled, described: dict, folder: Path) -> bool:
     """Whether there was anything to write."""
     # Asked before reading: what is appended afterwards must not be removed.
     finished = file.is_finished()
     events, end = file.read()
     if events:
         stores.write(file.path.name, described, events)
+        # Before the spool shows that this is written: who has waited for that asks for the problem.
+        _forget_problem(folder)
 
     if finished:
         file.remove()
     elif events:
         file.written(end)
     return bool(events)
+
+
+def _forget_problem(folder: Path) -> None:
+    """A store that is away is reported again; a refused file stays, and so does its reason."""
+    if not any(folder.glob("*.refused")):
+        (folder / spool.PROBLEM).unlink(missing_ok=True)
 
 
 def _report(folder: Path, error: Exception) -> None:

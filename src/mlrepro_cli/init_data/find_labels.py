@@ -18,14 +18,19 @@ from mlrepro_cli.init_data.layouts import (
     LAYOUTS,
     SET_LAYOUTS,
     folders,
+    picture_lists,
     text_files,
 )
 from mlrepro_cli.init_data.layouts.reading import read_label_files
 from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
+from mlrepro_cli.init_data.negatives import ask_about_negatives, take_unknown
+from mlrepro_cli.init_data.part_lists import with_parts_of_lists
 from mlrepro_cli.init_data.split_words import split_in_path
 from mlrepro_cli.init_data.user_folder import has_pictures, look_into
 from mlrepro_cli.pictures import SUFFIXES
 
+# Tables ask what labels mean where they read them.
+TABLE = "table"
 # A label file that the user named may lie so many folders below the one that holds the pictures.
 FOLDERS_UP = 2
 
@@ -77,16 +82,20 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         rows = names.matched(rows)
         for line in names.lines():
             folder.note(line)
+        rows = with_parts_of_lists(folder, rows, names)
         rows = _with_parts_of_folders(folder, rows)
         _refuse_disagreeing_files(option, rows)
         _compare_with_folders(folder, option, rows, names)
+    else:
+        rows = with_parts_of_lists(folder, rows, names)
+    if option not in (*FOLDER_LAYOUTS, TABLE):
+        ask_about_negatives(rows, answers)
+        rows = take_unknown(rows, answers)
 
     print(f"{path}: {len(folder.pictures)} pictures, {LAYOUTS[option].NAME}")
     for line in folder.notes:
         print(line)
     found = _with_pictures_outside(folder, rows)
-    if option in FOLDER_LAYOUTS:
-        return found
     places = {row.source for row in rows} | set(names.sources())
     files = [folder.root / place for place in sorted(places - {""})]
     return replace(found, files=[file for file in files if file.is_file()])
@@ -137,16 +146,23 @@ def _one_layout(path: Path, folder: UserFolder, names: Names) -> tuple[str, list
 
     if not folder.given and (only is None or only in FOLDER_LAYOUTS):
         option = only or "folders"
-        rows = list(FOLDER_LAYOUTS[option].read(folder))
+        try:
+            rows = list(FOLDER_LAYOUTS[option].read(folder))
+        except Question as question:
+            # Files that were left out may be what is meant.
+            raise Question("; ".join([str(question), *folder.notes])) from None
         if rows:
             return option, rows
     raise InputError(_nothing_found(path, folder, found))
 
 
 def _nothing_found(path: Path, folder: UserFolder, found: dict[str, list[LabelRow]]) -> str:
-    named = [f"{LAYOUTS[option].NAME} without any label" for option in found]
+    named = [
+        f"{LAYOUTS[option].NAME} without any label{_in(rows)}" for option, rows in found.items()
+    ]
     seen = [*named, *folder.notes, *packed_hint(folder.beside)]
-    seen += [*text_files.hint(folder), *file_name_hint(folder.pictures)]
+    seen += [*text_files.hint(folder), *picture_lists.hint(folder)]
+    seen += file_name_hint(folder.pictures)
     return (
         f"{path}: {len(folder.pictures)} pictures ({' '.join(SUFFIXES)}), no labels"
         f"{''.join(f'; {line}' for line in seen)}; "
@@ -155,6 +171,12 @@ def _nothing_found(path: Path, folder: UserFolder, found: dict[str, list[LabelRo
         "XML, COCO's, Label Studio's or FiftyOne's JSON, YOLO's text files with data.yaml, CVAT's "
         "XML), or that file"
     )
+
+
+def _in(rows: list[LabelRow]) -> str:
+    """The first of the files that rows are from, for a clause; "" where they say none."""
+    sources = sorted({row.source for row in rows} - {""})
+    return f" ({sources[0]})" if sources else ""
 
 
 def _files_of(rows: list[LabelRow], names: Names) -> str:
@@ -197,7 +219,14 @@ def _with_parts_of_folders(folder: UserFolder, rows: list[LabelRow]) -> list[Lab
                 f"{len(others)} pictures are said to be of another part than their folder is "
                 f"called: {min(others)} is {said[min(others)]}"
             )
-        return rows
+            return rows
+        without = there - set(said)
+        if without:
+            folder.note(
+                f"{len(without)} pictures of which nothing says a part are of that by which their "
+                f"folder is called, such as {min(without)}; to draw others, say --split-column ''"
+            )
+        return [row._replace(split=row.split or by_folder.get(row.image, "")) for row in rows]
 
     counts = Counter(by_folder.values())
     if len(counts) < 2:

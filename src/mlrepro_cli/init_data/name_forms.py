@@ -11,6 +11,9 @@ ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
 DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 
+# Of files that people make pictures of, and whose names their tables keep.
+MADE_OF = (".dcm", ".dicom", ".nii.gz", ".nii", ".mha", ".npy", ".svs", ".psd")
+
 AS_WRITTEN = "by name"
 BACKSLASHES = "with backslashes"
 PERCENT = "with %20 and the like"
@@ -75,7 +78,10 @@ def folded(text: str) -> str:
 
 
 def stem(text: str) -> str:
-    """A name without its suffix, if that is a picture's; ids may hold dots."""
+    """A name without a suffix of pictures, or of what they are made of; ids may hold dots."""
+    for suffix in MADE_OF:
+        if text.lower().endswith(suffix):
+            return text[: -len(suffix)]
     return text[: text.rindex(".")] if is_picture(text) and "." in text else text
 
 

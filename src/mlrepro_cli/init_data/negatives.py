@@ -13,7 +13,8 @@ NEGATIVE_NAMES = frozenset(
     (
         *("no finding", "no findings", "no disease", "no label", "no labels", "no object"),
         *("no tag", "no tags", "none", "nothing", "normal", "healthy", "negative", "background"),
-        *("empty", "clean", "neutral"),
+        *("empty", "clean", "neutral", "none of these", "none of the above", "unremarkable"),
+        *("no defect", "no defects", "no abnormality", "no pathology", "nothing found"),
     )
 )
 # What programs write where there is nothing; a label, where pictures have others beside it.
@@ -23,7 +24,8 @@ NEGATIVE_SIGNS = frozenset(("-", "--", "."))
 UNKNOWN_NAMES = frozenset(
     (
         *("unknown", "unlabeled", "unlabelled", "unsure", "uncertain", "undefined", "not sure"),
-        *("nan", "n/a", "?", "tbd", "todo", "skip"),
+        *("nan", "n/a", "?", "tbd", "todo", "skip", "pending", "not labeled", "not labelled"),
+        *("not annotated", "not tagged", "to do"),
     )
 )
 
@@ -38,7 +40,7 @@ def _plain(label: str) -> str:
 
 def ask_about_negatives(rows: Iterable[LabelRow], answers: Answers) -> None:
     """Raises Question for a label that sounds like none, unless the user has said what it is."""
-    answered = {*answers.negative, *answers.positive}
+    answered = {*answers.negative, *answers.positive, *answers.unknown}
     shown = [row for row in rows if row.state == PRESENT and row.label]
     pictures = Counter(row.label for row in shown)
     labels_of_picture = Counter(row.image for row in shown)
@@ -61,6 +63,14 @@ def ask_about_negatives(rows: Iterable[LabelRow], answers: Answers) -> None:
             f"({option('positive', label)}), or does it say that there is none "
             f"({option('negative', label)}){unknown}?"
         )
+
+
+def take_unknown(rows: list[LabelRow], answers: Answers) -> list[LabelRow]:
+    """The rows in which labels that say that nobody knows of any say just that."""
+    return [
+        row._replace(label="", state=UNKNOWN) if row.label in answers.unknown else row
+        for row in rows
+    ]
 
 
 def take_negatives(rows: list[LabelRow], answers: Answers) -> list[LabelRow]:

@@ -15,8 +15,8 @@ from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.find_labels import FoundLabels
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelRow
 
-# Zero-width space and joiners of words, soft hyphen, byte order mark.
-INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
+# Zero-width space and joiners of words, soft hyphen, byte order mark, and the byte 0.
+INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff\0]")
 # How many names a line has.
 MOST_NAMES = 20
 

@@ -160,6 +160,10 @@ class PictureNames:
         last = stem(wanted[-1])
         candidates = self._longest_end(self._by_stem, folded(last), wanted)
         how = OTHER_SUFFIX if last != wanted[-1] else STEM
+        if not candidates and last != wanted[-1]:
+            # 1.jpg is called 1.jpg.png.
+            candidates = self._longest_end(self._by_stem, folded(wanted[-1]), wanted)
+            how = STEM
         if not candidates and last.isdecimal():
             candidates = self._longest_end(self._by_number, str(int(last)), wanted)
             how = NUMBER

@@ -63,6 +63,10 @@ def _drawn(own: OwnData, rows: np.ndarray) -> np.ndarray:
     shares = np.array([1 - TEST_SHARE, TEST_SHARE])
     random = np.random.RandomState(SEED)
     fold = np.array(IterativeStratification(rarest_labels(labels, LEAST_PICTURES), shares, random))
+    if len(set(fold)) == 1 and labels.sum(0).max() < LEAST_PICTURES:
+        # Of labels that so few pictures have, each goes wholly into the larger part.
+        print("Labels are too rare to be stratified: pictures are drawn regardless of them")
+        fold = random.permutation(len(labels)) < round(TEST_SHARE * len(labels))
     drawn = rows[fold[group] == 1]
     if not 0 < len(drawn) < len(rows):
         raise InputError(

@@ -13,10 +13,10 @@ FILE_LAYOUTS, of single files, have
 
 or, where one file tells what another means,
 
-    read_all(files, picture, alone)
+    read_all(files, picture, alone, note)
                            the rows of all of its files, in which pictures are called by their
                            paths; picture(name, file): the path of the one that a LabelFile means;
-                           alone: whether no other layout has labels
+                           alone: whether no other layout has labels; note: UserFolder's
 
 JSON_LAYOUTS, of single JSON files, which are told by what is in them, have
 
@@ -43,6 +43,7 @@ from mlrepro_cli.init_data.layouts import (
     json_names,
     label_studio,
     labelme,
+    picture_lists,
     supervisely,
     table,
     text_files,
@@ -74,6 +75,7 @@ SET_LAYOUTS = {
     "voc": voc,
     "yolo": yolo,
     "texts": text_files,
+    "lists": picture_lists,
 }
 FOLDER_LAYOUTS = {
     "folders": folders,

@@ -17,6 +17,7 @@ NAME = "COCO's annotations"
 OTHERS = re.compile(r"^(captions|person_keypoints|panoptic|stuff)_")
 INSTANCES = re.compile(r"^instances_")
 CALLED_COCO = re.compile(r"^instances|coco[^/]*\.json$")
+PARTS = ("images", "categories", "annotations")
 # Keys of an image that may say where its file is, likeliest first.
 NAME_KEYS = ("file_name", "filename", "path", "coco_url", "flickr_url", "url")
 
@@ -47,11 +48,16 @@ def are_results(content: dict | list) -> bool:
     return {"image_id", "category_id", "score"} <= set(content[0])
 
 
-def why_without_labels(file: LabelFile, content: dict) -> str:
+def why_without_labels(file: LabelFile, content: dict | list) -> str:
     """A clause on a JSON file that is like COCO's and has no labels; "" for others.
 
     Raises ValueError for one that is called as COCO's are.
     """
+    if isinstance(content, list):
+        return ""
+    others = [key for key in PARTS if key in content and not isinstance(content[key], list)]
+    if others and set(PARTS) <= set(content):
+        return f"it has COCO's keys, but `{others[0]}` is no list"
     lists = [key for key in ("images", "annotations") if isinstance(content.get(key), list)]
     if len(lists) == 2:
         return "it has images and annotations as COCO's has, but no categories (captions?)"

@@ -25,7 +25,7 @@ from mlrepro_cli.init_data.layouts.folder_labels import (
 from mlrepro_cli.init_data.layouts.folder_tree import FolderOfPictures, folder_tree
 from mlrepro_cli.init_data.layouts.rows import LabelRow, UserFolder
 from mlrepro_cli.init_data.not_labels import BESIDE_PICTURES, NOT_LABELS, OUTPUTS, PICTURES, bare
-from mlrepro_cli.init_data.split_words import splits_of
+from mlrepro_cli.init_data.split_words import split_word, splits_of
 
 NAME = "a folder a label"
 OPTION = "folders"
@@ -81,6 +81,13 @@ def understand(folder: UserFolder) -> Understood:
     if folder.answers.separator is None:
         said.notes += made_of_words({name for name, _, _ in labelled})
     labels = sorted({row.label for row in said.rows})
+    if len(labels) == 1 and not answered:
+        said.rows.clear()
+        said.notes.append(
+            f"All pictures lie in {one_line(labels[0])}/: one label that all of them have says "
+            "nothing"
+        )
+        return said
     labels = [one_line(label) for label in labels]
     more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
     said.notes.append(f"Folders taken as labels: {', '.join(labels[:MOST_LABELS])}{more}")
@@ -194,8 +201,11 @@ def _labels_of_part(
 
 
 def _is_wrapper(part: FolderOfPictures) -> bool:
-    """One folder of pictures alone, such as `train/images`, is no label."""
-    return len(part.folders) == 1 and bare(next(iter(part.folders))) in NOT_LABELS
+    """One folder of pictures alone, such as `train/images` or `test/test`, is no label."""
+    if len(part.folders) != 1:
+        return False
+    [name] = part.folders
+    return bare(name) in NOT_LABELS or split_word(name) != ""
 
 
 def _without_masks(folder: FolderOfPictures, said: Understood) -> FolderOfPictures:

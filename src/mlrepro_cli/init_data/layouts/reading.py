@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from mlrepro.data.formats import read_text
 from mlrepro.errors import InputError
+from mlrepro.files import refuse_something_else
 from mlrepro_cli.init_data.found_names import Names
 from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, JSON_LAYOUTS, LAYOUTS, SET_LAYOUTS, coco
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
 from mlrepro_cli.init_data.layouts.table.records import as_records
+from mlrepro_cli.init_data.layouts.table.text import decode
 from mlrepro_cli.pictures import SUFFIXES
 
 # A damaged or unknown JSON file is worth an error or a word where it names pictures.
@@ -47,7 +48,7 @@ def read_label_files(folder: UserFolder, names: Names) -> dict[str, list[LabelRo
     for option, layout in FILE_LAYOUTS.items():
         if only in (None, option):
             alone = not any(found.values())
-            found[option] = _read_files(layout, others, names, alone)
+            found[option] = _read_files(folder, layout, others, names, alone)
     return {option: found[option] for option in LAYOUTS if found.get(option)}
 
 
@@ -63,11 +64,11 @@ def _read_sets(folder: UserFolder, only: str | None) -> dict[str, list[LabelRow]
 
 
 def _read_files(
-    layout: ModuleType, files: list[LabelFile], names: Names, alone: bool
+    folder: UserFolder, layout: ModuleType, files: list[LabelFile], names: Names, alone: bool
 ) -> list[LabelRow]:
     own = [file for file in files if layout.matches(file)]
     if hasattr(layout, "read_all"):
-        return list(layout.read_all(own, names.picture, alone))
+        return list(layout.read_all(own, names.picture, alone, folder.note))
     rows = []
     for file in own:
         with told_of(file.path, layout.NAME):
@@ -98,7 +99,7 @@ def _read_json(
             with told_of(file.path, layout.NAME):
                 return option, [_with_source(row, file) for row in layout.read(file, content)]
 
-    if isinstance(content, dict):
+    if content is not None:
         with told_of(file.path, coco.NAME):
             reason = coco.why_without_labels(file, content)
         if not reason and as_records(content, folder.pictures) is not None:
@@ -111,17 +112,26 @@ def _read_json(
 
 def _content(folder: UserFolder, file: LabelFile) -> dict | list | None:
     """What a JSON file holds; none where it is damaged and has nothing to do with pictures."""
+    refuse_something_else(file.path)
     try:
-        text = read_text(file.path, "")
+        text, guessed = decode(file.path, file.path.read_bytes(), file.answers.encoding)
+    except InputError:
+        if file.given or file.answers.encoding:
+            raise
+        return None
+    names_pictures = file.given or PICTURE_IN_TEXT.search(text[:HEAD]) is not None
+    if guessed and names_pictures:
+        raise InputError(
+            f"{file.path}: not UTF-8, so that letters may be others; save it as UTF-8, or say what "
+            "it is, such as --encoding cp1252"
+        )
+
+    try:
         content = json.loads(text)
     except RecursionError:
         raise InputError(f"{file.path}: JSON that is nested too deeply; mend it") from None
-    except InputError:
-        if file.given:
-            raise
-        return None
     except ValueError as error:
-        if file.given or PICTURE_IN_TEXT.search(text[:HEAD]):
+        if names_pictures:
             raise InputError(
                 f"{file.path}: no valid JSON ({error}); fetch or export it again, or move it away"
             ) from None

@@ -122,7 +122,7 @@ def _is_yolo(file: LabelFile) -> bool:
     """Whether the first lines are of numbers, the first of which counts."""
     try:
         with file.path.open("rb") as opened:
-            head = opened.read(HEAD).decode("utf-8", errors="replace")
+            head = opened.read(HEAD).decode("utf-8-sig", errors="replace")
     except OSError:
         return False
     lines = [line.split() for line in head.splitlines() if line.strip()]

@@ -2,19 +2,25 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from mlrepro.data.formats import read_text
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile
-from mlrepro_cli.init_data.layouts.table.headers import is_label_number, label_family, words
+from mlrepro_cli.init_data.layouts.table.headers import is_any, is_label_number, label_family
 from mlrepro_cli.init_data.layouts.table.listing import Listed
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.pictures import is_picture
 
 # /m/01g317, of Google's knowledge graph.
 MACHINE_ID = re.compile(r"/[mgt]/\w+")
+# Of a column of names, and of a table of classes, whose numbers may be headed `id`.
+NAME_WORDS = frozenset("name names description title".split())
+OF_CLASSES = re.compile("class|label|categor|legend|species|breed", re.IGNORECASE)
+# Keys of JSON below which names stand in the order of their numbers.
+NAME_KEYS = ("classes", "class_names", "label_names", "labels", "names", "categories")
+DEEPEST = 4
 # A name a line, the first of which is that of class 0.
 LISTS = ("classes.txt", "class_names.txt", "labels.txt", "label_names.txt", "names.txt")
 MOST_BYTES = 1_000_000
@@ -63,26 +69,33 @@ def _numbers_and_names(sheet: Sheet) -> tuple[str, str] | None:
         numbers, names = sheet.column(number), sheet.column(name)
         are_different = len(set(numbers)) == len(set(names)) == len(sheet.rows)
         are_classes = all(map(str.isdecimal, numbers)) and not any(map(str.isdecimal, names))
-        is_headed = is_label_number(number) or (label_family(number) and "name" in words(name))
-        if are_different and are_classes and is_headed:
+        says_numbers = is_label_number(number) or label_family(number) is not None
+        is_headed = is_label_number(number) or (says_numbers and is_any(name, NAME_WORDS))
+        is_called = OF_CLASSES.search(sheet.title) is not None and is_any(name, NAME_WORDS)
+        are_pictures = any(map(is_picture, names))
+        if are_different and are_classes and (is_headed or is_called) and not are_pictures:
             return number, name
     return None
 
 
 def name_numbers(
-    pictures: dict[str, Listed], sheets: list[Sheet], files: Iterable[LabelFile]
+    pictures: dict[str, Listed],
+    sheets: list[Sheet],
+    files: Iterable[LabelFile],
+    read: Collection[str] = (),
 ) -> None:
     """Puts names in the place of labels that are all numbers, where one file names all of them.
 
-    sheets: of is_numbered_names. files: others, of which a JSON object or a list may name classes.
-    Raises Question where two files name them differently.
+    sheets: of is_numbered_names. files: of which a JSON object or a list may name classes. read:
+    places of those with the labels themselves; JSON may name classes there, too, below a key of
+    their own. Raises Question where two files name them differently.
     """
     labels = {label for listed in pictures.values() for label in listed.states}
     if not labels or not all(map(str.isdecimal, labels)):
         return
     found = [
         (file, names)
-        for file, names in [*_of_sheets(sheets), *_of_files(files)]
+        for file, names in [*_of_sheets(sheets), *_of_files(files, read)]
         if labels <= set(names)
     ]
     if not found:
@@ -111,20 +124,30 @@ def _of_sheets(sheets: list[Sheet]) -> Iterator[tuple[LabelFile, NumberedNames]]
         yield sheet.file, dict(zip(sheet.column(number), sheet.column(name), strict=True))
 
 
-def _of_files(files: Iterable[LabelFile]) -> Iterator[tuple[LabelFile, NumberedNames]]:
+def _of_files(
+    files: Iterable[LabelFile], read: Collection[str]
+) -> Iterator[tuple[LabelFile, NumberedNames]]:
     for file in files:
         name = file.path.name.lower()
-        if name not in LISTS and not name.endswith(".json"):
+        is_json = name.endswith(".json")
+        says_labels = file.place in read
+        if not is_json and (says_labels or name not in LISTS):
             continue
-        if file.path.stat().st_size > MOST_BYTES:
+        if not says_labels and file.path.stat().st_size > MOST_BYTES:
             continue
         try:
             text = read_text(file.path, "")
-            names = _of_object(json.loads(text)) if name.endswith(".json") else _of_lines(text)
+            names = _of_json(json.loads(text), says_labels) if is_json else _of_lines(text)
         except (InputError, ValueError, RecursionError):
             continue  # what is damaged is told where it is read for labels
         if names:
             yield file, names
+
+
+def _of_json(content: object, says_labels: bool) -> NumberedNames:
+    """says_labels: whether it names pictures with their labels, and classes beside them at best."""
+    names = {} if says_labels else _of_object(content)
+    return names or _below_a_key(content)
 
 
 def _of_object(content: object) -> NumberedNames:
@@ -140,6 +163,18 @@ def _of_object(content: object) -> NumberedNames:
         return {}
     names = dict(pairs)
     return names if len(names) == len(pairs) and all(map(str.isdecimal, names)) else {}
+
+
+def _below_a_key(content: object, depth: int = 0) -> NumberedNames:
+    """Of {"metainfo": {"classes": ["cat", "dog"]}, ...}, however deep; else nothing."""
+    if not isinstance(content, dict) or depth > DEEPEST:
+        return {}
+    for key, value in content.items():
+        names = _of_object(value) if key.lower() in NAME_KEYS else _below_a_key(value, depth + 1)
+        are_different = len(set(names.values())) == len(names)
+        if names and are_different and not all(map(str.isdecimal, names.values())):
+            return names
+    return {}
 
 
 def _of_lines(text: str) -> NumberedNames:

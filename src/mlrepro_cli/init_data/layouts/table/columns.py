@@ -62,6 +62,8 @@ def find_columns(sheet: Sheet, stems: Stems, answers: Answers) -> Columns | None
     rest = [header for header in sheet.headers if header not in aside]
     split_like = _split_like(sheet, rest, answers)
     rest = [header for header in rest if header not in split_like]
+    annotator = _annotator(rest, answers)
+    rest = [header for header in rest if header != annotator]
 
     labels = find_label_columns(sheet, rest, answers)
     has_labels = bool(labels.names or labels.marks)
@@ -71,7 +73,6 @@ def find_columns(sheet: Sheet, stems: Stems, answers: Answers) -> Columns | None
         confidence = _confidence(sheet, beside) or _state(
             sheet, beside, pictures, labels.names, answers
         )
-    annotator = _first(rest, named.ANNOTATOR_WORDS)
     # A table without labels may be about anything: it is not asked about.
     split = find_split_column(sheet, split_like, answers, ask=has_labels)
     columns = Columns(
@@ -101,10 +102,24 @@ def _split_like(sheet: Sheet, headers: list[str], answers: Answers) -> list[str]
 
 
 def _says_split(sheet: Sheet, header: str) -> bool:
-    """By its header; or a column of tags that are all train, val or test, as FiftyOne has it."""
+    """By its header; or by its cells, which are all words for parts, of two parts at least."""
     if named.is_split(header) or named.flagged_split(header):
         return True
-    return named.label_family(header) == "tag" and read_splits(sheet, header) is not None
+    splits = read_splits(sheet, header)
+    if named.label_family(header) == "tag":
+        return splits is not None
+    return splits is not None and len(set(splits)) > 1
+
+
+def _annotator(headers: list[str], answers: Answers) -> str | None:
+    """The column of who gave the labels of the row, unless the user says that it is of labels."""
+    chosen = {*answers.label_columns, *answers.mark_columns, answers.state_column}
+    others = [
+        header
+        for header in headers
+        if header not in chosen and not named.is_any(header, named.LABEL_WORDS)
+    ]
+    return _first(others, named.ANNOTATOR_WORDS)
 
 
 def _first(headers: list[str], wanted: frozenset[str]) -> str | None:

@@ -57,11 +57,17 @@ def _refuse_other_labels(
         return
     picture = different[0]
     other = file_of[picture].path
+    two, remedy = (
+        f"{file.path} and {other}",
+        f"Name the right one (mlrepro init-data {file.path})",
+    )
+    if other == file.path:
+        two, remedy = (f"two sheets of {file.path}", "Leave the right one in it")
     raise Question(
-        f"{file.path} and {other}: both list {len(common)} pictures, and disagree on "
-        f"{len(different)} of them; {picture} has the labels {named(pictures[picture].present)} "
-        f"and {named(combined[picture].present)}. Name the right one (mlrepro init-data "
-        f"{file.path}), or move the other away, or say --union, which takes the labels of both"
+        f"{two}: both list {len(common)} pictures, and disagree on {len(different)} of them; "
+        f"{picture} has the labels {named(pictures[picture].present)} and "
+        f"{named(combined[picture].present)}. {remedy}, or move the other away, or say --union, "
+        "which takes the labels of both"
     )
 
 

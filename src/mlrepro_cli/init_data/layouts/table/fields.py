@@ -16,8 +16,8 @@ WHOLE = re.compile(r"-?\d+\.0")
 QUOTED = re.compile(r"'[^']+'|\"[^\"]+\"|‘[^’]+’|“[^”]+”")
 # A place a class: 0110, or 0 1 1 0 with any mark between.
 DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t]\s*[01])+")
-# cat:0.9, dog=1
-SCORED = re.compile(r".+[:=]\s*\d+(\.\d+)?")
+# cat:0.9, dog=1, cat (0.98), dog (7%); but not BMW (2012)
+SCORED = re.compile(r".+([:=]\s*\d+(\.\d+)?|\(([01]?\.\d+|\d+(\.\d+)?%)\))")
 # dog? and (dog); -dog and not dog
 UNSURE = re.compile(r"^[?(]+\s*|\s*[?)]+$")
 NEGATED = re.compile(r"^([-!~]|not? |non-)\s*", re.IGNORECASE)
@@ -170,6 +170,10 @@ def _refuse_vectors(cells: Iterable[str], tables: list[TableOf]) -> None:
     """Raises InputError where each cell is a row of 0 and 1, as 0 1 1."""
     cells = list(cells)
     lengths = {len(re.findall("[01]", cell)) for cell in cells}
+    # 011 is 11 where a spreadsheet took it for a number.
+    are_numbers = all(re.fullmatch("1[01]*|0", cell) for cell in cells)
+    if are_numbers and len(cells) > 2 and max(lengths) > 2:
+        _refuse_vector(tables)
     if len(lengths) == 1 and all(DIGITS.fullmatch(cell) for cell in cells):
         _refuse_vector(tables)
 

@@ -75,6 +75,12 @@ MEASURE_WORDS = SCORE_WORDS | frozenset(
 )
 # What pictures share that must not lie in two splits.
 GROUP_WORDS = frozenset("patient subject person participant".split())
+# Of a person in the picture, and hardly a label where the table has others of these, too.
+PERSON_WORDS = frozenset(
+    "male female man woman smoker smoking drinker drinking pregnant married dead died deceased "
+    "alive survived".split()
+)
+ABOUT_PERSONS = GROUP_WORDS | frozenset("age sex gender ethnicity".split())
 
 
 def words(header: str) -> list[str]:
@@ -102,6 +108,9 @@ def label_family(header: str) -> str | None:
     of_header = [word for word in words(header) if word not in ORDER_WORDS and not word.isdecimal()]
     if of_header[-1:] in (["name"], ["names"]):
         of_header.pop()
+    # label_annotator1, as annotator1_label.
+    if len(of_header) > 1 and of_header[-1] in ANNOTATOR_WORDS:
+        of_header.insert(0, of_header.pop())
     if not of_header or of_header[-1] not in LABEL_WORDS or of_header[0] in COUNT_WORDS:
         return None
     return " ".join([*of_header[:-1], _singular(of_header[-1])])

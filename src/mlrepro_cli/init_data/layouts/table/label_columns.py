@@ -6,7 +6,11 @@ from fnmatch import fnmatchcase
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.table import headers as named
-from mlrepro_cli.init_data.layouts.table.marks import are_marks, find_other_marks
+from mlrepro_cli.init_data.layouts.table.marks import (
+    are_marks,
+    are_written_in_words,
+    find_other_marks,
+)
 from mlrepro_cli.init_data.layouts.table.numbers import (
     are_measures,
     are_numbers,
@@ -57,6 +61,8 @@ def _find(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
 
     marks = [header for header in rest if are_marks(sheet.column(header), answers)]
     certain = [header for header in marks if not _is_unlikely(header)]
+    odd = {*_of_persons(sheet, certain), *_written_otherwise(sheet, certain)}
+    certain = [header for header in certain if header not in odd]
     texts = [
         header
         for header in rest
@@ -86,6 +92,27 @@ def _is_unlikely(header: str) -> bool:
     if named.is_any(header, UNLIKELY_LABELS):
         return True
     return named.is_of_any_label(header) or named.counts_labels(header)
+
+
+def _of_persons(sheet: Sheet, marks: list[str]) -> list[str]:
+    """Columns such as `smoker` of a table that says the age or the patient, too."""
+    others = [header for header in sheet.headers if header not in marks]
+    if not any(named.is_any(header, named.ABOUT_PERSONS) for header in others):
+        return []
+    return [header for header in marks if named.is_any(header, named.PERSON_WORDS)]
+
+
+def _written_otherwise(sheet: Sheet, marks: list[str]) -> list[str]:
+    """The fewer of two kinds of columns: with yes and no, and with 1 and 0. Of equals, the first.
+
+    Who writes labels writes them in one way; what else is known comes from somewhere else.
+    """
+    ways = {header: are_written_in_words(sheet.column(header)) for header in marks}
+    in_words = [header for header, way in ways.items() if way is True]
+    in_numbers = [header for header, way in ways.items() if way is False]
+    if not in_words or not in_numbers:
+        return []
+    return in_numbers if len(in_numbers) < len(in_words) else in_words
 
 
 def _chosen(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
@@ -129,6 +156,15 @@ def _one_family(sheet: Sheet, names: list[str]) -> tuple[str, ...]:
         elif are_numbers(sheet.filled(same)):
             # Of class and class_name, the one with names.
             different[different.index(same)] = header
+
+    of_persons = [header for header in different if named.is_any(header, named.ANNOTATOR_WORDS)]
+    if len(of_persons) > 1:
+        options = " or ".join(f"--labels-column {header!r}" for header in of_persons)
+        raise Question(
+            f"{sheet.file.path}: {listed(of_persons)} are labels by several persons, who do not "
+            f"agree; say whose are right: {options}; with several of these, a picture has the "
+            "labels of all"
+        )
 
     families = {named.label_family(header) for header in different}
     if len(families) > 1:
@@ -184,10 +220,15 @@ def _ask_about_other_marks(sheet: Sheet, headers: list[str]) -> None:
         is_number = named.is_any(header, named.MEASURE_WORDS) or named.counts_labels(header)
         if rows and not is_number:
             cells = sorted({sheet.column(header)[row] for row in rows})[:SHOWN]
+            are_grades = are_small_numbers(sheet, header)
+            names = (
+                f", where its numbers are labels --labels-column {header!r}," if are_grades else ""
+            )
             raise Question(
                 f"{sheet.where(rows[0])}: column {header!r} holds marks of what is there and what "
                 f"is not, and {', '.join(cells)}; mend it where that is a slip, or say what it "
-                f"means: --present, --absent or --unknown {cells[0]}, or --ignore-column {header!r}"
+                f"means: --present, --absent or --unknown {cells[0]},{names} or --ignore-column "
+                f"{header!r}"
             )
 
 

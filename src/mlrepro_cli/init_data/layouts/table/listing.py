@@ -1,7 +1,7 @@
 """The pictures of a table, with what it says of them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Question
@@ -75,6 +75,8 @@ def list_pictures(reading: Reading, find: FindPicture) -> dict[str, Listed]:
     """By the picture's path. Raises InputError or Question where its rows contradict each other."""
     sheet, columns = reading.sheet, reading.columns
     splits = read_splits(sheet, columns.split) if columns.split else None
+    # Of pictures of one name, that in the part of the row is meant.
+    file_of = {split: replace(sheet.file, split=split) for split in set(splits or ())}
     pictures: dict[str, Listed] = {}
     for place, row in enumerate(sheet.rows):
         if (
@@ -92,7 +94,7 @@ def list_pictures(reading: Reading, find: FindPicture) -> dict[str, Listed]:
             listed = Listed(where, splits[place] if splits else sheet.file.split)
             _read_row(reading, row, listed)
 
-            picture = find(cell, sheet.file)
+            picture = find(cell, file_of.get(listed.split, sheet.file))
             if picture in pictures:
                 _add(picture, pictures[picture], listed, reading)
             else:

@@ -11,6 +11,8 @@ OPENING = "[{("
 CLOSING = {"[": "]", "{": "}", "(": ")"}
 # ['cat' 'dog'], as numpy prints it.
 NUMPY = re.compile(r"\[\s*(?:'[^']*'\s*)+\]")
+# [0. 1. 1.]
+NUMPY_NUMBERS = re.compile(r"\[\s*(?:[-+]?\d+\.?\d*\s+)+[-+]?\d+\.?\d*\s*\]")
 # Where an object of another tool than Label Studio has its label.
 LABEL_KEYS = ("label", "name", "class", "category", "displayName", "title")
 # And how sure another program was of it.
@@ -26,12 +28,23 @@ def read_list(cell: str) -> list[str]:
     """The labels in a cell with brackets. Raises ValueError for what is no list of labels."""
     if NUMPY.fullmatch(cell):
         return re.findall("'([^']*)'", cell)
+    if NUMPY_NUMBERS.fullmatch(cell):
+        return _labels([float(number) for number in cell[1:-1].split()])
     value = _value(cell)
     if value is None:
         # Without quotes: [cat, dog], [cat|dog] and, of PostgreSQL, {cat,dog}.
         items = [item.strip().strip("\"'") for item in re.split("[,;|]", cell[1:-1])]
         return [item for item in items if item]
+    if _is_of_marks(value):
+        return [str(label) for label, mark in value.items() if mark]
     return _labels(value)
+
+
+def _is_of_marks(value: Any) -> bool:
+    """{"cat": 1, "dog": 0}"""
+    if not isinstance(value, dict) or not value:
+        return False
+    return all(isinstance(mark, int) and mark in (0, 1) for mark in value.values())
 
 
 def _value(cell: str) -> Any:

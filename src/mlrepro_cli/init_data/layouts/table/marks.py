@@ -65,6 +65,13 @@ def are_marks(cells: Iterable[str], answers: Answers) -> bool:
     return found <= known and found != {BLANK}
 
 
+def are_written_in_words(cells: Iterable[str]) -> bool | None:
+    """Whether marks are words, as yes and no, rather than 1 and 0; None where they are both."""
+    known = (PRESENT_MARKS | ABSENT_MARKS) - {BLANK}
+    ways = {mark.isalpha() for mark in map(plain_mark, set(cells)) if mark in known}
+    return ways.pop() if len(ways) == 1 else None
+
+
 def find_other_marks(cells: list[str]) -> list[int]:
     """Rows of a column that say neither that a label is there nor that it is not; or none.
 

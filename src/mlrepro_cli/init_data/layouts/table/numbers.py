@@ -26,6 +26,23 @@ def are_measures(sheet: Sheet, header: str) -> bool:
     return any(each % 1 for each in numbers)
 
 
+def are_shares(sheet: Sheet, header: str) -> bool:
+    """Whether a column holds numbers from 0 to 1, not all whole, or percents of them."""
+    cells = sheet.filled(header)
+    numbers = [number(cell.removesuffix("%")) for cell in cells]
+    if not numbers or None in numbers or is_any(header, MEASURE_WORDS):
+        return False
+    if all(cell.endswith("%") for cell in cells):
+        return True
+    return 0 <= min(numbers) and max(numbers) <= 1 and any(each % 1 for each in numbers)
+
+
+def are_two_numbers(sheet: Sheet, header: str) -> bool:
+    """Whether a column holds two different numbers, as 0 and 100, or 1 and 2."""
+    cells = set(sheet.filled(header))
+    return len(cells) == 2 and are_numbers(list(cells)) and not is_any(header, MEASURE_WORDS)
+
+
 def are_small_numbers(sheet: Sheet, header: str) -> bool:
     """Whether a column may be of counts, grades or unsure marks, by its header and its numbers."""
     if is_any(header, MEASURE_WORDS) or counts_labels(header):

@@ -5,8 +5,9 @@ from pathlib import PurePosixPath
 
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.layouts.rows import LabelFile
+from mlrepro_cli.init_data.layouts.table.class_names import is_numbered_names
 from mlrepro_cli.init_data.layouts.table.delimited import read_delimited
-from mlrepro_cli.init_data.layouts.table.pictures import Stems
+from mlrepro_cli.init_data.layouts.table.pictures import Stems, find_picture_columns
 from mlrepro_cli.init_data.layouts.table.records import (
     read_json,
     read_json_lines,
@@ -25,13 +26,13 @@ READERS = {
     ".ndjson": read_json_lines,
     ".json": read_json,
     ".parquet": read_parquet,
-    ".xlsx": read_workbook,
-    ".xlsm": read_workbook,
     ".xls": refuse_old_workbook,
 }
+# Of several sheets each.
+BOOKS = (".xlsx", ".xlsm")
 PACKED = ".gz"
 # Packed or binary: whether they name pictures cannot be seen from outside.
-WORKBOOKS = (".xlsx", ".xlsm", ".xls")
+BINARY = (*BOOKS, ".xls", ".parquet")
 
 # A picture's name in the first bytes of a file of any encoding.
 PICTURE = re.compile(
@@ -41,28 +42,51 @@ FIRST_BYTES = 10_000
 SAMPLE_LINES = 50
 
 
+class NamesNoPicture(InputError):
+    """A table that cannot be read, and in which no name of a picture was found."""
+
+
 def may_be_table(file: LabelFile) -> bool:
-    return _suffix(file) in READERS
+    return _suffix(file) in (*READERS, *BOOKS)
 
 
-def open_table(file: LabelFile, stems: Stems) -> Sheet | None:
-    """None for a file that does not concern the pictures. Raises InputError for a damaged table.
+def open_tables(file: LabelFile, stems: Stems) -> list[Sheet]:
+    """One, or those of a workbook; none for a file that does not concern the pictures.
 
-    stems: the pictures, by their names without suffix.
+    stems: the pictures, by their names without suffix. Raises InputError for a damaged table, and
+    NamesNoPicture for one that may be of anything else.
     """
     content = read_bytes(file.path)
     suffix = _suffix(file)
     start = content[:FIRST_BYTES].replace(b"\0", b"")  # of UTF-16
     if not file.given and not _concerns_pictures(suffix, start, stems):
-        return None
+        return []
     try:
-        return READERS[suffix](file, content)
-    except InputError:
+        if suffix in BOOKS:
+            return _of_pictures(file, read_workbook(file, content), stems)
+        sheet = READERS[suffix](file, content)
+        return [] if sheet is None else [sheet]
+    except InputError as error:
         names_pictures = PICTURE.search(content) or _begins_with_names(start, stems)
-        if file.given or names_pictures or suffix in WORKBOOKS:
+        if file.given or names_pictures or suffix in BINARY:
             raise
-        print(f"{file.path}: left out, no table of pictures")
-        return None
+        raise NamesNoPicture(str(error)) from None
+
+
+def _of_pictures(file: LabelFile, sheets: dict[str, Sheet], stems: Stems) -> list[Sheet]:
+    """Those of a workbook's sheets that name pictures or classes; the first where none does."""
+    named = {
+        name: sheet
+        for name, sheet in sheets.items()
+        if is_numbered_names(sheet) or find_picture_columns(sheet, stems, file.answers)
+    }
+    if not named:
+        named = dict([next(iter(sheets.items()))])
+    others = [repr(name) for name in sheets if name not in named]
+    if others:
+        read = ", ".join(map(repr, named))
+        print(f"{file.path}: of its sheets, {read} is read, and {', '.join(others)} left out")
+    return list(named.values())
 
 
 def _suffix(file: LabelFile) -> str:

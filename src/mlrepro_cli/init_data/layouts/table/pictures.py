@@ -1,6 +1,8 @@
 """Which column names the pictures."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import islice
 
 from mlrepro_cli.init_data.answers import Answers, Question
@@ -11,11 +13,17 @@ from mlrepro_cli.init_data.layouts.table.headers import (
     is_label_number,
 )
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.name_forms import is_address, is_picture_name, without_decimals
-from mlrepro_cli.pictures import is_picture
+from mlrepro_cli.init_data.name_forms import (
+    is_address,
+    is_picture_name,
+    stem,
+    without_decimals,
+)
 
 # Of so many cells it is seen whether a column names pictures.
 SAMPLE = 1000
+# So many pictures are named where an id is the beginning of each.
+SHOWN = 3
 MOST = 1 / 2
 NEARLY_ALL = 0.9
 
@@ -32,6 +40,23 @@ class Stems:
         # 7 may be 007.jpg.
         return last in self._stems or (last.isdecimal() and int(last) in self._numbers)
 
+    def beginning_with(self, name: str) -> list[str]:
+        """The names that go on behind a mark, as 0a_red and 0a_green for 0a; none for a number."""
+        start = _last_part(name).casefold()
+        if not start or start.isdecimal():
+            return []
+        place = bisect_left(self._sorted, start)
+        found = []
+        while place < len(self._sorted) and self._sorted[place].startswith(start):
+            if not self._sorted[place][len(start) :][:1].isalnum():
+                found.append(self._sorted[place])
+            place += 1
+        return found
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self._stems)
+
 
 def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[str, ...]:
     """None for a table without any. Raises Question where several columns could be meant."""
@@ -46,6 +71,9 @@ def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[
         named = _without_other_pictures(named)
     if len(named) > 1:
         named = _longest_of_same(sheet, named)
+    if len(named) == len(sheet.headers) > 1:
+        # Old names and new ones, say, and no label.
+        return ()
     if len(named) > 1:
         options = " or ".join(f"--image-column {header!r}" for header in named)
         raise Question(
@@ -53,6 +81,22 @@ def find_picture_columns(sheet: Sheet, stems: Stems, answers: Answers) -> tuple[
             f"the labels are about: {options}; several where the labels are those of each"
         )
     return tuple(named)
+
+
+def longer_names(sheet: Sheet, stems: Stems) -> str:
+    """A clause where pictures are called as cells are and more, as 0a_red is for 0a; else ""."""
+    for header in sheet.headers:
+        cells = sheet.filled(header)
+        # Labels, which names of pictures may begin with, come up again and again.
+        are_ids = len(set(cells)) > MOST * len(cells)
+        if are_ids and _share(sheet, header, lambda cell: bool(stems.beginning_with(cell))) > MOST:
+            cell = next(filter(stems.beginning_with, cells))
+            names = ", ".join(stems.beginning_with(cell)[:SHOWN])
+            return (
+                f"; column {header!r} holds {cell!r}, and pictures are called {names}: write a row "
+                "a picture, with the name of its file"
+            )
+    return ""
 
 
 def _share(sheet: Sheet, header: str, is_name) -> float:
@@ -93,5 +137,4 @@ def _longest_of_same(sheet: Sheet, headers: list[str]) -> list[str]:
 
 def _last_part(name: str) -> str:
     """Without folders and the suffix of a picture."""
-    last = without_decimals(name.replace("\\", "/").rpartition("/")[2])
-    return last.rpartition(".")[0] if is_picture(last) else last
+    return stem(without_decimals(name.replace("\\", "/").rpartition("/")[2]))

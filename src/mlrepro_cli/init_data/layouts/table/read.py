@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from mlrepro.errors import InputError
 from mlrepro.settings.base import nearest
@@ -25,6 +25,7 @@ from mlrepro_cli.init_data.layouts.table.combining import (
 from mlrepro_cli.init_data.layouts.table.entities import with_signs
 from mlrepro_cli.init_data.layouts.table.fields import say_fields, understand_fields
 from mlrepro_cli.init_data.layouts.table.headers import BOX_CORNERS, GROUP_WORDS, is_any
+from mlrepro_cli.init_data.layouts.table.joined_ids import take_apart
 from mlrepro_cli.init_data.layouts.table.label_columns import SHOWN
 from mlrepro_cli.init_data.layouts.table.listing import (
     FindPicture,
@@ -43,9 +44,18 @@ from mlrepro_cli.init_data.layouts.table.marks import (
     read_marks,
     say_marks,
 )
-from mlrepro_cli.init_data.layouts.table.numbers import number
-from mlrepro_cli.init_data.layouts.table.open_file import may_be_table, open_table
-from mlrepro_cli.init_data.layouts.table.pictures import Stems
+from mlrepro_cli.init_data.layouts.table.numbers import (
+    are_shares,
+    are_small_numbers,
+    are_two_numbers,
+    number,
+)
+from mlrepro_cli.init_data.layouts.table.open_file import (
+    NamesNoPicture,
+    may_be_table,
+    open_tables,
+)
+from mlrepro_cli.init_data.layouts.table.pictures import Stems, longer_names
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.name_forms import is_picture_name
 from mlrepro_cli.init_data.negatives import ask_about_negatives
@@ -60,6 +70,10 @@ OUTPUT = re.compile(r"(^|[^a-z])(predict|pred|preds|results?|outputs?)", re.IGNO
 # Where at most this share of pictures has a second row, it is hardly a row a label.
 FEW_SECOND_ROWS = 0.1
 
+NO_LABEL = (
+    "none of its pictures has a label; write the labels into it, or give the file that says them"
+)
+
 TableOf = tuple[Sheet, Columns]
 
 
@@ -67,10 +81,16 @@ def matches(file: LabelFile) -> bool:
     return may_be_table(file) and not via_csv.matches(file)
 
 
-def read_all(files: list[LabelFile], find: FindPicture, alone: bool = True) -> Iterator[LabelRow]:
+def read_all(
+    files: list[LabelFile],
+    find: FindPicture,
+    alone: bool = True,
+    note: Callable[[str], None] = print,
+) -> Iterator[LabelRow]:
     """The labels of all tables, and prints what was understood. Nothing where none has labels.
 
     alone: whether no other layout has labels, so that the user's answers are of tables.
+    note:  is told of tables that were left out, where no table has labels.
 
     What separates labels and what marks mean is one thing for all. Raises Question for what can be
     read in two ways, InputError for what cannot be read.
@@ -79,7 +99,7 @@ def read_all(files: list[LabelFile], find: FindPicture, alone: bool = True) -> I
         return
     answers = files[0].answers
     stems = Stems(files[0].pictures)
-    sheets, problems = _open_all(files, stems)
+    sheets, damaged, others = _open_all(files, stems)
     if alone:
         _refuse_unknown_columns(sheets, answers)
     of_names = [sheet for sheet in sheets if is_class_names(sheet)]
@@ -87,12 +107,15 @@ def read_all(files: list[LabelFile], find: FindPicture, alone: bool = True) -> I
     numbered = [sheet for sheet in sheets if is_numbered_names(sheet)]
     sheets = [sheet for sheet in sheets if not is_numbered_names(sheet)]
 
-    tables, lists = _with_pictures(sheets, stems, answers)
+    tables, lists, without_pictures = _with_pictures(sheets, stems, answers)
+    others += without_pictures
     if not tables:
-        _refuse_where_nothing_else(files, problems, lists, alone)
+        _refuse_where_nothing_else(files, damaged, lists, alone, note)
+        for problem in others:
+            _raise_or_note(problem, files, alone, note)
         return
 
-    for problem in problems:
+    for problem in [*damaged, *others]:
         print(f"left out: {problem}")
     readings = _readings(tables, answers)
     _ask_about_empty(tables, answers)
@@ -111,8 +134,10 @@ def read_all(files: list[LabelFile], find: FindPicture, alone: bool = True) -> I
     if of_names:
         name_labels(pictures, read_class_names(of_names))
     read = {sheet.file.place for sheet, _ in [*tables, *lists]}
-    name_numbers(pictures, numbered, [file for file in files if file.place not in read])
+    name_numbers(pictures, numbered, files, read)
 
+    if not pictures and alone and not _have_folders(files[0].pictures):
+        raise InputError(f"{_places(tables)}: {NO_LABEL}")
     rows = list(label_rows(pictures))
     ask_about_negatives(rows, answers)
     yield from rows
@@ -121,24 +146,33 @@ def read_all(files: list[LabelFile], find: FindPicture, alone: bool = True) -> I
 # ---- Which tables --------------------------------------------------------------------------------
 
 
-def _open_all(files: list[LabelFile], stems: Stems) -> tuple[list[Sheet], list[InputError]]:
-    """Tables, and why others are none. Raises InputError for a table that concerns the pictures."""
-    sheets, problems = [], []
+def _open_all(
+    files: list[LabelFile], stems: Stems
+) -> tuple[list[Sheet], list[InputError], list[InputError]]:
+    """Tables; why others cannot be read; and why those cannot that may be of anything else.
+
+    Raises InputError for a table that concerns the pictures.
+    """
+    sheets, problems, others = [], [], []
     for file in files:
         try:
-            sheet = open_table(file, stems)
+            opened = open_tables(file, stems)
+        except NamesNoPicture as error:
+            others.append(error)
+            continue
         except InputError as error:
             if file.given or file.place.lower().endswith((".csv", ".tsv")):
                 raise
             problems.append(error)
             continue
-        if sheet is not None and sheet.rows:
-            sheets.append(sheet)
-        elif sheet is not None:
-            problems.append(
-                InputError(f"{file.path}: no row below the header; write one a picture")
-            )
-    return sheets, problems
+        for sheet in opened:
+            if sheet.rows:
+                sheets.append(sheet)
+            else:
+                problems.append(
+                    InputError(f"{file.path}: no row below the header; write one a picture")
+                )
+    return sheets, problems, others
 
 
 def _refuse_unknown_columns(sheets: list[Sheet], answers: Answers) -> None:
@@ -161,32 +195,40 @@ def _refuse_unknown_columns(sheets: list[Sheet], answers: Answers) -> None:
 
 def _with_pictures(
     sheets: list[Sheet], stems: Stems, answers: Answers
-) -> tuple[list[TableOf], list[TableOf]]:
-    """Tables with labels, and tables that list pictures without any."""
-    tables, lists = [], []
+) -> tuple[list[TableOf], list[TableOf], list[InputError]]:
+    """Tables with labels, tables that list pictures without any, and why others are none."""
+    tables, lists, problems = [], [], []
     for sheet in sheets:
         if SUBMISSION.search(sheet.file.path.name) and not sheet.file.given:
             print(f"{sheet.file.path}: left out, a submission has no labels that are true")
             continue
         columns = find_columns(sheet, stems, answers)
+        apart = take_apart(sheet, stems) if columns is None else None
+        if apart is not None:
+            sheet = apart
+            columns = find_columns(sheet, stems, answers)
+
         if columns is None:
-            _leave_out(sheet, "no column names pictures")
+            problems.append(_names_no_pictures(sheet, stems))
         elif columns.has_labels:
             _refuse_output(sheet)
             tables.append((with_signs(sheet, columns.names), columns))
         else:
             lists.append((sheet, columns))
-    return tables, lists
+    return tables, lists, problems
 
 
-def _leave_out(sheet: Sheet, reason: str) -> None:
-    headers = ", ".join(sheet.headers[:SHOWN])
+def _names_no_pictures(sheet: Sheet, stems: Stems) -> InputError:
+    """Why a table is left out; raised for the one that the user named."""
+    shown = [f"{header} ({sheet.column(header)[0]})" for header in sheet.headers[:SHOWN]]
+    error = InputError(
+        f"{sheet.file.path}: no column names pictures (its columns: {', '.join(shown)})"
+        f"{longer_names(sheet, stems)}; name pictures as their files are called, or say which "
+        "column does: --image-column"
+    )
     if sheet.file.given:
-        raise InputError(
-            f"{sheet.file.path}: {reason} (its columns: {headers}); name pictures as their files "
-            "are called, or say which column does: --image-column"
-        )
-    print(f"{sheet.file.path}: left out, {reason} ({headers})")
+        raise error
+    return error
 
 
 def _refuse_output(sheet: Sheet) -> None:
@@ -199,27 +241,31 @@ def _refuse_output(sheet: Sheet) -> None:
 
 
 def _refuse_where_nothing_else(
-    files: list[LabelFile], problems: list[InputError], lists: list[TableOf], alone: bool
+    files: list[LabelFile],
+    problems: list[InputError],
+    lists: list[TableOf],
+    alone: bool,
+    note: Callable[[str], None],
 ) -> None:
-    """Raises InputError where tables may be what says labels, else prints what was found.
+    """Raises InputError where tables may be what says labels, else notes what was found.
 
     alone: whether no other file has labels, so that there are folders at best.
     """
     pictures = files[0].pictures
-    folders = {picture.rpartition("/")[0] for picture in pictures}
-    only_tables = alone and len(folders) <= 1
+    only_tables = alone and not _have_folders(pictures)
     for problem in problems:
-        if only_tables:
-            raise problem
-        print(f"left out: {problem}")
+        _raise_or_note(problem, files, alone, note)
 
     for sheet, columns in lists:
+        if sheet.file.split and not columns.unread and not sheet.file.given:
+            continue  # a part's list, which says no labels
         folders_too = "" if only_tables else "; where folders are the labels, --layout folders"
         question = Question(
             f"{sheet.file.path}: pictures in column {columns.pictures[0]!r}, and no column of "
             f"labels is known by its header; if one holds names of labels, say --labels-column, if "
             "several are headed by a label with 0 and 1 below, --mark-column, of: "
-            f"{', '.join(columns.unread) or 'no other column'}{folders_too}"
+            f"{', '.join(columns.unread) or 'no other column'}{_of_numbers(sheet, columns)}"
+            f"{folders_too}"
         )
         if sheet.file.given or (only_tables and columns.unread):
             raise question
@@ -227,7 +273,40 @@ def _refuse_where_nothing_else(
         lists_most = len(sheet.rows) >= len(pictures) / 2
         if alone and lists_most and any(_may_name_labels(sheet, h) for h in columns.unread):
             raise question
-        print(f"left out: {question}")
+        note(f"left out: {question}")
+
+
+def _raise_or_note(
+    problem: InputError, files: list[LabelFile], alone: bool, note: Callable[[str], None]
+) -> None:
+    """Raises it where folders cannot be labels, and no other file has any."""
+    if alone and not _have_folders(files[0].pictures):
+        raise problem
+    note(f"left out: {problem}")
+
+
+def _have_folders(pictures: Sequence[str]) -> bool:
+    """Whether pictures lie in several folders, which may be labels."""
+    return len({picture.rpartition("/")[0] for picture in pictures}) > 1
+
+
+def _of_numbers(sheet: Sheet, columns: Columns) -> str:
+    """A clause on columns of numbers that may be scores or votes; "" where there are none."""
+    headers = tuple(
+        header
+        for header in columns.unread
+        if are_shares(sheet, header)
+        or are_small_numbers(sheet, header)
+        or are_two_numbers(sheet, header)
+    )
+    if not headers:
+        return ""
+    return (
+        f" ({_quoted(headers)} hold numbers such as {sheet.filled(headers[0])[0]}: where these are "
+        "probabilities of labels, votes or grades, write 1 where a label is there, 0 where it is "
+        "not, and nothing where nobody knows; where they are marks, say what each means, with "
+        "--present and --absent)"
+    )
 
 
 def _may_name_labels(sheet: Sheet, header: str) -> bool:
@@ -254,6 +333,11 @@ def _readings(tables: list[TableOf], answers: Answers) -> list[Reading]:
         )
         for sheet, columns in tables
     ]
+
+
+def _places(tables: list[TableOf]) -> str:
+    """The files, for messages."""
+    return ", ".join(dict.fromkeys(str(sheet.file.path) for sheet, _ in tables))
 
 
 def _add_splits(pictures: dict[str, Listed], lists: list[TableOf], find: FindPicture) -> None:
@@ -296,7 +380,7 @@ def _understand_marks(tables: list[TableOf], answers: Answers) -> Marks | None:
     headers = list(
         dict.fromkeys(header for _, columns in tables for header in columns.labels.marks)
     )
-    place = ", ".join(str(sheet.file.path) for sheet, _ in tables)
+    place = _places(tables)
     marks = read_marks(found, headers, place, answers)
     print(f"{place}: {len(headers)} columns headed by a label: {say_marks(marks, found)}")
     if marks.states.get(BLANK) == ABSENT and BLANK not in map(plain_mark, answers.absent):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from mlrepro_cli.init_data.answers import Question
 
+# cat, dog and bird
+BEFORE_THE_LAST = (" and ", " & ", " + ", " or ")
 # What hardly stands within a label, likeliest first; and what may.
 HARD_MARKS = ("|", ";", ",", "\t", "\n", "、", "，", "；")
 SOFT_MARKS = ("::", "->", "#", "+", "&", "/", " and ", " ")
@@ -129,7 +131,7 @@ def _is_doubtful(split: Split, a_row_a_label: bool) -> bool:
 
 def _refuse_second_mark(best: Split, place: str) -> None:
     """Raises Question where the parts are lists in turn."""
-    for mark in HARD_MARKS:
+    for mark in (*HARD_MARKS, *BEFORE_THE_LAST):
         inner = split_at(best.parts, mark) if mark != best.mark else None
         if inner and inner.is_certain:
             raise Question(

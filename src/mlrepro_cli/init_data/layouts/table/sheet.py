@@ -30,6 +30,11 @@ class Sheet:
     def __post_init__(self):
         self._places.update({header: place for place, header in enumerate(self.headers)})
 
+    @property
+    def title(self) -> str:
+        """What it is called: its file without folders and suffix, and its sheet in a workbook."""
+        return f"{self.file.path.stem} {self.unit}"
+
     def column(self, header: str) -> list[str]:
         place = self._places[header]
         return [row[place] for row in self.rows]

@@ -1,9 +1,10 @@
-"""Excel's workbooks (.xlsx): XML in a ZIP archive, ECMA-376. The first sheet is read."""
+"""Excel's workbooks (.xlsx): XML in a ZIP archive, ECMA-376."""
 
 import io
 import posixpath
 import re
 import zipfile
+from dataclasses import replace
 from xml.etree import ElementTree
 
 from mlrepro.errors import InputError
@@ -11,6 +12,7 @@ from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.delimited import told_apart
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import MOST_BYTES
+from mlrepro_cli.init_data.split_words import split_in_path
 
 BOOK = "xl/workbook.xml"
 BOOK_PARTS = "xl/_rels/workbook.xml.rels"
@@ -23,27 +25,48 @@ MOST_COLUMNS = 16_384
 MARKS = {"1": "TRUE", "0": "FALSE"}
 
 
-def read_workbook(file: LabelFile, content: bytes) -> Sheet:
-    """Raises InputError for what is no workbook."""
+# The number of a row, and its texts by column.
+Row = tuple[int, dict[int, str]]
+
+
+def read_workbook(file: LabelFile, content: bytes) -> dict[str, Sheet]:
+    """Its sheets by name, those that hold something. Raises InputError for what is no workbook."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            name, place, count = _first_sheet(archive)
+            places = _sheet_places(archive)
             texts = _texts(archive)
-            cells = _cells(_xml(archive, place), texts)
+            cells = {name: _cells(_xml(archive, place), texts) for name, place in places.items()}
     except (zipfile.BadZipFile, ElementTree.ParseError, LookupError, ValueError) as error:
         raise InputError(
             f"{file.path}: no Excel file that can be read ({error}); save it as `CSV UTF-8`"
         ) from None
-    if count > 1:
-        print(f"{file.path}: of its sheets, the first is read: {name!r}")
 
-    rows = [(number, row) for number, row in cells if any(row.values())]
-    if not rows:
-        raise InputError(f"{file.path}: its first sheet {name!r} is empty; give the table itself")
+    filled = {
+        name: [(number, row) for number, row in rows if any(row.values())]
+        for name, rows in cells.items()
+    }
+    filled = {name: rows for name, rows in filled.items() if rows}
+    if not filled:
+        raise InputError(
+            f"{file.path}: all of its sheets are empty ({', '.join(cells)}); give the table itself"
+        )
+    if len(filled) == 1:
+        [(name, rows)] = filled.items()
+        return {name: _sheet(file, rows, "row")}
+    return {
+        # A sheet may be called train or test.
+        name: _sheet(
+            replace(file, split=split_in_path(name) or file.split), rows, f"sheet {name!r}, row"
+        )
+        for name, rows in filled.items()
+    }
+
+
+def _sheet(file: LabelFile, rows: list[Row], unit: str) -> Sheet:
     if file.answers.header:
         header = dict(enumerate(file.answers.header))
     else:
-        (_, header), *rows = rows
+        (_, header), *rows = _without_title(file, rows)
     columns = sorted({column for _, row in rows for column in row} | set(header))
     headers = [header.get(column) or f"column {column + 1}" for column in columns]
     headers, repeated = told_apart(headers)
@@ -52,9 +75,20 @@ def read_workbook(file: LabelFile, content: bytes) -> Sheet:
         headers,
         [[row.get(column, "") for column in columns] for _, row in rows],
         [number for number, _ in rows],
-        "row",
+        unit,
         repeated,
     )
+
+
+def _without_title(file: LabelFile, rows: list[Row]) -> list[Row]:
+    """Without rows of one cell above a header of several, such as a title."""
+    counts = [sum(map(bool, row.values())) for _, row in rows]
+    first = next((place for place, count in enumerate(counts) if count > 1), 0)
+    if first and len(rows) > first + 1:
+        title = " ".join(text for _, row in rows[:first] for text in row.values() if text)
+        print(f"{file.path}: above the header, not read: {title!r}")
+        return rows[first:]
+    return rows
 
 
 def refuse_old_workbook(file: LabelFile, content: bytes) -> Sheet:
@@ -64,14 +98,19 @@ def refuse_old_workbook(file: LabelFile, content: bytes) -> Sheet:
     )
 
 
-def _first_sheet(archive: zipfile.ZipFile) -> tuple[str, str, int]:
-    """Its name and place in the archive, and how many sheets there are."""
+def _sheet_places(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Places in the archive by name, in the book's order."""
     sheets = _xml(archive, BOOK).findall(f".//{_any('sheet')}")
-    parts = {part.get("Id"): part.get("Target") for part in _xml(archive, BOOK_PARTS)}
-    target = parts[sheets[0].get(PART_ID)]
-    # Below xl/, or from the archive's root.
-    place = posixpath.normpath(posixpath.join("/xl", target)).removeprefix("/")
-    return sheets[0].get("name", ""), place, len(sheets)
+    targets = {part.get("Id"): part.get("Target") for part in _xml(archive, BOOK_PARTS)}
+    places = {}
+    for sheet in sheets:
+        target = targets.get(sheet.get(PART_ID))
+        if target is None:
+            continue
+        # Below xl/, or from the archive's root.
+        place = posixpath.normpath(posixpath.join("/xl", target)).removeprefix("/")
+        places[sheet.get("name", "")] = place
+    return places
 
 
 def _xml(archive: zipfile.ZipFile, place: str) -> ElementTree.Element:
@@ -99,8 +138,7 @@ def _text(entry: ElementTree.Element) -> str:
     return "".join(text for text in found if text)
 
 
-def _cells(sheet: ElementTree.Element, texts: list[str]) -> list[tuple[int, dict[int, str]]]:
-    """The number of each row, and its texts by column."""
+def _cells(sheet: ElementTree.Element, texts: list[str]) -> list[Row]:
     rows = []
     for position, row in enumerate(sheet.findall(f".//{_any('row')}"), start=1):
         cells: dict[int, str] = {}

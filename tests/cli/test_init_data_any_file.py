@@ -1,0 +1,132 @@
+"""What holds for files of all annotation tools: encodings, labels for nothing; and lists."""
+
+import json
+from pathlib import Path
+
+import pytest
+from picture_files import write_picture
+from test_init_data_tables import TRUTH, read, write, write_pictures
+
+from mlrepro.errors import InputError
+from mlrepro_cli.init_data.answers import Question
+from mlrepro_cli.init_data.find_labels import find_labels
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """A folder with the pictures."""
+    return write_pictures(tmp_path / "own")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_in_other_encodings(own, encoding):
+    text = json.dumps({name: labels for name, labels in TRUTH.items()}, ensure_ascii=False)
+    write(own, text.replace("bird", "Vögel"), "labels.json", encoding)
+    assert read(own).labels["5.jpg"] == ["Vögel"]
+
+
+def test_json_in_an_encoding_that_cannot_be_told(own):
+    text = json.dumps({name: labels for name, labels in TRUTH.items()}, ensure_ascii=False)
+    write(own, text.replace("bird", "Vögel"), "labels.json", "cp1252")
+    with pytest.raises(InputError, match="labels.json: not UTF-8.*--encoding cp1252"):
+        read(own)
+    assert read(own, encoding="cp1252").labels["5.jpg"] == ["Vögel"]
+
+
+def test_json_lists_that_are_no_labels_are_named(own):
+    write(own, json.dumps([[name, labels] for name, labels in TRUTH.items()]), "tags.json")
+    with pytest.raises(InputError, match="tags.json: not read, JSON of a kind that is not known"):
+        read(own)
+
+
+def test_a_label_of_a_tool_that_says_that_there_is_none(own):
+    named = {name: labels or ["None of the above"] for name, labels in TRUTH.items()}
+    write(own, json.dumps(named), "labels.json")
+    with pytest.raises(Question, match="--negative 'None of the above'"):
+        read(own)
+    assert read(own, negative=("None of the above",)).labels == TRUTH
+
+
+def test_a_label_of_a_tool_that_says_that_nobody_knows(own):
+    named = {name: labels or ["unknown"] for name, labels in TRUTH.items()}
+    write(own, json.dumps(named), "labels.json")
+    with pytest.raises(Question, match="--unknown 'unknown'"):
+        read(own)
+    got = read(own, unknown=("unknown",))
+    assert got.labels == TRUTH
+    assert got.unknown["3.jpg"] == ["bird", "cat", "dog"]
+    assert got.unknown["2.jpg"] == []
+
+
+def test_a_list_of_pictures_a_label(own, capsys):
+    for label in ("bird", "cat", "dog"):
+        names = [f"{name[:-4]}.jpg" for name, labels in TRUTH.items() if label in labels]
+        write(own, "\n".join(names), f"lists/{label}.txt")
+    write(own, "4.jpg\n5.jpg\n", "lists/test.txt")
+    with pytest.raises(
+        InputError, match="lists/bird.txt, .* are lists of pictures.*--layout lists"
+    ):
+        read(own)
+    got = read(own, layout="lists")
+    assert got.labels == TRUTH
+    assert [name for name, split in got.splits.items() if split == "test"] == ["4.jpg", "5.jpg"]
+    assert "1 pictures stand in no list: taken as no label" in capsys.readouterr().out
+
+
+def write_parts(own: Path) -> None:
+    write(own, "0.jpg\n1\n2.jpg\n", "meta/train.txt")
+    write(own, "3.jpg\n4.jpg\n5.jpg\n", "meta/test_list.txt")
+
+
+def test_lists_say_the_parts_of_other_files(own, capsys):
+    write(own, json.dumps(TRUTH), "labels.json")
+    write_parts(own)
+    got = read(own)
+    assert got.labels == TRUTH
+    assert list(got.splits.values()) == ["train"] * 3 + ["test"] * 3
+    assert "meta/test_list.txt, meta/train.txt: the parts of 6 pictures" in capsys.readouterr().out
+    assert set(read(own, split_column="").splits.values()) == {""}
+
+    # trainval repeats both; any other list does not.
+    write(own, "0.jpg\n1.jpg\n", "meta/trainval.txt")
+    assert list(read(own).splits.values()) == ["train"] * 3 + ["test"] * 3
+    write(own, "0.jpg\n", "meta/val.txt")
+    with pytest.raises(Question, match="val.txt: 0.jpg is of val here, and of train in .*train"):
+        read(own)
+
+
+def test_lists_say_the_parts_of_folders_of_labels(tmp_path):
+    own = tmp_path / "own"
+    names = [f"{label}/{place}.jpg" for label in ("cat", "dog") for place in range(3)]
+    for name in names:
+        write_picture(own / "images" / name)
+    # As Food-101 has them: without suffix, and with the folder of the label.
+    write(own, "".join(f"{name[:-4]}\n" for name in names if "0" not in name), "meta/train.txt")
+    write(own, "cat/0\ndog/0\n", "meta/test.txt")
+    got = read(own)
+    assert got.labels["images/cat/1.jpg"] == ["cat"]
+    assert [name for name, split in got.splits.items() if split == "test"] == [
+        "images/cat/0.jpg",
+        "images/dog/0.jpg",
+    ]
+    assert (own / "meta/test.txt").resolve() in find_labels(own).files
+
+
+def test_folders_say_the_part_of_what_a_file_leaves_open(tmp_path):
+    """A competition's train.csv, and its solution, which came later."""
+    own = tmp_path / "own"
+    for part, file in (("train", "train.csv"), ("test", "solution.csv")):
+        for place in range(3):
+            write_picture(own / part / f"{part}{place}.jpg")
+        rows = [f"{part}{place},{'cat dog bird'.split()[place]}" for place in range(3)]
+        write(own, "\n".join(["id,label", *rows]), file)
+    splits = read(own).splits
+    assert splits == {name: name.partition("/")[0] for name in splits}
+    assert len(splits) == 6
+
+
+def test_a_label_for_pictures_that_wait_for_theirs(own):
+    named = {name: labels or ["Not labeled"] for name, labels in TRUTH.items()}
+    write(own, json.dumps(named), "labels.json")
+    with pytest.raises(Question, match="--unknown 'Not labeled'"):
+        read(own)
