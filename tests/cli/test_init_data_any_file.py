@@ -130,3 +130,30 @@ def test_a_label_for_pictures_that_wait_for_theirs(own):
     write(own, json.dumps(named), "labels.json")
     with pytest.raises(Question, match="--unknown 'Not labeled'"):
         read(own)
+
+
+def test_many_files_of_no_known_kind_are_told_at_once(own):
+    for name in TRUTH:
+        write(own, json.dumps({"file": name, "things": {"a": 1}}), f"ann/{name[:-4]}.json")
+    with pytest.raises(
+        InputError,
+        match="ann/0.json, ann/1.json, ann/2.json and 3 more: not read, JSON of a kind",
+    ):
+        read(own)
+
+
+def test_a_damaged_file_of_a_picture(own):
+    """Its picture would be without labels, and the others train."""
+    for name, labels in TRUTH.items():
+        shapes = [{"label": label} for label in labels]
+        content = {"flags": {}, "shapes": shapes, "imagePath": name}
+        write(own, json.dumps(content)[: 20 if name == "3.jpg" else None], f"{name[:-4]}.json")
+    with pytest.raises(InputError, match="3.json: no valid JSON"):
+        read(own)
+
+
+@pytest.mark.parametrize("name", ["labels.ods", "labels.sqlite", "data-00000-of-00001.arrow"])
+def test_tables_of_other_programs_are_named(own, name):
+    write(own, "x", name)
+    with pytest.raises(InputError, match=f"{name} is not looked into: (save|write)"):
+        read(own)

@@ -1045,3 +1045,30 @@ def test_marks_of_two_other_numbers(own):
         read(own)
     chosen = {"mark_columns": ("bird", "cat", "dog"), "present": ("100",), "absent": ("0",)}
     assert read(own, **chosen).labels == TRUTH
+
+
+def test_years_behind_labels_stay(own):
+    rows = [f"{name},Audi A4 ({(2008, 2012)[place % 2]})" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["image,label", *rows]))
+    assert read(own, separator="").labels["0.jpg"] == ["Audi A4 (2008)"]
+
+
+def test_labels_that_are_called_as_persons_are(own):
+    """Of helmets and who wears them, and no column of who gave the labels."""
+    write(own, marks("1", "0").replace("file,bird,cat,dog", "file,worker,reader,user"))
+    assert read(own).labels["4.jpg"] == ["user", "worker"]
+
+
+def test_a_row_an_object_beside_a_table_of_joined_labels(own):
+    boxes = [f"{name},{label},1,2" for name, labels in TRUTH.items() for label in labels]
+    write(own, "\n".join(["image,class,xmin,ymin", *boxes]), "boxes.csv")
+    write(own, joined("|"))
+    assert read(own).labels == TRUTH
+
+
+@pytest.mark.parametrize("cell", ["cat ({})", "dog x{}", "dog x {}"])
+def test_counts_behind_labels(own, cell):
+    rows = [f"{name},{cell.format(1 + place % 3)}" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["image,species", *rows]))
+    with pytest.raises(InputError, match=r"labels have numbers behind them, as '(cat|dog)"):
+        read(own, separator="")

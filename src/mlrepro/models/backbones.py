@@ -43,6 +43,9 @@ IMAGENET_CLASSES = 1000
 LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 LITES = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
 
+# Below the square root of features, whose values are about 0.01 to 1.
+ROOT_OFFSET = 1e-4
+
 # What networks raise for pictures of a size that they cannot take, or where they give no map.
 SIZE_ERRORS = (AssertionError, AttributeError, RuntimeError, TypeError, ValueError)
 
@@ -56,8 +59,9 @@ TRIED_ABOVE = 128
 class Backbone(nn.Module):
     """A network without its classifier. forward: (B, 3, S, S) -> (B, channels, h, w).
 
-    A name may stand for several networks, whose maps are put side by side, and for the mean of a
-    picture's map and its mirror image's (models/catalogue.py).
+    A name may stand for several networks, whose maps are put side by side, for the mean of a
+    picture's map and its mirror image's, and for the square roots of a map's means, which are
+    (B, channels, 1, 1) (models/catalogue.py).
     `mean`, `std`: the normalisation its weights were trained with (0 and 1 for TResNets). Token
     models (ViT, Swin) are reshaped to a map. AlexNet keeps its two hidden linear layers and gives
     (B, 4096, 1, 1). An image tower's embedding is (B, channels, 1, 1), of length sqrt(channels), so
@@ -66,7 +70,7 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, resolution: int):
         super().__init__()
-        networks, self.mirrored = parts_of(name)
+        networks, self.mirrored, self.takes_root = parts_of(name)
         first = networks[0]
         if len(networks) > 1:
             self.net = SideBySide(networks, resolution)
@@ -91,6 +95,8 @@ class Backbone(nn.Module):
         if self.mirrored:
             # The mirror image's map is turned back, so that both are of the same places.
             maps = (maps + self._maps(pictures.flip(3)).flip(3)) / 2
+        if self.takes_root:
+            maps = signed_root(maps.mean((2, 3), keepdim=True))
         return maps
 
     def _maps(self, pictures: Tensor) -> Tensor:
@@ -110,6 +116,15 @@ class Backbone(nn.Module):
             return features.unflatten(1, (self.channels, side, side))
 
         return features.permute(0, 3, 1, 2) if self.channels_last_output else features
+
+
+def signed_root(values: Tensor) -> Tensor:
+    """The square root of each value's distance from 0, with the value's sign.
+
+    A root is infinitely steep at 0, where it would make much of a rounding: ROOT_OFFSET is added
+    below it, and its root taken off again.
+    """
+    return values.sign() * ((values.abs() + ROOT_OFFSET).sqrt() - ROOT_OFFSET**0.5)
 
 
 class SideBySide(nn.Module):

@@ -93,7 +93,7 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         rows = take_unknown(rows, answers)
 
     print(f"{path}: {len(folder.pictures)} pictures, {LAYOUTS[option].NAME}")
-    for line in folder.notes:
+    for line in folder.lines:
         print(line)
     found = _with_pictures_outside(folder, rows)
     places = {row.source for row in rows} | set(names.sources())
@@ -150,7 +150,8 @@ def _one_layout(path: Path, folder: UserFolder, names: Names) -> tuple[str, list
             rows = list(FOLDER_LAYOUTS[option].read(folder))
         except Question as question:
             # Files that were left out may be what is meant.
-            raise Question("; ".join([str(question), *folder.notes])) from None
+            seen = [*folder.lines, *text_files.hint(folder), *picture_lists.hint(folder)]
+            raise Question("; ".join([str(question), *seen])) from None
         if rows:
             return option, rows
     raise InputError(_nothing_found(path, folder, found))
@@ -160,7 +161,7 @@ def _nothing_found(path: Path, folder: UserFolder, found: dict[str, list[LabelRo
     named = [
         f"{LAYOUTS[option].NAME} without any label{_in(rows)}" for option, rows in found.items()
     ]
-    seen = [*named, *folder.notes, *packed_hint(folder.beside)]
+    seen = [*named, *folder.lines, *packed_hint(folder.beside)]
     seen += [*text_files.hint(folder), *picture_lists.hint(folder)]
     seen += file_name_hint(folder.pictures)
     return (
@@ -300,7 +301,7 @@ def _with_pictures_outside(folder: UserFolder, rows: list[LabelRow]) -> FoundLab
     """What was found; with pictures outside the folder, all are named from one that has them."""
     outside = [row.image for row in rows if os.path.isabs(row.image) and Path(row.image).is_file()]
     if not outside:
-        return FoundLabels(folder.root, folder.pictures, folder.left_out, rows, folder.notes)
+        return FoundLabels(folder.root, folder.pictures, folder.left_out, rows, folder.lines)
 
     root = Path(os.path.commonpath([folder.root, *map(posixpath.dirname, outside)]))
     print(f"Pictures lie outside the folder: all are named from {root}")
@@ -313,5 +314,5 @@ def _with_pictures_outside(folder: UserFolder, rows: list[LabelRow]) -> FoundLab
         pictures=sorted({renamed(image) for image in folder.pictures + outside}),
         left_out={renamed(image): reason for image, reason in folder.left_out.items()},
         rows=[row._replace(image=renamed(row.image)) for row in rows],
-        notes=folder.notes,
+        notes=folder.lines,
     )

@@ -11,13 +11,21 @@ SHOWN = 3
 
 # Files that hold other files, or pictures as arrays.
 PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
-ARRAYS = (".tfrecord", ".h5", ".hdf5", ".npy", ".npz", ".mat", ".mdb", ".pkl")
+ARRAYS = (".tfrecord", ".h5", ".hdf5", ".npy", ".npz", ".mat", ".mdb", ".pkl", ".arrow")
+# Tables of other programs.
+TABLES = (".ods", ".numbers", ".xlsb", ".sqlite", ".sqlite3", ".db", ".feather", ".sav", ".dta")
+TABLES += (".rds", ".dbf", ".gsheet")
 
 
 def packed_hint(files: list[LabelFile]) -> list[str]:
-    """Clauses on archives and arrays, which may hold the pictures or the labels."""
+    """Clauses on archives, arrays and databases, which may hold the pictures or the labels."""
     clauses = []
-    for suffixes, remedy in ((PACKED, "unpack it"), (ARRAYS, "write its pictures as files")):
+    remedies = (
+        (PACKED, "unpack it"),
+        (ARRAYS, "write its pictures as files"),
+        (TABLES, "save it as `CSV UTF-8`"),
+    )
+    for suffixes, remedy in remedies:
         places = [file.place for file in files if file.place.lower().endswith(suffixes)]
         if places:
             clauses.append(f"{', '.join(places[:SHOWN])} is not looked into: {remedy} first")

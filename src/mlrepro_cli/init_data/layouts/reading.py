@@ -86,11 +86,11 @@ def _read_json(
     if only is not None and only not in JSON_LAYOUTS:
         return None
     if coco.is_known_without_labels(file, folder):
-        folder.note(f"{file.place}: not read, as instances lie beside it")
+        folder.note_unread(file.place, "as instances lie beside it")
         return "coco", []
     content = _content(folder, file)
     if coco.are_results(content):
-        folder.note(f"{file.place}: not read, predictions in the form of COCO's results")
+        folder.note_unread(file.place, "predictions in the form of COCO's results")
         return "coco", []
     for option, layout in JSON_LAYOUTS.items():
         if content is not None and layout.is_it(content):
@@ -106,7 +106,7 @@ def _read_json(
             return None
         if reason or file.given or PICTURE_IN_TEXT.search(json.dumps(content)[:HEAD]):
             reason = reason or "JSON of a kind that is not known here"
-            folder.note(f"{file.place}: not read, {reason}")
+            folder.note_unread(file.place, reason)
     return None
 
 
@@ -120,6 +120,7 @@ def _content(folder: UserFolder, file: LabelFile) -> dict | list | None:
             raise
         return None
     names_pictures = file.given or PICTURE_IN_TEXT.search(text[:HEAD]) is not None
+    names_pictures = names_pictures or file.path.stem in folder.stems
     if guessed and names_pictures:
         raise InputError(
             f"{file.path}: not UTF-8, so that letters may be others; save it as UTF-8, or say what "
@@ -135,7 +136,7 @@ def _content(folder: UserFolder, file: LabelFile) -> dict | list | None:
             raise InputError(
                 f"{file.path}: no valid JSON ({error}); fetch or export it again, or move it away"
             ) from None
-        folder.note(f"{file.place}: not read, no valid JSON ({error})")
+        folder.note_unread(file.place, f"no valid JSON ({error})")
         return None
     return content if isinstance(content, dict | list) else None
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.name_forms import stem
 
+# Of files that are not read, so many are named.
+SHOWN = 3
 # What is said of one label of one picture, as in a manifest's label matrix.
 PRESENT = 1
 ABSENT = 0
@@ -47,6 +49,7 @@ class UserFolder:
     beside:    all others, whether the user named one or not.
     given:     whether the user named a file.
     notes:     lines for the user on what was understood, in the order of reading.
+    unread:    places of files that are not read, by the reason.
     """
 
     root: Path
@@ -57,6 +60,7 @@ class UserFolder:
     answers: Answers = NO_ANSWERS
     given: bool = False
     notes: list[str] = field(default_factory=list)
+    unread: dict[str, list[str]] = field(default_factory=dict)
 
     @cached_property
     def stems(self) -> set[str]:
@@ -67,6 +71,19 @@ class UserFolder:
         """Says it once, at the end."""
         if line not in self.notes:
             self.notes.append(line)
+
+    def note_unread(self, place: str, reason: str) -> None:
+        """Says of all files with one reason at once that they are not read."""
+        self.unread.setdefault(reason, []).append(place)
+
+    @property
+    def lines(self) -> list[str]:
+        """All that the user is told."""
+        lines = list(self.notes)
+        for reason, places in self.unread.items():
+            more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+            lines.append(f"{', '.join(places[:SHOWN])}{more}: not read, {reason}")
+        return lines
 
 
 class LabelRow(NamedTuple):

@@ -9,7 +9,7 @@ from mlrepro_cli.init_data.layouts.table.label_columns import (
     find_label_columns,
     is_chosen_mark,
 )
-from mlrepro_cli.init_data.layouts.table.marks import row_states
+from mlrepro_cli.init_data.layouts.table.marks import are_marks, row_states
 from mlrepro_cli.init_data.layouts.table.numbers import number
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, find_picture_columns
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
@@ -62,7 +62,7 @@ def find_columns(sheet: Sheet, stems: Stems, answers: Answers) -> Columns | None
     rest = [header for header in sheet.headers if header not in aside]
     split_like = _split_like(sheet, rest, answers)
     rest = [header for header in rest if header not in split_like]
-    annotator = _annotator(rest, answers)
+    annotator = _annotator(sheet, rest, answers)
     rest = [header for header in rest if header != annotator]
 
     labels = find_label_columns(sheet, rest, answers)
@@ -111,15 +111,20 @@ def _says_split(sheet: Sheet, header: str) -> bool:
     return splits is not None and len(set(splits)) > 1
 
 
-def _annotator(headers: list[str], answers: Answers) -> str | None:
-    """The column of who gave the labels of the row, unless the user says that it is of labels."""
+def _annotator(sheet: Sheet, headers: list[str], answers: Answers) -> str | None:
+    """The column of who gave the labels of the row, unless the user says that it is of labels.
+
+    Beside other columns of marks, one of marks is a label, as `worker` is beside `helmet`.
+    """
     chosen = {*answers.label_columns, *answers.mark_columns, answers.state_column}
     others = [
         header
         for header in headers
         if header not in chosen and not named.is_any(header, named.LABEL_WORDS)
     ]
-    return _first(others, named.ANNOTATOR_WORDS)
+    marks = [header for header in headers if are_marks(sheet.column(header), answers)]
+    found = _first(others, named.ANNOTATOR_WORDS)
+    return None if found in marks and len(marks) > 1 else found
 
 
 def _first(headers: list[str], wanted: frozenset[str]) -> str | None:

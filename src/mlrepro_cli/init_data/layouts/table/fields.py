@@ -18,6 +18,8 @@ QUOTED = re.compile(r"'[^']+'|\"[^\"]+\"|‘[^’]+’|“[^”]+”")
 DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t]\s*[01])+")
 # cat:0.9, dog=1, cat (0.98), dog (7%); but not BMW (2012)
 SCORED = re.compile(r".+([:=]\s*\d+(\.\d+)?|\(([01]?\.\d+|\d+(\.\d+)?%)\))")
+# cat (2), dog x3
+COUNTED = re.compile(r"(?P<label>.+?)(\s*\(\d{1,2}\)|\s+[x×]\s*\d{1,2})")
 # dog? and (dog); -dog and not dog
 UNSURE = re.compile(r"^[?(]+\s*|\s*[?)]+$")
 NEGATED = re.compile(r"^([-!~]|not? |non-)\s*", re.IGNORECASE)
@@ -140,9 +142,9 @@ def _refuse_decorated(labels: set[str], tables: list[TableOf], answers: Answers)
     """
     place = _place(tables)
     scored = [label for label in labels if SCORED.fullmatch(label)]
-    if labels and len(scored) == len(labels):
+    if labels and (len(scored) == len(labels) or _are_counted(labels)):
         raise InputError(
-            f"{place}: labels have numbers behind them, as {min(scored)!r}; leave out the numbers, "
+            f"{place}: labels have numbers behind them, as {min(labels)!r}; leave out the numbers, "
             "and the labels that are not there"
         )
 
@@ -164,6 +166,12 @@ def _refuse_decorated(labels: set[str], tables: list[TableOf], answers: Answers)
             "marks below a second header line, leave one header line; if they are labels: "
             "--positive 0"
         )
+
+
+def _are_counted(labels: set[str]) -> bool:
+    """Whether all have a number behind them, and some differ in nothing else."""
+    matches = [COUNTED.fullmatch(label) for label in labels]
+    return all(matches) and len({match["label"] for match in matches}) < len(labels)
 
 
 def _refuse_vectors(cells: Iterable[str], tables: list[TableOf]) -> None:

@@ -8,6 +8,7 @@ from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelFile, LabelRow
 from mlrepro_cli.init_data.layouts.table.columns import Columns
 from mlrepro_cli.init_data.layouts.table.fields import Fields
+from mlrepro_cli.init_data.layouts.table.headers import BOX_CORNERS, is_any
 from mlrepro_cli.init_data.layouts.table.marks import (
     BLANK,
     PRESENT_MARKS,
@@ -106,7 +107,9 @@ def list_pictures(reading: Reading, find: FindPicture) -> dict[str, Listed]:
 
 
 def _adds_rows_up(reading: Reading) -> bool:
-    """Whether a picture has a row a label, so that it has the labels of all of its rows."""
+    """Whether a picture has a row a label or an object, and so the labels of all of its rows."""
+    if any(is_any(header, BOX_CORNERS) for header in reading.sheet.headers):
+        return reading.fields is not None
     return reading.fields is not None and not reading.fields.lists and not reading.fields.separator
 
 
