@@ -55,6 +55,7 @@ BENCHMARKS = [
     Benchmark("label_errors", "cpu", "Errors in labels"),
     Benchmark("rare_labels", "cpu", "Thresholds of rare labels"),
     Benchmark("choice", "cpu", "Which training to take"),
+    Benchmark("forms", "cpu", "Larger pictures, mirror images, roots of features"),
     Benchmark("linear_search", "cuda", "The grid of the linear mode, GPU"),
 ]
 
@@ -291,9 +292,29 @@ def rules_of_choice(result: dict) -> Measured:
     return Measured(table(head, rows))
 
 
+def forms_of_features(result: dict) -> Measured:
+    """The file of forms.py: a row for each data set and form, against the data set's first."""
+    first_of = {}
+    rows = []
+    for row in result["rows"]:
+        first = first_of.setdefault(row["data"], row)
+        gain = ABSENT
+        if row is not first:
+            gains = [ours - peer for ours, peer in zip(row["mAP"], first["mAP"], strict=True)]
+            error = statistics.stdev(gains) / len(gains) ** 0.5
+            gain = f"{statistics.mean(gains):+.2f} ± {error:.2f}"
+        mAP = f"{statistics.mean(row['mAP']):.2f}"
+        operations = f"{row['operations'] / first['operations']:.2f}"
+        cells = [row["data"], f"`{row['backbone']}`", str(row["resolution"])]
+        rows.append([*cells, mAP, gain, operations])
+    head = ["data", "features", "px", "mAP", "gain", "operations"]
+    return Measured(table(head, rows))
+
+
 READERS = {
     "choice": rules_of_choice,
     "estimates": estimated,
+    "forms": forms_of_features,
     "label_errors": found_errors,
     "linear_search": searched,
     "rare_labels": thresholds_of_rare_labels,
