@@ -34,7 +34,7 @@ from mlrepro.records import Choice
 from mlrepro.report.choose import standard_error_between
 from mlrepro.training.grid.closed_form import solve
 from mlrepro.training.grid.cross_validation import cross_validate, standardised
-from mlrepro.training.grid.data import Grid, GridData, read_grid
+from mlrepro.training.grid.data import Grid, GridData, GridPart, read_grid
 from mlrepro.training.grid.outcome import Outcome, select
 from mlrepro.training.grid.search import search
 
@@ -62,39 +62,60 @@ def candidates(grid: Grid, rows: dict[str, np.ndarray]) -> Iterator[Candidate]:
     targets = {"full": torch.from_numpy(grid.labels[rows["train"]])}
     for part in grid.parts:
         data = replace(grid.read(part), targets_by_labels=targets, rows=rows)
-        first_seed = part.members[0][1]
-        members = [member for member in part.members if member[1] == first_seed]
-        closed = [member for member in members if member[0].closed_form]
-        trained = [member for member in members if not member[0].closed_form]
-        outcomes = solve(closed, data) + (search(trained, data) if trained else [])
-
-        chosen = select(outcomes)
+        chosen = select(_trained(part, data))
         on_scale = cross_validate(chosen.values(), data)
         as_they_are = cross_validate(chosen.values(), data, scale=as_it_is)
+
+        # All of a part have the same backbone, beside which a linear layer costs nothing.
         operations = sum(part.header["cost"]["operations"].values())
         for (run_id, _), outcome in chosen.items():
             ranked_by = _rules(outcome, on_scale[run_id], as_they_are[run_id], data)
             yield Candidate(ranked_by, outcome.test_mAP["best"], operations)
 
 
+def _trained(part: GridPart, data: GridData) -> list[Outcome]:
+    """The members of the part's first seed, on these rows."""
+    _, first_seed = part.members[0]
+    closed = []
+    trained = []
+    for run, seed in part.members:
+        if seed != first_seed:
+            continue
+        if run.closed_form:
+            closed.append((run, seed))
+        else:
+            trained.append((run, seed))
+
+    outcomes = solve(closed, data)
+    if trained:
+        outcomes += search(trained, data)
+    return outcomes
+
+
 def as_it_is(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """In place of `standardised`."""
     return logits
 
 
 def _rules(
     outcome: Outcome, on_scale: np.ndarray, as_they_are: np.ndarray, data: GridData
 ) -> dict[str, Choice]:
+    """What each rule ranks a run by."""
     empty = outcome.run.empty_classes
-    train, val = data.labels_of("train"), data.labels_of("val")
+    train = data.labels_of("train")
+    val = data.labels_of("val")
     on_validation = _scores(outcome, "val", data)
     by_validation = choice_of(on_validation, val, empty)
-    together = np.concatenate([on_scale, standardised(on_validation, on_validation)])
+
+    # On one scale, the pictures of the folds and those of validation are one set.
+    logits = np.concatenate([on_scale, standardised(on_validation, on_validation)])
+    labels = np.concatenate([train, val])
     return {
         BY_VALIDATION: by_validation,
         CHEAPEST: by_validation,
         TOGETHER: choice_of(as_they_are, train, empty),
         STANDARDISED: choice_of(on_scale, train, empty),
-        USED: choice_of(together, np.concatenate([train, val]), empty),
+        USED: choice_of(logits, labels, empty),
     }
 
 
@@ -114,7 +135,12 @@ def chosen_by(rule: str, found: list[Candidate]) -> Candidate:
         choice = candidate.ranked_by[rule]
         if first.mAP - choice.mAP <= standard_error_between([first], [choice]):
             near.append(candidate)
-    return min(near, key=lambda candidate: (candidate.operations, -candidate.ranked_by[rule].mAP))
+
+    # Of equally cheap ones the better.
+    def cost(candidate: Candidate) -> tuple[int, float]:
+        return candidate.operations, -candidate.ranked_by[rule].mAP
+
+    return min(near, key=cost)
 
 
 def measure(grid: Grid, pictures: int, seeds: int) -> dict:
@@ -138,8 +164,8 @@ def measure(grid: Grid, pictures: int, seeds: int) -> dict:
 def _drawn(all_pictures: int, pictures: int, seed: int) -> dict[str, np.ndarray]:
     """Rows by split: so many pictures are train and val, the others test."""
     order = np.random.default_rng(seed).permutation(all_pictures)
-    drawn, test = np.split(order, [pictures])
-    val, train = np.split(drawn, [int(VALIDATION * pictures)])
+    of_validation = int(VALIDATION * pictures)
+    val, train, test = np.split(order, [of_validation, pictures])
     return {"train": np.sort(train), "val": np.sort(val), "test": np.sort(test)}
 
 
@@ -156,8 +182,9 @@ def main() -> None:
             # Without as many to measure on, a row would say little.
             if 2 * pictures > len(grid.labels):
                 continue
+            first_run, _ = grid.members[0]
             row = {
-                "data": f"{grid.members[0][0].data}: {grid.labels.shape[1]} labels",
+                "data": f"{first_run.data}: {grid.labels.shape[1]} labels",
                 "pictures": pictures,
                 **measure(grid, pictures, given.repeats),
             }

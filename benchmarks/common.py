@@ -144,16 +144,17 @@ def compare(
 def ratios(of_peer: tuple[float, ...], of_ours: tuple[float, ...]) -> list[float]:
     """Peer / ours of each repeat."""
     pairs = zip(of_peer, of_ours, strict=True)
+    # A step that took no CPU time by the clock's resolution is no division by zero.
     return [theirs / max(own, 1e-9) for theirs, own in pairs]
 
 
 def alone(name: str, seconds: list[float], **facts) -> dict:
     """A row without a peer. facts: limit_s (the goal: at most so many seconds), note."""
     ordered = sorted(seconds)
-    row = {"name": name, **facts, "ours_s": statistics.median(ordered), "seconds": ordered}
+    median = statistics.median(ordered)
     spread = f"{ordered[0]:.4g} to {ordered[-1]:.4g}"
-    print(f"{name}: {row['ours_s']:.4g} s ({spread}) {facts.get('note', '')}", flush=True)
-    return row
+    print(f"{name}: {median:.4g} s ({spread}) {facts.get('note', '')}", flush=True)
+    return {"name": name, **facts, "ours_s": median, "seconds": ordered}
 
 
 # --- the file ------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ MODELS = {
 }
 LARGEST = "TResNet-L + ML-Decoder"
 
-CLASSES = 80
+CLASSES = 80  # COCO's
 POSITIVES = 0.04  # the share of positive labels
 RHO = 0.05  # of SAM
 WARM_UP = 3  # steps
@@ -111,10 +111,11 @@ def _time(step: Callable, count: int, device: torch.device) -> float:
 
 def matrix_rate(device: torch.device, size: int = 8192, repeats: int = 20) -> float:
     """Multiply-accumulates a second of one bfloat16 product of two square matrices."""
-    a = torch.randn(size, size, device=device, dtype=torch.bfloat16)
-    b = torch.randn(size, size, device=device, dtype=torch.bfloat16)
-    products = rate(lambda: a @ b, batch=1, steps=repeats, repeats=3, device=device)
-    return products * size**3
+    shape = (size, size)
+    a = torch.randn(shape, device=device, dtype=torch.bfloat16)
+    b = torch.randn(shape, device=device, dtype=torch.bfloat16)
+    products_a_second = rate(lambda: a @ b, batch=1, steps=repeats, repeats=3, device=device)
+    return products_a_second * size**3
 
 
 # --- the two ways of a training step --------------------------------------------------------------
@@ -157,12 +158,15 @@ def plain_step(
     def second_pass() -> None:
         """SAM's: the gradient at the worst weights within rho, for the weights before them."""
         learned = [p for p in model.parameters() if p.grad is not None]
-        norm = torch.stack([p.grad.norm() for p in learned]).norm() + 1e-12
-        moves = [p.grad * (run.optimizer.sam_rho / norm) for p in learned]
+        norms = torch.stack([p.grad.norm() for p in learned])
+        scale = run.optimizer.sam_rho / (norms.norm() + 1e-12)
+        moves = [p.grad * scale for p in learned]
+
         with torch.no_grad():
             for p, move in zip(learned, moves, strict=True):
                 p.add_(move)
         backward()
+
         with torch.no_grad():
             for p, move in zip(learned, moves, strict=True):
                 p.sub_(move)
@@ -268,6 +272,7 @@ def busiest(
 
     step = our_step(run, model, loss, batch, targets.to(device), compiled=False)
     step()  # to warm up
+
     activities = [ProfilerActivity.CPU]
     key = "self_cpu_time_total"
     if device.type == "cuda":
@@ -277,10 +282,11 @@ def busiest(
         step()
         synchronise(device)
 
-    events = profiled.key_averages()
-    total = sum(getattr(event, key) for event in events)
-    slowest = sorted(events, key=lambda event: -getattr(event, key))[:top]
-    return [f"{event.key[:80]} {100 * getattr(event, key) / total:.0f} %" for event in slowest]
+    # Names of kernels are long: their beginning tells them apart.
+    times = [(getattr(event, key), event.key[:80]) for event in profiled.key_averages()]
+    total = sum(time for time, _ in times)
+    slowest_first = sorted(times, key=lambda entry: -entry[0])
+    return [f"{name} {100 * time / total:.0f} %" for time, name in slowest_first[:top]]
 
 
 def main() -> None:

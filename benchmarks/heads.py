@@ -77,19 +77,25 @@ def ml_decoder_loop(head: nn.Module, features: Tensor) -> Tensor:
         decoded = F.normalize(decoded, dim=2)
         projection = F.normalize(projection, dim=1)
 
-    out = decoded.new_zeros(len(decoded), *projection.shape[::2])
-    for group in range(len(projection)):
+    groups, _, classes_a_group = projection.shape
+    out = decoded.new_zeros(len(decoded), groups, classes_a_group)
+    for group in range(groups):
         out[:, group] = decoded[:, group] @ projection[group]
-    return out.flatten(1)[:, : head.num_classes] + head.duplicate_pooling_bias
+    logits = out.flatten(1)[:, : head.num_classes]
+    return logits + head.duplicate_pooling_bias
 
 
 def asl_loop(logits: Tensor, y: Tensor, gamma_neg: float = 4.0, clip: float = 0.05) -> Tensor:
+    """A term after the other, as published code has it; gamma_pos is 0."""
     p = torch.sigmoid(logits)
     not_p = (1 - p + clip).clamp(max=1)
     positive = y * torch.log(p.clamp(min=1e-8))
     negative = (1 - y) * torch.log(not_p.clamp(min=1e-8))
+
     with torch.no_grad():
-        weight = torch.pow(1 - p * y - not_p * (1 - y), 0 * y + gamma_neg * (1 - y))
+        probability_of_label = p * y + not_p * (1 - y)
+        gamma = 0 * y + gamma_neg * (1 - y)
+        weight = torch.pow(1 - probability_of_label, gamma)
     return -(weight * (positive + negative)).sum()
 
 
@@ -101,11 +107,15 @@ def aam_loop(
     gamma_neg: float = 1.0,
     clip: float = 0.05,
 ) -> Tensor:
+    """As asl_loop, with gradients through the weight and without a margin."""
     p = torch.sigmoid(scale * logits)
     n = (torch.sigmoid(-scale * logits) + clip).clamp(max=1)
     positive = k * y * torch.log(p)
     negative = (1 - k) * (1 - y) * torch.log(n)
-    weight = torch.pow(n * y + p * (1 - y), 0 * y + gamma_neg * (1 - y))
+
+    probability_of_other = n * y + p * (1 - y)
+    gamma = 0 * y + gamma_neg * (1 - y)
+    weight = torch.pow(probability_of_other, gamma)
     return -(weight * (positive + negative)).sum() / scale
 
 
@@ -200,7 +210,8 @@ def heads(
     ):
         head = create_head(name, channels, classes, (size, size), **options).to(device)
         shape = f"{batch} maps of {channels} x {size} x {size}, {classes} classes"
-        rows.append(measure(head_pair(f"{title}, {shape}", name, head, features), repeats, device))
+        pair = head_pair(f"{title}, {shape}", name, head, features)
+        rows.append(measure(pair, repeats, device))
     return rows
 
 

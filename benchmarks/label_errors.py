@@ -36,8 +36,8 @@ from mlrepro.review.folds import copies, stratified_folds
 from mlrepro.review.out_of_fold import out_of_fold_probabilities
 from mlrepro.review.suspects import LEAST_PICTURES
 
-SHARE = 0.03
-FIRST = 100
+SHARE = 0.03  # of the labels, or of all cells, that are made wrong
+FIRST = 100  # of a ranking, whose precision is compared
 EPOCHS = 25
 BATCH = 16
 LEARNING_RATE = 1e-3
@@ -70,12 +70,15 @@ def every_cell(truth: np.ndarray, random: np.random.Generator) -> np.ndarray:
 def _removed_and_added(
     truth: np.ndarray, random: np.random.Generator, weights: np.ndarray
 ) -> np.ndarray:
-    present, absent = np.argwhere(truth == 1), np.argwhere(truth == 0)
+    """weights (n, C): how likely a cell is to get a label that it lacks."""
+    present = np.argwhere(truth == 1)
+    absent = np.argwhere(truth == 0)
     count = round(SHARE * len(present))
     removed = random.choice(len(present), count, replace=False)
     chance = weights[tuple(absent.T)]
     added = random.choice(len(absent), count, replace=False, p=chance / chance.sum())
 
+    # argwhere gives a row a cell; an index wants rows and columns apart.
     labels = truth.copy()
     labels[tuple(present[removed].T)] = 0
     labels[tuple(absent[added].T)] = 1
@@ -111,6 +114,7 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) ->
 
 
 def trust(probabilities: np.ndarray, labels: np.ndarray, temperature: float) -> np.ndarray:
+    """The review's quality of each label with another constant than its own."""
     before = label_quality.TEMPERATURE
     label_quality.TEMPERATURE = temperature
     try:
@@ -127,19 +131,24 @@ def in_sample(features: np.ndarray, labels: np.ndarray, rows: dict, seed: int) -
     layer = torch.nn.Linear(inputs.shape[1], targets.shape[1])
     optimizer = torch.optim.Adam(layer.parameters(), LEARNING_RATE)
 
-    best_map, best = -1.0, None
+    train = rows["train"]
+    val = rows["val"]
+    best_map = -1.0
+    best = None
     for _ in range(EPOCHS):
-        for batch in torch.randperm(len(rows["train"])).split(BATCH):
-            chosen = rows["train"][batch.numpy()]
+        for batch in torch.randperm(len(train)).split(BATCH):
+            chosen = train[batch.numpy()]
             optimizer.zero_grad()
-            binary_cross_entropy_with_logits(layer(inputs[chosen]), targets[chosen]).backward()
+            loss = binary_cross_entropy_with_logits(layer(inputs[chosen]), targets[chosen])
+            loss.backward()
             optimizer.step()
+
         with torch.no_grad():
-            scores = layer(inputs[rows["val"]]).numpy()
-        quality = average_precision(scores, labels[rows["val"]])
-        val_map = float(np.nanmean(quality))
+            scores = layer(inputs[val]).numpy()
+        val_map = float(np.nanmean(average_precision(scores, labels[val])))
         if val_map > best_map:
-            best_map, best = val_map, copy.deepcopy(layer.state_dict())
+            best_map = val_map
+            best = copy.deepcopy(layer.state_dict())
 
     layer.load_state_dict(best)
     with torch.no_grad():
@@ -150,11 +159,12 @@ def questions_before(
     probabilities: np.ndarray, labels: np.ndarray, rows: dict
 ) -> dict[str, Question]:
     """Of the page before: missing ones of train, and mistakes on test."""
-    thresholds = tune_thresholds(probabilities[rows["val"]], labels[rows["val"]])
-    is_train, is_test = (np.isin(np.arange(len(labels)), rows[part]) for part in ("train", "test"))
-    missing = (labels == 0) & (probabilities >= thresholds) & is_train[:, None]
+    val = rows["val"]
+    thresholds = tune_thresholds(probabilities[val], labels[val])
+    missing = (labels == 0) & (probabilities >= thresholds) & in_split(labels, rows["train"])
+
     gap = np.abs(probabilities - labels)
-    mistakes = (labels >= 0) & (gap > 0.5) & is_test[:, None]
+    mistakes = (labels >= 0) & (gap > 0.5) & in_split(labels, rows["test"])
     return {
         "missing, of train": Question(missing, -probabilities),
         "both, of test": Question(mistakes, -gap),
@@ -163,14 +173,20 @@ def questions_before(
 
 def asked_for(labels: np.ndarray, rows: dict) -> dict[str, np.ndarray]:
     """What a person may ask for: cells by name."""
-    is_train, is_test = (np.isin(np.arange(len(labels)), rows[part]) for part in ("train", "test"))
+    missing = labels == 0
+    known = labels >= 0
     return {
-        "missing": labels == 0,
+        "missing": missing,
         "wrong": labels == 1,
-        "both": labels >= 0,
-        "missing, of train": (labels == 0) & is_train[:, None],
-        "both, of test": (labels >= 0) & is_test[:, None],
+        "both": known,
+        "missing, of train": missing & in_split(labels, rows["train"]),
+        "both, of test": known & in_split(labels, rows["test"]),
     }
+
+
+def in_split(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(n, 1) whether a picture of `labels` (n, C) is among the rows."""
+    return np.isin(np.arange(len(labels)), rows)[:, None]
 
 
 # ---- Measuring ---------------------------------------------------------------------------------
@@ -182,9 +198,13 @@ def precisions(
     """What is asked for, the ranking, and its precision."""
     truth = manifest.label_matrix()
     labels = ERRORS[kind](truth, np.random.default_rng(seed))
-    judged = ((labels == 1).sum(0) >= LEAST_PICTURES) & ((labels == 0).sum(0) >= LEAST_PICTURES)
-    truth, labels = truth[:, judged], labels[:, judged]
-    wrong = labels != truth
+
+    # As the review leaves rare labels out.
+    positives = (labels == 1).sum(0)
+    negatives = (labels == 0).sum(0)
+    judged = (positives >= LEAST_PICTURES) & (negatives >= LEAST_PICTURES)
+    labels = labels[:, judged]
+    wrong = labels != truth[:, judged]
     rows = {split: manifest.rows(split) for split in ("train", "val", "test")}
 
     probabilities = out_of_fold(features, labels, groups)
@@ -203,12 +223,14 @@ def measure(features: np.ndarray, manifest: Manifest, seeds: int) -> list[dict]:
     groups = copies(manifest)
     rows = []
     for kind in ERRORS:
-        found: dict[tuple[str, str], list[float]] = {}
+        # By question and ranking, the precision of each seed in percent.
+        found: dict[str, dict[str, list[float]]] = {}
         for seed in range(seeds):
             for asked, ranking, precision in precisions(features, manifest, groups, kind, seed):
-                found.setdefault((asked, ranking), []).append(round(100 * precision, 1))
-        for asked in dict.fromkeys(asked for asked, _ in found):
-            by_ranking = {ranking: found[asked, ranking] for a, ranking in found if a == asked}
+                by_ranking = found.setdefault(asked, {})
+                by_ranking.setdefault(ranking, []).append(round(100 * precision, 1))
+
+        for asked, by_ranking in found.items():
             rows.append({"errors": kind, "asked_for": asked, "precision": by_ranking})
             means = {ranking: round(np.mean(p), 1) for ranking, p in by_ranking.items()}
             print(f"{kind}; {asked}: {means}", flush=True)

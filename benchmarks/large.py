@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from common import alone, compare, parser, timed, write
 
-LIMIT_MIB = 2e9 / 2**20
+LIMIT_MIB = 2e9 / 2**20  # of a process, which is two gigabytes
 BATCH = 64
 SEED = 0
 SPLITS = ("train", "val", "test")
@@ -73,6 +73,8 @@ def generate(folder: Path, pictures: int, classes: int) -> None:
     # Of twenty pictures, one is of validation and one of test.
     held_out = np.where(numbers % 20 > 0, "val", "test")
     split = np.where(numbers % 10 > 0, "train", held_out)
+
+    # 1 to 15 labels a picture, 8 on average, and 8 known negatives of those that are scored.
     empty = lists(0 * numbers)
     labels = lists(random.integers(1, 16, pictures))
     known = lists(8 * (split != "train"))
@@ -230,6 +232,8 @@ def child(way: str, step: str, folder: Path) -> dict:
     seconds, cpu_seconds = timed(measured)
     # Linux counts in KiB.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+    # Both ways must have found the same.
     digest = hashlib.sha256()
     for rows in getattr(work, "rows_of", {}).values():
         digest.update(rows.tobytes())

@@ -25,6 +25,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +46,14 @@ from mlrepro.training.grid.stack import Stack
 from mlrepro.training.grid.tabulated import TabulatedLosses
 from mlrepro.training.optimizers.create import LOSS_LR_FACTOR
 
-CHANNELS = 2048
+CHANNELS = 2048  # ResNet-50's
 LEARNING_RATES = (1e-2, 1e-3, 1e-4, 1e-5)
 BATCH_SIZES = (8, 16)
-REPEATS = 5
+REPEATS = 5  # of each way, in turn; the median counts
 LOSSES = ("bce", "bce_ls", "iun", "an", "an_ls", "wan", "epr", "role")
 WITHOUT_ROLE = tuple(loss for loss in LOSSES if loss != "role")
 TEST = 256  # pictures: the search always scores a test split
-WARM_STEPS = 3
+WARM_STEPS = 3  # before those that are timed
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 RESULTS = Path(__file__).parent / "results"
 
@@ -102,15 +103,19 @@ def now() -> float:
 
 
 def create_data(size: Size) -> GridData:
+    """Random features, about three labels a picture, and one of them observed."""
     random = np.random.default_rng(0)
     n = size.train + size.val + TEST
-    labels = (random.random((n, size.classes)) < 2 / size.classes).astype(np.int8)
-    labels[np.arange(n), random.integers(size.classes, size=n)] = 1
+    drawn = random.random((n, size.classes)) < 2 / size.classes
+    labels = drawn.astype(np.int8)
+    one_for_certain = random.integers(size.classes, size=n)
+    labels[np.arange(n), one_for_certain] = 1
 
     train, val, test = np.split(np.arange(n), [size.train, size.train + size.val])
     full = labels[train]
     single = np.zeros_like(full)
-    single[train, full.argmax(1)] = 1
+    first_label = full.argmax(1)
+    single[train, first_label] = 1
 
     features = torch.randn(n, CHANNELS, generator=torch.Generator().manual_seed(0)).to(DEVICE)
     targets = {"full": torch.from_numpy(full), "single": torch.from_numpy(single)}
@@ -205,7 +210,7 @@ def usual_evaluation(data: GridData) -> float:
     val = data.rows["val"]
     labels = data.labels_of("val")
     model = nn.Linear(CHANNELS, data.classes).to(DEVICE)
-    features = data.features[val[0] : val[-1] + 1].cpu()
+    features = data.features[val[0] : val[-1] + 1].cpu()  # one behind the other: no copy
     loader = DataLoader(TensorDataset(features, torch.from_numpy(labels)), 256)
 
     start = now()
@@ -223,6 +228,8 @@ def usual_epoch(data: GridData, size: Size) -> dict[str, float]:
             steps = size.steps_role if loss == "role" else size.steps
             suffix = " of ROLE" if loss == "role" else ""
             step = usual_step(create_run(loss, 1e-3, batch_size), data, steps)
+
+            # Of one learning rate, for all take as long.
             for name, seconds in step.items():
                 spent[name + suffix] += seconds * steps_an_epoch * len(LEARNING_RATES)
 
@@ -232,8 +239,10 @@ def usual_epoch(data: GridData, size: Size) -> dict[str, float]:
 
 
 def without_role(usual: dict[str, float]) -> dict[str, float]:
+    """Of the whole grid's seconds those of the losses but ROLE; all losses are scored alike."""
     left = {name: seconds for name, seconds in usual.items() if not name.endswith("of ROLE")}
-    return left | {"evaluation": usual["evaluation"] * len(WITHOUT_ROLE) / len(LOSSES)}
+    share = len(WITHOUT_ROLE) / len(LOSSES)
+    return left | {"evaluation": usual["evaluation"] * share}
 
 
 # ---- The search --------------------------------------------------------------------------------
@@ -273,12 +282,9 @@ def search_epoch(
 
     searched: train so many of its pictures, and scale.
     """
-    members = [
-        (create_run(loss, lr, batch_size), 0)
-        for batch_size in BATCH_SIZES
-        for loss in losses
-        for lr in LEARNING_RATES
-    ]
+    members = []
+    for batch_size, loss, lr in product(BATCH_SIZES, losses, LEARNING_RATES):
+        members.append((create_run(loss, lr, batch_size), 0))
 
     def first_batches(n: int, batch_size: int, *draw):
         batches = shuffled_batches(n, batch_size, *draw)
@@ -318,7 +324,9 @@ def with_cores(function: Callable, *arguments) -> tuple[dict[str, float], float]
     wall = time.perf_counter()
     cpu = time.process_time()
     value = function(*arguments)
-    return value, (time.process_time() - cpu) / (time.perf_counter() - wall)
+    cpu_seconds = time.process_time() - cpu
+    seconds = time.perf_counter() - wall
+    return value, cpu_seconds / seconds
 
 
 def medians(parts: list[dict[str, float]]) -> dict[str, float]:
@@ -364,10 +372,11 @@ def compared(
     usual_seconds = [sum(parts.values()) for parts in usual]
     search_seconds = [sum(parts.values()) for parts in search]
     ratios = [u / s for u, s in zip(usual_seconds, search_seconds, strict=True)]
-    cpu_ratios = [
-        ratio * usual_cores / search_cores
-        for ratio, (usual_cores, search_cores) in zip(ratios, cores, strict=True)
-    ]
+
+    # CPU seconds are seconds times the cores that a way had.
+    cpu_ratios = []
+    for ratio, (usual_cores, search_cores) in zip(ratios, cores, strict=True):
+        cpu_ratios.append(ratio * usual_cores / search_cores)
     return {
         "usual_s": statistics.median(usual_seconds),
         "search_s": statistics.median(search_seconds),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from common import compare, parser, write
 
 NETWORKS = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
-BATCHES = 4
+BATCHES = 4  # of each network
 
 PROGRAM = """
 import sys, time
@@ -78,8 +78,10 @@ def row(name: str, network: str, trains: bool, repeats: int) -> dict:
 
 def main() -> None:
     given = parser(__doc__, repeats=3).parse_args()
-    rows = [row("features", network, False, given.repeats) for network in NETWORKS]
-    rows.append(row("training", NETWORKS[0], True, given.repeats))
+    rows = []
+    for network in NETWORKS:
+        rows.append(row("features", network, trains=False, repeats=given.repeats))
+    rows.append(row("training", NETWORKS[0], trains=True, repeats=given.repeats))
     write("memory", rows, __doc__, given.out)
 
 

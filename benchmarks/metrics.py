@@ -46,8 +46,10 @@ def create_data(pictures: int, classes: int, seed: int = 0) -> tuple[np.ndarray,
     for start in range(0, pictures, CREATED):
         part = slice(start, start + CREATED)
         shape = scores[part].shape
-        labels[part] = random.random(shape, dtype=np.float32) < 3 / classes
-        scores[part] = random.standard_normal(shape, dtype=np.float32) + 2 * labels[part]
+        drawn = random.random(shape, dtype=np.float32)
+        labels[part] = drawn < 3 / classes
+        noise = random.standard_normal(shape, dtype=np.float32)
+        scores[part] = noise + 2 * labels[part]
     return scores, labels
 
 
@@ -92,7 +94,8 @@ def torchmetrics_ap(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     metric = MultilabelAveragePrecision(scores.shape[1], average="none", thresholds=None)
     probabilities = torch.from_numpy(scores).sigmoid()
-    return metric(probabilities, torch.from_numpy(labels).long()).double().numpy()
+    targets = torch.from_numpy(labels).long()
+    return metric(probabilities, targets).double().numpy()
 
 
 # ---- What is measured --------------------------------------------------------------------------

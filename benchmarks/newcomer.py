@@ -37,8 +37,10 @@ CPU_LIMIT = 600
 
 def cpu_seconds(pid: int) -> float:
     """Of a process and of its children that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    user, system, children_user, children_system = map(int, fields[11:15])
+    # proc(5): fields 14 to 17. The second is the program's name in parentheses, which may hold
+    # anything; behind it is the third.
+    _, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    user, system, children_user, children_system = map(int, rest.split()[11:15])
     return (user + system + children_user + children_system) / TICKS
 
 
@@ -65,10 +67,13 @@ def run_pipeline(folder: Path) -> tuple[dict[str, float], dict[str, float], Coun
         if match is None:
             continue
         # A stage is over when DVC names the next one.
-        now, used = time.perf_counter(), cpu_seconds(process.pid)
+        now = time.perf_counter()
+        used = cpu_seconds(process.pid)
         wall[stage] = wall.get(stage, 0.0) + now - last_wall
         cpu[stage] = cpu.get(stage, 0.0) + used - last_cpu
-        last_wall, last_cpu = now, used
+        last_wall = now
+        last_cpu = used
+
         stage = match[1]
         count[stage] += 1
 

@@ -46,8 +46,9 @@ STD = np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1)
 def generate(folder: Path, count: int, width: int = 500, height: int = 375) -> list[str]:
     """JPEG files of smooth noise, which compress as photos do."""
     random = np.random.default_rng(0)
+    coarse = (height // 8, width // 8, 3)
     for i in range(count):
-        noise = random.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+        noise = random.integers(0, 256, coarse, dtype=np.uint8)
         picture = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
         picture.save(folder / f"{i:04d}.jpg", quality=92)
     return jpeg_files(folder)
@@ -231,6 +232,7 @@ def comparison(
     ours = Server("ours", files, resolution, of_ours)
     usual = Server("usual", files, resolution, of_usual)
 
+    # Other draws give other pictures.
     if of_usual in (of_ours, "tensors"):
         difference = np.abs(ours.first_batch().astype(np.float64) - usual.first_batch())
         facts["difference"] = float((difference * 255 * STD).max())

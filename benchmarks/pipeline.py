@@ -41,6 +41,14 @@ STAGES = {
     "report": ("params.yaml",),
 }
 
+# What a run's stages write into its folder.
+TRAINING_FILES = ("best.safetensors", "last.safetensors", "history.csv", "training.json")
+EVALUATION_FILES = ("training-environment.json", "logits.safetensors", "environment.json")
+SMALLEST_RESOLUTION = 32
+
+# Of the demo's dvc.yaml, beside a train and an evaluate stage a run.
+OTHER_STAGES = 7
+
 # Goals, in seconds.
 START_LIMIT = 1.0
 REPORTS_LIMIT = 5.0
@@ -49,13 +57,16 @@ REPRO_LIMIT = 3.0
 
 def execute(command: tuple[str, ...], folder: Path, check: bool = True) -> tuple[float, str]:
     """Wall seconds and what it printed. Raises RuntimeError where it failed."""
+    # The copy's package, not the installed one.
     environment = os.environ | QUIET | {"PYTHONPATH": str(folder / "src")}
+
     start = time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     seconds = time.perf_counter() - start
+
     if check and done.returncode:
-        ends = f"{done.stdout[-500:]}{done.stderr[-500:]}"
-        raise RuntimeError(f"{' '.join(command)}: {ends}")
+        last_words = f"{done.stdout[-500:]}{done.stderr[-500:]}"
+        raise RuntimeError(f"{' '.join(command)}: {last_words}")
     return seconds, done.stdout + done.stderr
 
 
@@ -70,10 +81,10 @@ def copy_repository(folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
 
-    # DVC and the stages ask git for the commit.
-    who = ("-c", "user.name=b", "-c", "user.email=b@b")
+    # DVC and the stages ask git for the commit, whoever made it.
+    author = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@example.org")
     subprocess.run(("git", "init", "-q"), cwd=folder, check=True)
-    commit = ("git", *who, "commit", "-q", "--allow-empty", "-m", "b")
+    commit = ("git", *author, "commit", "-q", "--allow-empty", "-m", "benchmark")
     subprocess.run(commit, cwd=folder, check=True)
 
 
@@ -131,7 +142,8 @@ def all_reports(folder: Path, repeats: int) -> list[dict]:
         command = (sys.executable, "stages/report.py", *pages)
         seconds, printed = execute(command, folder, check=False)
         if "error:" in printed:  # of a study whose data nobody has prepared yet
-            print(printed.partition("error:")[2].strip()[:160])
+            _, _, problem = printed.partition("error:")
+            print(problem.strip()[:160])
         return seconds
 
     cold = []
@@ -163,26 +175,19 @@ def all_reports(folder: Path, repeats: int) -> list[dict]:
 
 def create_study(folder: Path, runs: int) -> None:
     """The demo's pipeline with `runs` runs, its outputs there and taken as they are."""
-    path = folder / "params.yaml"
-    settings = yaml.safe_load(path.read_text())
-    example = yaml.safe_load((folder / "runs" / f"{settings['runs'][0]}.yaml").read_text())
-    resolutions = [32 + i for i in range(runs)]
-    run_ids = [f"linear-bce-efficientnet_lite0-digits-{size}" for size in resolutions]
-
-    shutil.rmtree(folder / "runs")
-    (folder / "runs").mkdir()
+    params = folder / "params.yaml"
+    settings = yaml.safe_load(params.read_text())
+    run_ids = write_run_files(folder / "runs", settings["runs"][0], runs)
+    params.write_text(yaml.safe_dump(settings | {"runs": run_ids}, sort_keys=False))
     (folder / "dvc.lock").unlink(missing_ok=True)
-    for run_id, size in zip(run_ids, resolutions, strict=True):
-        text = yaml.safe_dump(example | {"resolution": size}, sort_keys=False)
-        (folder / "runs" / f"{run_id}.yaml").write_text(text)
-    path.write_text(yaml.safe_dump(settings | {"runs": run_ids}, sort_keys=False))
 
+    # What the stages would have written, as far as DVC looks: every file once, each another.
     name = settings["name"]
     for run_id in run_ids:
         output = folder / "outputs" / "demo" / name / f"{run_id}-s0"
-        for file in ("best.safetensors", "last.safetensors", "history.csv", "training.json"):
+        for file in TRAINING_FILES:
             put(output / "training" / file, f"{run_id} {file}")
-        for file in ("training-environment.json", "logits.safetensors", "environment.json"):
+        for file in EVALUATION_FILES:
             put(output / file, f"{run_id} {file}")
         put(folder / "results" / name / f"{run_id}-s0.json", run_id)
     for code in ("evaluate", "extract", *run_ids):
@@ -191,6 +196,21 @@ def create_study(folder: Path, runs: int) -> None:
     features = settings["features"]
     file = f"{features['backbone']}-{features['resolution']}.safetensors"
     put(folder / "data" / name / "features" / file, "features")
+
+
+def write_run_files(folder: Path, example_id: str, runs: int) -> list[str]:
+    """Run files that differ in their resolution alone, in place of those in `folder`."""
+    example = yaml.safe_load((folder / f"{example_id}.yaml").read_text())
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+    run_ids = []
+    for resolution in range(SMALLEST_RESOLUTION, SMALLEST_RESOLUTION + runs):
+        run_id = f"linear-bce-efficientnet_lite0-digits-{resolution}"
+        text = yaml.safe_dump(example | {"resolution": resolution}, sort_keys=False)
+        (folder / f"{run_id}.yaml").write_text(text)
+        run_ids.append(run_id)
+    return run_ids
 
 
 def put(path: Path, text: str) -> None:
@@ -210,10 +230,11 @@ def repro(folder: Path, repeats: int, *options: str) -> tuple[list[float], float
     seconds = []
     for _ in range(repeats + 1):
         taken, printed = execute((*DVC, "repro", *options), folder)
+        seconds.append(taken)
+
         said = printed.lower()
         if "up to date" not in said or "running stage" in said:
             raise RuntimeError(f"dvc repro ran something: {printed[-800:]}")
-        seconds.append(taken)
     return seconds[1:], committed  # the first one warms up
 
 
@@ -228,7 +249,7 @@ def nothing_changed(folder: Path, runs: int, repeats: int) -> list[dict]:
     others = [folder / "data" / "dvc.yaml", *folder.glob("studies/**/dvc.yaml")]
 
     seconds, committed = repro(folder, repeats)
-    stages = 2 * runs + 7
+    stages = 2 * runs + OTHER_STAGES
     in_this = alone(
         f"nothing-changed dvc repro of {runs} runs",
         seconds,

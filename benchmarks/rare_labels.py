@@ -43,18 +43,22 @@ def splits(features: np.ndarray, labels: np.ndarray, seeds: int) -> Iterator[tup
         ends = [int(share * len(order)) for share in SHARES]
         train, val, test = np.split(order, ends)
 
-        layers = ridge_layers(features[train], labels[train], PENALTIES)
-        scores = [features @ weight.T + bias for weight, bias in layers]
-        maps = [
-            mean_average_precision(average_precision(of_penalty[val], labels[val]))
-            for of_penalty in scores
-        ]
+        # A regression for each penalty, of which that is taken which ranks validation best.
+        scores = []
+        maps = []
+        for weight, bias in ridge_layers(features[train], labels[train], PENALTIES):
+            of_penalty = features @ weight.T + bias
+            scores.append(of_penalty)
+            aps = average_precision(of_penalty[val], labels[val])
+            maps.append(mean_average_precision(aps))
         best = scores[int(np.argmax(maps))]
         yield best[val], labels[val], best[test], labels[test]
 
 
 def rules(scores: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray | float]:
-    mean, deviation = scores.mean(0), scores.std(0)
+    """Thresholds (C,), or one for all, by rule, from the pictures that they are tuned on."""
+    mean = scores.mean(0)
+    deviation = scores.std(0)
     deviation = np.where(deviation > 0, deviation, 1.0)
     common = tune_global_threshold((scores - mean) / deviation, labels)
     return {
@@ -70,23 +74,28 @@ def measure(features: np.ndarray, labels: np.ndarray, seeds: int) -> dict:
     macro: dict[str, list[float]] = {}
     overall: dict[str, list[float]] = {}
     for val, val_labels, test, test_labels in splits(features, labels, seeds):
+        # A label without a positive has no recall.
         shown = (test_labels == 1).any(0)
         for name, thresholds in rules(val, val_labels).items():
-            at = np.broadcast_to(thresholds, shown.shape)[shown]
-            metrics = thresholded_metrics(test[:, shown], test_labels[:, shown], at)
+            of_shown = np.broadcast_to(thresholds, shown.shape)[shown]
+            metrics = thresholded_metrics(test[:, shown], test_labels[:, shown], of_shown)
             macro.setdefault(name, []).append(metrics["macro_F1"])
             overall.setdefault(name, []).append(metrics["OF1"])
 
-    ahead = {name: np.subtract(macro[EXPORTED], of_rule) for name, of_rule in macro.items()}
+    ahead = {}
+    for name, of_rule in macro.items():
+        if name != EXPORTED:
+            points = np.subtract(macro[EXPORTED], of_rule)
+            ahead[name] = [rounded(points.mean()), rounded(points.min()), rounded(points.max())]
     return {
-        "macro_F1": {name: round(float(np.mean(values)), 2) for name, values in macro.items()},
-        "OF1": {name: round(float(np.mean(values)), 2) for name, values in overall.items()},
-        "ahead": {
-            name: [round(float(of(values)), 2) for of in (np.mean, np.min, np.max)]
-            for name, values in ahead.items()
-            if name != EXPORTED
-        },
+        "macro_F1": {name: rounded(np.mean(values)) for name, values in macro.items()},
+        "OF1": {name: rounded(np.mean(values)) for name, values in overall.items()},
+        "ahead": ahead,
     }
+
+
+def rounded(value: float) -> float:
+    return round(float(value), 2)
 
 
 def main() -> None:

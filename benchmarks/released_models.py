@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT / "tests" / "models"))
 from golden_models import golden_model, picture  # noqa: E402
 
 HEAD = "query2label"
-CLASSES = 80
+CLASSES = 80  # COCO's
 GOAL = 1e-4  # relative difference of the logits
 MODELS = {
     "Q2L-R101-448": "resnet101",
@@ -105,6 +105,7 @@ def compare(name: str, backbone: str, folder: Path) -> Comparison:
     size = meta["config"]["img_size"]
     classes = meta["config"]["num_class"]
 
+    # As a run does with a checkpoint of the authors: the head's options are read from it.
     with tempfile.TemporaryDirectory() as scratch:
         path = write_checkpoint(state, Path(scratch))
         options = query2label_options(read_state(path))

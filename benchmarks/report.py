@@ -55,6 +55,7 @@ BENCHMARKS = [
     Benchmark("label_errors", "cpu", "Errors in labels"),
     Benchmark("rare_labels", "cpu", "Thresholds of rare labels"),
     Benchmark("choice", "cpu", "Which training to take"),
+    Benchmark("forms", "cpu", "Larger pictures, mirror images, roots of features"),
     Benchmark("linear_search", "cuda", "The grid of the linear mode, GPU"),
 ]
 
@@ -156,6 +157,7 @@ def compared(result: dict) -> Measured:
     """A file whose rows `common.compare` and `common.alone` made."""
     head = ["what", "ours", "peer", "peer's", "ratio (range)", "of CPU seconds"]
     head += ["goal", "reached", "largest difference"]
+
     rows = []
     notes = []
     for row in result["rows"]:
@@ -176,6 +178,7 @@ def compared(result: dict) -> Measured:
         note = note_of(row)
         if note:
             notes.append(f"{row['name']}: {note}")
+
     return Measured(
         table(head, rows),
         difference=result.get("difference"),
@@ -187,7 +190,9 @@ def compared(result: dict) -> Measured:
 
 def note_of(row: dict) -> str:
     """What a row says beside its cells: a remark, CPU seconds and memory against the peer's."""
-    parts = [row["note"]] if row.get("note") else []
+    parts = []
+    if row.get("note"):
+        parts.append(row["note"])
     if "limit_cpu_s" in row:
         parts.append(f"CPU seconds {row['ours_cpu_s']:.3g}, the peer's {row['peer_cpu_s']:.3g}")
     for key, label in MEMORY.items():
@@ -199,6 +204,7 @@ def note_of(row: dict) -> str:
 def estimated(result: dict) -> Measured:
     """The file of estimates.py: a row a training."""
     head = ["training", "epochs", "GMACs a picture", "predicted", "took", "error", "within 30 %"]
+
     rows = []
     near = 0
     for row in result["rows"]:
@@ -239,12 +245,17 @@ def searched(result: dict) -> Measured:
 
 def found_errors(result: dict) -> Measured:
     """The file of label_errors.py: a row for each kind of errors and each question."""
-    rankings = list(dict.fromkeys(name for row in result["rows"] for name in row["precision"]))
+    # What the page did before answers some of the questions alone: a row may lack a ranking.
+    rankings = {}
+    for row in result["rows"]:
+        rankings |= dict.fromkeys(row["precision"])
+
     rows = []
     for row in result["rows"]:
-        of_row = (percents(row["precision"].get(ranking)) for ranking in rankings)
-        rows.append([row["errors"], row["asked_for"], *of_row])
-    return Measured(table(["errors", "asked for", *rankings], rows), notes=[result["data"]])
+        of_rankings = [percents(row["precision"].get(ranking)) for ranking in rankings]
+        rows.append([row["errors"], row["asked_for"], *of_rankings])
+    head = ["errors", "asked for", *rankings]
+    return Measured(table(head, rows), notes=[result["data"]])
 
 
 def percents(values: list[float] | None) -> str:
@@ -258,9 +269,12 @@ def thresholds_of_rare_labels(result: dict) -> Measured:
     rows = []
     for row in result["rows"]:
         for rule, macro in row["macro_F1"].items():
-            ahead = row["ahead"].get(rule)
-            shown = f"{ahead[0]:+.1f} ({ahead[1]:+.1f} to {ahead[2]:+.1f})" if ahead else ABSENT
-            rows.append([row["data"], rule, f"{macro:.1f}", f"{row['OF1'][rule]:.1f}", shown])
+            overall = row["OF1"][rule]
+            ahead = ABSENT  # the last rule is not ahead of itself
+            if rule in row["ahead"]:
+                mean, lowest, highest = row["ahead"][rule]
+                ahead = f"{mean:+.1f} ({lowest:+.1f} to {highest:+.1f})"
+            rows.append([row["data"], rule, f"{macro:.1f}", f"{overall:.1f}", ahead])
     head = ["data", "rule", "macro F1", "OF1", "the last rule is ahead"]
     return Measured(table(head, rows))
 
@@ -269,16 +283,38 @@ def rules_of_choice(result: dict) -> Measured:
     """The file of choice.py: a row for each data set, number of pictures and rule."""
     rows = []
     for row in result["rows"]:
-        for rule, lost in row["lost"].items():
-            shown = f"{statistics.mean(lost):.2f} (at most {max(lost):.2f})"
+        pictures = f"{row['pictures']:,}"
+        for rule, by_seed in row["lost"].items():
+            lost = f"{statistics.mean(by_seed):.2f} (at most {max(by_seed):.2f})"
             agrees = f"{statistics.mean(row['agrees'][rule]):.2f}"
-            rows.append([row["data"], f"{row['pictures']:,}", rule, shown, agrees])
-    return Measured(table(["data", "pictures", "rule", "lost", "agrees"], rows))
+            rows.append([row["data"], pictures, rule, lost, agrees])
+    head = ["data", "pictures", "rule", "lost", "agrees"]
+    return Measured(table(head, rows))
+
+
+def forms_of_features(result: dict) -> Measured:
+    """The file of forms.py: a row for each data set and form, against the data set's first."""
+    first_of = {}
+    rows = []
+    for row in result["rows"]:
+        first = first_of.setdefault(row["data"], row)
+        gain = ABSENT
+        if row is not first:
+            gains = [ours - peer for ours, peer in zip(row["mAP"], first["mAP"], strict=True)]
+            error = statistics.stdev(gains) / len(gains) ** 0.5
+            gain = f"{statistics.mean(gains):+.2f} ± {error:.2f}"
+        mAP = f"{statistics.mean(row['mAP']):.2f}"
+        operations = f"{row['operations'] / first['operations']:.2f}"
+        cells = [row["data"], f"`{row['backbone']}`", str(row["resolution"])]
+        rows.append([*cells, mAP, gain, operations])
+    head = ["data", "features", "px", "mAP", "gain", "operations"]
+    return Measured(table(head, rows))
 
 
 READERS = {
     "choice": rules_of_choice,
     "estimates": estimated,
+    "forms": forms_of_features,
     "label_errors": found_errors,
     "linear_search": searched,
     "rare_labels": thresholds_of_rare_labels,

@@ -130,10 +130,12 @@ MANY_LIMIT = 12 * 60
 
 def execute(command: list[str], folder: Path) -> str:
     """What it printed. Raises RuntimeError where it failed."""
+    # The copy's package, not the installed one.
     environment = os.environ | {"DVC_NO_ANALYTICS": "true", "PYTHONPATH": str(folder / "src")}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     if done.returncode:
-        raise RuntimeError(f"{command[:3]}: {done.stdout[-500:]}{done.stderr[-500:]}")
+        last_words = f"{done.stdout[-500:]}{done.stderr[-500:]}"
+        raise RuntimeError(f"{command[:3]}: {last_words}")
     return done.stdout
 
 
@@ -232,17 +234,23 @@ def in_folder(folder: Path) -> Layout:
 
 def create_runs(folder: Path, run_id: str, runs: int) -> list[str]:
     """The demo's pipeline with as many runs like `run_id`, told apart by their learning rates."""
-    path = folder / "params.yaml"
-    settings = yaml.safe_load(path.read_text())
+    params = folder / "params.yaml"
+    settings = yaml.safe_load(params.read_text())
     example = yaml.safe_load((folder / "runs" / f"{run_id}.yaml").read_text())
+
     run_ids = []
     for number in range(runs):
-        changes = {"optimizer": {"name": "adam", "lr": 1e-3 / (1 + number)}}
-        run = Run.model_validate(example | changes | {"variant": f"lr{number}"})
-        run_ids.append(run.run_id)
-        text = yaml.safe_dump(example | changes | {"variant": run.variant}, sort_keys=False)
+        # The variant tells their ids apart, which bear no learning rate.
+        values = example | {
+            "optimizer": {"name": "adam", "lr": 1e-3 / (1 + number)},
+            "variant": f"lr{number}",
+        }
+        run = Run.model_validate(values)
+        text = yaml.safe_dump(values, sort_keys=False)
         (folder / "runs" / f"{run.run_id}.yaml").write_text(text)
-    path.write_text(yaml.safe_dump(settings | {"runs": run_ids}, sort_keys=False))
+        run_ids.append(run.run_id)
+
+    params.write_text(yaml.safe_dump(settings | {"runs": run_ids}, sort_keys=False))
     return run_ids
 
 
@@ -254,6 +262,7 @@ def many_runs(folder: Path, run_id: str, runs: int) -> dict:
     execute([*DVC, "repro", "-q", "extract", "code"], folder)
 
     wall, cpu = timed_children(lambda: execute([*DVC, "repro", "evaluate"], folder))
+
     layout = in_folder(folder)
     missing = [one for one in run_ids if not (folder / layout.record(one, 0)).is_file()]
     if missing:

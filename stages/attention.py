@@ -34,8 +34,11 @@ def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
 
     manifest = read_manifest(layout.data)
     task = create_task(run, manifest, layout.data, weights=False)
-    trained = layout.trained(run_id, int(seed)) / f"{run.selection}.safetensors"
-    load_network(task.model, trained if run.epochs else Path(run.checkpoint))
+    if run.epochs:
+        weights = layout.trained(run_id, int(seed)) / f"{run.selection}.safetensors"
+    else:
+        weights = Path(run.checkpoint)  # scored as it is
+    load_network(task.model, weights)
 
     if pictures:
         chosen = given_pictures(manifest, pictures)
@@ -50,9 +53,11 @@ def stage(settings: str, run_id: str, seed: str, *pictures: str) -> None:
     page = layout.page.stem if layout.study == "own-data" else layout.study
     names = chosen.frame["image"]
     for row, logits, maps in attention_of_pictures(task.model, task.inputs, len(names)):
-        path = folder / f"{page}-attention-{run_id}-s{seed}-{row + 1}.png"
-        labels = likeliest_labels(manifest.classes, logits, maps)
+        # The network sees it squeezed to a square; what is drawn on is the picture as it is.
         picture = whole_picture(picture_file(chosen.root, names.iloc[row]), chosen.appearance)
+        labels = likeliest_labels(manifest.classes, logits, maps)
+
+        path = folder / f"{page}-attention-{run_id}-s{seed}-{row + 1}.png"
         draw_attention(picture, labels, path)
         print(f"attention: {names.iloc[row]} -> {path}")
 

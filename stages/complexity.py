@@ -14,6 +14,7 @@ def stage(folder: str) -> None:
     study = load_study(Path(folder))
     costs = study_costs(study, Path(folder))
 
+    # Many runs share a model: they differ in loss, labels or seed alone.
     path = Path(folder) / "complexity.json"
     costs.write(path)
     print(f"complexity: {path}: {len(costs.runs)} runs of {costs.models} models")

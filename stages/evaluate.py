@@ -24,8 +24,10 @@ def stage(settings: str, run_id: str, seed: int) -> None:
     out = layout.output(run_id, seed)
     path = layout.record(run_id, seed)
     kept = layout.kept_record(run_id, seed)
+
     # This may fail: what was good stays until there is better.
     put_back_record(path, kept)
+    # DVC holds by now what the train stage gave, whose checkpoint is of no more use.
     remove_held()
 
     plan = EvaluationPlan.of(layout)
@@ -39,6 +41,7 @@ def stage(settings: str, run_id: str, seed: int) -> None:
     write_record(record, path)
     keep_record(path, kept)
     write_environment(record.environment, layout.environment(run_id, seed), path)
+
     tracker = open_tracker(layout, run, seed, "evaluate")
     tracker.record(record, path, reported_map(layout, run_id))
 

@@ -15,6 +15,7 @@ def stage(study: str) -> None:
     files = settings_files(Path(study))
     if not files:
         raise InputError(f"{study}/{FOLDER}: no settings; see docs/contributing-scores.md")
+
     for path in files:
         fetch_scores(read_external(path))
         change = "written" if renew_record(path) else "as it was"

@@ -27,8 +27,10 @@ def stage(settings: str) -> None:
         )
 
     manifest = read_manifest(layout.data)
+    # All at once: backbones that are composed of the same networks compute each of them once.
     pooled = [features for features in wanted if not features.maps and not features.published]
     extract_pooled(pooled, manifest, layout.data, device())
+
     for features in wanted:
         path = features_path(
             layout.data, features.backbone, features.resolution, maps=features.maps

@@ -17,7 +17,8 @@ from mlrepro.studies.runs import read_run
 def stage(settings: str, run_id: str, seed: str) -> None:
     layout = read_layout(settings)
     path = Path(read_run(layout, run_id).checkpoint or "")
-    out = layout.output(run_id, int(seed))
+
+    # Their authors keep these files where a person has to click.
     if not path.is_file():
         pages = "\n  ".join(layout.pipeline.checkpoint_pages)
         wanted = "/".join(path.parts[-2:])
@@ -25,12 +26,14 @@ def stage(settings: str, run_id: str, seed: str) -> None:
             f"{path}: no such file. Get {wanted} in a browser from one of\n  {pages}\n"
             f"put it at {path}, and run the same command again"
         )
+
     facts = {
         "file": str(path),
         "size": path.stat().st_size,
         "sha256": file_sha256(path),
         "head_options": query2label_options(read_state(path), path),
     }
+    out = layout.output(run_id, int(seed))
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "checkpoint.json", facts)
     print(f"fetch {run_id}: {facts}")

@@ -33,8 +33,9 @@ def stage(settings: str, run_id: str, seed: str, class_name: str) -> None:
 
     logits = load_file(path)[f"test_{record.run.selection}"]
     rows = manifest.rows("test")[: len(logits)]  # the released protocol leaves the last ones out
+    names = manifest.frame["image"].iloc[rows]
     predictions = Predictions(
-        pictures=[picture_file(manifest.root, name) for name in manifest.frame["image"].iloc[rows]],
+        pictures=[picture_file(manifest.root, name) for name in names],
         appearance=manifest.appearance,
         classes=manifest.classes,
         logits=logits,
@@ -44,7 +45,8 @@ def stage(settings: str, run_id: str, seed: str, class_name: str) -> None:
 
     k = manifest.classes.index(class_name)
     errors = predictions.surest_errors(k)
-    with blank_figure(out / f"misclassified-{class_name.replace('/', '_')}", 6.0) as figure:
+    file_name = class_name.replace("/", "_")  # a name may hold what would be a folder
+    with blank_figure(out / f"misclassified-{file_name}", 6.0) as figure:
         draw_errors(figure, predictions, errors, k)
     print(
         f"gallery: the surest of {len(errors)} errors on {class_name} "

@@ -11,6 +11,7 @@ def stage(settings: str) -> None:
     # The report gathers them, too: else the folder of records, on which both stages depend, would
     # change behind the one that comes first, which would run again next time.
     gather_environments(layout.results, layout.environments)
+
     labels, mistakes = write_review(layout)
     print(f"review: {mistakes} mistakes of the recommended run -> {layout.review}/mistakes.html")
     if labels is None:

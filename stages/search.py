@@ -44,7 +44,10 @@ def stage(settings: str) -> None:
 
 
 def records_are_there(layout: Layout) -> bool:
-    """They are no outputs of DVC, which so does not remove them."""
+    """Whether each run of the search has its record.
+
+    They are no outputs of DVC, which so neither removes them nor puts them back.
+    """
     for run_id, seeds in layout.searched.items():
         for seed in seeds:
             if not layout.record(run_id, seed).is_file():
@@ -56,29 +59,37 @@ def search_and_evaluate(layout: Layout, grid: Grid) -> None:
     layout.search.mkdir(parents=True, exist_ok=True)
     outcomes = []
     for part in grid.parts:
-        # A ridge regression is there at once; the losses of the same features take their time.
-        closed = [member for member in part.members if member[0].closed_form]
-        trained = [member for member in part.members if not member[0].closed_form]
+        closed = [(run, seed) for run, seed in part.members if run.closed_form]
+        trained = [(run, seed) for run, seed in part.members if not run.closed_form]
         data = grid.read(part)
-        outcomes += _evaluated(layout, grid, part, data, solve(closed, data))
+
+        # A ridge regression is there at once; the losses of the same features take their time.
+        solved = solve(closed, data)
+        write_chosen(layout, grid, part, data, solved)
+        outcomes += solved
+
         if trained:
             first_run, _ = trained[0]
             print(
                 f"search {layout.name}: {len(trained)} linear layers on {first_run.backbone} "
                 f"features, {first_run.epochs} epochs"
             )
-            outcomes += _evaluated(layout, grid, part, data, search(trained, data))
+            searched = search(trained, data)
+            write_chosen(layout, grid, part, data, searched)
+            outcomes += searched
     write_grid(outcomes, layout.search / "grid.csv")
 
 
-def _evaluated(
+def write_chosen(
     layout: Layout, grid: Grid, part: GridPart, data: GridData, outcomes: list[Outcome]
-) -> list[Outcome]:
-    """The same outcomes; those that are chosen are written, and have a record each."""
+) -> None:
+    """Chooses the grid point of each run and seed; writes its training, logits and record."""
     plan = EvaluationPlan.of(layout)
     selected = select(outcomes)
-    few = plan.advises and len(data.rows["train"]) < ENOUGH_PICTURES
-    held_out = cross_validate(selected.values(), data) if few else {}
+    held_out = {}
+    if plan.advises and len(data.rows["train"]) < ENOUGH_PICTURES:
+        held_out = cross_validate(selected.values(), data)
+
     for (run_id, seed), chosen in selected.items():
         out = layout.search / f"{run_id}-s{seed}"
         trained = out / "training"
@@ -86,6 +97,8 @@ def _evaluated(
         trained_with = outcome_environment(chosen, grid)
         record, logits = evaluate_run(chosen.run, seed, layout.data, trained, plan, trained_with)
         write_logits(logits, out / "logits.safetensors")
+
+        # Cross-validation trained the first seed alone: what it says is in that record.
         if run_id in held_out and seed == layout.searched[run_id][0]:
             record = with_cross_validation(
                 record,
@@ -97,13 +110,13 @@ def _evaluated(
         write_record(record, path)
         keep_record(path, out / layout.kept_record(run_id, seed).name)
         write_environment(record.environment, layout.search_environment(run_id, seed), path)
+
         _track(layout, chosen, record, path)
         print(
             f"{run_id}, seed {seed}: test mAP {record.selected.metrics['mAP']:.2f} with "
             f"{_chosen_settings(chosen)} (validation {chosen.best.val_mAP:.2f})",
             flush=True,
         )
-    return outcomes
 
 
 def _track(layout: Layout, chosen: Outcome, record: Record, path: Path) -> None:

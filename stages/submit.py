@@ -51,7 +51,8 @@ def stage(settings: str, run_id: str, seed: str) -> None:
 
     # `protocol: released` scores whole batches only: the last pictures may have no logits.
     rows = manifest.rows("val")[: len(val)]
-    chosen = unlabelled >= tune_global_threshold(val, manifest.label_matrix(rows))
+    threshold = tune_global_threshold(val, manifest.label_matrix(rows))
+    chosen = unlabelled >= threshold
     path = out / "submission.csv"
     write_submission(path, manifest, chosen)
 
@@ -70,6 +71,7 @@ def write_submission(path: Path, manifest: Manifest, chosen: np.ndarray) -> None
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADER)
         for image, labels in zip(images, chosen, strict=True):
+            # The course names pictures without their folder.
             _, _, file_name = image.rpartition("/")
             writer.writerow([file_name, " ".join(names[labels])])
 

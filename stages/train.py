@@ -24,8 +24,9 @@ def stage(settings: str, run_id: str, seed: int) -> None:
             "checkpoint as it is"
         )
 
-    pictures = f"pictures at {run.resolution} px"
-    read = pictures if run.inputs == "images" else f"extracted {run.inputs}"
+    read = f"extracted {run.inputs}"
+    if run.inputs == "images":
+        read = f"pictures at {run.resolution} px"
     print(
         f"train {run_id}, seed {seed}: {run.head} head, {run.loss.name} loss, {run.labels} labels, "
         f"{run.epochs} epochs on {read}"
@@ -37,10 +38,13 @@ def stage(settings: str, run_id: str, seed: int) -> None:
 
     best = progress.best
     last = progress.history[-1]
+    # With an average of the weights, that is what the run ends with.
+    last_mAP = last.get("val_mAP_ema", last["val_mAP"])
     print(
         f"best validation mAP {best['val_mAP']:.2f} at epoch {best['epoch']} ({best['kind']} "
-        f"weights), last {last.get('val_mAP_ema', last['val_mAP']):.2f}, {progress.seconds:.1f} s"
+        f"weights), last {last_mAP:.2f}, {progress.seconds:.1f} s"
     )
 
 
+# Under torchrun, its processes find each other first.
 main(joined()(stage), "params.yaml", "run", "seed")

@@ -34,9 +34,10 @@ def stage(settings: str) -> None:
 
 def _remove_others(layout: Layout) -> None:
     """Outputs of runs that the settings no longer name."""
-    names = {f"{run_id}-s{seed}" for run_id, [seed] in layout.zero_shot.items()}
+    # Nothing is drawn, so that a run has one seed.
+    named = {f"{run_id}-s{seed}" for run_id, [seed] in layout.zero_shot.items()}
     for folder in layout.zero_shot_outputs.iterdir():
-        if folder.is_dir() and folder.name not in names:
+        if folder.is_dir() and folder.name not in named:
             shutil.rmtree(folder)
 
 
@@ -79,10 +80,15 @@ def _made_from(layout: Layout, run: Run) -> dict:
 def _is_made(layout: Layout, run_id: str, seed: int, made_from: dict) -> bool:
     """Whether all is there as it would be made; a record that was removed is put back."""
     note = layout.output(run_id, seed) / MADE_FROM
-    if not note.is_file() or json.loads(note.read_text(encoding="utf-8")) != made_from:
+    if not note.is_file():
         return False
-    put_back_record(layout.record(run_id, seed), layout.kept_record(run_id, seed))
-    return layout.record(run_id, seed).is_file()
+    noted = json.loads(note.read_text(encoding="utf-8"))
+    if noted != made_from:
+        return False
+
+    record = layout.record(run_id, seed)
+    put_back_record(record, layout.kept_record(run_id, seed))
+    return record.is_file()
 
 
 def _score(layout: Layout, run: Run, seed: int) -> None:
@@ -97,9 +103,9 @@ def _score(layout: Layout, run: Run, seed: int) -> None:
     out = layout.output(run.run_id, seed)
     trained = layout.trained(run.run_id, seed)
     made_on = write_zero_shot(run, layout.data, trained)
-    record, logits = evaluate_run(
-        run, seed, layout.data, trained, EvaluationPlan.of(layout), made_on
-    )
+
+    plan = EvaluationPlan.of(layout)
+    record, logits = evaluate_run(run, seed, layout.data, trained, plan, made_on)
     record = with_choice(record, logits, layout.data)
     write_logits(logits, out / "logits.safetensors")
 

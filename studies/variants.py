@@ -7,14 +7,13 @@ python studies/variants.py            # from the repository's root
 python studies/variants.py --check    # exit status 1 where one is not what this would write
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import yaml
 
 from mlrepro.settings.base import read_yaml
 from mlrepro.settings.run import Run
+from mlrepro.studies.written_files import write_or_check
 
 STUDIES = Path("studies")
 DESCRIPTION = "variants.yaml"
@@ -49,28 +48,15 @@ def _run_file(comment: str, settings: dict) -> str:
     lines = [f"# {line}" for line in comment.strip().splitlines()]
     for key, value in settings.items():
         text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=WIDTH)
+        # Behind a number or a word, YAML writes that the document ends.
         value_alone = text.removesuffix("...\n").strip()
         lines.append(f"{key}: {value_alone}")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing, name what differs")
-    check = parser.parse_args().check
-
-    stale = []
-    for path, text in variant_files().items():
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            continue
-        stale.append(path.as_posix())
-        if not check:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-
-    print("\n".join(stale) or "every run file is as its variants.yaml says")
-    if check and stale:
-        sys.exit(1)
+    description = __doc__.splitlines()[0]
+    write_or_check(variant_files, description, "every run file is as its variants.yaml says")
 
 
 if __name__ == "__main__":

@@ -174,6 +174,14 @@ def repository(prepared, tmp_path) -> Path:
     return tmp_path / "repository"
 
 
+# Of a process of DVC: the stages that it runs find this environment's `python` first.
+DVC_ENVIRONMENT = {
+    **os.environ,
+    "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
+    "DVC_NO_ANALYTICS": "true",
+}
+
+
 def init_dvc(folder: Path, remote: str = "", scm: bool = True) -> None:
     """What `dvc init` and `dvc remote add -d storage` write, without a process of DVC for each.
 

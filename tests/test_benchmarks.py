@@ -461,7 +461,7 @@ def test_every_seeded_fault_can_be_seeded(benchmark, tmp_path):
 
 def test_a_fault_is_caught_by_name(benchmark):
     seeded_faults = benchmark("seeded_faults")
-    splc = seeded_faults.LOSSES[0]
+    [splc] = [f for f in seeded_faults.FAULTS if f.what == "SPLC relabels above 0.61, not 0.6"]
     caught = seeded_faults.catch(splc)
     assert caught.endswith("::test_splc_relabels_above_a_probability_of_six_tenths")
 
@@ -532,3 +532,51 @@ def test_page_shows_rules_of_choice(benchmark, tmp_path):
     page = benchmark("report").render(tmp_path)
     _, _, section = page.partition("## Which training to take\n")
     assert "| folds, standardised, and validation " in section and "my-animals" in section
+
+
+# --- forms of features ---------------------------------------------------------------------------
+
+
+def test_forms_are_measured_on_pictures_that_nothing_was_chosen_by(benchmark):
+    forms = benchmark("forms")
+    train, val, test = forms.drawn(100, seed=3)
+    assert (len(train), len(val), len(test)) == (60, 15, 25)
+    assert len({*train, *val, *test}) == 100
+
+
+def test_an_unknown_cell_is_neither_right_nor_wrong(benchmark):
+    forms = benchmark("forms")
+    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.3]])
+    labels = np.array([[1, 0], [-1, 0], [0, 0]])
+    assert forms.mAP_of(scores, labels) == 100
+
+    labels[1, 0] = 0
+    labels[0, 0] = 0
+    labels[2, 0] = 1
+    assert forms.mAP_of(scores, labels) == pytest.approx(100 / 3)
+
+
+def test_the_penalty_of_a_form_is_chosen_on_validation(benchmark, monkeypatch):
+    """Of two layers, the one that is right on validation and wrong on test."""
+    forms = benchmark("forms")
+    pictures = 80
+    train, val, test = forms.drawn(pictures, seed=0)
+    labels = (np.arange(pictures) % 2)[:, None]
+    features = 1.0 * labels
+    features[test] = 1 - features[test]
+    right, wrong = (np.array([[1.0]]), np.zeros(1)), (np.array([[-1.0]]), np.zeros(1))
+    monkeypatch.setattr(forms, "ridge_layers", lambda *_: [wrong, right])
+    expected = forms.mAP_of(features[test], labels[test])
+    assert forms.test_map(features, labels, [1.0, 2.0], seed=0) == expected < 100
+
+
+def test_page_shows_forms_of_features(benchmark, tmp_path):
+    row = {"data": "mine: 9 pictures, 2 labels", "resolution": 224}
+    rows = [
+        row | {"backbone": "lites_mirrored", "mAP": [50.0, 60.0], "operations": 200},
+        row | {"backbone": "lites", "mAP": [51.0, 59.0], "operations": 100},
+    ]
+    result = {"rows": rows, "environment": {}, "how": "by hand"}
+    measured = benchmark("report").forms_of_features(result)
+    assert "| `lites` " in measured.table
+    assert "+0.00 ± 1.00" in measured.table and "0.50" in measured.table

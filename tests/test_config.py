@@ -269,11 +269,15 @@ def merged_nine_times(levels: int) -> str:
 def test_yaml_that_would_not_end(tmp_path, content, message):
     path = tmp_path / "params.yaml"
     path.write_text(content)
+
     start = time.process_time()
     with pytest.raises(InputError) as error:
         load_pipeline(path)
     assert time.process_time() - start < 5
-    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+
+    said = str(error.value)
+    assert said.startswith(f"{path}: ")
+    assert message in said
 
 
 def test_aliases_that_people_write(tmp_path):

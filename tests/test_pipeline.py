@@ -4,26 +4,17 @@ A real repository in a temporary folder. What each stage depends on is tests/tes
 """
 
 import csv
-import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 import yaml
-from conftest import LINEAR, ROLE, ROOT, init_dvc, run_settings, stage, write_yaml
-
-BIN = os.path.dirname(sys.executable)
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": BIN + os.pathsep + os.environ["PATH"],
-    "DVC_NO_ANALYTICS": "true",
-}
+from conftest import DVC_ENVIRONMENT, LINEAR, ROLE, ROOT, init_dvc, run_settings, stage, write_yaml
 
 
 def run(folder, *command: str, check: bool = True) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=DVC_ENVIRONMENT)
     assert not (check and done.returncode), f"{' '.join(command)}:\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
@@ -37,17 +28,18 @@ def commit(folder) -> None:
 def dvc_repository(prepared, tmp_path):
     """The checkout's code and stages, small settings, nothing run yet."""
     folder = tmp_path / "repository"
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    not_compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src", folder / "src", ignore=not_compiled)
+    shutil.copytree(prepared / "stages", folder / "stages", ignore=not_compiled)
     for name in (".dvcignore", ".gitignore", "dvc.yaml"):
         shutil.copy(ROOT / name, folder / name)
-    shutil.copytree(
-        prepared / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__")
-    )
+
     settings = yaml.safe_load((prepared / "params.yaml").read_text()) | {"runs": [LINEAR, ROLE]}
     write_yaml(folder / "params.yaml", settings)
     for run_id in (LINEAR, ROLE):
         write_yaml(folder / "runs" / f"{run_id}.yaml", run_settings(run_id, epochs=2))
     write_reference(folder / "reported.csv")
+
     run(folder, "git", "init", "-q")
     init_dvc(folder)
     commit(folder)
@@ -71,6 +63,7 @@ def write_reference(path) -> None:
     }
     with (ROOT / "reported.csv").open(newline="") as file:
         columns = csv.DictReader(file).fieldnames
+
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

@@ -38,14 +38,22 @@ def test_a_run_file_says_otherwise(eight_cores, inputs):
 
 
 @pytest.mark.parametrize(
-    "value, features, images, three",
-    [("1", 1, 1, 1), ("4", 1, 4, 3), ("64", 1, 8, 3), ("2,4", 1, 2, 2), ("", 1, 8, 3)],
+    ("variable", "of_features", "of_images", "of_images_with_three"),
+    [
+        ("1", 1, 1, 1),
+        ("4", 1, 4, 3),
+        ("64", 1, 8, 3),
+        ("2,4", 1, 2, 2),  # the second is for parallel regions within parallel regions
+        ("", 1, 8, 3),
+    ],
 )
-def test_the_users_variable_is_a_limit(eight_cores, monkeypatch, value, features, images, three):
-    monkeypatch.setenv("OMP_NUM_THREADS", value)
-    assert threads_of(run_on("features")) == features
-    assert threads_of(run_on("images")) == images
-    assert threads_of(run_on("images", threads=3)) == three
+def test_the_users_variable_is_a_limit(
+    eight_cores, monkeypatch, variable, of_features, of_images, of_images_with_three
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    assert threads_of(run_on("features")) == of_features
+    assert threads_of(run_on("images")) == of_images
+    assert threads_of(run_on("images", threads=3)) == of_images_with_three
 
 
 def test_a_quota_limits_the_default(eight_cores, monkeypatch):

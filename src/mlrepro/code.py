@@ -213,6 +213,7 @@ def _without_effect(module: str) -> bool:
 @cache
 def imports_of(module: str) -> frozenset[str]:
     """The modules of this package that a module imports, and the packages that it stands in."""
+    # Of a.b.c: a and a.b, whose __init__ run first.
     packages = module.split(".")[:-1]
     names = {".".join(packages[: end + 1]) for end in range(len(packages))}
 
@@ -272,4 +273,5 @@ def _resolved_settings(run: Run) -> str:
     switched_on = {
         key: value for key, value in values.items() if value not in (None, False, [], {})
     }
-    return hashlib.sha256(json.dumps(switched_on, sort_keys=True).encode()).hexdigest()
+    text = json.dumps(switched_on, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -77,10 +77,13 @@ def _began(process: int) -> str | None:
         text = Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return None
-    # Behind the program's name, which may have anything in it.
-    fields = text.rpartition(")")[2].split()
+    # Behind the program's name, which may have anything in it. proc(5) counts from 1, with the
+    # process's number and this name: the state is the third, the time of its start the 22nd.
+    _, _, behind_name = text.rpartition(")")
+    fields = behind_name.split()
     state = fields[0]
-    return None if state in ENDED else fields[19]
+    began = fields[19]
+    return None if state in ENDED else began
 
 
 # ---- The cache ---------------------------------------------------------------------------------

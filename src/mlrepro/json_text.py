@@ -3,8 +3,8 @@
 import json
 import math
 
-WIDTH = 100
-DIGITS = 6
+WIDTH = 100  # columns
+DIGITS = 6  # significant ones
 
 
 def significant(value, digits: int = DIGITS):

@@ -18,6 +18,7 @@ NOT_RUN: Completeness = "not-run"
 # The smallest difference that a re-run of the same code shows, in mAP points (design, section 4).
 MINIMUM_TOLERANCE = 0.5
 
+# Of a difference of two decimal numbers, as floats have it: 0.3 - 0.2 is below 0.1.
 ROUNDING = 1e-9
 
 REGIMES = {"full": "full labels", "single": "single-positive labels"}

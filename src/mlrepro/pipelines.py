@@ -23,7 +23,10 @@ Stages = dict[str, Stage]
 
 EXTRACTED = ("features", "maps")  # what an extract stage makes for a run's `inputs`
 EVERY_RUN = {"run": "${runs}", "seed": "${seeds}"}
-ATTENTION_PICTURES = 4
+ATTENTION_PICTURES = 4  # that stages/attention.py draws of a run
+
+# Code that stages depend on file by file: a stage whose comments change takes seconds to run again.
+# Extracting, training and evaluating depend on digests instead (code.py), which know no comments.
 DOWNLOAD_CODE = [
     "src/mlrepro/data/download.py",
     "src/mlrepro/data/fetching",
@@ -58,6 +61,12 @@ PAGE_CODE = [
     "src/mlrepro/records.py",
     "src/mlrepro/environments.py",
     "src/mlrepro/judging.py",
+    *COMPARING_CODE,
+]
+REVIEW_CODE = [
+    "src/mlrepro/environments.py",
+    "src/mlrepro/report",
+    "src/mlrepro/review",
     *COMPARING_CODE,
 ]
 STUDY_CODE = [
@@ -152,8 +161,11 @@ class Plan:
     @property
     def pretraining(self) -> list[str]:
         """Weights that other pipelines train and runs of this one start from."""
-        starts = [start for run in self.runs for start in (run.weights, run.checkpoint) if start]
-        return list(dict.fromkeys(start for start in starts if start.startswith("outputs/")))
+        starts = []
+        for run in self.runs:
+            starts += [start for start in (run.weights, run.checkpoint) if start]
+        made_here = [start for start in starts if start.startswith("outputs/")]
+        return list(dict.fromkeys(made_here))
 
     @property
     def placed_checkpoints(self) -> bool:
@@ -459,21 +471,14 @@ def _page_stages(plan: Plan) -> Stages:
     searched = [plan.search] if plan.layout.pipeline.search else []
     if plan.is_own_data:
         searched.append(plan.zero_shot)
-    if plan.is_own_data:
+        looked_at = [f"{plan.data}/manifest.parquet"]
+        if plan.layout.pipeline.features:
+            looked_at.append(f"{plan.data}/features")
         stages["review"] = _stage(
             plan,
             "pages of labels that may be missing or wrong, and of the recommended run's mistakes",
             f"stages/review.py {plan.settings}",
-            deps=[
-                "src/mlrepro/environments.py",
-                "src/mlrepro/report",
-                "src/mlrepro/review",
-                *COMPARING_CODE,
-                f"data/{plan.name}/manifest.parquet",
-                *([f"data/{plan.name}/features"] if plan.layout.pipeline.features else []),
-                *searched,
-                results,
-            ],
+            deps=[*REVIEW_CODE, *looked_at, *searched, results],
             params=["search", "runs", "seeds"],
             outs=[f"outputs/own-data/{plan.name}/review"],
         )
@@ -504,16 +509,15 @@ def _study_stages(plan: Plan) -> Stages:
     )
     # It depends on no result, so that it needs no data at hand; hence it is made anew each time.
     report = {"wdir": plan.root, "always_changed": True} | report
-    return {
-        "complexity": _stage(
-            plan,
-            "parameters and MACs of the models that the printed rows name",
-            f"stages/complexity.py {study}",
-            deps=["src/mlrepro/models", "src/mlrepro/studies", *texts],
-            outs=[_in_git(f"{study}/complexity.json")],
-        ),
-        "report": report,
-    }
+
+    complexity = _stage(
+        plan,
+        "parameters and MACs of the models that the printed rows name",
+        f"stages/complexity.py {study}",
+        deps=["src/mlrepro/models", "src/mlrepro/studies", *texts],
+        outs=[_in_git(f"{study}/complexity.json")],
+    )
+    return {"complexity": complexity, "report": report}
 
 
 # ---- Files -------------------------------------------------------------------------------------

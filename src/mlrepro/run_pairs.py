@@ -109,6 +109,7 @@ def unadjusted_pairs(runs: Records) -> RunPairs:
         is_paired = same_pictures(runs[first] + runs[second])
         of_both = (maps[first], maps[second]) if is_paired else None
         several_seeds = min(len(runs[first]), len(runs[second])) > 1
+
         pair = RunPair(
             first=first,
             second=second,

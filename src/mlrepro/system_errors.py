@@ -51,6 +51,7 @@ def in_words(error: OSError) -> str | None:
 def _remedy(number: int | None, path: Path | None) -> str | None:
     folder = _nearest_folder(path or Path())
     again = "what was whole is kept; then run the same command again"
+
     if number == errno.EROFS:
         return (
             f"{folder} is on a read-only file system; mount it writable, or put a link to a "

@@ -11,20 +11,21 @@ CLASSES = ["person", "bicycle", "car", "apple", "zebra"]
 
 
 @pytest.fixture
-def data() -> tuple[np.ndarray, np.ndarray]:
+def scores_and_labels() -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(0)
     labels = (random.random((400, 5)) < [0.4, 0.1, 0.2, 0.1, 0.05]).astype(int)
     return random.normal(size=labels.shape) + 3 * labels, labels
 
 
-def test_the_right_order_is_left_alone(data):
-    order = judge_order(*data, CLASSES)
+def test_the_right_order_is_left_alone(scores_and_labels):
+    scores, labels = scores_and_labels
+    order = judge_order(scores, labels, CLASSES)
     assert order.found is None and order.columns == {} and not order.at_chance
-    assert order.chance == pytest.approx(100 * data[1].mean())
+    assert order.chance == pytest.approx(100 * labels.mean())
 
 
-def test_alphabetical_columns_are_found(data):
-    scores, labels = data
+def test_alphabetical_columns_are_found(scores_and_labels):
+    scores, labels = scores_and_labels
     columns = np.argsort(CLASSES)
     order = judge_order(scores[:, columns], labels, CLASSES)
     assert order.found == "alphabetical"
@@ -42,8 +43,8 @@ def test_cocos_own_order_is_found():
     assert judge_order(scores[:, by_number], labels, names).found == "COCO's category numbers"
 
 
-def test_any_other_order_is_found_by_matching(data):
-    scores, labels = data
+def test_any_other_order_is_found_by_matching(scores_and_labels):
+    scores, labels = scores_and_labels
     order = judge_order(scores[:, [3, 4, 1, 2, 0]], labels, CLASSES)
     assert order.found == BEST
     assert order.columns == {
@@ -55,20 +56,20 @@ def test_any_other_order_is_found_by_matching(data):
     }
 
 
-def test_two_exchanged_columns_are_found(data):
-    scores, labels = data
+def test_two_exchanged_columns_are_found(scores_and_labels):
+    scores, labels = scores_and_labels
     order = judge_order(scores[:, [0, 2, 1, 3, 4]], labels, CLASSES)
     assert order.columns == {"bicycle": "car", "car": "bicycle"}
 
 
-def test_scores_that_say_nothing(data):
-    scores, labels = data
+def test_scores_that_say_nothing(scores_and_labels):
+    scores, labels = scores_and_labels
     order = judge_order(np.random.default_rng(1).permutation(scores), labels, CLASSES)
     assert order.found is None and order.at_chance
 
 
-def test_distances_are_no_scores(data):
-    scores, labels = data
+def test_distances_are_no_scores(scores_and_labels):
+    scores, labels = scores_and_labels
     order = judge_order(-scores, labels, CLASSES)
     assert order.found is None
     assert order.inverted > 80 > order.mAPs["as given"]

@@ -15,9 +15,8 @@ CLASSES = ["aeroplane", "cat", "tvmonitor"]
 
 def labels(**changes) -> LabelTable:
     states = np.random.default_rng(0).integers(0, 3, (12, 3)).astype(np.int8)
-    return LabelTable(
-        **{"source": "labels", "ids": IDS, "classes": CLASSES, "states": states} | changes
-    )
+    table = {"source": "labels", "ids": IDS, "classes": CLASSES, "states": states} | changes
+    return LabelTable(**table)
 
 
 def scores(**changes) -> ScoreTable:
@@ -42,11 +41,15 @@ def test_rows_follow_ids_in_any_spelling(spelt, how):
     """Never the position: the rows of the scores are in another order."""
     order = np.random.default_rng(2).permutation(12)
     given = scores(ids=[spelt(IDS[row]) for row in order])
-    joined = join(given, labels())
+    labelled = labels()
+    joined = join(given, labelled)
     for row, name in enumerate(joined.ids):
-        own = given.ids.index(spelt(name))
-        np.testing.assert_array_equal(joined.scores[row], given.values[own])
-        np.testing.assert_array_equal(joined.states[row], labels().states[IDS.index(name)])
+        in_scores = given.ids.index(spelt(name))
+        in_labels = IDS.index(name)
+        np.testing.assert_array_equal(joined.scores[row], given.values[in_scores])
+        np.testing.assert_array_equal(joined.states[row], labelled.states[in_labels])
+
+    # Ids that are alike need no word about how they were matched.
     assert any(how in note for note in joined.notes) == bool(how)
 
 
@@ -57,11 +60,17 @@ def test_file_names_or_ids_of_an_annotation_file():
 
 
 def test_pictures_that_lack_are_missing_and_come_last():
-    joined = join(scores(ids=IDS[2:][::-1], values=scores().values[:10]), labels())
-    assert joined.ids == [*IDS[2:][::-1], *IDS[:2]]
+    lacking, scored = IDS[:2], IDS[2:]
+    backwards = scored[::-1]
+    joined = join(scores(ids=backwards, values=scores().values[:10]), labels())
+    assert joined.ids == [*backwards, *lacking]
     assert joined.missing.tolist() == [False] * 10 + [True] * 2
-    assert (joined.scores[10:] == 0).all() and joined.lowest == 0
-    assert any("2 pictures of 12" in note and "000001, 000002" in note for note in joined.notes)
+
+    # As if they were scored below all others.
+    assert (joined.scores[10:] == 0).all()
+    assert joined.lowest == 0
+    [note] = [note for note in joined.notes if "2 pictures of 12" in note]
+    assert "000001, 000002" in note
 
 
 def test_a_picture_with_one_score_for_all_counts_as_missing():

@@ -68,29 +68,24 @@ def write_scores(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(paths)}
 
 
+def _write_lines(path: Path, items: list[dict]) -> None:
+    path.write_text("".join(json.dumps(item) + "\n" for item in items))
+
+
 def _write_json(folder: Path) -> None:
-    named = [
-        {
-            "image": f"holiday/{name}.jpg",
-            "labels": [],
-            "scores": dict(zip(CLASSES, row, strict=True)),
-        }
-        for name, row in zip(IDS, SCORES.tolist(), strict=True)
-    ]
+    predicted, lists, flat = [], [], []
+    for name, scores in zip(IDS, SCORES.tolist(), strict=True):
+        by_class = dict(zip(CLASSES, scores, strict=True))
+        predicted.append({"image": f"holiday/{name}.jpg", "labels": [], "scores": by_class})
+        lists.append({"image_id": name, "scores": scores})
+        flat.append({"id": name} | by_class)
+
     unread = {"image": "holiday/broken.jpg", "error": "not readable"}
-    text = "".join(json.dumps(item) + "\n" for item in [*named, unread])
-    (folder / "predict.jsonl").write_text(text)
-
-    lists = [
-        {"image_id": name, "scores": item["scores"]} for name, item in zip(IDS, named, strict=True)
-    ]
-    for item in lists:
-        item["scores"] = list(item["scores"].values())
+    _write_lines(folder / "predict.jsonl", [*predicted, unread])
     (folder / "lists.json").write_text(json.dumps(lists, indent=1))
+    _write_lines(folder / "flat.jsonl", flat)
 
-    flat = [{"id": name} | item["scores"] for name, item in zip(IDS, named, strict=True)]
-    (folder / "flat.jsonl").write_text("".join(json.dumps(item) + "\n" for item in flat))
-
+    # Two boxes of each category a picture, of which the better one counts.
     boxes = []
     for row, name in enumerate(IDS):
         for number, score in enumerate(SCORES[row].tolist(), 1):

@@ -145,7 +145,8 @@ def test_other_pages_cannot_ask_in_a_browsers_name(server):
     assert ask(server, "GET", "/about", Host=f"localhost:{port}")[0] == 200
 
 
-def raw(server: PageServer, request: bytes) -> bytes:
+def answer_to_bytes(server: PageServer, request: bytes) -> bytes:
+    """To what no HTTP client would send."""
     with socket.create_connection(server.server_address[:2], timeout=PATIENCE) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
@@ -169,7 +170,7 @@ def raw(server: PageServer, request: bytes) -> bytes:
 )
 def test_odd_requests(server, lines, status):
     request = f"{lines}Host: {server.address}\r\n\r\nabc".encode()
-    assert status in raw(server, request).split(b"\r\n")[0]
+    assert status in answer_to_bytes(server, request).split(b"\r\n")[0]
     assert label(server, picture())[0] == 200
 
 
@@ -188,8 +189,10 @@ def test_the_command_says_where_it_is_and_ends_with_ctrl_c(model):
         connection.request("GET", "/")
         assert b"Drop pictures here" in connection.getresponse().read()
         connection.close()
+
         os.kill(process.pid, signal.SIGINT)
         assert process.stdout.read() == "ended\n"
+
     assert process.returncode == 0
     assert address.startswith("127.0.0.1:")
 

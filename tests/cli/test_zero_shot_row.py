@@ -237,18 +237,22 @@ def test_another_models_texts_are_refused(own, tmp_path, monkeypatch):
         run_stages(monkeypatch, "zero_shot")
 
 
-def test_settings_that_cannot_be(own, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"backbone": TOWER},
+            "must be one of `features` and `backbones`, and end with _embedding",
+        ),
+        ({"resolution": 64}, "at 64 px must be one of `features`"),
+        ({"prompts": ["a photo"]}, "'a photo': write {} once"),
+        ({"prompts": ["{0} {}"]}, "write {} once"),
+        ({"prompts": []}, "the list is empty"),
+        ({"text": "ViT-B-32"}, "should match pattern"),
+    ],
+)
+def test_settings_that_cannot_be(own, tmp_path, change, message):
     towers = Towers(None, "hf-hub:nobody/nothing", tmp_path / "tower.safetensors")
-    for changes, message in {
-        ("backbone", TOWER): "must be one of `features` and `backbones`, and end with _embedding",
-        ("resolution", 64): "at 64 px must be one of `features`",
-        ("prompts", ("a photo",)): "'a photo': write {} once",
-        ("prompts", ("{0} {}",)): "write {} once",
-        ("prompts", ()): "the list is empty",
-        ("text", "ViT-B-32"): "should match pattern",
-    }.items():
-        key, value = changes
-        value = list(value) if isinstance(value, tuple) else value
-        with pytest.raises(InputError) as error:
-            describe(own, towers, **{key: value})
-        assert message in str(error.value)
+    with pytest.raises(InputError) as error:
+        describe(own, towers, **change)
+    assert message in str(error.value)

@@ -99,10 +99,12 @@ def test_what_is_transparent_is_white():
     assert shown(saved(picture, "GIF")).tolist() == wanted
 
     black_and_clear = np.array([[[0, 255], [0, 0]]], np.uint8)
-    assert shown(saved(Image.fromarray(black_and_clear, "LA"), "PNG"))[0, :, 0].tolist() == [0, 255]
+    grey = Image.fromarray(black_and_clear, "LA")
+    assert shown(saved(grey, "PNG"))[0, :, 0].tolist() == [0, 255]
 
     # As the papers' code has it: what lies under the transparency shows.
-    assert np.asarray(whole_picture(saved(picture, "PNG"), "stored"))[0, 1].tolist() == [255, 0, 0]
+    stored = np.asarray(whole_picture(saved(picture, "PNG"), "stored"))
+    assert stored[0, 1].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -190,21 +192,30 @@ def deep_tiff(pixels: np.ndarray, order: str, packed: bool = False) -> io.BytesI
     """(h, w, 3) uint16 in one strip. order: < or >. packed: as libtiff reads it."""
     height, width, _ = pixels.shape
     data = pixels.astype(f"{order}u2").tobytes()
-    compression = 8 if packed else 1
-    data = zlib.compress(data) if packed else data
-    # Tag, type (3: 16 bits, 4: 32 bits), count, value or where it is.
+    compression = 1
+    if packed:
+        compression = 8
+        data = zlib.compress(data)
+
+    # Tag, type (3: 16 bits, 4: 32 bits), count, value or where it is: the pixels begin behind the
+    # eight bytes of the header, and the depths of the channels behind them.
     tags = [
         (256, 4, 1, width),
         (257, 4, 1, height),
-        (258, 3, 3, 8 + len(data)),
+        (258, 3, 3, 8 + len(data)),  # bits of each channel
         (259, 3, 1, compression),
+        (262, 3, 1, 2),  # RGB
+        (273, 4, 1, 8),  # where the strip begins
+        (277, 3, 1, 3),  # channels
+        (278, 4, 1, height),  # rows of the strip
+        (279, 4, 1, len(data)),
+        (284, 3, 1, 1),  # channels lie together, pixel by pixel
     ]
-    tags += [(262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, 3), (278, 4, 1, height)]
-    tags += [(279, 4, 1, len(data)), (284, 3, 1, 1)]
     directory = struct.pack(f"{order}H", len(tags))
     for tag, kind, count, value in tags:
         form = "HHIHxx" if kind == 3 and count == 1 else "HHII"
         directory += struct.pack(f"{order}{form}", tag, kind, count, value)
+
     depths = struct.pack(f"{order}HHH", 16, 16, 16)
     mark = b"II*\0" if order == "<" else b"MM\0*"
     start = struct.pack(f"{order}I", 8 + len(data) + len(depths))

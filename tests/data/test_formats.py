@@ -152,17 +152,13 @@ def coco(tmp_path):
     for part in ("train", "val"):
         objects = SCRIPTS[f"coco_{part}_ann"].tolist()
         ids = sorted({image for image, _ in objects} | {500})  # 500 has no annotation
-        content = {
-            "categories": categories,
-            "images": [
-                {"id": image, "file_name": f"COCO_{part}2014_{image:012d}.jpg"} for image in ids
-            ],
-            # All of one id, as careless converters write them, and all crowds.
-            "annotations": [
-                {"id": 1, "image_id": image, "category_id": category, "iscrowd": 1}
-                for image, category in objects
-            ],
-        }
+        images = [{"id": image, "file_name": f"COCO_{part}2014_{image:012d}.jpg"} for image in ids]
+        # All of one id, as careless converters write them, and all crowds.
+        annotations = [
+            {"id": 1, "image_id": image, "category_id": category, "iscrowd": 1}
+            for image, category in objects
+        ]
+        content = {"categories": categories, "images": images, "annotations": annotations}
         (tmp_path / f"{part}.json").write_text(json.dumps(content))
     return tmp_path
 

@@ -333,6 +333,7 @@ def test_what_its_name_says_is_accepted(server, tmp_path, name):
     "content",
     [
         PAGE,
+        # Behind the byte order marks of UTF-8 and of UTF-16.
         b"\xef\xbb\xbf" + PAGE,
         b"\xef\xbb\xbf \n<HTML>",
         b"\xff\xfe" + "<html>".encode("utf-16-le"),
@@ -346,32 +347,39 @@ def test_pages_are_refused_whatever_the_name(server, tmp_path, name, content):
     assert os.listdir(tmp_path) == [f"{name}.lock"]
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        *[(name, JSON) for name in GOOD if name != "README"],
-        *[(name, b"not found") for name in GOOD if name != "README"],
-        *[("a.txt", message) for message in MESSAGES],
-        *[("a.csv", message) for message in MESSAGES],
-        *[("a.csv.gz", gzip.compress(message)) for message in MESSAGES],
-        ("a.zip", GOOD["a.zip"][:-30]),
-        ("a.zip", GOOD["a.tar"]),
-        ("a.tar", GOOD["a.zip"]),
-        ("a.tar.gz", gzip.compress(PAGE)),
-        ("a.tar.gz", gzip.compress(GOOD["a.tar.gz"])),
-        ("a.tgz", GOOD["a.tgz"][:12]),
-        ("a.csv.gz", gzip.compress(PAGE)),
-        ("a.csv.gz", gzip.compress(JSON)),
-        ("a.csv.gz", gzip.compress(GOOD["a.csv.gz"])),
-        ("a.csv", gzip.compress(TABLE)),
-        ("a.json", b'{"images": ['),
-    ],
-)
+NAMES_THAT_SAY_A_FORMAT = [name for name in GOOD if name != "README"]
+MESSAGES_AS_FILES = [
+    *[(name, JSON) for name in NAMES_THAT_SAY_A_FORMAT],
+    *[(name, b"not found") for name in NAMES_THAT_SAY_A_FORMAT],
+    *[("a.txt", message) for message in MESSAGES],
+    *[("a.csv", message) for message in MESSAGES],
+    *[("a.csv.gz", gzip.compress(message)) for message in MESSAGES],
+    ("a.tar.gz", gzip.compress(PAGE)),
+    ("a.csv.gz", gzip.compress(PAGE)),
+    ("a.csv.gz", gzip.compress(JSON)),
+]
+OTHER_FORMATS = [
+    ("a.zip", GOOD["a.tar"]),
+    ("a.tar", GOOD["a.zip"]),
+    ("a.csv", gzip.compress(TABLE)),
+    # Compressed once more, as servers do that compress all they send.
+    ("a.tar.gz", gzip.compress(GOOD["a.tar.gz"])),
+    ("a.csv.gz", gzip.compress(GOOD["a.csv.gz"])),
+]
+CUT_OFF = [
+    ("a.zip", GOOD["a.zip"][:-30]),
+    ("a.tgz", GOOD["a.tgz"][:12]),
+    ("a.json", b'{"images": ['),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), [*MESSAGES_AS_FILES, *OTHER_FORMATS, *CUT_OFF])
 def test_other_content_than_the_name_says(server, tmp_path, name, content):
     server.answers["/x"] = lambda handler: send(handler, content)
     mirror = tmp_path / "mirror"
     mirror.write_bytes(GOOD[name])
     target = tmp_path / "set" / name
+
     _, used = get(target, f"{server.url}/x", str(mirror))
     assert used == str(mirror)
 
@@ -399,6 +407,7 @@ def test_compressed_answers_are_refused(server, tmp_path):
 
 
 def refuse_once(status, retry_after):
+    """What a server answers that has the table from the second question on."""
     refused = []
 
     def answer(handler):
@@ -411,7 +420,9 @@ def refuse_once(status, retry_after):
 
 
 def date_in(seconds):
-    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+    """As headers have it."""
+    now = datetime.datetime.now(datetime.UTC)
+    moment = now + datetime.timedelta(seconds=seconds)
     return format_datetime(moment, usegmt=True)
 
 
@@ -430,6 +441,7 @@ def test_retry_after_may_be_a_date(server, tmp_path, waits, status, seconds, lea
     ("retry_after", "least", "most"),
     [
         ("7", 7, 7),
+        # Nothing that can be read is nothing to wait for.
         ("soon", 0, 0),
         ("9" * 5000, 0, 0),
         ("Fri, 99 Abc 99999 99:99:99 GMT", 0, 0),
@@ -456,32 +468,26 @@ def test_a_long_wait_is_left_for_the_next_mirror(server, tmp_path, waits, capsys
 # ---------------------------------------------------------------------- notes and sizes that lie
 
 
-@pytest.mark.parametrize(
-    "note",
-    [
-        "",
-        "[]",
-        "7",
-        "null",
-        "{" * 20_000,
-        "[" * 60_000,
-        " " * 100_000 + "{}",
-        '{"etag": ["x"], "last_modified": null, "size": 5}',
-        '{"etag": "x", "last_modified": null, "size": "5"}',
-        '{"etag": "x", "last_modified": null, "size": -5}',
-        '{"etag": "x", "last_modified": null, "size": 5.5}',
-        '{"etag": "x", "last_modified": null, "size": true}',
-        '{"etag": "x", "last_modified": null, "size": NaN}',
-        f'{{"etag": "x", "last_modified": null, "size": {"9" * 5000}}}',
-        "\udcff",
-    ],
-)
+NO_MAPPINGS = ["", "[]", "7", "null", "\udcff"]
+# More than Python's parser takes, and more than a note can have.
+HUGE_NOTES = ["{" * 20_000, "[" * 60_000, " " * 100_000 + "{}"]
+SIZES_THAT_ARE_NONE = ['"5"', "-5", "5.5", "true", "NaN", "9" * 5000]
+WRONG_VALUES = [
+    '{"etag": ["x"], "last_modified": null, "size": 5}',
+    *[f'{{"etag": "x", "last_modified": null, "size": {size}}}' for size in SIZES_THAT_ARE_NONE],
+]
+
+
+@pytest.mark.parametrize("note", [*NO_MAPPINGS, *HUGE_NOTES, *WRONG_VALUES])
 def test_a_damaged_note_is_a_fresh_start(server, tmp_path, note):
+    """What is there of the file is fetched again: no part of it is asked for."""
     (tmp_path / "t.csv.part").write_bytes(TABLE[:10])
     (tmp_path / "t.csv.part.json").write_text(note, errors="surrogateescape")
+
     get(tmp_path / "t.csv", f"{server.url}/t")
     assert (tmp_path / "t.csv").read_bytes() == TABLE
-    assert "Range" not in server.asked[0][1]
+    _, first_headers = server.asked[0]
+    assert "Range" not in first_headers
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.part", "t.csv.part.json", "t.csv.lock"])

@@ -31,7 +31,7 @@ def compute(logits, targets, **options):
     return loss.item(), logits.grad.numpy()
 
 
-def agree(actual, expected, tolerance=1e-10):
+def assert_close(actual, expected, tolerance=1e-10):
     for ours, theirs in zip(actual, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
@@ -66,8 +66,8 @@ def test_every_configuration_of_the_authors(golden):
     for row, values in enumerate(golden["cfg"]):
         options = dict(zip(names, values, strict=True))
 
-        agree(compute(cos, targets, **options), (golden["loss"][row], golden["grad"][row]))
-        agree(
+        assert_close(compute(cos, targets, **options), (golden["loss"][row], golden["grad"][row]))
+        assert_close(
             compute(cos, ignore, **options),
             (golden["loss_ignore"][row], golden["grad_ignore"][row]),
         )
@@ -84,11 +84,11 @@ def test_smoothed_and_mixed_targets_and_scale_of_the_authors(golden):
     targets = golden["targets"]
 
     smoothed = compute(cos, targets, label_smoothing=0.1)
-    agree(smoothed, (golden["smooth_loss"], golden["smooth_grad"]))
+    assert_close(smoothed, (golden["smooth_loss"], golden["smooth_grad"]))
 
     order = torch.tensor(golden["mix_index"])
     mixed = mix_targets(torch.tensor(targets), order, float(golden["mix_lam"]))
-    agree(compute(cos, mixed), (golden["mix_loss"], golden["mix_grad"]))
+    assert_close(compute(cos, mixed), (golden["mix_loss"], golden["mix_grad"]))
 
     with_scale, _ = compute(cos, targets, scale=11.0)
     assert with_scale == pytest.approx(golden["scale_override_11_loss"], rel=1e-10)
@@ -148,10 +148,10 @@ def test_otx_follows_its_description(golden, gamma_neg, gamma_pos, clip):
     gradient = expected.imag / STEP
 
     unscaled = compute(logits, targets, scale=1.0, version="otx", **options)
-    agree(unscaled, (value, gradient))
+    assert_close(unscaled, (value, gradient))
 
     scaled = compute(logits / 7, targets, scale=7.0, version="otx", **options)
-    agree(scaled, (value, 7 * gradient))
+    assert_close(scaled, (value, 7 * gradient))
 
     elements = aam_elements(
         torch.tensor(logits), torch.tensor(targets), scale=1.0, version="otx", **options

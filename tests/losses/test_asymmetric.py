@@ -35,16 +35,16 @@ def test_loss_and_gradient_of_the_authors(golden, row):
     targets = golden["targets"]
     ignore = golden["targets_ignore"]
 
-    def agree(targets, stop, loss, grad):
+    def assert_close(targets, stop, loss, grad):
         value, gradient = compute(logits, targets, stop_gradient=stop, **options)
         np.testing.assert_allclose(value, golden[loss][row], rtol=1e-10)
         np.testing.assert_allclose(gradient, golden[grad][row], rtol=1e-10, atol=1e-10)
 
-    agree(targets, bool(stop), "plain_loss", "plain_grad")
-    agree(targets, bool(stop), "opt_loss", "opt_grad")
+    assert_close(targets, bool(stop), "plain_loss", "plain_grad")
+    assert_close(targets, bool(stop), "opt_loss", "opt_grad")
     # deep-object-reid differentiates the weight, and can ignore entries.
-    agree(targets, False, "dor_loss", "dor_grad")
-    agree(ignore, False, "dor_ignore_loss", "dor_ignore_grad")
+    assert_close(targets, False, "dor_loss", "dor_grad")
+    assert_close(ignore, False, "dor_ignore_loss", "dor_ignore_grad")
 
     in_float32, _ = compute(logits.astype(np.float32), targets, **options)
     np.testing.assert_allclose(in_float32, golden["plain_loss_f32"][row], rtol=1e-5)
@@ -60,8 +60,12 @@ def test_extreme_logits_of_the_authors(golden, label, stop):
     _, gradient = compute(logits, np.full_like(logits, label), **options)
     np.testing.assert_allclose(gradient, golden[f"extreme_grad_{case}"], rtol=1e-10, atol=1e-10)
 
+    # The loss of a batch is a sum: each logit's own is that of a batch of it alone.
     single_label = np.full((1, 1), label)
-    losses = [compute(logits[:, [i]], single_label, **options)[0] for i in range(logits.size)]
+    losses = []
+    for i in range(logits.size):
+        loss, _ = compute(logits[:, [i]], single_label, **options)
+        losses.append(loss)
     np.testing.assert_allclose(losses, golden[f"extreme_elem_{case}"], rtol=1e-10, atol=1e-10)
 
 
@@ -106,7 +110,11 @@ def test_query2label_reduction_of_the_authors():
         np.testing.assert_allclose(gradient, golden[f"{case}/grad"], rtol=1e-5, atol=1e-4)
 
 
-def entry(x, y, gamma_neg, gamma_pos, clip, epsilon):
+def log_from(epsilon, q):
+    return np.log(q if q.real > epsilon else epsilon + 0j)
+
+
+def loss_of_entry(x, y, gamma_neg, gamma_pos, clip, epsilon):
     """One entry of the loss for a soft target, from the formula.
 
     Complex x gives the derivative, of the weight too.
@@ -115,13 +123,14 @@ def entry(x, y, gamma_neg, gamma_pos, clip, epsilon):
         return 0
 
     p = 1 / (1 + np.exp(-x))
-    n = 1 - p + clip
+    n = 1 - p + clip  # of a negative, its probability moved by the clip
     if n.real >= 1:
         n = 1 + 0j
 
-    log_p, log_n = (np.log(q if q.real > epsilon else epsilon + 0j) for q in (p, n))
-    weight = (1 - p * y - n * (1 - y)) ** (gamma_pos * y + gamma_neg * (1 - y))
-    return -weight * (y * log_p + (1 - y) * log_n)
+    of_target = p * y + n * (1 - y)
+    gamma = gamma_pos * y + gamma_neg * (1 - y)
+    weight = (1 - of_target) ** gamma
+    return -weight * (y * log_from(epsilon, p) + (1 - y) * log_from(epsilon, n))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +149,7 @@ def test_formula_in_float64_with_smoothed_targets(  # noqa: PLR0913
 
     soft = np.where(targets == 0, smoothing, targets * (1 - smoothing))
     entries = [
-        entry(x + 1j * STEP, y, gamma_neg, gamma_pos, clip, epsilon)
+        loss_of_entry(x + 1j * STEP, y, gamma_neg, gamma_pos, clip, epsilon)
         for x, y in zip(logits.flat, soft.flat, strict=True)
     ]
     expected = factor * np.array(entries).reshape(logits.shape)

@@ -39,7 +39,7 @@ def golden():
         return dict(arrays)
 
 
-def agree(actual, expected, tolerance):
+def assert_close(actual, expected, tolerance):
     np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=tolerance, atol=tolerance)
 
 
@@ -70,15 +70,15 @@ def test_loss_and_gradient_of_the_authors(golden, name, precision):
 
     case = f"{name}/{precision}"
     assert loss.dtype == dtype
-    agree(loss, golden[f"{case}/loss"], tolerance)
-    agree(logits.grad, golden[f"{case}/grad_logits"], tolerance)
+    assert_close(loss, golden[f"{case}/loss"], tolerance)
+    assert_close(logits.grad, golden[f"{case}/grad_logits"], tolerance)
 
     if name == "role":
-        agree(estimates.grad, golden[f"{case}/grad_g_logits"], tolerance)
+        assert_close(estimates.grad, golden[f"{case}/grad_g_logits"], tolerance)
         penalties = [count_penalty(torch.sigmoid(z), k) for z in (logits, estimates)]
-        agree(sum(penalties) / 2, golden[f"{case}/reg"], tolerance)
+        assert_close(sum(penalties) / 2, golden[f"{case}/reg"], tolerance)
     if name == "epr":
-        agree(count_penalty(torch.sigmoid(logits), k), golden[f"{case}/reg"], tolerance)
+        assert_close(count_penalty(torch.sigmoid(logits), k), golden[f"{case}/reg"], tolerance)
 
 
 def test_label_estimator_starts_as_the_authors_does(golden):
@@ -86,14 +86,14 @@ def test_label_estimator_starts_as_the_authors_does(golden):
     assert set(observed.unique().tolist()) == {-1, 0, 1}
     start = first_estimates(observed).logits
     assert start.dtype == torch.float32
-    agree(start, golden["label_estimator/logits_seed0"], 1e-6)
+    assert_close(start, golden["label_estimator/logits_seed0"], 1e-6)
 
 
 def test_label_estimator_restarts_as_the_authors_does(golden):
     loss = first_estimates(torch.tensor(golden["label_estimator/obs"]))
     estimates = torch.tensor(golden["label_estimator/estimated_labels"])
     loss.restart(estimates)
-    agree(loss.logits, golden["label_estimator/logits_from_estimates"], 1e-6)
+    assert_close(loss.logits, golden["label_estimator/logits_from_estimates"], 1e-6)
 
     certain = torch.where(torch.arange(7) % 2 == 0, 0.0, torch.ones_like(estimates))
     loss.restart(certain)
@@ -129,7 +129,7 @@ def test_adam_steps_of_role_move_rows_outside_the_batch():
         assert value.item() == pytest.approx(golden["losses"][step - 1].item(), abs=1e-5)
         for name, parameter in parameters.items():
             if f"step{step}/{name}" in golden:
-                agree(parameter, golden[f"step{step}/{name}"].numpy(), 1e-6)
+                assert_close(parameter, golden[f"step{step}/{name}"].numpy(), 1e-6)
 
 
 def test_ignored_and_known_negative_entries():

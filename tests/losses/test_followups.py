@@ -44,7 +44,8 @@ def value_and_gradient(loss, logits, dtype=torch.float32):
     return value.item(), logits.grad.numpy()
 
 
-def agree(golden, case, loss):
+def assert_like_authors(golden, case, loss):
+    """loss(logits) has the value and the gradient of the authors' code in this case."""
     expected = golden[f"{case}/loss"]
     expected_gradient = golden[f"{case}/grad_logits"]
 
@@ -61,7 +62,7 @@ def agree(golden, case, loss):
 @pytest.mark.parametrize("alpha", [0.2, 0.1, 0.01])
 def test_em_of_the_authors(golden, alpha):
     observed = torch.tensor(golden["obs"])
-    agree(golden, f"EM_alpha{alpha}", lambda logits: em(logits, observed, alpha))
+    assert_like_authors(golden, f"EM_alpha{alpha}", lambda logits: em(logits, observed, alpha))
 
 
 def test_em_apl_of_the_authors(golden):
@@ -69,14 +70,16 @@ def test_em_apl_of_the_authors(golden):
     labels = torch.tensor(golden["EM_APL/label_matrix"])
     soft = torch.where(labels < 0, -labels, -1.0)
     observed = labels.clamp(min=0)
-    agree(golden, "EM_APL_a0.2_b0.02", lambda logits: em_apl(logits, observed, soft, 0.2, 0.02))
+    assert_like_authors(
+        golden, "EM_APL_a0.2_b0.02", lambda logits: em_apl(logits, observed, soft, 0.2, 0.02)
+    )
 
 
 def test_hill_and_splc_of_the_authors(golden):
     observed = torch.tensor(golden["obs"])
-    agree(golden, "Hill_sum", partial(hill, observed=observed))
-    agree(golden, "SPLC_epoch0", partial(splc, observed=observed, correct=False))
-    agree(golden, "SPLC_epoch1", partial(splc, observed=observed, correct=True))
+    assert_like_authors(golden, "Hill_sum", partial(hill, observed=observed))
+    assert_like_authors(golden, "SPLC_epoch0", partial(splc, observed=observed, correct=False))
+    assert_like_authors(golden, "SPLC_epoch1", partial(splc, observed=observed, correct=True))
 
 
 # ---- LargeLoss ---------------------------------------------------------------------------------
@@ -109,7 +112,7 @@ def test_large_loss_of_the_authors(golden, version, name, when):
     def loss(logits):  # a new one each time: ll_cp remembers
         return large_loss(golden, name, delta, epoch, version, "released")(logits, observed, ROWS)
 
-    agree(golden, case, loss)
+    assert_like_authors(golden, case, loss)
     if (version, name) == (2023, "ll_cp"):
         kept = large_loss(golden, name, delta, epoch, version)
         kept(torch.tensor(golden["logits"]), observed, ROWS)
@@ -176,12 +179,14 @@ def test_rejected_share_grows_from_nothing(golden, name, rejected):
 
 # ---- The formulas in float64 -------------------------------------------------------------------
 
+# Of one entry each: f is its logit, z what is observed (1, 0 or -1), soft EM's pseudo-label or -1.
+
 
 def clamped_log(x):
     return -np.log(x + 1e-5)
 
 
-def em_entry(f, z, soft):
+def em_of_entry(f, z, soft):
     p = 1 / (1 + np.exp(-f))
     if z == 1:
         return clamped_log(p)
@@ -190,14 +195,14 @@ def em_entry(f, z, soft):
     return -0.2 * (p * clamped_log(p) + (1 - p) * clamped_log(1 - p))
 
 
-def em_apl_entry(f, z, soft):
+def em_apl_of_entry(f, z, soft):
     if z or soft < 0:
-        return em_entry(f, z, soft)
+        return em_of_entry(f, z, soft)
     p = 1 / (1 + np.exp(-f))
     return 0.3 * (soft * clamped_log(p) + (1 - soft) * clamped_log(1 - p))
 
 
-def gr_entry(f, z, soft):
+def gr_of_entry(f, z, soft):
     p = 1 / (1 + np.exp(-f))
     if z == 1:
         return -np.log(p + 1e-7)
@@ -222,14 +227,14 @@ def focal_with_margin(f):
     return -((1 - shifted) ** 2) * np.log(shifted)
 
 
-def hill_entry(f, z, soft):
+def hill_of_entry(f, z, soft):
     if z == 1:
         return focal_with_margin(f)
     p = 1 / (1 + np.exp(-f))
     return (1.5 - p) * p**2
 
 
-def splc_entry(f, z, soft):
+def splc_of_entry(f, z, soft):
     if z == 1:
         return focal_with_margin(f)
     p = 1 / (1 + np.exp(-f))
@@ -239,11 +244,11 @@ def splc_entry(f, z, soft):
 
 
 ENTRIES = {
-    "em": em_entry,
-    "em_apl": em_apl_entry,
-    "gr": gr_entry,
-    "hill": hill_entry,
-    "splc": splc_entry,
+    "em": em_of_entry,
+    "em_apl": em_apl_of_entry,
+    "gr": gr_of_entry,
+    "hill": hill_of_entry,
+    "splc": splc_of_entry,
 }
 
 
@@ -297,8 +302,13 @@ def test_gr_has_an_epsilon_in_observed_positives_alone(dtype):
     p = 1 / (1 + math.exp(16))
     positive = (-math.log(p + 1e-7), -p * (1 - p) / (p + 1e-7))
     assert gr_of_one(-16.0, 1, dtype) == pytest.approx(positive, rel=1e-5)
-    assert gr_of_one(-100.0, 1, dtype) == pytest.approx((-math.log(1e-7), 0.0), rel=1e-5)
-    assert gr_of_one(16.0, -1, dtype) == pytest.approx((-math.log(p), 1 - p), rel=1e-5)
+
+    # Of a probability that is nothing beside the epsilon.
+    only_epsilon = (-math.log(1e-7), 0.0)
+    assert gr_of_one(-100.0, 1, dtype) == pytest.approx(only_epsilon, rel=1e-5)
+
+    negative = (-math.log(p), 1 - p)
+    assert gr_of_one(16.0, -1, dtype) == pytest.approx(negative, rel=1e-5)
 
 
 @pytest.mark.parametrize("logit", [-1000.0, -104.0, -100.0, -90.0, 90.0, 100.0, 1000.0])

@@ -123,6 +123,7 @@ def test_interpolated_and_eleven_point_follow_their_definitions(case):
 @pytest.mark.parametrize("many", [0, 10**9], ids=["numba", "numpy"])
 @pytest.mark.parametrize("spread", [1.0, 1e30, np.inf, 0.0])
 def test_pictures_far_from_the_positives_are_counted_not_sorted(spread, many, monkeypatch):
+    """Scikit-learn's value, and each part of it, where a few positives are among many pictures."""
     monkeypatch.setattr(module, "MANY", many)
     random = np.random.default_rng(5)
     scores = random.standard_normal((4000, 3)).astype(np.float32)
@@ -136,12 +137,19 @@ def test_pictures_far_from_the_positives_are_counted_not_sorted(spread, many, mo
         expected = average_precision_score(y, np.clip(s, -1e38, 1e38))
         assert ap["exact"][c] == pytest.approx(expected, abs=1e-12)
 
-        ranked = positions(s, y == 1, ordered=True)
-        ranks = np.flatnonzero(y[np.argsort(-s, kind="stable")]) + 1
-        at_least = [s >= threshold for threshold in ranked.thresholds]
-        np.testing.assert_array_equal(ranked.thresholds, np.sort(s[y == 1]))
-        np.testing.assert_array_equal(ranked.retrieved, [mask.sum() for mask in at_least])
-        np.testing.assert_array_equal(ranked.hits, [(mask & (y == 1)).sum() for mask in at_least])
+        is_positive = y == 1
+        ranked = positions(s, is_positive, ordered=True)
+        np.testing.assert_array_equal(ranked.thresholds, np.sort(s[is_positive]))
+
+        # At each positive's score: how many pictures reach it, and how many of them are positives.
+        reach = [s >= threshold for threshold in ranked.thresholds]
+        retrieved = [mask.sum() for mask in reach]
+        hits = [(mask & is_positive).sum() for mask in reach]
+        np.testing.assert_array_equal(ranked.retrieved, retrieved)
+        np.testing.assert_array_equal(ranked.hits, hits)
+
+        by_score = np.argsort(-s, kind="stable")
+        ranks = np.flatnonzero(y[by_score]) + 1
         np.testing.assert_array_equal(ranked.ranks, ranks)
 
         precision = np.arange(1, len(ranks) + 1) / ranks
@@ -184,7 +192,9 @@ def test_by_hand():
     assert interpolated == pytest.approx([1 / 2])
 
     # 6 of the 11 recalls are reached by the first positive, at precision 1.
-    eleven = average_precision(np.array([[3.0], [2], [1]]), np.array([[1], [0], [1]]), "11-point")
+    scores = np.array([[3.0], [2], [1]])
+    labels = np.array([[1], [0], [1]])
+    eleven = average_precision(scores, labels, "11-point")
     assert eleven == pytest.approx([(6 * 1 + 5 * 2 / 3) / 11])
 
 

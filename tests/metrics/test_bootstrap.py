@@ -21,7 +21,7 @@ def implementation(request, monkeypatch):
 
 
 @pytest.fixture
-def data() -> tuple[np.ndarray, np.ndarray]:
+def scores_and_labels() -> tuple[np.ndarray, np.ndarray]:
     """With ties, ignored entries, a class with one positive and one without any."""
     random = np.random.default_rng(3)
     scores = random.integers(0, 12, (40, 5)).astype(np.float32)
@@ -31,8 +31,8 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return scores, labels
 
 
-def test_resamples_are_those_of_a_double_loop(implementation, data):
-    scores, labels = data
+def test_resamples_are_those_of_a_double_loop(implementation, scores_and_labels):
+    scores, labels = scores_and_labels
     draws = np.random.default_rng(7)
     expected = []
     for _ in range(30):
@@ -46,10 +46,12 @@ def test_resamples_are_those_of_a_double_loop(implementation, data):
         np.testing.assert_allclose(resampled_map(found, empty), means, rtol=0, atol=1e-10)
 
 
-def test_blocks_draw_the_same(implementation, data, monkeypatch):
-    whole = resampled_average_precision(*data, resamples=11)
-    monkeypatch.setattr(bootstrap, "BLOCK", 4 * 40)
-    np.testing.assert_array_equal(resampled_average_precision(*data, resamples=11), whole)
+def test_blocks_draw_the_same(implementation, scores_and_labels, monkeypatch):
+    scores, labels = scores_and_labels
+    whole = resampled_average_precision(scores, labels, resamples=11)
+    monkeypatch.setattr(bootstrap, "BLOCK", 4 * 40)  # of the 40 pictures, four resamples at a time
+    in_blocks = resampled_average_precision(scores, labels, resamples=11)
+    np.testing.assert_array_equal(in_blocks, whole)
 
 
 def test_pairs_vary_less_than_their_parts():
@@ -58,8 +60,11 @@ def test_pairs_vary_less_than_their_parts():
     labels = (random.random((300, 4)) < 0.2).astype(int)
     first = random.normal(size=labels.shape) + labels
     second = first + random.normal(0, 0.1, labels.shape)
-    maps = [resampled_map(resampled_average_precision(s, labels, 200)) for s in (first, second)]
-    assert np.std(maps[0] - maps[1]) < np.hypot(np.std(maps[0]), np.std(maps[1])) / 3
+    first_maps = resampled_map(resampled_average_precision(first, labels, 200))
+    second_maps = resampled_map(resampled_average_precision(second, labels, 200))
+
+    of_two_independent = np.hypot(np.std(first_maps), np.std(second_maps))
+    assert np.std(first_maps - second_maps) < of_two_independent / 3
 
 
 def test_intervals_by_hand():
@@ -69,8 +74,8 @@ def test_intervals_by_hand():
 
 
 @pytest.mark.parametrize("empty", ["zero", "skip"])
-def test_a_standard_error_is_that_of_scoring_each_resample(data, empty):
-    scores, labels = data
+def test_a_standard_error_is_that_of_scoring_each_resample(scores_and_labels, empty):
+    scores, labels = scores_and_labels
     draws = np.random.default_rng(0)
     means = []
     for _ in range(20):
@@ -106,12 +111,13 @@ def test_benjamini_hochberg_by_hand():
     assert len(benjamini_hochberg([])) == 0
 
 
-def test_without_numba_numpy_does_the_work(monkeypatch, data):
+def test_without_numba_numpy_does_the_work(monkeypatch, scores_and_labels):
     def absent(name):
         raise ImportError(name)
 
     bootstrap._kernels.cache_clear()
     monkeypatch.setattr(bootstrap, "import_module", absent)
     monkeypatch.setattr(bootstrap, "MANY", 1)
-    assert resampled_average_precision(*data, resamples=3).shape == (3, 5)
+    scores, labels = scores_and_labels
+    assert resampled_average_precision(scores, labels, resamples=3).shape == (3, 5)
     bootstrap._kernels.cache_clear()

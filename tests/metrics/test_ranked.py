@@ -13,7 +13,7 @@ from mlrepro.metrics.ranked import (
 
 
 @pytest.fixture
-def data() -> tuple[np.ndarray, np.ndarray]:
+def scores_and_labels() -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(0)
     labels = (random.random((60, 6)) < 0.3).astype(int)
     scores = np.round(random.random(labels.shape) + 0.3 * labels, 1)
@@ -31,8 +31,8 @@ def loop_over_ranking(scores: np.ndarray, positive: np.ndarray) -> float:
     return np.mean(precisions)
 
 
-def test_tied_pictures_one_by_one(data):
-    scores, labels = data
+def test_tied_pictures_one_by_one(scores_and_labels):
+    scores, labels = scores_and_labels
     labels = labels.copy()
     labels[::7] = -1
     judged = labels[:, 0] != -1
@@ -46,16 +46,16 @@ def test_tied_pictures_one_by_one(data):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
-def test_without_ties_it_is_the_exact_one(data):
-    _, labels = data
+def test_without_ties_it_is_the_exact_one(scores_and_labels):
+    _, labels = scores_and_labels
     scores = np.random.default_rng(1).permutation(labels.size).reshape(labels.shape).astype(float)
     exact = average_precision(scores, labels)
     np.testing.assert_allclose(average_precision_by_row(scores, labels), exact, atol=1e-12)
     assert np.isnan(average_precision_by_row(scores, np.zeros_like(labels))).all()
 
 
-def test_means_over_decisions_and_pictures_are_scikit_learns(data):
-    scores, labels = data
+def test_means_over_decisions_and_pictures_are_scikit_learns(scores_and_labels):
+    scores, labels = scores_and_labels
     labels[0] = 0
     micro = 100 * average_precision_score(labels, scores, average="micro")
     assert pooled_average_precision(scores, labels) == pytest.approx(micro)

@@ -133,10 +133,14 @@ def test_a_threshold_is_drawn_to_the_common_one_by_hand():
 
 
 def test_a_label_without_positives_gets_the_common_threshold():
+    # The second label has ten times the first one's scores, the third the same one everywhere.
     scores = np.array([[4.0, 40, 9], [3, 30, 9], [2, 20, 9], [1, 10, 9]])
     labels = np.array([[1, 0, 0], [1, 0, -1], [0, 0, 0], [0, 0, 0]])
     assert tune_shrunk_thresholds(scores, labels)[:2] == pytest.approx([3.0, 30.0])
-    assert (tune_shrunk_thresholds(scores, np.zeros_like(labels)) == np.inf).all()
+
+    # Where no label has any, there is no common one: nothing is predicted.
+    without_positives = np.zeros_like(labels)
+    assert (tune_shrunk_thresholds(scores, without_positives) == np.inf).all()
 
 
 def test_it_beats_a_half_and_tuning_by_label_where_labels_are_rare():

@@ -94,18 +94,20 @@ def test_query2label(name, network):
     arrays, meta, state = load_golden(name)
     config = meta["config"]
     _, channels, *map_size = arrays["feature_shape"].tolist()
-    keep = "other" if config["keep_other_self_attn_dec"] else "none"
-    sizes = {"heads": config["nheads"], "ffn": config["dim_feedforward"]}
+    options = {
+        "heads": config["nheads"],
+        "ffn": config["dim_feedforward"],
+        "keep_self_attention": "other" if config["keep_other_self_attn_dec"] else "none",
+    }
+
     with WithoutDraws():
         if network == "cvt_w24":
             with torch.device("meta"):  # it has no buffers that the file does not bring
                 backbone = CvTW24()
         else:
             backbone = Backbone(network, config["img_size"])
-        classes = config["num_class"]
-        head = create_head(
-            "query2label", channels, classes, map_size, **sizes, keep_self_attention=keep
-        )
+        head = create_head("query2label", channels, config["num_class"], map_size, **options)
+
     check(arrays, state, backbone, head, config["img_size"], double=network == "tresnet_v2_l")
 
 

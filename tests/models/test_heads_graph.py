@@ -72,6 +72,7 @@ def test_graph_reweighting_agrees_with_the_authors(case):
         if key.startswith(prefix)
     }
     features = REWEIGHTING[f"{case}_feat"]
+
     head = create_head(
         "graph",
         features.shape[1],
@@ -84,6 +85,7 @@ def test_graph_reweighting_agrees_with_the_authors(case):
         angular=loss == "am_binary",
     ).eval()
     head.load_state_dict(state)
+
     torch.testing.assert_close(head.gates(), REWEIGHTING[f"{case}_gate"], **CLOSE)
     torch.testing.assert_close(head(features), REWEIGHTING[f"{case}_logits"], **CLOSE)
 

@@ -173,6 +173,9 @@ def test_where_nothing_is_known_of_an_environment(layout):
     """A dash, and neither an error nor an empty cell."""
     section = page_of(layout).partition("## Cost and environment")[2]
     costs, environment = [cells(part) for part in section.split("\n\n") if part.startswith("|")]
-    assert {tuple(row[3:]) for row in costs[1:]} == {("-", "-", "-")}
+    for row in costs[1:]:
+        assert row[3:] == ["-", "-", "-"]
+
     facts = {row[0]: row[1] for row in environment[1:]}
-    assert (facts["machine"], facts["versions"], facts["commit"]) == ("-", "-", "-")
+    for name in ("machine", "versions", "commit"):
+        assert facts[name] == "-"

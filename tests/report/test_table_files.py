@@ -31,7 +31,8 @@ def page_with(*tables: str) -> str:
     ],
 )
 def test_cells_are_read_as_they_are_shown(cell, shown):
-    [found] = read_tables(page_with(table("lr", ["name", "a|b"], [[cell, "1"]])))
+    page = page_with(table("lr", ["name", "a|b"], [[cell, "1"]]))
+    [found] = read_tables(page)
     assert found.rows == [[shown, "1"]]
     assert found.headers == ["name", "a|b"]
     assert found.align == "lr"

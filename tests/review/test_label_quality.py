@@ -55,8 +55,11 @@ def noisy() -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(0)
     truth = random.random((400, 5)) < [0.5, 0.3, 0.2, 0.1, 0.4]
     logits = np.where(truth, 1.5, -1.5) + random.normal(0, 1.2, truth.shape)
-    labels = truth ^ (random.random(truth.shape) < 0.05)
-    return 1 / (1 + np.exp(-logits)), labels.astype(int)
+    probabilities = 1 / (1 + np.exp(-logits))
+
+    is_wrong = random.random(truth.shape) < 0.05
+    labels = truth ^ is_wrong
+    return probabilities, labels.astype(int)
 
 
 def test_like_cleanlab(noisy):

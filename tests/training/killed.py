@@ -34,6 +34,7 @@ def kill_after(pattern: str, start: int) -> None:
 
 
 def is_chosen() -> bool:
+    """Whether this process is to be killed: of two, rank 1, and that once."""
     if "RANK" not in os.environ:
         return True
     if os.environ["RANK"] != "1":

@@ -8,7 +8,6 @@ import json
 import runpy
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ import yaml
 from conftest import ROOT, run_settings, skip_without, write_yaml
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
+from train_here import DATA, OUT, assert_interruption_changes_no_bit, train, train_interrupted
 
 from mlrepro.data.features import captions_path, features_path, open_features, read_captions
 from mlrepro.data.formats import read
@@ -32,10 +32,7 @@ from mlrepro.records import write_record
 from mlrepro.settings.data import Captions, CocoData
 from mlrepro.settings.run import Run
 from mlrepro.training.task import create_task
-from mlrepro.training.train import train_run
 
-DATA = Path("data/digits")
-OUT = Path("out")
 PLAN = EvaluationPlan("demo", "digits")
 CPU = torch.device("cpu")
 
@@ -127,26 +124,6 @@ def repository(embedded, tmp_path, monkeypatch) -> Path:
     shutil.copytree(embedded, folder)
     monkeypatch.chdir(folder)
     return folder
-
-
-def ignore(*_) -> None:
-    pass
-
-
-def train(run: Run, out: Path = OUT, epoch=ignore) -> dict[str, torch.Tensor]:
-    """The last weights. epoch: called after each epoch with its entry of the history."""
-    tracker = SimpleNamespace(start=ignore, epoch=epoch, finish=ignore)
-    train_run(run, 0, DATA, out, "captions", tracker)
-    return load_file(out / "last.safetensors")
-
-
-def train_interrupted(run: Run, after_epoch: int) -> None:
-    def interrupt(entry: dict) -> None:
-        if entry["epoch"] == after_epoch:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(run, epoch=interrupt)
 
 
 def vectors_of(run: Run) -> torch.Tensor:
@@ -302,13 +279,7 @@ def test_vectors_cost_as_many_operations_as_weights(repository):
 
 @pytest.mark.parametrize("kind", ["alone", "images"])
 def test_interrupted_training_gives_the_same_bits(repository, kind):
-    run = settings(kind)
-    wanted = train(run)
-    train_interrupted(run, after_epoch=1)
-    again = train(run, Path("again"))
-    assert again.keys() == wanted.keys()
-    for key, value in wanted.items():
-        assert torch.equal(again[key], value)
+    assert_interruption_changes_no_bit(settings(kind))
 
 
 def test_other_vectors_under_the_same_name_are_refused(repository):

@@ -116,6 +116,7 @@ def test_members_are_scored_and_the_history_is_one_step():
         targets,
         rows,
     )
+
     outcomes = solve([(run_of(penalty), 0) for penalty in PENALTIES], data)
     assert [outcome.run.loss.penalty for outcome in outcomes] == PENALTIES
     for outcome in outcomes:

@@ -115,7 +115,7 @@ def finished(fork: Fork) -> str:
 
 
 @contextmanager
-def pair(folder: Path, *words: str) -> Iterator[list[Fork]]:
+def two_ranks(folder: Path, *words: str) -> Iterator[list[Fork]]:
     """Ranks 0 and 1 of two processes, with what torchrun's agent gives its own."""
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     variables = {
@@ -140,12 +140,12 @@ def pair(folder: Path, *words: str) -> Iterator[list[Fork]]:
 
 def run_pair(folder: Path, *words: str) -> str:
     """What both have printed; they must have succeeded."""
-    with pair(folder, *words) as ranks:
+    with two_ranks(folder, *words) as ranks:
         return "".join([finished(fork) for fork in ranks])
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory) -> list[dict]:
+def outcomes_of_two(tmp_path_factory) -> list[dict]:
     """Of each of two processes: the outcome of every case."""
     folder = tmp_path_factory.mktemp("two")
     script = str(Path(__file__).resolve())
@@ -158,9 +158,9 @@ def column(history: list[dict], name: str) -> list[float]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_two_processes_end_with_the_weights_of_one(two, name):
+def test_two_processes_end_with_the_weights_of_one(outcomes_of_two, name):
     wanted = outcome(CASES[name])
-    ranks = [process[name] for process in two]
+    ranks = [process[name] for process in outcomes_of_two]
     for rank in ranks:
         for part in ("weights", "best", "loss"):
             torch.testing.assert_close(rank[part], wanted[part], rtol=0, atol=1e-5)
@@ -176,8 +176,8 @@ def test_two_processes_end_with_the_weights_of_one(two, name):
         assert wanted["loss"]["corrected"].any()
 
 
-def test_each_row_is_scored_once_and_the_scores_are_in_the_order_of_the_rows(two):
-    ranks = [process["bce"] for process in two]
+def test_each_row_is_scored_once_and_the_scores_are_in_the_order_of_the_rows(outcomes_of_two):
+    ranks = [process["bce"] for process in outcomes_of_two]
     wanted = outcome(CASES["bce"])
 
     stretches = [rank["scored"] for rank in ranks]
@@ -204,7 +204,7 @@ def server() -> dist.TCPStore:
     return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
-def parts(
+def parts_of_store(
     server: dist.TCPStore, ranks: Sequence[int], world: int, seconds: int
 ) -> list[dist.Store | None]:
     """What processes of these ranks get that come one after the other.
@@ -212,7 +212,7 @@ def parts(
     None for one that waits in vain, for so many seconds.
     """
 
-    def part(rank: int) -> dist.Store | None:
+    def join(rank: int) -> dist.Store | None:
         timeout = timedelta(seconds=seconds)
         store = dist.TCPStore("127.0.0.1", server.port, is_master=False, timeout=timeout)
         try:
@@ -224,8 +224,8 @@ def parts(
     with ThreadPoolExecutor() as pool:
         started = []
         for rank in ranks:
-            started.append(pool.submit(part, rank))
-            time.sleep(0.05)
+            started.append(pool.submit(join, rank))
+            time.sleep(0.05)  # so that they come in this order
         return [future.result() for future in started]
 
 
@@ -239,7 +239,7 @@ def leave_incomplete_start(server: dist.TCPStore, world: int) -> None:
 
 def check_own_part(server: dist.TCPStore, ranks: Sequence[int], world: int) -> None:
     """A start gets a part in which nothing is yet, and in which all its processes meet."""
-    found = parts(server, ranks, world, 60)
+    found = parts_of_store(server, ranks, world, 60)
     assert not any(part.check(["address of 0"]) for part in found)
     for rank, part in zip(ranks, found, strict=True):
         part.set(f"address of {rank}", "")
@@ -261,7 +261,7 @@ def test_each_start_gets_a_part_of_its_own_of_a_store_that_knows_earlier_ones(se
 )
 def test_of_two_processes_of_one_rank_one_is_left_out_and_fails(server, ranks, left_out):
     """As when a machine lost its agent and not its worker."""
-    found = parts(server, ranks, 3, 3)
+    found = parts_of_store(server, ranks, 3, 3)
     in_vain = [rank for rank, part in zip(ranks, found, strict=True) if part is None]
     assert in_vain == [left_out]
 

@@ -1,4 +1,4 @@
-"""Backbones side by side and mirrored: their features beside those of the whole network."""
+"""Backbones side by side, mirrored, rooted: their features beside those of the whole network."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from mlrepro.data.features import features_path, read_features
 from mlrepro.data.images import Pictures, normalise
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
-from mlrepro.models.backbones import create_backbone
+from mlrepro.models.backbones import create_backbone, signed_root
 from mlrepro.models.catalogue import parts_of
 from mlrepro.settings.data import Features
 from mlrepro.training.extract_composed import extract_pooled
@@ -19,9 +19,12 @@ SIZE = 64
 
 def test_what_a_name_stands_for():
     lites = tuple(f"tf_efficientnet_lite{k}" for k in (0, 1, 2))
-    assert parts_of("lites_mirrored") == (lites, True)
-    assert parts_of("resnet50_mirrored") == (("resnet50",), True)
-    assert parts_of("resnet50") == (("resnet50",), False)
+    assert parts_of("lites_mirrored") == (lites, True, False)
+    assert parts_of("lites_root") == (lites, False, True)
+    assert parts_of("lites_mirrored_root") == (lites, True, True)
+    assert parts_of("resnet50_mirrored") == (("resnet50",), True, False)
+    assert parts_of("resnet50_root").composed
+    assert parts_of("resnet50") == (("resnet50",), False, False)
     assert not parts_of("resnet50").composed
 
 
@@ -39,24 +42,49 @@ def test_the_mean_of_a_picture_and_its_mirror_image_is_symmetric():
     torch.testing.assert_close(turned, maps.flip(3))
 
 
+def test_roots_keep_the_sign_and_are_not_steep_at_0():
+    values = torch.tensor([-4.0, -0.25, 0.0, 0.25, 4.0], requires_grad=True)
+    roots = signed_root(values)
+    torch.testing.assert_close(
+        roots.detach(), torch.tensor([-2.0, -0.5, 0.0, 0.5, 2.0]), rtol=0, atol=0.01
+    )
+    assert roots[2] == 0
+    roots.sum().backward()
+    assert values.grad.isfinite().all()
+
+
+def test_a_rooted_backbone_takes_the_roots_of_means():
+    backbone, _ = create_backbone("test_resnet_mirrored_root", "none", SIZE)
+    plain, _ = create_backbone("test_resnet_mirrored", "none", SIZE)
+    plain.net.load_state_dict(backbone.net.state_dict())
+    pictures = torch.randn(2, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        features = backbone.eval()(pictures)
+        means = plain.eval()(pictures).mean((2, 3))
+    assert features.shape == (2, plain.channels, 1, 1)
+    assert means.min() >= 0
+    torch.testing.assert_close(features[:, :, 0, 0], means.sqrt(), rtol=0, atol=0.011)
+
+
 def test_composed_features_are_those_of_the_whole_network(repository, monkeypatch):
     monkeypatch.chdir(repository)
     data = repository / "data" / "digits"
     manifest = read_manifest(data)
     wanted = [
         Features(backbone=name, weights="package", resolution=SIZE)
-        for name in ("tf_efficientnet_lite0", "lites", "lites_mirrored")
+        for name in ("tf_efficientnet_lite0", "lites", "lites_mirrored", "lites_root")
     ]
     extract_pooled(wanted, manifest, data, CPU)
 
     rows = np.arange(4)
-    for name, channels in (("lites", 3840), ("lites_mirrored", 3840)):
+    for name, side in (("lites", 2), ("lites_mirrored", 2), ("lites_root", 1)):
+        channels = 3840
         features, header = read_features(features_path(data, name, SIZE), manifest, name, SIZE)
         assert features.shape == (manifest.pictures, channels)
         backbone, (source, sha256) = create_backbone(name, "package", SIZE)
         assert header["weights"] == source
         assert header["weights_sha256"] == sha256
-        assert header["cost"]["shape"] == [channels, 2, 2]
+        assert header["cost"]["shape"] == [channels, side, side]
 
         pictures = Pictures(manifest, rows, SIZE, backbone.interpolation)
         batch = torch.stack([torch.as_tensor(pictures[row][0]) for row in rows])

@@ -3,24 +3,24 @@
 With a real DVC, whose cache is full, which is killed, and whose stages fail.
 """
 
-import os
 import shutil
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import LINEAR, ROLE, init_dvc, run_settings, small_disk, stage, write_yaml
+from conftest import (
+    DVC_ENVIRONMENT,
+    LINEAR,
+    ROLE,
+    init_dvc,
+    run_settings,
+    small_disk,
+    stage,
+    write_yaml,
+)
 from test_resume import results, trained, wait_for_checkpoint
-
-BIN = os.path.dirname(sys.executable)
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": BIN + os.pathsep + os.environ["PATH"],
-    "DVC_NO_ANALYTICS": "true",
-}
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def start_dvc(repository: Path, *words: str) -> subprocess.Popen:
     return subprocess.Popen(
         ["dvc", *words],
         cwd=repository,
-        env=ENVIRONMENT,
+        env=DVC_ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -6,13 +6,12 @@ The same network as on pictures, and nothing of another graph.
 import dataclasses
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from conftest import run_settings
-from safetensors.torch import load_file
+from train_here import DATA, OUT, assert_interruption_changes_no_bit, train, train_interrupted
 
 from mlrepro.data.features import features_path
 from mlrepro.data.graph import label_graph
@@ -29,8 +28,6 @@ from mlrepro.training.predict import predict
 from mlrepro.training.task import create_task
 from mlrepro.training.train import train_run
 
-DATA = Path("data/digits")
-OUT = Path("out")
 CPU = torch.device("cpu")
 
 GRAPH = {"head": "graph", "graph": {"words": "words.txt"}, "head_options": {"layer": "gcn"}}
@@ -66,26 +63,6 @@ def weights(repository, monkeypatch) -> str:
     return "weights.pth"
 
 
-def ignore(*_) -> None:
-    pass
-
-
-def train(run: Run, out: Path = OUT, epoch=ignore) -> dict[str, torch.Tensor]:
-    """The last weights. epoch: called after each epoch with its entry of the history."""
-    tracker = SimpleNamespace(start=ignore, epoch=epoch, finish=ignore)
-    train_run(run, 0, DATA, out, "maps", tracker)
-    return load_file(out / "last.safetensors")
-
-
-def train_interrupted(run: Run, after_epoch: int) -> None:
-    def interrupt(entry: dict) -> None:
-        if entry["epoch"] == after_epoch:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(run, epoch=interrupt)
-
-
 # --- maps ----------------------------------------------------------------------------------------
 
 
@@ -114,13 +91,7 @@ def test_maps_give_the_logits_of_pictures(weights, head):
 
 
 def test_interrupted_training_on_maps_gives_the_same_bits(weights):
-    run = settings(weights=weights, **QUERIES)
-    wanted = train(run)
-    train_interrupted(run, after_epoch=1)
-    again = train(run, Path("again"))
-    assert again.keys() == wanted.keys()
-    for key, value in wanted.items():
-        assert torch.equal(again[key], value)
+    assert_interruption_changes_no_bit(settings(weights=weights, **QUERIES))
 
 
 def test_pooled_features_are_no_maps(weights):

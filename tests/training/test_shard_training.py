@@ -16,7 +16,7 @@ import torch
 import yaml
 from conftest import LINEAR, PICTURES, run_settings, stage, write_yaml
 from safetensors.torch import load_file
-from test_distributed import FROZEN, SGD, pair, run_pair
+from test_distributed import FROZEN, SGD, run_pair, two_ranks
 from test_modes import train
 from test_resume import CHECKPOINT, KILLED, results
 from torch.utils.data import DataLoader
@@ -93,7 +93,7 @@ def test_two_processes_and_a_killed_worker(sharded, monkeypatch):
         path.unlink()
 
     # The same bits after one of them was killed, which the other does not survive.
-    with pair(sharded, str(KILLED), CHECKPOINT, *command) as (other, killed):
+    with two_ranks(sharded, str(KILLED), CHECKPOINT, *command) as (other, killed):
         assert killed.wait() == -signal.SIGKILL, killed.output
         assert other.wait() != 0
     output = run_pair(sharded, *command)

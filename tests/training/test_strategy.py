@@ -64,7 +64,7 @@ def make_run(**changes) -> Run:
     return Run.model_validate(run_settings(LINEAR, epochs=6, batch_size=4) | changes)
 
 
-def toy(checkpoint=None, loss=None, **changes) -> tuple[Progress, dict[str, torch.Tensor]]:
+def fit_toy(checkpoint=None, loss=None, **changes) -> tuple[Progress, dict[str, torch.Tensor]]:
     """A fit on 40 vectors: its progress, and the state of the network that it ends with."""
     random = np.random.default_rng(0)
     features = torch.tensor(random.normal(size=(40, 5)), dtype=torch.float32)
@@ -81,11 +81,11 @@ def toy(checkpoint=None, loss=None, **changes) -> tuple[Progress, dict[str, torc
     return progress, model.state_dict()
 
 
-def same(first: dict, second: dict) -> bool:
+def same_weights(first: dict, second: dict) -> bool:
     return all(torch.equal(first[key], second[key]) for key in first)
 
 
-def flat(values) -> np.ndarray:
+def as_one_vector(values) -> np.ndarray:
     return torch.cat([value.detach().double().flatten() for value in values]).numpy()
 
 
@@ -108,14 +108,14 @@ def test_sam_step_groups_and_average_of_deep_object_reid():
     weights, losses, gradients = [], [], []  # of each pass
 
     def backward():
-        weights.append(flat(model.parameters()))
+        weights.append(as_one_vector(model.parameters()))
         loss = nn.functional.binary_cross_entropy_with_logits(
             model(inputs), targets, reduction="sum"
         )
         optimizer.zero_grad()
         loss.backward()
         losses.append(loss.item())
-        gradients.append(flat(p.grad for p in model.parameters()))
+        gradients.append(as_one_vector(p.grad for p in model.parameters()))
         return loss.detach()
 
     for i in range(4):
@@ -124,7 +124,7 @@ def test_sam_step_groups_and_average_of_deep_object_reid():
         value = sharpness_aware(backward, model, BatchLoss(bce), run.optimizer.sam_rho)
         assert value.item() == losses[0]
         before, climbed = weights
-        np.testing.assert_array_equal(flat(model.parameters()), before)
+        np.testing.assert_array_equal(as_one_vector(model.parameters()), before)
 
         optimizer.step()
         averaged.update_parameters(model)
@@ -134,8 +134,8 @@ def test_sam_step_groups_and_average_of_deep_object_reid():
             f"climb_{i}": climbed,
             f"loss2_{i}": losses[1],
             f"grad2_{i}": gradients[1],
-            f"p{i + 1}": flat(model.parameters()),
-            f"ema{i + 1}": flat(averaged.module.parameters()),
+            f"p{i + 1}": as_one_vector(model.parameters()),
+            f"ema{i + 1}": as_one_vector(averaged.module.parameters()),
         }
         for name, actual in found.items():
             wanted = z[f"{tag}_{name}"]
@@ -152,7 +152,7 @@ def test_average_of_a_whole_state():
     keys = list(z["ema_bn_keys"])
     averaged = average_of(model, 0.99)
 
-    start = flat(model.state_dict()[key] for key in keys)
+    start = as_one_vector(model.state_dict()[key] for key in keys)
     averages = np.vstack([start, z["ema_bn_rows"]])
     inverted = (averages[1:-1] - 0.99 * averages[:-2]) / 0.01
     states = np.vstack([inverted, z["ema_bn_model_final"]])
@@ -162,7 +162,7 @@ def test_average_of_a_whole_state():
         model.load_state_dict(dict(zip(keys, [*parts, torch.tensor(step)], strict=True)))
         averaged.update_parameters(model)
 
-        found = flat(averaged.module.state_dict()[key] for key in keys)
+        found = as_one_vector(averaged.module.state_dict()[key] for key in keys)
         np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)  # made in float32
     assert averaged.module.num_batches_tracked == 0
 
@@ -305,7 +305,7 @@ LRS_OF_EPOCHS = [
 
 @pytest.mark.parametrize(("settings", "wanted"), LRS_OF_EPOCHS)
 def test_lr_of_each_epoch(settings, wanted):
-    progress, _ = toy(optimizer=SGD | settings)
+    progress, _ = fit_toy(optimizer=SGD | settings)
     assert [entry["lr"] for entry in progress.history] == pytest.approx(wanted)
 
 
@@ -321,18 +321,18 @@ def test_lr_of_each_epoch(settings, wanted):
     ],
 )
 def test_setting_changes_the_weights(changes):
-    _, changed = toy(**changes)
-    _, plain = toy(optimizer=SGD)
-    assert not same(changed, plain)
+    _, changed = fit_toy(**changes)
+    _, plain = fit_toy(optimizer=SGD)
+    assert not same_weights(changed, plain)
 
 
 def test_clipped_step_has_the_norm():
     clipped = SGD | {"momentum": 0.0, "clip_norm": 1e-3}
-    _, start = toy(optimizer=clipped | {"lr": 1e-30}, epochs=1, batch_size=20)
-    _, end = toy(optimizer=clipped | {"lr": 1.0}, epochs=1, batch_size=20)
+    _, start = fit_toy(optimizer=clipped | {"lr": 1e-30}, epochs=1, batch_size=20)
+    _, end = fit_toy(optimizer=clipped | {"lr": 1.0}, epochs=1, batch_size=20)
 
     learned = ("0.weight", "0.bias", "1.weight", "1.bias", "4.weight", "4.bias")
-    step = flat(end[key] - start[key] for key in learned)
+    step = as_one_vector(end[key] - start[key] for key in learned)
     assert np.linalg.norm(step) == pytest.approx(1e-3, rel=1e-3)
 
 
@@ -341,7 +341,7 @@ def test_sam_passes_update_batch_norm_twice(sam, passes):
     """Of 10 batches. A perturbation of nothing."""
     loss = LargeLoss("ll_cp", torch.zeros(20, 6), 10.0, keep_threshold=True)
     optimizer = SGD | sam | {"lr": 1e-12}
-    _, state = toy(loss=loss, epochs=2, optimizer=optimizer, precision="float32")
+    _, state = fit_toy(loss=loss, epochs=2, optimizer=optimizer, precision="float32")
     assert int(state["1.num_batches_tracked"]) == passes
 
 
@@ -372,8 +372,8 @@ def test_sam_corrects_labels_once():
 
 
 def test_average_is_scored_selected_and_kept_and_leaves_the_training_alone():
-    plain, plain_weights = toy(optimizer=SGD)
-    progress, averaged_weights = toy(optimizer=SGD, ema=0.8, ema_start=2, select_on_test=True)
+    plain, plain_weights = fit_toy(optimizer=SGD)
+    progress, averaged_weights = fit_toy(optimizer=SGD, ema=0.8, ema_start=2, select_on_test=True)
     history = progress.history
 
     of_both = ("epoch", "lr", "train_loss", "val_mAP", "val_positives")
@@ -389,7 +389,7 @@ def test_average_is_scored_selected_and_kept_and_leaves_the_training_alone():
         count = int(0.8 * count + 0.2 * batches)
     assert averaged_weights["1.num_batches_tracked"] == count
     assert plain_weights["1.num_batches_tracked"] == 30
-    assert not same(averaged_weights, plain_weights)
+    assert not same_weights(averaged_weights, plain_weights)
 
     for best, column in ((progress.best, "val_mAP"), (progress.on_test, "test_mAP")):
         values = [(entry[column], entry["epoch"]) for entry in history]
@@ -405,7 +405,7 @@ def test_average_is_scored_selected_and_kept_and_leaves_the_training_alone():
 
 def test_plain_weights_win_ties_and_the_first_epoch_wins():
     """Nothing moves, so that all scores are level."""
-    progress, _ = toy(loss=Recorder(), optimizer=STILL, ema=0.9, epochs=2)
+    progress, _ = fit_toy(loss=Recorder(), optimizer=STILL, ema=0.9, epochs=2)
     assert progress.best["kind"] == "plain"
     assert len({entry["val_mAP_ema"] for entry in progress.history}) == 1
     scores = [entry["val_mAP"] for entry in progress.history]
@@ -468,7 +468,7 @@ def test_early_stop_of_query2label(plain, averaged, wanted):
 def same_best(first: dict | None, second: dict | None) -> bool:
     if first is None or second is None:
         return first is second
-    return first["kind"] == second["kind"] and same(first["weights"], second["weights"])
+    return first["kind"] == second["kind"] and same_weights(first["weights"], second["weights"])
 
 
 @pytest.mark.parametrize(
@@ -481,14 +481,14 @@ def same_best(first: dict | None, second: dict | None) -> bool:
     ],
 )
 def test_interrupted_equals_uninterrupted(changes):
-    wanted, state = toy(**changes)
+    wanted, state = fit_toy(**changes)
     checkpoint = Memory(interrupt_after=3)
     with pytest.raises(KeyboardInterrupt):
-        toy(checkpoint, **changes)
-    again, state_again = toy(checkpoint, **changes)
+        fit_toy(checkpoint, **changes)
+    again, state_again = fit_toy(checkpoint, **changes)
 
     assert again.history == wanted.history
-    assert same(state, state_again)
+    assert same_weights(state, state_again)
     assert same_best(wanted.best, again.best)
     assert same_best(wanted.on_test, again.on_test)
 
@@ -496,8 +496,8 @@ def test_interrupted_equals_uninterrupted(changes):
     finished = torch.load(io.BytesIO(checkpoint.saved), weights_only=True)
     assert finished["progress"]["history"] == wanted.history
     checkpoint.left = NEVER
-    _, state_again = toy(checkpoint, **changes)
-    assert same(state_again, state)
+    _, state_again = fit_toy(checkpoint, **changes)
+    assert same_weights(state_again, state)
 
 
 # ---- The stages --------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ def trained(features: np.ndarray, labels: np.ndarray) -> dict[str, tuple]:
         labels,
         ROWS,
     )
+
     members = [(run_of(loss, read), 0) for loss, read in LOSSES.items()]
     results = {}
     for outcome in search(members, data):

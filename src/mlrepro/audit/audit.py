@@ -162,6 +162,8 @@ def _resample(
     aps = evaluation.class_ap(protocol)
     positives = (joined.labels(protocol.difficult) == 1).sum(axis=0)
     difficult = (joined.labels("positive") == 1).sum(axis=0) - positives
+
+    # Classes that the scores lack have no column.
     columns = iter((100 * drawn).T)
     rows = []
     for k, name in enumerate(joined.classes):

@@ -169,7 +169,12 @@ def _by_spelling(names: list[str], spelling, taken: set[int]) -> dict[str, int]:
     for place, name in enumerate(names):
         if place not in taken:
             places.setdefault(spelling(name), []).append(place)
-    return {key: found[0] for key, found in places.items() if len(found) == 1}
+
+    unique = {}
+    for spelt, found in places.items():
+        if len(found) == 1:
+            unique[spelt] = found[0]
+    return unique
 
 
 def letters_and_digits(name: str) -> str:
@@ -191,6 +196,8 @@ def are_numbered(names: list[str]) -> bool:
     matches = [NUMBERED.fullmatch(name.strip()) for name in names]
     if not names or None in matches:
         return False
+
     prefixes = {match[1] for match in matches}
     numbers = [int(match[2]) for match in matches]
-    return len(prefixes) == 1 and numbers == list(range(numbers[0], numbers[0] + len(names)))
+    in_turn = list(range(numbers[0], numbers[0] + len(names)))
+    return len(prefixes) == 1 and numbers == in_turn

@@ -69,8 +69,12 @@ def judge_order(
     orders[BEST] = _best_matching(scores, labels)
     mAPs = {name: _mean_ap(scores[:, order], labels) for name, order in orders.items()}
 
-    chance = 100 * float(np.mean(positives[known] / judged[known])) if known.any() else 0.0
+    chance = 0.0
+    if known.any():
+        chance = 100 * float(np.mean(positives[known] / judged[known]))
     inverted = _mean_ap(-scores, labels)
+
+    # Of scores whose lowest is the best, an order would say nothing.
     best = orders[BEST]
     found = None
     moved: list[int] = []
@@ -103,15 +107,22 @@ def _mean_ap(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def _named_orders(classes: list[str]) -> dict[str, np.ndarray]:
     """The column of each class, if columns were in another order that code of papers has."""
-    by_name = sorted(range(len(classes)), key=lambda k: classes[k].casefold())
+    places = range(len(classes))
+    by_name = sorted(places, key=lambda place: classes[place].casefold())
     orders = {"alphabetical": _column_of(by_name)}
+
     by_number = match_classes(classes, list(COCO.values())).columns
     if len(classes) == len(COCO) and None not in by_number:
         orders["COCO's category numbers"] = _column_of(by_number)
     orders["reversed"] = np.arange(len(classes))[::-1]
 
     # Labels that are in such an order themselves say nothing of another one.
-    return {name: order for name, order in orders.items() if (np.diff(order) != 1).any()}
+    others = {}
+    for name, order in orders.items():
+        is_given = (np.diff(order) == 1).all()
+        if not is_given:
+            others[name] = order
+    return others
 
 
 def _column_of(order: list[int]) -> np.ndarray:
@@ -136,10 +147,13 @@ def rank_areas(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     ranks = rankdata(scores, axis=0)
     positive = (labels == 1).astype(np.float64)
-    hits = positive.sum(axis=0)
-    misses = len(labels) - hits
-    above = ranks.T @ positive - hits * (hits + 1) / 2
-    pairs = hits * misses
+    positives = positive.sum(axis=0)
+    negatives = len(labels) - positives
+
+    # Pairs of a positive and a negative that is below it: all that are below the positives, without
+    # the pairs of two positives.
+    above = ranks.T @ positive - positives * (positives + 1) / 2
+    pairs = positives * negatives
     return np.divide(above, pairs, out=np.full(above.shape, 0.5), where=pairs > 0)
 
 

@@ -54,17 +54,19 @@ def compare(
     seed: int = 0,
 ) -> Comparison:
     """Both joined to the same labels."""
-    joined = first[0]
-    scored = ~(joined.absent | second[0].absent)
-    shown = (joined.labels(Protocol().difficult) == 1).any(axis=0)
-    kept = np.flatnonzero(scored & shown)
+    joined, scale = first
+    other, other_scale = second
+    scored = ~(joined.absent | other.absent)
+    has_positive = (joined.labels(Protocol().difficult) == 1).any(axis=0)
+    kept = np.flatnonzero(scored & has_positive)
 
-    both = [
-        _resample(_in_order(other, joined.ids), scale, kept, resamples, seed)
-        for other, scale in (first, second)
-    ]
+    # Resamples draw rows: both must have their pictures in one order.
+    other = _in_order(other, joined.ids)
+    of_first = _resample(joined, scale, kept, resamples, seed)
+    of_second = _resample(other, other_scale, kept, resamples, seed)
+    names = ["mAP", *(joined.classes[k] for k in kept)]
     return Comparison(
-        rows=compare_resampled(["mAP", *(joined.classes[k] for k in kept)], *both),
+        rows=compare_resampled(names, of_first, of_second),
         pictures=joined.pictures,
         left_out=[joined.classes[k] for k in np.flatnonzero(~scored)],
     )

@@ -34,7 +34,7 @@ from mlrepro.metrics.thresholds import (
     tune_thresholds_released,
 )
 
-TOP = 3
+TOP = 3  # labels a picture, in the top-3 metrics of papers on COCO and NUS-WIDE
 
 # Entries beyond which minor choices are not varied: each of them scores the whole set again.
 MINOR_ENTRIES = 20_000_000
@@ -79,7 +79,9 @@ class Evaluation:
             default = replace(default, decision=decisions[0])
         rows = []
         for protocol in protocols(metric, self.options(metric, decisions)):
-            value = self.value(protocol) if self._is_another(protocol) else np.nan
+            if not self._is_another(protocol):
+                continue
+            value = self.value(protocol)
             if not np.isnan(value):
                 rows.append(Outcome(protocol, value, departures(protocol, default)))
         return rows
@@ -89,11 +91,13 @@ class Evaluation:
         if protocol.decision != "none":
             # Of the three best classes there are no means over pictures.
             return self.decided(protocol).get(protocol.reading, np.nan)
-        if protocol.reading in ("micro", "samples"):
+
+        if protocol.reading == "micro":
             view = self.counted_view(protocol)
-            pooled = protocol.reading == "micro"
-            mean = pooled_average_precision if pooled else sample_average_precision
-            return mean(view.scores, view.labels)
+            return pooled_average_precision(view.scores, view.labels)
+        if protocol.reading == "samples":
+            view = self.counted_view(protocol)
+            return sample_average_precision(view.scores, view.labels)
 
         counted = self.class_ap(protocol)[self._counts(protocol)]
         return mean_average_precision(counted, protocol.empty)
@@ -166,13 +170,16 @@ class Evaluation:
     def _is_another(self, protocol: Protocol) -> bool:
         """Whether it is another protocol than one that departs less from the default."""
         is_class_mean = protocol.reading in CLASS_MEANS
-        if protocol.absent == "tied" and (protocol.decision != "none" or not is_class_mean):
+        is_class_ap = is_class_mean and protocol.decision == "none"
+        if protocol.absent == "tied" and not is_class_ap:
             return False  # as "zero"
+
         if protocol.empty == "skip":
             if not is_class_mean:
                 return False
             if not np.isnan(self._all_class_aps(protocol)["exact"]).any():
                 return False
+
         if protocol.unannotated == "left out":
             positives = self.joined.labels(protocol.difficult) == 1
             if positives.any(axis=1).all():
@@ -191,6 +198,7 @@ class Evaluation:
         """Of pictures whose order changes an average precision."""
         aps = self._all_class_aps(protocol)
         by_row = aps[protocol.reading]
+        # The two sum in another order: what differs by less is rounding.
         return not np.allclose(aps["exact"], by_row, rtol=0, atol=1e-9, equal_nan=True)
 
     # ---- What is computed once ----------------------------------------------------------------

@@ -127,17 +127,20 @@ def _order(rows: np.ndarray, is_detection: bool) -> np.ndarray:
     """
     if is_detection:
         return np.arange(len(rows))
-    given = np.flatnonzero(rows >= 0)
-    return np.concatenate([given[np.argsort(rows[given])], np.flatnonzero(rows < 0)])
+    scored = np.flatnonzero(rows >= 0)
+    as_scored = scored[np.argsort(rows[scored])]
+    missing = np.flatnonzero(rows < 0)
+    return np.concatenate([as_scored, missing])
 
 
 def _taken(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """The rows and columns that are asked for, NaN for -1; nothing else is copied."""
     # Float16 as float32, which holds all its numbers: no metric takes less.
     taken = np.full((len(rows), len(columns)), np.nan, np.result_type(values, np.float32))
-    given_rows = rows >= 0
-    given_columns = columns >= 0
-    taken[np.ix_(given_rows, given_columns)] = values[rows[given_rows]][:, columns[given_columns]]
+    has_row = rows >= 0
+    has_column = columns >= 0
+    given = values[rows[has_row]][:, columns[has_column]]
+    taken[np.ix_(has_row, has_column)] = given
     return taken
 
 
@@ -180,10 +183,14 @@ def _rows(scores: ScoreTable, labels: LabelTable, notes: list[str]) -> tuple[np.
 
     check_unique(scores.ids, scores.source)
     found = match_pictures(scores.ids, labels.ids)
-    if labels.other_ids and (found is None or found.matched < len(scores.ids)):
+
+    # By the pictures' other name, where that finds more.
+    is_all = found is not None and found.matched == len(scores.ids)
+    if labels.other_ids and not is_all:
         by_other = match_pictures(scores.ids, labels.other_ids)
         if by_other and (found is None or by_other.matched > found.matched):
             found = by_other
+
     if found is None or not found.matched:
         raise InputError(
             f"{scores.source}: none of its {count_of(scores.ids, 'picture')} is among the "
@@ -234,6 +241,7 @@ def _rows_of_manifest(scores: ScoreTable, labels: LabelTable) -> np.ndarray:
             f"{scores.source}: {len(scores.values):,} rows, and {labels.source} has "
             f"{len(labels.ids):,} pictures of this split; give the split that was scored (--split)"
         )
+
     # The released protocol leaves out the last pictures, which make no whole batch.
     rows = np.arange(len(labels.ids))
     rows[len(scores.values) :] = -1
@@ -276,6 +284,7 @@ def _columns_by_place(scores: ScoreTable, labels: LabelTable, notes: list[str]) 
             f"{scores.source}: {columns} columns without names, and {labels.source} has "
             f"{classes} classes{hint}; name the columns, a line each: --class-names FILE"
         )
+
     if scores.manifest_sha256:
         return np.arange(classes)  # the manifest's, as its rows are
     notes.append(
@@ -371,8 +380,12 @@ def _describe(values: np.ndarray, wrong: np.ndarray, ids: list[str], classes: li
     """How many scores are no finite numbers, and where."""
     nan = int((np.isnan(values) & wrong).sum())
     infinite = int(wrong.sum()) - nan
+
+    # The classes with most of them first.
     by_class = wrong.sum(axis=0)
-    worst = np.argsort(-by_class, kind="stable")[: np.count_nonzero(by_class)]
-    where = shown([f"{classes[column]} ({by_class[column]:,})" for column in worst])
-    pictures = shown([ids[row] for row in np.flatnonzero(wrong.any(axis=1))])
-    return f"{nan:,} scores are NaN and {infinite:,} infinite, of {where}, in {pictures}"
+    worst_first = np.argsort(-by_class, kind="stable")
+    where = [f"{classes[k]} ({by_class[k]:,})" for k in worst_first if by_class[k]]
+    pictures = [ids[row] for row in np.flatnonzero(wrong.any(axis=1))]
+    return (
+        f"{nan:,} scores are NaN and {infinite:,} infinite, of {shown(where)}, in {shown(pictures)}"
+    )

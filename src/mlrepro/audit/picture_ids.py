@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from mlrepro.errors import InputError
 
-SHOWN = 5
+SHOWN = 5  # of a list of names, before how many more there are
 
 # What part of the shorter side must agree by number alone.
 NUMBERS_SHARED = 0.9
@@ -57,8 +57,11 @@ def shared_pictures(first: Sequence[str], second: Sequence[str]) -> list[str]:
 
     Where both have folders, val/1.jpg and test/1.jpg are two pictures.
     """
-    have_folders = all("/" in names[0] for names in (first, second) if names)
+    # All ids of a side are written alike: the first says for the others.
+    examples = [names[0] for names in (first, second) if names]
+    have_folders = all("/" in example for example in examples)
     spelling = _without_suffix if have_folders else stem
+
     known = {spelling(name) for name in second}
     return [name for name in first if spelling(name) in known]
 
@@ -127,7 +130,9 @@ def _without_suffix(name: str) -> str:
 def last_number(name: str) -> str | None:
     """COCO_val2014_000000000042.jpg is 42."""
     match = LAST_NUMBER.search(stem(name))
-    return match[1].lstrip("0") or "0" if match else None
+    if match is None:
+        return None
+    return match[1].lstrip("0") or "0"
 
 
 # How two sides may write the same picture, the strictest first.

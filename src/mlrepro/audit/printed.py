@@ -70,14 +70,17 @@ def judge_printed(outcomes: list[Outcome], printed: PrintedNumber) -> Verdict:
         # Rounded, so that a difference of the sixth decimal is none.
         return (round(abs(outcome.value - printed.value), 6), len(outcome.departures))
 
+    # sorted() keeps the order of distance among the equally plain.
     nearest = sorted(outcomes, key=distance)
     given_by = [outcome for outcome in nearest if printed.is_given_by(outcome.value)]
+    plainest_first = sorted(given_by, key=lambda outcome: len(outcome.departures))
+
     values = [outcome.value for outcome in outcomes]
     unit = 2 * printed.rounding
     return Verdict(
         printed=printed,
         nearest=nearest,
-        given_by=sorted(given_by, key=lambda outcome: (len(outcome.departures), distance(outcome))),
+        given_by=plainest_first,
         numbers=len({round(value, 6) for value in values}),
         printable=int((max(values) - min(values)) / unit) + 1,
     )

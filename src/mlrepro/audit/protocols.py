@@ -164,23 +164,25 @@ CLASS_F1 = {
 CLASS_MEANS = ("exact", *BY_ROW, "interpolated", "11-point", "CF1", "macro_F1", "CP", "CR")
 
 
-def _one(key: str, words: str) -> dict[str, Option]:
-    return {key: Option(words)}
-
+OVERALL_F1 = {"OF1": Option("F1 of all decisions together (micro F1)")}
 
 # Metric of --metric -> readings of its name, the default first.
 METRICS: dict[str, dict[str, Option]] = {
     "mAP": AVERAGE_PRECISIONS,
     "CF1": CLASS_F1,
-    "OF1": _one("OF1", "F1 of all decisions together (micro F1)"),
-    "F1": _one("OF1", "F1 of all decisions together (micro F1)") | CLASS_F1,
-    "CP": _one("CP", "mean of classes' precision")
-    | {"sample_precision": Option("mean of pictures' precision", "AAM's code")},
-    "CR": _one("CR", "mean of classes' recall")
-    | {"sample_recall": Option("mean of pictures' recall", "AAM's code")},
-    "OP": _one("OP", "precision of all decisions together"),
-    "OR": _one("OR", "recall of all decisions together"),
-    "IoU": _one("sample_IoU", "mean of pictures' intersection over union"),
+    "OF1": OVERALL_F1,
+    "F1": OVERALL_F1 | CLASS_F1,
+    "CP": {
+        "CP": Option("mean of classes' precision"),
+        "sample_precision": Option("mean of pictures' precision", "AAM's code"),
+    },
+    "CR": {
+        "CR": Option("mean of classes' recall"),
+        "sample_recall": Option("mean of pictures' recall", "AAM's code"),
+    },
+    "OP": {"OP": Option("precision of all decisions together")},
+    "OR": {"OR": Option("recall of all decisions together")},
+    "IoU": {"sample_IoU": Option("mean of pictures' intersection over union")},
 }
 
 
@@ -200,9 +202,11 @@ def read_metric(text: str) -> tuple[str, tuple[str, ...]]:
     meant: tuple[str, ...] = ()
     for prefix, decisions in PREFIXES.items():
         if text.startswith(prefix):
-            name, meant = text.removeprefix(prefix), decisions
+            name = text.removeprefix(prefix)
+            meant = decisions
     if text.endswith(TUNED_SUFFIX):
-        name, meant = text.removesuffix(TUNED_SUFFIX), TUNED
+        name = text.removesuffix(TUNED_SUFFIX)
+        meant = TUNED
 
     by_letters = {metric.lower(): metric for metric in METRICS}
     metric = by_letters.get(name.lower())
@@ -240,7 +244,8 @@ def protocols(metric: str, options: dict[str, list[Value]]) -> Iterator[Protocol
             continue
         for choice in CHOICES:
             if choice.is_minor:
-                for value in options[choice.field][1:]:
+                _, *others = options[choice.field]
+                for value in others:
                     yield replace(protocol, **{choice.field: value})
 
 

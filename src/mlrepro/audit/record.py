@@ -93,12 +93,17 @@ def audited(metric: str, outcomes: list[Outcome], reported: str | None, given_by
 
 def labels_sha256(labels: LabelTable) -> str:
     """Of pictures, classes and labels; neither their order nor their file counts."""
-    by_name = sorted(range(len(labels.classes)), key=labels.classes.__getitem__)
-    by_id = sorted(range(len(labels.ids)), key=labels.ids.__getitem__)
+    columns = sorted(range(len(labels.classes)), key=lambda column: labels.classes[column])
+    rows = sorted(range(len(labels.ids)), key=lambda row: labels.ids[row])
+    names = [labels.classes[column] for column in columns]
+    names += [labels.ids[row] for row in rows]
+
     digest = hashlib.sha256()
-    for name in [labels.classes[k] for k in by_name] + [labels.ids[row] for row in by_id]:
+    for name in names:
+        # No name holds the zero byte, so that two names are not taken for one longer one.
         digest.update(name.encode("utf-8", errors="surrogateescape") + b"\0")
-    digest.update(np.ascontiguousarray(labels.states[by_id][:, by_name]).tobytes())
+    states = labels.states[rows][:, columns]
+    digest.update(np.ascontiguousarray(states).tobytes())
     return digest.hexdigest()
 
 
@@ -117,8 +122,9 @@ def measure(evaluation: Evaluation) -> Measurement:
     metrics["mAP_nonempty"] = evaluation.value(replace(protocol, empty="skip"))
     metrics |= _annotated(evaluation, protocol)
     metrics |= _decided(evaluation, protocol)
-    for key, function in metric_functions().items():
-        metrics[key] = resolve(function)(view.scores, view.labels)
+    for key, reference in metric_functions().items():
+        function = resolve(reference)
+        metrics[key] = function(view.scores, view.labels)
     maps = resampled_maps(view.scores, view.labels, protocol.empty)
 
     return Measurement(

@@ -12,7 +12,8 @@ import numpy as np
 Kind = Literal["probabilities", "logits", "confidences"]
 
 # A probability that went through a sigmoid again lies between these.
-SIGMOID_OF_0, SIGMOID_OF_1 = 0.5, 1 / (1 + np.exp(-1.0))
+SIGMOID_OF_0 = 0.5
+SIGMOID_OF_1 = 1 / (1 + np.exp(-1.0))
 PERCENT = 100
 
 
@@ -83,6 +84,9 @@ def as_float16(values: np.ndarray) -> np.ndarray:
 
 def as_bfloat16(values: np.ndarray) -> np.ndarray:
     """The nearest bfloat16, of two the even one, as float32."""
+    # It is the upper half of a float32's bits. Half of its last bit is added before the lower half
+    # is cut off, less one where that bit is 0: then a tie is not rounded up.
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounding = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-    return ((bits + rounding) & np.uint32(0xFFFF0000)).view(np.float32)
+    last_bit = (bits >> np.uint32(16)) & np.uint32(1)
+    rounded = bits + np.uint32(0x7FFF) + last_bit
+    return (rounded & np.uint32(0xFFFF0000)).view(np.float32)

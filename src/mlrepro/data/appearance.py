@@ -45,11 +45,12 @@ def flat(image: Image.Image, appearance: Appearance) -> Image.Image:
     """
     if image.mode == "F":
         raise OSError("floating-point pixels, whose range is not known; save it with 8 or 16 bits")
+    # Pillow's modes of grey with more than eight bits: I, I;16, I;16B.
     if image.mode.startswith("I"):
         values = np.asarray(image)
-        return Image.fromarray(
-            _scaled(values) if appearance == "shown" else _upper_eight_bits(values)
-        )
+        grey = _scaled(values) if appearance == "shown" else _upper_eight_bits(values)
+        return Image.fromarray(grey)
+
     if appearance == "stored":
         return image
     if hasattr(image, "deep_source"):
@@ -71,13 +72,18 @@ def _scaled(values: np.ndarray) -> np.ndarray:
     16-bit file would be all but black. Where values are below 0 or beyond 16 bits, as Hounsfield
     units are, the picture is stretched from its darkest to its brightest pixel.
     """
-    darkest, brightest = int(values.min()), int(values.max())
-    if darkest >= 0 and brightest < 1 << DEPTHS[-1]:
-        darkest = 0
-        brightest = next((1 << bits) - 1 for bits in DEPTHS if brightest < 1 << bits)
+    black = int(values.min())
+    white = int(values.max())
+    if black >= 0:
+        whites = [2**bits - 1 for bits in DEPTHS]
+        fitting = [of_depth for of_depth in whites if of_depth >= white]
+        if fitting:
+            black = 0
+            white = fitting[0]
 
-    grey = (values.astype(np.float64) - darkest) * (255 / max(1, brightest - darkest))
-    return grey.round().astype(np.uint8)
+    per_value = 255 / max(1, white - black)  # of a picture of one value, all becomes black
+    scaled = (values.astype(np.float64) - black) * per_value
+    return scaled.round().astype(np.uint8)
 
 
 def _in_eight_bits(colours: np.ndarray) -> Image.Image:

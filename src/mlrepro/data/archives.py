@@ -76,7 +76,7 @@ def extract(archive: Path, folder: Path, limits: Limits = LIMITS) -> None:
 
 
 def _extract_checked(archive: Path, folder: Path, stamp: Path, limits: Limits) -> None:
-    needed = 0  # bytes
+    needed = 0  # bytes that are still to be written
     most = _most_bytes(archive, limits)
     try:
         with _open(archive, most) as opened:
@@ -100,18 +100,23 @@ def _extract_checked(archive: Path, folder: Path, stamp: Path, limits: Limits) -
     except TooLargeError:
         raise _too_large(archive, most, limits) from None
     except Exception as error:  # readers raise whatever their damaged input led them to
-        number = getattr(error, "errno", None)
-        if number in DISK_IS_FULL:
-            raise disk_error(folder / archive.name, needed, error) from error
-        if number is not None:
-            raise InputError(
-                f"{archive}: cannot be extracted ({error}); see that {folder} can be written to "
-                "and has nothing in the way, or get the archive elsewhere"
-            ) from error
-        raise InputError(
-            f"{archive}: truncated or damaged ({str(error) or type(error).__name__}); "
-            "delete it and fetch it again"
-        ) from error
+        raise _in_words(error, archive, folder, needed) from error
+
+
+def _in_words(error: Exception, archive: Path, folder: Path, needed: int) -> InputError:
+    """What went wrong: the disk, whose errors have a number, or else the archive."""
+    number = getattr(error, "errno", None)
+    if number in DISK_IS_FULL:
+        return disk_error(folder / archive.name, needed, error)
+    if number is not None:
+        return InputError(
+            f"{archive}: cannot be extracted ({error}); see that {folder} can be written to "
+            "and has nothing in the way, or get the archive elsewhere"
+        )
+    return InputError(
+        f"{archive}: truncated or damaged ({str(error) or type(error).__name__}); "
+        "delete it and fetch it again"
+    )
 
 
 def _most_bytes(archive: Path, limits: Limits) -> int:
@@ -257,16 +262,24 @@ def _disown(info: tarfile.TarInfo) -> None:
 
     No file is run as somebody else, and none may be changed by others or not by its owner.
     """
-    if hasattr(os, "getuid"):
-        info.uid, info.gid = os.getuid(), os.getgid()
-    info.uname = info.gname = ""
-    info.mode = FOLDER_MODE if info.isdir() else info.mode & FOLDER_MODE | OWN_FILE_MODE
+    if hasattr(os, "getuid"):  # not on Windows
+        info.uid = os.getuid()
+        info.gid = os.getgid()
+    info.uname = ""
+    info.gname = ""
+
+    if info.isdir():
+        info.mode = FOLDER_MODE
+    else:
+        info.mode = (info.mode & FOLDER_MODE) | OWN_FILE_MODE
 
 
 def _check_sparse(info: tarfile.TarInfo) -> None:
     """Raises ReadError where the pieces of a file with holes are not one after the other in it."""
+    # The map lists offset,size,offset,size: in whole pairs there is an odd number of commas.
     if info.pax_headers.get("GNU.sparse.map", ",").count(",") % 2 == 0:
         raise tarfile.ReadError(f"{info.name!r} has a piece without an end")
+
     end = 0
     for offset, size in info.sparse:
         if offset < end or size < 0 or offset + size > info.size:

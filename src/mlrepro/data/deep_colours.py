@@ -13,7 +13,9 @@ from PIL import Image
 
 # How a file's pixels are packed -> how they would be, were the lower byte the upper one. N is the
 # machine's own order, as libtiff gives it.
-SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
+SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16L"}
+if sys.byteorder == "little":
+    SWAPPED["16N"] = "16B"
 CHANNELS = ("RGB", "RGBA")
 
 # PNG's grey with transparency, the upper byte of each first: as many bytes as four of eight bits.
@@ -58,7 +60,11 @@ def _opened(source: os.PathLike) -> Image.Image:
 def _pixels(source: os.PathLike, packing: str) -> np.ndarray:
     """(h, w, channels) uint8, unpacked as `packing` says."""
     with _opened(source) as image:
-        image.tile = [tile._replace(args=_with_packing(tile.args, packing)) for tile in image.tile]
+        # What the decoder of each tile is told; nothing is decoded before `np.array`.
+        tiles = []
+        for tile in image.tile:
+            tiles.append(tile._replace(args=_with_packing(tile.args, packing)))
+        image.tile = tiles
         return np.array(image)
 
 

@@ -27,8 +27,10 @@ def download(settings: DataSettings, folder: Path) -> None:
     # A data set that is used in place: nothing to fetch, but the stage needs its output.
     if settings.folder:
         require_folder(settings, folder.name)
-        content = {"content": look_again(settings, folder)} if settings.watched else {}
-        write_json(folder / "archives.json", {"folder": settings.folder.as_posix(), **content})
+        in_place = {"folder": settings.folder.as_posix()}
+        if settings.watched:
+            in_place["content"] = look_again(settings, folder)
+        write_json(folder / "archives.json", in_place)
         return
 
     # archives.json is written last: where it is, everything has arrived.
@@ -36,6 +38,7 @@ def download(settings: DataSettings, folder: Path) -> None:
     listed = []
     for archive in settings.archives:
         listed.append(_fetch_archive(archive, folder / "archives", settings.limits))
+
     layout = format_of(settings)
     if layout.picture_urls is not None:
         listed.append(_download_pictures(settings, layout, folder))

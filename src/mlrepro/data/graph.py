@@ -23,6 +23,9 @@ VOC_WORDS = {"diningtable": "table", "pottedplant": "plant", "tvmonitor": "tv"}
 # Entries of a label matrix that are counted as they are, without those that are 0 left out.
 FEW_LABELS = 2_000_000
 
+# Added to a column's sum in ML-GCN's code, so that a class that no edge leads to divides by it.
+NO_EDGES = 1e-6
+
 TEXT_MODEL = "bert:"  # prefix of `graph.words` where a text model makes the vectors
 
 
@@ -79,7 +82,9 @@ def _instances(manifest: Manifest) -> np.ndarray:
 
 
 def _rank_in_sorted_order(classes: list[str]) -> np.ndarray:
-    ranks = np.argsort(np.argsort(classes))
+    """Of each class its place among the sorted names."""
+    in_order = np.argsort(classes)
+    ranks = np.argsort(in_order)  # the inverse permutation
     if (ranks == np.arange(len(ranks))).all():
         raise InputError(
             "graph.misaligned: the data set's own class order is the sorted one, so that nothing "
@@ -125,7 +130,7 @@ def correlation_matrix(
     if p == 0:
         return edges
     edges_into = edges.sum(0, keepdims=True)
-    return edges * p / (edges_into + 1e-6) + np.eye(len(edges))
+    return edges * p / (edges_into + NO_EDGES) + np.eye(len(edges))
 
 
 # --- the words -----------------------------------------------------------------------------------

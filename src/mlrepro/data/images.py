@@ -167,9 +167,11 @@ def picture_batches(
     cuda = device.type == "cuda"
     workers = 0  # on a CPU, the model needs the cores
     if cuda:
+        # torchrun starts a process a GPU, which share the cores.
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         workers = min(MOST_WORKERS, (os.cpu_count() or 1) // processes)
 
+    # Pinned memory is copied to a GPU while it computes.
     loader = DataLoader(pictures, batch_sampler=batches, num_workers=workers, pin_memory=cuda)
     for batch, rows in loader:
         # As the pictures lie in memory, (B, S, S, 3), but addressed as (B, 3, S, S).

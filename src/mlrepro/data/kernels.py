@@ -152,7 +152,10 @@ def windows(size: int, side: int, method: Image.Resampling) -> tuple[np.ndarray,
     weights = np.asarray(Image.fromarray(ones).resize((taps, side), method))
 
     centre = (np.arange(side) + 0.5) * scale
-    first = np.clip((centre - reach + 0.5).astype(np.int64), 0, size - taps)
+    leftmost = (centre - reach + 0.5).astype(np.int64)
+    first = np.clip(leftmost, 0, size - taps)
+
+    # The weight of pixel j stands in column j % taps, wherever its window begins.
     seen = first[:, None] + np.arange(taps)
     return first, np.take_along_axis(weights, seen % taps, 1)
 

@@ -178,7 +178,9 @@ def pairs(lists: "pyarrow.ChunkedArray | pandas.Series") -> tuple[np.ndarray, np
     column = lists
     if not isinstance(lists, pyarrow.ChunkedArray):
         column = pyarrow.array(lists, INDICES)
-    return _numbers(compute.list_parent_indices(column)), _numbers(compute.list_flatten(column))
+    rows = _numbers(compute.list_parent_indices(column))
+    classes = _numbers(compute.list_flatten(column))
+    return rows, classes
 
 
 def write_manifest(
@@ -198,6 +200,7 @@ def write_manifest(
     if "negatives" in frame:
         schema = schema.append(pyarrow.field("negatives", INDICES))
     columns = {name: frame[name] for name in schema.names}
+
     # In one chunk, since those of the input could show in the file's bytes.
     table = pyarrow.Table.from_pydict(columns, schema).combine_chunks()
     sink = pyarrow.BufferOutputStream()

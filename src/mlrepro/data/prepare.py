@@ -108,9 +108,10 @@ def _held_out(table: pandas.DataFrame, settings: HoldOut) -> pandas.DataFrame:
     splits = table["split"].to_numpy(object, copy=True)
     splits[train[held]] = settings.split
     table = table.assign(split=splits)
+
+    # All the others are trained on, unless fewer are wanted.
     if not settings.train:
         return table
-
     if settings.train > len(kept):
         raise InputError(
             f"hold_out.train: {settings.train} of {len(kept)} rows cannot be kept; "

@@ -50,16 +50,17 @@ def write_shards(
     shard_folder = folder / FOLDER
     shard_folder.mkdir(parents=True, exist_ok=True)
 
+    # A shard is of one split, so that training reads no test pictures.
     rows_of_shard = {}
-    for split, rows in frame.groupby("split", sort=False).indices.items():
+    rows_of_split = frame.groupby("split", sort=False).indices
+    for split, rows in rows_of_split.items():
         for number, start in enumerate(range(0, len(rows), settings.pictures)):
             path = shard_folder / f"{split}-{number:06d}.tar"
             rows_of_shard[path] = rows[start : start + settings.pictures]
 
-    index = [
-        _write_shard(path, rows, frame, classes, root)
-        for path, rows in tqdm(rows_of_shard.items(), "shards", disable=None)
-    ]
+    index = []
+    for path, rows in tqdm(rows_of_shard.items(), "shards", disable=None):
+        index.append(_write_shard(path, rows, frame, classes, root))
     write_bytes(shard_folder / INDEX, json.dumps(index).encode())
 
     # Those of earlier settings, and what a killed process left.
@@ -94,6 +95,7 @@ def _write_shard(
                 offset = file.tell() + tarfile.BLOCKSIZE  # it begins behind its header
                 pictures.append((row, offset, zlib.crc32(content)))
                 _add_member(tar, f"{row:09d}.{suffix}", content)
+
                 facts = {"image": image, "labels": [classes[label] for label in labels]}
                 _add_member(tar, f"{row:09d}.json", json.dumps(facts).encode())
     except OSError as error:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas
 
 from mlrepro.data.manifest import pairs
+from mlrepro.errors import first_of
 
 SPLITS = ("train", "val", "test")
 SHOWN = 20  # classes that a warning names; summary.json has all
@@ -35,14 +36,8 @@ def summarise(listed: pandas.DataFrame, used: pandas.DataFrame, classes: list[st
         if without:
             what = f"{split}: no positive picture of"
             warnings.append(f"{what} {', '.join(without)}")
-            print(f"warning: {what} {_first(without)}")
+            print(f"warning: {what} {first_of(without, SHOWN)}")
     return {"classes": len(classes), "splits": splits, "warnings": warnings}
-
-
-def _first(names: list[str]) -> str:
-    """As many as are read."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _counts(rows: pandas.DataFrame, expected: int, classes: list[str]) -> dict:

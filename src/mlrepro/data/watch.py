@@ -16,7 +16,7 @@ import pandas
 from mlrepro.data.formats import format_of
 from mlrepro.data.formats import read as read_listing
 from mlrepro.data.picture_names import picture_file
-from mlrepro.errors import InputError
+from mlrepro.errors import InputError, first_of
 from mlrepro.files import file_sha256, write_bytes
 from mlrepro.settings.data import DataSettings
 
@@ -76,7 +76,9 @@ def content_now(settings: DataSettings, folder: Path) -> str:
 def _look_at_all(settings: DataSettings, folder: Path) -> Looked:
     require_folder(settings, folder.name)
     listed, classes = read_listing(settings, settings.folder)
-    images = listed["image"].tolist() if format_of(settings).has_pictures(settings) else []
+    images = []
+    if format_of(settings).has_pictures(settings):
+        images = listed["image"].tolist()
 
     before = _read_seen(folder / SEEN)
     now = _look(settings.folder, images, before)
@@ -92,7 +94,8 @@ def _look_at_all(settings: DataSettings, folder: Path) -> Looked:
 def _read_seen(path: Path) -> dict[str, Seen]:
     """What was noted; nothing where the note is absent, or none of ours."""
     try:
-        return {image: Seen(*entry) for image, entry in json.loads(path.read_bytes()).items()}
+        noted = json.loads(path.read_bytes())
+        return {image: Seen(*entry) for image, entry in noted.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return {}
 
@@ -106,8 +109,11 @@ def _look(root: Path, images: list[str], before: dict[str, Seen]) -> dict[str, S
             return None
         status = path.stat()
         state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if image in before and before[image][:-1] == state:
-            return before[image]
+        # A program may set the time of writing as it likes, but not the time of change.
+        if image in before:
+            *state_before, _ = before[image]
+            if tuple(state_before) == state:
+                return before[image]
         return Seen(*state, file_sha256(path))
 
     # Hashing lets go of Python's lock.
@@ -120,18 +126,19 @@ def _tell(images: list[str], before: dict[str, Seen], now: dict[str, Seen]) -> N
     missing = [image for image in images if image not in now]
     if missing:
         print(
-            f"{len(missing)} of {len(images)} pictures are not there: {_named(missing)}; put them "
-            "back, or run `mlrepro init-data` again, which leaves them out"
+            f"{len(missing)} of {len(images)} pictures are not there: {first_of(missing, NAMED)}; "
+            "put them back, or run `mlrepro init-data` again, which leaves them out"
         )
-    replaced = [
-        image for image in now if image in before and before[image].sha256 != now[image].sha256
-    ]
+
+    known = [image for image in now if image in before]
+    replaced = [image for image in known if before[image].sha256 != now[image].sha256]
     if replaced:
         print(
             f"{len(replaced)} of {len(images)} pictures are others than before: "
-            f"{_named(replaced)}; all that was made of them is made anew. To have splits checked "
-            "for shared pictures, too: `mlrepro init-data` again"
+            f"{first_of(replaced, NAMED)}; all that was made of them is made anew. To have splits "
+            "checked for shared pictures, too: `mlrepro init-data` again"
         )
+
     if not missing and not replaced:
         print(f"{len(images)} pictures{', as before' if before else ''}")
 
@@ -139,21 +146,21 @@ def _tell(images: list[str], before: dict[str, Seen], now: dict[str, Seen]) -> N
 def _tell_of_label_files(settings: DataSettings) -> None:
     """Says which files of labels are others than when `init-data` read them."""
     for path, digest in settings.label_files.items():
-        if not os.path.isfile(path) or file_sha256(Path(path)) != digest:
-            change = "is gone" if not os.path.isfile(path) else "has changed"
-            print(
-                f"warning: {path} {change} since `mlrepro init-data` read it; run that again, so "
-                "that its labels are used"
-            )
-
-
-def _named(images: list[str]) -> str:
-    more = f" and {len(images) - NAMED} more" if len(images) > NAMED else ""
-    return ", ".join(images[:NAMED]) + more
+        if not os.path.isfile(path):
+            change = "is gone"
+        elif file_sha256(Path(path)) != digest:
+            change = "has changed"
+        else:
+            continue
+        print(
+            f"warning: {path} {change} since `mlrepro init-data` read it; run that again, so "
+            "that its labels are used"
+        )
 
 
 def _digest(looked: Looked) -> str:
-    said = {name: looked.listed[name].tolist() for name in sorted(looked.listed)}
-    shown = {image: seen.sha256 for image, seen in looked.now.items()}
-    text = json.dumps([looked.classes, said, shown], sort_keys=True)
+    """Of what the labels say and what the pictures hold; no matter when the files were written."""
+    labels = {column: looked.listed[column].tolist() for column in sorted(looked.listed)}
+    pictures = {image: seen.sha256 for image, seen in looked.now.items()}
+    text = json.dumps([looked.classes, labels, pictures], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

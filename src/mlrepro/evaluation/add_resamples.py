@@ -20,12 +20,9 @@ def add_resamples(layout: Layout) -> tuple[int, int]:
     A record becomes what an evaluation of today would write: nothing is trained or scored again.
     Those lack them whose logits are not at hand, or are of other data.
     """
-    lacking = [
-        record
-        for records in current_records(layout).values()
-        for record in records
-        if record.selected.resamples is None
-    ]
+    lacking = []
+    for of_run in current_records(layout).values():
+        lacking += [record for record in of_run if record.selected.resamples is None]
     if not lacking:
         return 0, 0
 
@@ -38,7 +35,8 @@ def add_resamples(layout: Layout) -> tuple[int, int]:
         if not logits.exists() or not same_data:
             continue
 
-        path, copy = layout.record(*place), layout.kept_record(*place)
+        path = layout.record(*place)
+        copy = layout.kept_record(*place)
         write_record(with_resamples(record, logits, manifest), path)
         if copy.is_file():
             keep_record(path, copy)

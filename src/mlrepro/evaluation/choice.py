@@ -38,10 +38,13 @@ def with_cross_validation(record: Record, train: ScoredPart, validation: ScoredP
     train: each picture scored by a training of the run that has not seen it, on the scale of
     `cross_validate`. validation: scored by the run itself, whose logits are brought to that scale.
     """
-    logits = np.concatenate([train.logits, standardised(validation.logits, validation.logits)])
+    on_validation = standardised(validation.logits, validation.logits)
+    logits = np.concatenate([train.logits, on_validation])
     labels = np.concatenate([train.labels, validation.labels])
+
     choice = choice_of(logits, labels, record.run.empty_classes)
-    return record.model_copy(update={"choices": record.choices | {"cross_validation": choice}})
+    choices = record.choices | {"cross_validation": choice}
+    return record.model_copy(update={"choices": choices})
 
 
 def calibration_of(
@@ -50,6 +53,8 @@ def calibration_of(
     """Logits and labels (N, C) of both splits. scale: see `training.predict.logit_scale`."""
     val_logits, val_labels = validation
     test_logits, test_labels = test
+
+    # Fitted on one split and measured on another, as all that is tuned.
     temperature = fit_temperature(scale * val_logits, val_labels)
     logits = scale * test_logits.astype(np.float64)
     return Calibration(

@@ -196,11 +196,13 @@ def class_uniform_positives(
     """
     # A picture of class c is drawn with c for certain, and shows the others as often as they come
     # together.
-    together = together.copy()
-    np.fill_diagonal(together, positives)
-    chance = ratio(np.ones(len(positives)), positives)  # of a picture, once its class is drawn
+    shown = together.copy()
+    np.fill_diagonal(shown, positives)
+
+    # First a class is drawn, of those that have pictures, and then one of its pictures.
+    chance_of_picture = ratio(np.ones(len(positives)), positives)
     drawn_classes = max(1, (positives > 0).sum())
-    return pictures * together @ chance / drawn_classes
+    return pictures * shown @ chance_of_picture / drawn_classes
 
 
 def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -85,9 +85,12 @@ def evaluate_run(
     """The record of a trained run, and the logits of each selection.
 
     Pictures without labels (`unlabelled`), if any, are scored with the run's own selection alone,
-    and so are those of train. out: what the training wrote. trained_with: none: as the training
-    wrote it beside `out`. Raises InputError if it was trained on
-    another manifest, other captions' vectors or with other settings.
+    and so are those of train.
+
+    out: what the training wrote. trained_with: none: as the training wrote it beside `out`.
+
+    Raises InputError if it was trained on another manifest, other captions' vectors or with other
+    settings.
     """
     use_threads(run)
     manifest = read_manifest(data_folder)
@@ -124,10 +127,13 @@ def evaluate_run(
         )
         logits |= {f"{split}_{selection}": value for split, value in of_selection.items()}
 
+    # Weights differ from machine to machine in their last bits: their digests are no part of the
+    # record proper, which is the same on all.
     kept = [selection for selection in OWN_FILES if selection in measurements]
     weights = {selection: file_sha256(out / f"{selection}.safetensors") for selection in kept}
     trained_with = trained_with or read_environment(environment_file(out))
     used = trained_with.model_copy(update={"weights_sha256": weights})
+
     record = Record(
         study=plan.study,
         data_set=plan.data_set,
@@ -150,9 +156,9 @@ def _with_advice(record: Record, truth: Truth, logits: Logits) -> Record:
     from mlrepro.evaluation.choice import calibration_of, choice_of  # here: they need SciPy
 
     run = record.run
-    val, test = (
-        (logits[f"{split}_{run.selection}"], truth.scored[split]) for split in ("val", "test")
-    )
+    val = (logits[f"val_{run.selection}"], truth.scored["val"])
+    test = (logits[f"test_{run.selection}"], truth.scored["test"])
+
     metrics = record.selected.metrics | exported_metrics(*test, *val)
     selected = record.selected.model_copy(update={"metrics": metrics})
     return record.model_copy(

@@ -19,11 +19,11 @@ def with_choice(record: Record, logits: Logits, data_folder: Path) -> Record:
     if len(manifest.rows("train")) >= ENOUGH_PICTURES:
         return record
 
-    train, validation = (
-        ScoredPart(
-            logits[f"{split}_{record.run.selection}"], manifest.label_matrix(manifest.rows(split))
-        )
-        for split in ("train", "val")
-    )
-    on_train = standardised(train.logits, validation.logits)
-    return with_cross_validation(record, train._replace(logits=on_train), validation)
+    selection = record.run.selection
+    val_logits = logits[f"val_{selection}"]
+    # On the scale that cross-validated scores of trained runs have.
+    train_logits = standardised(logits[f"train_{selection}"], val_logits)
+
+    train = ScoredPart(train_logits, manifest.label_matrix(manifest.rows("train")))
+    validation = ScoredPart(val_logits, manifest.label_matrix(manifest.rows("val")))
+    return with_cross_validation(record, train, validation)

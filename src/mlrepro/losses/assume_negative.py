@@ -33,7 +33,9 @@ def wan(logits: Tensor, observed: Tensor, negative_weight: float | None = None) 
     if negative_weight is None:
         negative_weight = default_negative_weight(logits.shape[1])
     p = torch.sigmoid(at_least_float32(logits))
-    return torch.where(observed == 1, negative_log(p), negative_weight * negative_log(1 - p)).mean()
+    as_positive = negative_log(p)
+    as_negative = negative_weight * negative_log(1 - p)
+    return torch.where(observed == 1, as_positive, as_negative).mean()
 
 
 def default_negative_weight(classes: int) -> float:

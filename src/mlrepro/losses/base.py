@@ -64,12 +64,11 @@ class LossContext:
 
 def check_targets(targets: Tensor) -> None:
     """Raises ValueError for targets (N, C) other than -1, 0 and 1."""
-    wrong = torch.cat(
-        [
-            part[(part != 1) & (part != 0) & (part != -1)]  # also true of NaN
-            for part in targets.split(CHECKED_ROWS)
-        ]
-    )
+    wrong_parts = []
+    for part in targets.split(CHECKED_ROWS):
+        is_wrong = (part != 1) & (part != 0) & (part != -1)  # also true of NaN
+        wrong_parts.append(part[is_wrong])
+    wrong = torch.cat(wrong_parts)
     if len(wrong):
         raise ValueError(
             f"targets may be -1, 0 or 1; {len(wrong)} of {targets.numel()} entries are others, "

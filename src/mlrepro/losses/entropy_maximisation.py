@@ -74,7 +74,8 @@ class PseudoLabelLoss(Loss):
         # Each class's rows from the least probable on; those with a label come last.
         order = torch.where(unlabelled, p, torch.inf).argsort(dim=0, stable=True)
         rank = torch.arange(len(p), device=p.device)[:, None]
-        chosen = torch.zeros_like(unlabelled).scatter_(0, order, rank < counts)
+        is_first = rank < counts  # in the sorted order: brought back to the rows' own
+        chosen = torch.zeros_like(unlabelled).scatter_(0, order, is_first)
 
         self.soft.copy_(torch.where(chosen & unlabelled, p, self.soft))
 

@@ -22,7 +22,8 @@ def count_penalty(p: Tensor, expected_positives: float) -> Tensor:
 
     Source: Cole et al. 2021, R_k.
     """
-    return ((p.sum(dim=1).mean() - expected_positives) / p.shape[1]) ** 2
+    predicted = p.sum(dim=1).mean()
+    return ((predicted - expected_positives) / p.shape[1]) ** 2
 
 
 def epr(logits: Tensor, observed: Tensor, expected_positives: float) -> Tensor:

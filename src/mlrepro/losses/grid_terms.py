@@ -43,6 +43,8 @@ class GridTerms:
 
 def label_states() -> LabelStates:
     """The states in the order of their numbers, see `state_numbers`."""
+    # A number is written with three digits: iu_negative (0 or 1), then full and observed, each
+    # raised by 1, to the base 3. There are 2 * 3 * 3.
     number = torch.arange(18)
     return LabelStates(
         full=number % 9 // 3 - 1,
@@ -53,4 +55,5 @@ def label_states() -> LabelStates:
 
 def state_numbers(full: Tensor, observed: Tensor, iu_negative: Tensor) -> Tensor:
     """The row of `label_states` of every entry, int64, of the arguments' shape."""
+    # 9 iu_negative + 3 (full + 1) + (observed + 1), without tensors for what is raised.
     return (4 + 9 * iu_negative + 3 * full + observed).long()

@@ -63,7 +63,8 @@ class RoleLoss(Loss):
         unobserved = _logit(UNOBSERVED_PROBABILITY) * (2 * uniform - 1)
 
         known = _logit(OBSERVED_PROBABILITY)
-        start = torch.where(observed == 1, known, torch.where(observed == -1, -known, unobserved))
+        start = torch.where(observed == 1, known, unobserved)
+        start = torch.where(observed == -1, -known, start)
         self.logits = nn.Parameter(start)
 
     @torch.no_grad()

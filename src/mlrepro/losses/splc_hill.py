@@ -14,7 +14,7 @@ from mlrepro.losses.numerics import at_least_float32
 
 MARGIN = 1.0  # subtracted from the logits of observed positives
 SPLC_THRESHOLD = 0.6  # probability above which an unobserved entry becomes a positive
-HILL_LAMBDA = 1.5
+HILL_LAMBDA = 1.5  # the paper's: a negative's loss is (lambda - p) p^2
 
 
 def splc(logits: Tensor, observed: Tensor, correct: bool) -> Tensor:
@@ -27,8 +27,10 @@ def splc(logits: Tensor, observed: Tensor, correct: bool) -> Tensor:
     # Known negatives (-1) are never taken for positives.
     probable = (observed == 0) & (torch.sigmoid(logits) > SPLC_THRESHOLD)
     positive = (observed == 1) | (correct & probable)
+
     shifted = torch.where(observed == 1, logits - MARGIN, logits)
-    return _focal(torch.where(positive, shifted, -shifted)).sum()
+    towards_label = torch.where(positive, shifted, -shifted)
+    return _focal(towards_label).sum()
 
 
 class SplcLoss(Loss):

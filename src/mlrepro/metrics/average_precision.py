@@ -104,9 +104,12 @@ def _by_kind(scores: np.ndarray, positive: np.ndarray, kinds: tuple[str, ...]) -
         # positive.
         precision = np.arange(1, positives + 1) / ranked.ranks
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
-        # The fewest positives with a recall of k / 10, by division of integers, rounded up.
-        needed = np.maximum(-(-np.arange(11) * positives // 10), 1)
         values["interpolated"] = np.mean(envelope)
+
+        # The fewest positives with a recall of k / 10. In integers, where the ceiling of a / b is
+        # -(-a // b); at recall 0 it is the first positive.
+        tenths = np.arange(11) * positives
+        needed = np.maximum(-(-tenths // 10), 1)
         values["11-point"] = np.mean(envelope[needed - 1])
 
     return [values[kind] for kind in kinds]
@@ -146,7 +149,9 @@ def positions(scores: np.ndarray, positive: np.ndarray, ordered: bool = False) -
     Scores are counted in narrow cells, and only the pictures in cells with a positive are sorted:
     where positives are rare, that is a few percent, and costs less than a sort of all.
     """
-    cells = 1 << min(max(len(scores).bit_length() - 2, 1), MOST_CELLS)
+    # About as many cells as a quarter of the pictures, in powers of two.
+    bits = max(len(scores).bit_length() - 2, 1)
+    cells = 1 << min(bits, MOST_CELLS)
     low = scores.min(initial=np.inf)
     high = scores.max(initial=-np.inf)
     with np.errstate(all="ignore"):

@@ -14,8 +14,8 @@ import numpy as np
 
 from mlrepro.metrics.arrays import check, in_parallel, ratio
 
-RESAMPLES = 1000
-CONFIDENCE = 0.95
+RESAMPLES = 1000  # of the pictures, unless a caller says otherwise
+CONFIDENCE = 0.95  # of the intervals
 
 # Counts of drawn pictures that are kept at a time, one byte each.
 BLOCK = 1 << 27

@@ -9,7 +9,8 @@ import numpy as np
 BINS = 15  # of scores between 0 and 1, each as wide
 
 # Between these a temperature is looked for.
-SMALLEST, LARGEST = 0.01, 100.0
+SMALLEST = 0.01
+LARGEST = 100.0
 
 
 def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -24,6 +25,7 @@ def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
     bins = (scores * BINS).astype(int)
     bins = np.minimum(bins, BINS - 1)
 
+    # A bin's share of the decisions times its mean gap is the sum of its gaps over all decisions.
     gaps_by_bin = np.bincount(bins.ravel(), gaps.ravel())
     return 100 * np.abs(gaps_by_bin).sum() / known.sum()
 
@@ -49,4 +51,5 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(np.logaddexp(0, -right / np.exp(log_temperature)).mean())
 
     bounds = (np.log(SMALLEST), np.log(LARGEST))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded")
+    return float(np.exp(found.x))

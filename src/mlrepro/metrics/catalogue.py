@@ -19,6 +19,7 @@ PACKAGE = "mlrepro.metrics"
 
 EXPORTED = "exported_"
 
+# How much of a printed unit one percent is.
 PERCENT = 1.0
 FRACTION = 0.01
 

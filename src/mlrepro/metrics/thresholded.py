@@ -113,11 +113,13 @@ def _count(
         positive = labels[block] == 1
         judged = labels[block] != -1
 
-        # Counts below 2^24 are exact in float32, and a matrix product adds several times faster
-        # than a sum of booleans.
+        # In the order of Counts. Numbers below 2^24 are exact in float32, and a matrix product adds
+        # several times faster than a sum of booleans.
         parts = np.stack([predicted & positive, predicted & judged, positive]).astype(np.float32)
         _, rows, columns = parts.shape
-        return np.ones(rows, np.float32) @ parts, parts @ np.ones(columns, np.float32)
+        by_class = np.ones(rows, np.float32) @ parts
+        by_picture = parts @ np.ones(columns, np.float32)
+        return by_class, by_picture
 
     blocks = in_parallel(of_block, pictures, max(1, BLOCK // max(1, classes)))
     class_parts, picture_parts = zip(*blocks, strict=True)

@@ -8,6 +8,10 @@ import numpy as np
 from mlrepro.metrics.arrays import check
 from mlrepro.metrics.average_precision import per_class, positions
 
+# Positives of a label whose own threshold weighs as much as the common one. One that is tuned on
+# one positive is the score of that one, and says no more than what all other labels say.
+POSITIVES_OF_HALF_WEIGHT = 1
+
 
 def tune_thresholds(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The threshold of each class that maximises its F1, (C,) float64.
@@ -42,11 +46,6 @@ def tune_global_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
     return _best_threshold(scores[judged], labels[judged] == 1)
 
 
-# Positives of a label whose own threshold weighs as much as the common one. One that is tuned
-# on one positive is the score of that one, and says no more than what all other labels say.
-ONE_POSITIVE = 1
-
-
 def tune_shrunk_thresholds(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Thresholds of labels that few pictures have, drawn towards one of all labels, (C,) float64.
 
@@ -72,7 +71,7 @@ def tune_shrunk_thresholds(scores: np.ndarray, labels: np.ndarray) -> np.ndarray
     tuned = np.where(positives > 0, tune_thresholds(scores, labels), mean)
     own = (tuned - mean) / deviation
 
-    weight = positives / (positives + ONE_POSITIVE)
+    weight = positives / (positives + POSITIVES_OF_HALF_WEIGHT)
     return mean + deviation * (weight * own + (1 - weight) * common)
 
 

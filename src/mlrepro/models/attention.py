@@ -16,7 +16,8 @@ def cross_attention(model: Classifier, pictures: Tensor) -> tuple[Tensor, Tensor
     The maps are the cross-attention of the last decoder layer: mean over the heads, of sum 1 over
     the map. `model` is put into evaluation mode, as dropout acts on these weights too.
     """
-    layer = model.eval().head.transformer.decoder.layers[-1].multihead_attn
+    model.eval()
+    layer = model.head.transformer.decoder.layers[-1].multihead_attn
 
     # The forward pass asks for no weights, so the layer's inputs are kept and it is run once more.
     inputs: list[Tensor] = []

@@ -43,15 +43,25 @@ IMAGENET_CLASSES = 1000
 LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 LITES = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
 
+# Below the square root of features, whose values are about 0.01 to 1.
+ROOT_OFFSET = 1e-4
+
 # What networks raise for pictures of a size that they cannot take, or where they give no map.
 SIZE_ERRORS = (AssertionError, AttributeError, RuntimeError, TypeError, ValueError)
+
+# Sizes that are tried where one cannot be taken, in pixels from it. Grids of patches and windows
+# can be coarse, hence so many.
+STEP = 4
+TRIED_BELOW = 64
+TRIED_ABOVE = 128
 
 
 class Backbone(nn.Module):
     """A network without its classifier. forward: (B, 3, S, S) -> (B, channels, h, w).
 
-    A name may stand for several networks, whose maps are put side by side, and for the mean of a
-    picture's map and its mirror image's (models/catalogue.py).
+    A name may stand for several networks, whose maps are put side by side, for the mean of a
+    picture's map and its mirror image's, and for the square roots of a map's means, which are
+    (B, channels, 1, 1) (models/catalogue.py).
     `mean`, `std`: the normalisation its weights were trained with (0 and 1 for TResNets). Token
     models (ViT, Swin) are reshaped to a map. AlexNet keeps its two hidden linear layers and gives
     (B, 4096, 1, 1). An image tower's embedding is (B, channels, 1, 1), of length sqrt(channels), so
@@ -60,7 +70,7 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, resolution: int):
         super().__init__()
-        networks, self.mirrored = parts_of(name)
+        networks, self.mirrored, self.takes_root = parts_of(name)
         first = networks[0]
         if len(networks) > 1:
             self.net = SideBySide(networks, resolution)
@@ -85,23 +95,36 @@ class Backbone(nn.Module):
         if self.mirrored:
             # The mirror image's map is turned back, so that both are of the same places.
             maps = (maps + self._maps(pictures.flip(3)).flip(3)) / 2
+        if self.takes_root:
+            maps = signed_root(maps.mean((2, 3), keepdim=True))
         return maps
 
     def _maps(self, pictures: Tensor) -> Tensor:
         features = self.net(pictures)
         if self.embeds:
-            return (normalize(features) * self.channels**0.5)[:, :, None, None]
+            embedding = normalize(features) * self.channels**0.5
+            return embedding[:, :, None, None]  # a map of one cell
 
         # Tokens (B, n, C): class and register tokens, which have no place on the map, come first.
         if features.ndim == 3:
             features = features[:, self.prefix_tokens :].transpose(1, 2).flatten(1)
 
-        # Flat (B, C h w): so do AlexNet and GoogLeNet end, too.
+        # Flat (B, C h w): so do AlexNet and GoogLeNet end, too. Maps of square pictures are square.
         if features.ndim == 2:
-            side = round((features.shape[1] / self.channels) ** 0.5)
+            cells = features.shape[1] / self.channels
+            side = round(cells**0.5)
             return features.unflatten(1, (self.channels, side, side))
 
         return features.permute(0, 3, 1, 2) if self.channels_last_output else features
+
+
+def signed_root(values: Tensor) -> Tensor:
+    """The square root of each value's distance from 0, with the value's sign.
+
+    A root is infinitely steep at 0, where it would make much of a rounding: ROOT_OFFSET is added
+    below it, and its root taken off again.
+    """
+    return values.sign() * ((values.abs() + ROOT_OFFSET).sqrt() - ROOT_OFFSET**0.5)
 
 
 class SideBySide(nn.Module):
@@ -137,8 +160,9 @@ def create_published(name: str) -> nn.Module:
     CvT-w24 and the small CNN get one of ImageNet-1k's classes.
     """
     if name in OURS:
-        class_name = OURS[name].partition(":")[2]
-        net = getattr(importlib.import_module(backbone_module(name)), class_name)()
+        module = importlib.import_module(backbone_module(name))
+        _, _, class_name = OURS[name].partition(":")
+        net = getattr(module, class_name)()
         return nn.Sequential(net, nn.Linear(net.num_features, IMAGENET_CLASSES))
 
     if name in TORCHVISIONS:
@@ -214,10 +238,10 @@ def create_backbone(name: str, weights: str, resolution: int) -> tuple[Backbone,
     if len(networks) == 1:
         return backbone, load_weights(backbone.net, networks[0], weights, resolution)
 
-    parts = zip(networks, backbone.net.parts, strict=True)
-    return backbone, joined_origin(
-        [load_weights(part.net, network, weights, resolution) for network, part in parts]
-    )
+    origins = []
+    for network, part in zip(networks, backbone.net.parts, strict=True):
+        origins.append(load_weights(part.net, network, weights, resolution))
+    return backbone, joined_origin(origins)
 
 
 # --- what sizes a network takes ------------------------------------------------------------------
@@ -279,11 +303,13 @@ def _nearest_resolutions(name: str, resolution: int) -> list[int]:
 
     Every known constraint has a multiple of 4.
     """
-    # Grids of patches and windows can be coarse, hence so many sizes.
-    start = resolution // 4 * 4
-    below = range(start, max(start - 64, 0), -4)
-    above = range(start + 4, start + 132, 4)
-    return [size for size in (_first_taken(name, below), _first_taken(name, above)) if size]
+    start = resolution // STEP * STEP
+    below = range(start, max(start - TRIED_BELOW, 0), -STEP)
+    above = range(start + STEP, start + STEP + TRIED_ABOVE, STEP)
+
+    nearest_below = _first_taken(name, below)
+    nearest_above = _first_taken(name, above)
+    return [size for size in (nearest_below, nearest_above) if size is not None]
 
 
 def _first_taken(name: str, sizes: range) -> int | None:

@@ -1,6 +1,7 @@
 """Backbones of our own by name; all other names are torchvision's or timm's (backbones.py).
 
-A name may also stand for several networks side by side, and end with `_mirrored` or `_embedding`.
+A name may also stand for several networks side by side, and end with `_embedding`, `_mirrored` or
+`_root`, in this order.
 The code of a run depends on this, so that nothing here imports torch.
 """
 
@@ -25,25 +26,38 @@ SIDE_BY_SIDE = {
 # What a name ends with whose maps are the mean of those of the picture and of its mirror image.
 MIRRORED = "_mirrored"
 
+# What a name ends with that gives, in place of a map, its means, of which square roots are taken:
+# power normalisation (Perronnin et al. 2010).
+ROOT = "_root"
+
 # What the name of an image tower ends with that gives, in place of a map, the one vector which its
 # model compares with those of texts.
 EMBEDDING = "_embedding"
 
 
 class Parts(NamedTuple):
-    """The networks that a name stands for, and whether each sees the mirrored picture, too."""
+    """The networks that a name stands for, and what is made of their outputs.
+
+    mirrored: whether each sees the mirrored picture, too. root: whether square roots are taken.
+    """
 
     networks: tuple[str, ...]
-    mirrored: bool
+    mirrored: bool = False
+    root: bool = False
 
     @property
     def composed(self) -> bool:
-        return self.mirrored or len(self.networks) > 1
+        return self.mirrored or self.root or len(self.networks) > 1
 
 
 def parts_of(name: str) -> Parts:
-    plain = name.removesuffix(MIRRORED)
-    return Parts(SIDE_BY_SIDE.get(plain, (plain,)), plain != name)
+    without_root = name.removesuffix(ROOT)
+    plain = without_root.removesuffix(MIRRORED)
+    return Parts(
+        networks=SIDE_BY_SIDE.get(plain, (plain,)),
+        mirrored=plain != without_root,
+        root=without_root != name,
+    )
 
 
 def backbone_module(name: str) -> str | None:

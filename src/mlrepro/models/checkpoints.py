@@ -114,13 +114,20 @@ def _differing_keys(
     state: dict[str, Tensor], wanted: dict[str, Tensor], drop: Sequence[str]
 ) -> dict[str, list[str]]:
     """Keys by how a file and the network differ, without those that are OPTIONAL or dropped."""
-    missing = [
-        key
-        for key in wanted
-        if key not in state and not key.endswith(OPTIONAL) and not _is_dropped(key, drop)
-    ]
-    left_over = [key for key in state if key not in wanted and not key.endswith(OPTIONAL)]
-    reshaped = [key for key in state if key in wanted and state[key].shape != wanted[key].shape]
+    missing = []
+    for key in wanted:
+        may_lack = key.endswith(OPTIONAL) or _is_dropped(key, drop)
+        if key not in state and not may_lack:
+            missing.append(key)
+
+    left_over = []
+    reshaped = []
+    for key, value in state.items():
+        if key in wanted:
+            if value.shape != wanted[key].shape:
+                reshaped.append(key)
+        elif not key.endswith(OPTIONAL):
+            left_over.append(key)
     return {"missing": missing, "left over": left_over, "of another shape": reshaped}
 
 
@@ -155,11 +162,13 @@ def head_options(run: Run) -> dict[str, bool | int | float | str]:
 
     Query2Label's that the run file does not say (no `ffn`) are read from its checkpoint.
     """
-    if run.head != "query2label" or not run.checkpoint or "ffn" in run.head_options:
+    from_checkpoint = run.head == "query2label" and run.checkpoint
+    if not from_checkpoint or "ffn" in run.head_options:
         return run.head_options
 
     state = read_state(Path(run.checkpoint))
-    return query2label_options(state, run.checkpoint) | run.head_options
+    in_file = query2label_options(state, run.checkpoint)
+    return in_file | run.head_options
 
 
 def query2label_options(
@@ -177,7 +186,8 @@ def query2label_options(
 
     # Known are networks with self-attention in all layers, in all but the first, and in none.
     all_but_first = [False] + [True] * (len(kept) - 1)
-    if not decoder or (any(kept) and not all(kept) and kept != all_but_first):
+    is_known = all(kept) or not any(kept) or kept == all_but_first
+    if not decoder or not is_known:
         raise InputError(
             f"{where}: is not of a known Query2Label; "
             f"its decoder layers keep self-attention so: {kept}"

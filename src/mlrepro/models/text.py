@@ -115,4 +115,6 @@ def _encode(
     hidden = output.last_hidden_state.float()
     if pooling == "cls":
         return hidden[:, 0].cpu()
-    return ((hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).cpu()
+    total = (hidden * mask[..., None]).sum(1)
+    tokens = mask.sum(1, keepdim=True)
+    return (total / tokens).cpu()

@@ -101,10 +101,13 @@ def text_tower_of(name: str) -> str | None:
 
 
 def _siglip_repository(size: str, patch: str, resolution: str, tag: str) -> str:
-    version = "2" if tag.startswith("v2") else ""
+    """Such as timm/ViT-B-16-SigLIP2-256, of timm's vit_base_patch16_siglip_256.v2_webli."""
+    network = f"ViT-{SIGLIP_SIZES[size]}-{patch}"
+    version = "SigLIP2" if tag.startswith("v2") else "SigLIP"
     languages = "-i18n" if tag.endswith("i18n") else ""
+    # The size that most are of is not named.
     pixels = "" if resolution == "224" else f"-{resolution}"
-    return f"timm/ViT-{SIGLIP_SIZES[size]}-{patch}-SigLIP{version}{languages}{pixels}"
+    return f"timm/{network}-{version}{languages}{pixels}"
 
 
 def quick_gelu_of(name: str) -> str | None:
@@ -115,7 +118,10 @@ def quick_gelu_of(name: str) -> str | None:
     import timm
 
     config = timm.get_pretrained_cfg(name)
-    noted = config is not None and "quickgelu" in "".join(config.notes or ())
-    if not noted or "quickgelu" in name:
+    if config is None or "quickgelu" in name:
+        return None
+    # timm notes of weights how they were trained, whichever network they are loaded into.
+    notes = "".join(config.notes or ())
+    if "quickgelu" not in notes:
         return None
     return name.replace("_clip_", "_clip_quickgelu_")

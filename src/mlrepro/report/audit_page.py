@@ -6,6 +6,7 @@ from pathlib import Path
 from mlrepro.audit.audit import Audit
 from mlrepro.audit.class_order import AS_GIVEN
 from mlrepro.audit.compare import Compared, Comparison
+from mlrepro.audit.evaluate import Outcome
 from mlrepro.audit.picture_ids import shown
 from mlrepro.audit.protocols import find_option
 from mlrepro.records import ExternalRecord
@@ -18,6 +19,8 @@ from mlrepro.report.render import write_page
 LISTED = 12
 # Of p-values that are shown.
 SMALLEST_P = 0.0001
+# Columns of a comparison with other scores.
+COMPARED = ["", "these", "those", "difference", "95 %", "95 % unpaired", "p", "told apart"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,14 @@ class AuditPage:
 def write_audit(page: AuditPage, path: Path) -> None:
     """Writes the page and its figure in `figures/` beside it."""
     audit = page.audit
+    spread_figure = figure_link(
+        path,
+        "protocols",
+        "What each choice of protocol is worth",
+        figures.protocol_spread,
+        spread(audit),
+    )
+
     write_page(
         "audit.md.j2",
         path,
@@ -51,18 +62,12 @@ def write_audit(page: AuditPage, path: Path) -> None:
         source=page.record.source if page.record else None,
         command=Markdown(" ".join(shell(word) for word in page.command)),
         record_link=link(page.record_file, page.record_file) if page.record_file else None,
-        notes=[note for note in [*audit.joined.notes, *audit.scale.remarks]],
+        notes=[*audit.joined.notes, *audit.scale.remarks],
         order_note=order_note(audit),
         default=audit.default_in_words,
         nearest=nearest_table(audit) if audit.verdict else None,
         choices=choice_table(audit),
-        spread=figure_link(
-            path,
-            "protocols",
-            "What each choice of protocol is worth",
-            figures.protocol_spread,
-            spread(audit),
-        ),
+        spread=spread_figure,
         protocols=protocol_table(audit),
         classes=class_table(audit),
         comparison=comparison_table(page.against[1].rows) if page.against else None,
@@ -74,19 +79,19 @@ def write_audit(page: AuditPage, path: Path) -> None:
 
 def nearest_table(audit: Audit) -> str:
     """The protocols nearest to the number, by their distance to it."""
-    verdict = audit.verdict
+    printed = audit.verdict.printed
     rows = []
-    for outcome in verdict.nearest[:LISTED]:
-        is_given = verdict.printed.is_given_by(outcome.value)
+    for outcome in audit.verdict.nearest[:LISTED]:
         rows.append(
             [
-                signed(outcome.value - verdict.printed.value),
+                signed(outcome.value - printed.value),
                 number(outcome.value),
-                "yes" if is_given else "no",
+                "yes" if printed.is_given_by(outcome.value) else "no",
                 str(len(outcome.departures)),
                 outcome.describe(audit.question.metric),
             ]
         )
+
     headers = ["distance", audit.question.metric, "rounds to it", "departures", "protocol"]
     return table("rrlrl", headers, rows)
 
@@ -114,7 +119,12 @@ def choice_table(audit: Audit) -> str:
 def protocol_table(audit: Audit) -> str:
     """All of them, by value."""
     metric = audit.question.metric
-    ordered = sorted(audit.outcomes, key=lambda outcome: (-outcome.value, len(outcome.departures)))
+
+    # Of equal values that of the fewest departures first.
+    def place(outcome: Outcome) -> tuple[float, int]:
+        return -outcome.value, len(outcome.departures)
+
+    ordered = sorted(audit.outcomes, key=place)
     rows = [[number(outcome.value), outcome.describe(metric)] for outcome in ordered]
     text = table("rl", [metric, "protocol"], rows)
     return folded(text, len(rows), f"All {len(rows)} protocols")
@@ -158,11 +168,13 @@ def order_note(audit: Audit) -> str | None:
             f"{order.chance:.1f}), and {found:.1f} in the order {order.found!r}. By what their "
             f"columns rank, {shown(pairs)}."
         )
+
     if order.is_inverted:
         return (
             f"The lowest scores are the best: mAP is {given:.1f}, and {order.inverted:.1f} of the "
             "negated scores; are they distances?"
         )
+
     if order.at_chance:
         return (
             f"mAP is {given:.1f}, near chance ({order.chance:.1f}), in every order of the classes: "
@@ -175,27 +187,28 @@ def order_note(audit: Audit) -> str | None:
 
 
 def comparison_table(rows: list[Compared]) -> str:
-    cells = []
-    for row in rows:
-        cells.append(
-            [
-                row.name,
-                number(row.first),
-                number(row.second),
-                signed(row.difference.points),
-                between(row.difference.interval),
-                between(row.difference.unpaired_interval),
-                chance(row.difference.p),
-                "yes" if row.difference.is_told_apart else "no",
-            ]
-        )
-    headers = ["", "these", "those", "difference", "95 %", "95 % unpaired", "p", "told apart"]
-    return table("lrrrrrrl", headers, cells)
+    cells = [compared_cells(row, otherwise="no") for row in rows]
+    return table("lrrrrrrl", COMPARED, cells)
+
+
+def compared_cells(row: Compared, otherwise: str) -> list[str]:
+    """What COMPARED calls for. otherwise: where the two cannot be told apart."""
+    difference = row.difference
+    return [
+        row.name,
+        number(row.first),
+        number(row.second),
+        signed(difference.points),
+        between(difference.interval),
+        between(difference.unpaired_interval),
+        chance(difference.p),
+        "yes" if difference.is_told_apart else otherwise,
+    ]
 
 
 def chance(p: float) -> str:
     """A p-value."""
-    return "< 0.0001" if p < SMALLEST_P else number(p, 4)
+    return f"< {SMALLEST_P:.4f}" if p < SMALLEST_P else number(p, 4)
 
 
 def between(ends: tuple[float, float]) -> str:

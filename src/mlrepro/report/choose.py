@@ -45,21 +45,23 @@ def choose(runs: Records) -> Chosen | None:
     scored = {run: records for run, records in runs.items() if mean_map(records) is not None}
     by = chosen_by(scored)
     choices = {run: choices_of(records, by) for run, records in scored.items()}
-    maps = {
-        run: float(np.mean([choice.mAP for choice in of_run]))
-        for run, of_run in choices.items()
-        if of_run and None not in [choice.mAP for choice in of_run]
-    }
+
+    # A run that lacks an mAP for one seed cannot be compared with the others.
+    maps = {}
+    for run, of_run in choices.items():
+        by_seed = [choice.mAP for choice in of_run]
+        if by_seed and None not in by_seed:
+            maps[run] = float(np.mean(by_seed))
     if not maps:
         return None
 
     maps = dict(sorted(maps.items(), key=lambda item: -item[1]))
     best = next(iter(maps))
-    near = [
-        run
-        for run, mAP in maps.items()
-        if maps[best] - mAP <= standard_error_between(choices[best], choices[run])
-    ]
+    near = []
+    for run, mAP in maps.items():
+        error = standard_error_between(choices[best], choices[run])
+        if maps[best] - mAP <= error:
+            near.append(run)
 
     # Of equal ones the better, which comes first.
     cheapest = min(near, key=lambda run: _cost(runs[run]))
@@ -100,19 +102,24 @@ def choices_of(records: list[Record], by: ChosenBy) -> list[Choice]:
 
 def standard_error_between(first: list[Choice], second: list[Choice]) -> float:
     """Of the difference of two runs' means over seeds, in points; 0 where nothing tells it."""
-    kept = [choice.resamples for choice in first + second]
-    if None in kept or len({choice.pictures for choice in first + second}) != 1:
+    both = first + second
+    numbers_of_pictures = {choice.pictures for choice in both}
+    if None in [choice.resamples for choice in both] or len(numbers_of_pictures) != 1:
         return 0.0
 
-    means = [
-        np.mean(np.array([choice.resamples for choice in choices], dtype=np.float64), axis=0)
-        for choices in (first, second)
-    ]
     seeds = ONE_SEED
     if len(first) == len(second):
         differences = [a.mAP - b.mAP for a, b in zip(first, second, strict=True)]
         seeds = paired_seeds(differences)
-    return paired_difference(0.0, *means, seeds).error
+
+    # The error alone is asked for, which no difference of the means changes.
+    return paired_difference(0.0, _mean_maps(first), _mean_maps(second), seeds).error
+
+
+def _mean_maps(choices: list[Choice]) -> np.ndarray:
+    """(resamples,) the mAP of each resample of the pictures, the mean over seeds."""
+    maps = np.array([choice.resamples for choice in choices], dtype=np.float64)
+    return np.mean(maps, axis=0)
 
 
 def _validation_pictures(record: Record) -> int:

@@ -116,7 +116,12 @@ def with_differences(
 ) -> list[Measured]:
     """The same with these differences, one for each pair that is tested."""
     left = iter(differences)
-    return [replace(one, difference=next(left)) if one.is_tested else one for one in measured]
+    with_them = []
+    for one in measured:
+        if one.is_tested:
+            one = replace(one, difference=next(left))
+        with_them.append(one)
+    return with_them
 
 
 def _measure_claim(runs: Records, claim: Claim) -> Iterator[Measured]:
@@ -183,17 +188,15 @@ def summary_table(measured: Sequence[Measured]) -> str:
     shown = None
     for (claim, metric), group in groups.items():
         # A claim is named beside the first of its metrics.
-        first = claim != shown
-        shown = claim
-        rows.append(
-            [
-                claim if first else "",
-                group[0].claim.source if first else "",
-                _heading(metric),
-                _printed(group[0].claim, metric),
-                *(_by_backbone(group, backbones) if backbones else _counted(group)),
-            ]
-        )
+        names = ["", ""]
+        if claim != shown:
+            names = [claim, group[0].claim.source]
+            shown = claim
+
+        printed = [_heading(metric), _printed(group[0].claim, metric)]
+        measured_cells = _by_backbone(group, backbones) if backbones else _counted(group)
+        rows.append([*names, *printed, *measured_cells])
+
     headers = ["claim", "where", "metric", "printed"]
     if backbones:
         return table("lllr" + "r" * len(backbones), [*headers, *backbones], rows)
@@ -231,8 +234,8 @@ def _difference_and_verdict(one: Measured) -> str:
 def _counted(group: Sequence[Measured]) -> list[str]:
     """Two cells: from the lowest to the highest difference, and how many pairs say what."""
     differences = [one.difference.points for one in group if one.difference]
-    verdicts = Counter(one.verdict for one in group)
-    counts = [f"{verdict} ({verdicts[verdict]})" for verdict in VERDICTS if verdicts[verdict]]
+    pairs = Counter(one.verdict for one in group)
+    counts = [f"{verdict} ({pairs[verdict]})" for verdict in VERDICTS if pairs[verdict]]
     return [_range(differences), ", ".join(counts)]
 
 
@@ -276,10 +279,10 @@ def _printed(claim: Claim, metric: str) -> str:
 def _range(differences: list[float]) -> str:
     if not differences:
         return ABSENT
-    lowest, highest = min(differences), max(differences)
-    if f"{lowest:+.2f}" == f"{highest:+.2f}":
-        return f"{lowest:+.2f}"
-    return f"{lowest:+.2f} to {highest:+.2f}"
+    lowest = f"{min(differences):+.2f}"
+    highest = f"{max(differences):+.2f}"
+    # Compared as they are shown.
+    return lowest if lowest == highest else f"{lowest} to {highest}"
 
 
 def _with_interval(one: Measured) -> str:

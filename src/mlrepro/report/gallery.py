@@ -11,7 +11,7 @@ from PIL import Image
 from mlrepro.data.appearance import whole_picture
 from mlrepro.terminal import one_line
 
-ROWS = 2
+ROWS = 2  # of pictures in the figure
 COLUMNS = 4
 
 
@@ -61,10 +61,14 @@ class Predictions:
 
 def draw_errors(figure: Figure, predictions: Predictions, rows: np.ndarray, k: int) -> None:
     """The pictures of the first `rows`, each over what is predicted of it."""
-    for place, row in enumerate(rows[: ROWS * COLUMNS], 1):
+    shown = rows[: ROWS * COLUMNS]
+    for place, row in enumerate(shown, 1):
         axes = figure.add_subplot(ROWS, COLUMNS, place)
         picture = whole_picture(predictions.pictures[row], predictions.appearance)
-        _draw_picture(axes, picture, predictions.describe(row, k))
+        lines = predictions.describe(row, k)
+        _draw_picture(axes, picture, lines)
+
+    # With room below each row for the lines of its pictures.
     figure.subplots_adjust(left=0.02, right=0.98, top=0.99, bottom=0.12, wspace=0.08, hspace=0.35)
 
 

@@ -102,6 +102,7 @@ def _groups(layout: Layout, manifest: Manifest) -> np.ndarray:
     rows = pandas.read_csv(table, dtype=str, keep_default_na=False)
     if GROUP not in rows:
         return copies(manifest)
+
     group_of_image = dict(zip(rows["image"], rows[GROUP], strict=True))
     return np.array([group_of_image.get(image, image) for image in manifest.frame["image"]])
 
@@ -113,13 +114,11 @@ def _unanswered(layout: Layout, manifest: Manifest, suspects: Suspects) -> np.nd
     rows = pandas.read_csv(layout.answers, dtype=str, keep_default_na=False)
     answered = set(zip(rows["image"], rows["label"], strict=True))
     images = manifest.frame["image"].array
-    return np.array(
-        [
-            (images[row], manifest.classes[label]) not in answered
-            for row, label in zip(suspects.rows, suspects.classes, strict=True)
-        ],
-        bool,
-    )
+    unanswered = []
+    for row, label in zip(suspects.rows, suspects.classes, strict=True):
+        question = (images[row], manifest.classes[label])
+        unanswered.append(question not in answered)
+    return np.array(unanswered, bool)
 
 
 def _table(manifest: Manifest, suspects: Suspects) -> pandas.DataFrame:
@@ -168,16 +167,17 @@ def _questions(manifest: Manifest, suspects: Suspects, folder: Path) -> dict:
     """The page's pictures, each once, and its suspects, which name pictures by their place."""
     shown = slice(0, MOST_ON_PAGE)
     rows, place_of_row = np.unique(suspects.rows[shown], return_inverse=True)
-    columns = (
-        place_of_row,
-        suspects.classes[shown],
-        suspects.given[shown],
-        suspects.probability[shown].round(3),
-        suspects.likely[shown].astype(int),
-    )
+    # In the order in which the page's script reads them. As Python's numbers, which JSON takes.
+    columns = [
+        place_of_row.tolist(),
+        suspects.classes[shown].tolist(),
+        suspects.given[shown].tolist(),
+        suspects.probability[shown].round(3).tolist(),
+        suspects.likely[shown].astype(int).tolist(),
+    ]
     return {
         "pictures": _pictures(manifest, rows, suspects.pictures, folder),
-        "suspects": [list(entry) for entry in zip(*(c.tolist() for c in columns), strict=True)],
+        "suspects": [list(suspect) for suspect in zip(*columns, strict=True)],
     }
 
 

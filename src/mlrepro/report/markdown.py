@@ -124,8 +124,10 @@ def _without_markup(match: re.Match) -> str:
 def _not_a_block(text: str) -> Markdown:
     """The same where a line begins with it."""
     if BLOCK.match(text):
-        text = f"\\{text}"
-    return Markdown(NUMBERED.sub(r"\1\\\2", text, count=1) if NUMBERED.match(text) else text)
+        return Markdown(f"\\{text}")
+    if NUMBERED.match(text):
+        return Markdown(NUMBERED.sub(r"\1\\\2", text, count=1))  # 1. -> 1\.
+    return Markdown(text)
 
 
 # ---- Numbers -----------------------------------------------------------------------------------
@@ -158,14 +160,17 @@ def spread(values: list[float | None], decimals: int = 2) -> str:
 # A pipe ends a cell, also within code, unless an odd number of backslashes is before it.
 PIPE = re.compile(r"(?<!\\)((?:\\\\)*)\|")
 
+# As tabulate calls them.
+SIDES = {"l": "left", "r": "right"}
+
 
 def table(align: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Markdown:
     """A table in GitHub's markdown. `align`: one letter a column, l or r."""
-    sides = [{"l": "left", "r": "right"}[letter] for letter in align]
+    sides = [SIDES[letter] for letter in align]
     headers = [_cell(name(header)) for header in headers]
     rows = [[_cell(cell) for cell in row] for row in rows]
 
-    # Not tabulate's `github`, which writes no colons.
+    # Not tabulate's `github`, which writes no colons. Numbers stay as they were written.
     text = tabulate(rows, headers, tablefmt="pipe", colalign=sides, disable_numparse=True)
     return Markdown(text)
 

@@ -20,9 +20,11 @@ def sentence(numbers: Sequence[Number]) -> str:
     counts = counted(numbers)
     parts = []
     for verdict in VERDICTS:
-        many_differ = verdict == "differs" and counts[verdict] > 1
-        if counts[verdict]:
-            parts.append(f"{counts[verdict]} {'differ' if many_differ else verdict}")
+        count = counts[verdict]
+        # 1 differs, 2 differ; the other verdicts are no verbs.
+        word = "differ" if verdict == "differs" and count > 1 else verdict
+        if count:
+            parts.append(f"{count} {word}")
     return f"{len(numbers)} printed numbers: {', '.join(parts)}"
 
 
@@ -112,7 +114,9 @@ def _row_name(cell: ReportedRow) -> str:
 
 
 def _table_name(table_id: str) -> str:
-    return f"Table {table_id}" if table_id[:1].isdigit() or table_id.isupper() else table_id
+    # 2 and IV are the document's own numbers; other tables have a name of this project's.
+    is_number = table_id[:1].isdigit() or table_id.isupper()
+    return f"Table {table_id}" if is_number else table_id
 
 
 def plain(value: float | None) -> str:
@@ -168,6 +172,17 @@ def _largest_first(entry: tuple[tuple[str, str], list[Number]]) -> tuple:
 
 def every_number(numbers: Sequence[Number]) -> str:
     """A row a printed number, behind a title where there are many."""
+    headers = [
+        "table",
+        "row",
+        "data set",
+        "number",
+        "printed",
+        "ours",
+        "difference",
+        "status",
+        "why, or how",
+    ]
     rows = []
     for number in numbers:
         cell = number.cell
@@ -185,16 +200,6 @@ def every_number(numbers: Sequence[Number]) -> str:
                 _as_shown(number.reason),
             ]
         )
-    headers = [
-        "table",
-        "row",
-        "data set",
-        "number",
-        "printed",
-        "ours",
-        "difference",
-        "status",
-        "why, or how",
-    ]
+
     text = table("llllrrrll", headers, rows)
     return folded(text, len(rows), f"All {len(rows)} numbers")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlrepro.judging import NOT_RUN, mean_map, metric_values
 from mlrepro.records import Record, Records
-from mlrepro.report.markdown import code, number, table
+from mlrepro.report.markdown import ABSENT, code, number, table
 from mlrepro.report.render import ANY_PAGE, render_section
 from mlrepro.run_pairs import RunPairs
 from mlrepro.settings.pipeline import Ordering
@@ -57,9 +57,12 @@ def ordering_table(runs: Records, pairs: RunPairs, orderings: Sequence[Ordering]
 
 
 def _cells(pair: PairVerdict) -> list[str]:
+    difference = ABSENT
+    if pair.margin is not None:
+        difference = f"{pair.difference:+.2f} ± {pair.margin:.2f}"
     return [
         pair.verdict,
-        number(None) if pair.margin is None else f"{pair.difference:+.2f} ± {pair.margin:.2f}",
+        difference,
         number(pair.seed_noise),
         code(pair.higher),
         code(pair.lower),

@@ -108,8 +108,10 @@ def recommendation_section(runs: Records, path: Path, layout: Layout) -> list[st
 
 def candidates_table(runs: Records, chosen: Chosen) -> str:
     """What there is to choose from: what it is chosen by, quality, cost and measured speed."""
+    # In the order of the choice; runs that could not be compared come last.
+    not_compared = [run for run in runs if run not in chosen.maps]
     rows = []
-    for run in [*chosen.maps, *(run for run in runs if run not in chosen.maps)]:
+    for run in [*chosen.maps, *not_compared]:
         records = runs[run]
         speeds = [environment(record).forward_per_second for record in records]
         rows.append(
@@ -164,10 +166,11 @@ def read_scores(layout: Layout, record: Record | None) -> Scores | None:
     scale = getattr(record.run.loss, "scale", 1.0)
     if record.calibration:
         scale /= record.calibration.temperature
-    by_split = {
-        split: expit(scale * logits[f"{split}_{record.run.selection}"].astype(float))
-        for split in ("train", "val", "test")
-    }
+
+    by_split = {}
+    for split in ("train", "val", "test"):
+        of_split = logits[f"{split}_{record.run.selection}"].astype(float)
+        by_split[split] = expit(scale * of_split)
     return Scores(manifest, by_split)
 
 
@@ -198,7 +201,8 @@ def _score_review(record: Record, layout: Layout, path: Path) -> ScoreReview | N
     places = record_places(record)
     options = {} if places is None else {"places": places}
 
-    test, labels = scores.by_split["test"], scores.labels("test")
+    test = scores.by_split["test"]
+    labels = scores.labels("test")
     wrong = mistakes(test, labels)
     return ScoreReview(
         figure=figure_link(
@@ -233,7 +237,8 @@ def _mistakes_table(scores: Scores, wrong: np.ndarray) -> str:
     """`wrong`: row of test and class (n, 2)."""
     manifest = scores.manifest
     pictures = manifest.frame["image"].iloc[manifest.rows("test")].to_numpy()
-    test, labels = scores.by_split["test"], scores.labels("test")
+    test = scores.by_split["test"]
+    labels = scores.labels("test")
 
     rows = []
     for row, label in wrong:

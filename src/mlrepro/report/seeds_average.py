@@ -48,23 +48,30 @@ def average_of_seeds(records: list[Record], layout: Layout) -> SeedsAverage | No
     if digests != {manifest.digest}:
         return None
 
+    logits = [load_file(file) for file in files]
+    empty = run.empty_classes
+
+    val_labels = manifest.label_matrix(manifest.rows("val"))
+    val_logits = [of_seed[f"val_{run.selection}"] for of_seed in logits]
+    by_choice = _gain(val_logits, val_labels, empty)
+
+    test_labels = manifest.label_matrix(manifest.rows("test"))
+    test_logits = [of_seed[f"test_{run.selection}"] for of_seed in logits]
+    of_average = resampled_maps(np.mean(test_logits, axis=0), test_labels, empty)
+    of_seeds = [resampled_maps(of_seed, test_labels, empty) for of_seed in test_logits]
+    on_test = paired_difference(
+        _gain(test_logits, test_labels, empty), of_average, np.mean(of_seeds, axis=0)
+    )
+    return SeedsAverage(len(records), by_choice, on_test)
+
+
+def _gain(logits: list[np.ndarray], labels: np.ndarray, empty: str) -> float:
+    """mAP points of the average layer over the mean of the seeds. logits: (n, C) of each seed."""
+
+    def mean_ap(scores: np.ndarray) -> float:
+        return mean_average_precision(average_precision(scores, labels), empty)
+
     # The logits of an average of linear layers are the average of their logits.
-    by_seed = [load_file(file) for file in files]
-    maps = {}
-    resamples = {}
-    for split in ("val", "test"):
-        labels = manifest.label_matrix(manifest.rows(split))
-        logits = [of_seed[f"{split}_{run.selection}"] for of_seed in by_seed]
-        for name, scores in (("average", np.mean(logits, axis=0)), *enumerate(logits)):
-            mAP = mean_average_precision(average_precision(scores, labels), run.empty_classes)
-            maps[split, name] = mAP
-            if split == "test":
-                resamples[name] = resampled_maps(scores, labels, run.empty_classes)
-
-    def gain(split: str) -> float:
-        seeds = [maps[split, seed] for seed in range(len(records))]
-        return float(maps[split, "average"] - np.mean(seeds))
-
-    of_seeds = np.mean([resamples[seed] for seed in range(len(records))], axis=0)
-    on_test = paired_difference(gain("test"), resamples["average"], of_seeds)
-    return SeedsAverage(len(records), gain("val"), on_test)
+    of_average = mean_ap(np.mean(logits, axis=0))
+    of_seeds = [mean_ap(of_seed) for of_seed in logits]
+    return float(of_average - np.mean(of_seeds))

@@ -43,10 +43,12 @@ def chosen_places(classes: Sequence[ClassResult], APs: Sequence[float | None]) -
         return None
 
     # sorted() keeps the data set's order among equals.
-    by_frequency = sorted(range(len(classes)), key=lambda place: -classes[place].train)
+    frequent_first = sorted(range(len(classes)), key=lambda place: -classes[place].train)
     judged = [place for place, AP in enumerate(APs) if AP is not None]
     worst_first = sorted(judged, key=lambda place: APs[place])
-    return sorted({*by_frequency[:EACH], *by_frequency[-EACH:], *worst_first[:EACH]})
+
+    chosen = {*frequent_first[:EACH], *frequent_first[-EACH:], *worst_first[:EACH]}
+    return sorted(chosen)
 
 
 def record_places(record: Record) -> list[int] | None:
@@ -70,11 +72,13 @@ def shown_classes(best: Records, page: Path) -> ShownClasses | None:
     if places is None:
         return None
 
-    name = f"{page.stem}-classes.csv"
     headers = [f"AP, {REGIMES[records[0].run.labels]}" for records in best.values()]
+    by_header = dict(zip(headers, columns.values(), strict=True))
+
+    name = f"{page.stem}-classes.csv"
     path = page.parent / TABLES / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, _table_of_all(classes, dict(zip(headers, columns.values(), strict=True))))
+    write_bytes(path, _table_of_all(classes, by_header))
     return ShownClasses(places, EACH, len(classes), link("all of them", f"{TABLES}/{name}"))
 
 

@@ -115,6 +115,7 @@ def _overview(results: StudyResults) -> Overview:
         for status in STATUSES
         if counts[status] or status in ALWAYS_NAMED
     ]
+
     return Overview(
         rows=sum(table.rows for table in description.tables),
         numbers=len(results.study.rows),

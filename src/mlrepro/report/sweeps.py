@@ -144,7 +144,8 @@ def _figure(sweep: Sweep, series: Series, page: Path) -> str | None:
 def _table(sweep: Sweep, series: Series, to_best: PairsWithBest) -> str | None:
     rows = []
     for name, points in series.items():
-        best = next(iter(ranked({records[0].run.run_id: records for _, records in points})), None)
+        runs = {records[0].run.run_id: records for _, records in points}
+        best = next(iter(ranked(runs)), None)
         for value, records in points:
             mAP = spread(metric_values(records, "mAP"))
             error = number(standard_error(records))

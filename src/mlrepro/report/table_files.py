@@ -35,6 +35,7 @@ PIECES = re.compile(
     r"|(?P<emphasis>\*+)"
 )
 NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
+LONGEST_SLUG = 60  # characters of a file's name
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def _write_if_changed(path: Path, content: bytes) -> None:
 
 
 def _slug(heading: str) -> str:
-    return NOT_IN_NAMES.sub("-", heading.lower()).strip("-")[:60].rstrip("-") or "table"
+    """A heading as part of a file's name."""
+    words = NOT_IN_NAMES.sub("-", heading.lower()).strip("-")
+    return words[:LONGEST_SLUG].rstrip("-") or "table"
 
 
 def _csv(table: PageTable) -> str:
@@ -94,8 +97,10 @@ def read_tables(text: str) -> Iterator[PageTable]:
         if match := HEADING.fullmatch(line):
             heading = plain(match[1])
         if place and RULE.fullmatch(line) and lines[place - 1].startswith("|"):
-            align = "".join("r" if part.endswith(":") else "l" for part in line.split("|")[1:-1])
-            yield PageTable(heading, align, _cells(lines[place - 1]), _rows(lines, place + 1))
+            headers = _cells(lines[place - 1])
+            rules = line.split("|")[1:-1]
+            align = "".join("r" if rule.endswith(":") else "l" for rule in rules)
+            yield PageTable(heading, align, headers, _rows(lines, place + 1))
 
 
 def _rows(lines: list[str], start: int) -> list[list[str]]:

@@ -82,9 +82,10 @@ def _ranking_cells(rank: int, records: list[Record], pair: RunPair | None) -> li
     cost = records[0].cost
 
     mAP = mean_map(records)
-    if mAP is None:
-        place, error, difference = ABSENT, ABSENT, ABSENT
-    else:
+    place = ABSENT
+    error = ABSENT
+    difference = ABSENT
+    if mAP is not None:
         place = str(rank)
         error = number(standard_error(records))
         difference = points_to_first(pair)
@@ -297,17 +298,21 @@ def class_table(best: Records, places: Sequence[int] | None = None) -> str:
 
     columns = [class_ap(records) for records in best.values()]
     rows = []
-    for index in range(len(classes)) if places is None else places:
-        c = classes[index]
-        aps = [spread(column[index]) for column in columns]
-        rows.append([_marked_name(c), str(c.train), str(c.observed), str(c.test), *aps])
+    if places is None:
+        places = range(len(classes))
+    for place in places:
+        c = classes[place]
+        counts = [str(c.train), str(c.observed), str(c.test)]
+        aps = [spread(column[place]) for column in columns]
+        rows.append([_marked_name(c), *counts, *aps])
 
     # Means are over classes, which have no counts in common.
     no_counts = ["", "", ""]
     means = [spread(metric_values(records, "mAP")) for records in best.values()]
     rows.append([Markdown("**mAP, all classes**"), *no_counts, *means])
 
-    common = [index for index, c in enumerate(classes) if c.test >= FEW_POSITIVES]
+    # Without a class that has few, or with none that has enough, there is nothing to leave out.
+    common = [place for place, c in enumerate(classes) if c.test >= FEW_POSITIVES]
     if 0 < len(common) < len(classes):
         title = Markdown(f"**mean of the {len(common)} without {FEW_MARK}**")
         means = [_mean_over(common, column) for column in columns]

@@ -37,6 +37,19 @@ def third_party_section(results: StudyResults) -> ThirdPartySection | None:
 
 
 def _numbers(parties: list[ThirdParty]) -> str:
+    headers = [
+        "scores",
+        "claim to be",
+        "data set",
+        "they print",
+        "recomputed",
+        "by the protocol",
+        "mAP, the default",
+        "SE",
+        "pictures",
+        "sha256",
+        "computed on",
+    ]
     rows = []
     for party in parties:
         external, record = party.external, party.record
@@ -56,19 +69,6 @@ def _numbers(parties: list[ThirdParty]) -> str:
                 record.source.date or ABSENT,
             ]
         )
-    headers = [
-        "scores",
-        "claim to be",
-        "data set",
-        "they print",
-        "recomputed",
-        "by the protocol",
-        "mAP, the default",
-        "SE",
-        "pictures",
-        "sha256",
-        "computed on",
-    ]
     return table("lllrrlrrrll", headers, rows)
 
 

@@ -1,4 +1,4 @@
-"""Own data: what a better backbone, a better loss, mirror images and an average of seeds are worth.
+"""Own data: what a better backbone, a better loss, roots of features or mirror images are worth.
 
 Each is one difference on the test pictures between two runs of the page, paired picture by picture.
 Which two is decided without the test (report/choose.py).
@@ -6,7 +6,7 @@ Which two is decided without the test (report/choose.py).
 
 from dataclasses import dataclass
 
-from mlrepro.models.catalogue import MIRRORED
+from mlrepro.models.catalogue import MIRRORED, ROOT
 from mlrepro.pairs import Difference
 from mlrepro.records import Record, Records
 from mlrepro.report.choose import Chosen
@@ -71,11 +71,19 @@ def _steps(runs: Records, chosen: Chosen) -> list[Step | None]:
             if _features(runs[ridge]) == _features(runs[run]):
                 steps.append(_step("labels, not names alone", runs, chosen, run, ridge))
 
+    return steps + _forms_of_features(runs, chosen, ridges)
+
+
+def _forms_of_features(runs: Records, chosen: Chosen, ridges: list[str]) -> list[Step | None]:
+    """What is made of the same networks' outputs."""
+    forms = {MIRRORED: "mirror images", ROOT: "roots of features"}
+    steps = []
     for run in ridges:
         backbone, resolution = _features(runs[run])
-        for other in ridges:
-            if _features(runs[other]) == (backbone + MIRRORED, resolution):
-                steps.append(_step("mirror images", runs, chosen, run, other))
+        for suffix, name in forms.items():
+            for other in ridges:
+                if _features(runs[other]) == (backbone + suffix, resolution):
+                    steps.append(_step(name, runs, chosen, run, other))
     return steps
 
 

@@ -40,9 +40,13 @@ def adjusted_quality(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarra
     """
     present = (labels == 1).sum(0)
     absent = (labels == 0).sum(0)
-    odds = probabilities / (1 - probabilities) * (absent / present) ** TEMPERATURE
-    adjusted = np.where(labels == 1, odds / (1 + odds), probabilities)
-    return label_quality(adjusted, labels)
+
+    # A difference of logits is a product of odds with the inverse ones.
+    odds = probabilities / (1 - probabilities)
+    odds_against = absent / present
+    adjusted_odds = odds * odds_against**TEMPERATURE
+    adjusted = adjusted_odds / (1 + adjusted_odds)
+    return label_quality(np.where(labels == 1, adjusted, probabilities), labels)
 
 
 def picture_quality(quality: np.ndarray) -> np.ndarray:
@@ -67,11 +71,15 @@ def label_issues(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     `absent` likewise. A label is an issue where the other answer reaches its own threshold, and is
     the likelier one: the threshold of a label that no model can learn says little.
     """
-    present = _mean_where(probabilities, labels == 1)
-    absent = _mean_where(1 - probabilities, labels == 0)
-    surely_present = (probabilities >= present) & (probabilities > 0.5)
-    surely_absent = (1 - probabilities >= absent) & (probabilities < 0.5)
-    return ((labels == 0) & surely_present) | ((labels == 1) & surely_absent)
+    least_present = _mean_where(probabilities, labels == 1)
+    surely_present = (probabilities >= least_present) & (probabilities > 0.5)
+
+    least_absent = _mean_where(1 - probabilities, labels == 0)
+    surely_absent = (1 - probabilities >= least_absent) & (probabilities < 0.5)
+
+    missing = (labels == 0) & surely_present
+    wrong = (labels == 1) & surely_absent
+    return missing | wrong
 
 
 def _mean_where(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:

@@ -51,12 +51,15 @@ def out_of_fold_probabilities(
 def _best_constant(ridge: "Ridge", labels: np.ndarray, out: np.ndarray) -> float:
     """That of the best probabilities of one fold. By squared errors it would be too small."""
 
-    def loss(constant: float) -> float:
-        probabilities = platt(ridge.scores(out, constant), labels[out])
-        given = np.where(labels[out] == 1, probabilities, 1 - probabilities)
-        return float(-np.log(given[labels[out] >= 0]).mean())
+    own_labels = labels[out]
+    known = own_labels >= 0
 
-    return min(CONSTANTS, key=loss)
+    def cross_entropy(constant: float) -> float:
+        probabilities = platt(ridge.scores(out, constant), own_labels)
+        of_the_given = np.where(own_labels == 1, probabilities, 1 - probabilities)
+        return float(-np.log(of_the_given[known]).mean())
+
+    return min(CONSTANTS, key=cross_entropy)
 
 
 def _standardised(features: np.ndarray) -> np.ndarray:
@@ -64,9 +67,11 @@ def _standardised(features: np.ndarray) -> np.ndarray:
     inputs = features.astype(np.float64)
     length = np.linalg.norm(inputs, axis=1, keepdims=True)
     inputs /= np.where(length > 0, length, 1)
+
     inputs -= inputs.mean(0)
     spread = inputs.std(0)
-    inputs = inputs[:, spread > LEAST_SPREAD] / spread[spread > LEAST_SPREAD]
+    varies = spread > LEAST_SPREAD
+    inputs = inputs[:, varies] / spread[varies]
 
     pictures, channels = inputs.shape
     if pictures < channels:
@@ -112,11 +117,15 @@ def platt(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     known = labels >= 0
     positives = (labels == 1).sum(0)
     negatives = (labels == 0).sum(0)
-    target = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    if_given = (positives + 1) / (positives + 2)
+    if_not = 1 / (negatives + 2)
+    target = np.where(labels == 1, if_given, if_not)
 
     # Scores are of one scale, so that the same damping suits every label.
     spread = scores.std(0)
     scaled = (scores - scores.mean(0)) / np.where(spread > 0, spread, 1)
+
+    # Platt's start: no slope, and the frequency as the probability of all.
     slope = np.zeros(scores.shape[1])
     shift = np.log((positives + 1) / (negatives + 1))
 
@@ -125,13 +134,15 @@ def platt(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         error = np.where(known, probability - target, 0)
         weight = np.where(known, probability * (1 - probability), 0)
 
-        # The gradient and the 2 x 2 curvature of each label.
-        by_slope, by_shift = (error * scaled).sum(0), error.sum(0)
+        # The gradient of each label's cross-entropy, and its 2 x 2 curvature.
+        by_slope = (error * scaled).sum(0)
+        by_shift = error.sum(0)
         twice_slope = (weight * scaled**2).sum(0) + DAMPING
         mixed = (weight * scaled).sum(0)
         twice_shift = weight.sum(0) + DAMPING
-        determinant = twice_slope * twice_shift - mixed**2
 
+        # The inverse of a 2 x 2 matrix, written out for all labels at once.
+        determinant = twice_slope * twice_shift - mixed**2
         slope = slope - (twice_shift * by_slope - mixed * by_shift) / determinant
         shift = shift - (twice_slope * by_shift - mixed * by_slope) / determinant
     return _sigmoid(slope * scaled + shift)

@@ -86,9 +86,11 @@ def find_suspects(
     # Of a known label its other answer, of an unknown one that it is there.
     suspicion = np.where(given == UNKNOWN, probabilities, 1 - quality)
     doubted = (suspicion > 0.5) & (given != UNKNOWN)
+
     rows, columns = np.nonzero(offered | issues | doubted)
     most_first = np.argsort(-suspicion[rows, columns], kind="stable")
-    rows, columns = rows[most_first], columns[most_first]
+    rows = rows[most_first]
+    columns = columns[most_first]
     return Suspects(
         rows=rows,
         classes=places[columns],

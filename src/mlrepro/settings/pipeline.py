@@ -175,6 +175,7 @@ class Pipeline(Strict):
         """Those of `zero_shot`, by run id. Raises ValueError where their features are not named."""
         extracted = [features for features in [*self.backbones, self.features] if features]
         by_name = {(features.backbone, features.resolution): features for features in extracted}
+
         runs = {}
         for entry in self.zero_shot:
             features = by_name.get((entry.backbone, entry.resolution))
@@ -183,6 +184,7 @@ class Pipeline(Strict):
                     f"zero_shot: {entry.backbone!r} at {entry.resolution} px must be one of "
                     f"`features` and `backbones`, and end with {EMBEDDING}"
                 )
+
             run = self._zero_shot_run(entry, features)
             if run.run_id in runs:
                 raise ValueError(f"zero_shot: {run.run_id} is there twice; join their `prompts`")

@@ -12,7 +12,7 @@ import yaml
 # Values that aliases may add to those that are written; a settings file has some hundreds in all.
 MOST_BY_ALIASES = 100_000
 
-DEEPEST = 100
+DEEPEST = 100  # lists and mappings within one another, where settings have a handful
 
 
 class YamlSizeError(ValueError):

@@ -174,7 +174,8 @@ def _rules(settings: DataSettings, source: str) -> dict[str, str | dict[str, str
 def _digest(folder: Path, paths: list[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n".encode())
+        name = path.relative_to(folder).as_posix()
+        digest.update(f"{name} {file_sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

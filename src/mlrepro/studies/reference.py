@@ -84,7 +84,8 @@ def compare(
 def _compare(row: ReportedRow, records: list[Record], seeds: int, failed: bool) -> Compared:
     mAPs = metric_values(records, METRIC)
     reproduced = mean(mAPs)
-    delta = points = None
+    delta = None
+    points = None
     if reproduced is not None:
         delta = reproduced - row.number
         points = tolerance(mAPs, standard_error(records), row.std)
@@ -95,10 +96,13 @@ def _compare(row: ReportedRow, records: list[Record], seeds: int, failed: bool) 
 
 def sentence(compared: Sequence[Compared]) -> str:
     """How many runs reproduce their reference, and which do not."""
-    others = [f"`{row.run}` ({row.status})" for row in compared if row.status != "reproduced"]
+    others = [row for row in compared if row.status != "reproduced"]
     count = len(compared) - len(others)
     text = f"{count} of {len(compared)} runs reproduce the reference"
-    return f"{text}; not: {', '.join(others)}" if others else text
+    if others:
+        listed = ", ".join(f"`{row.run}` ({row.status})" for row in others)
+        text += f"; not: {listed}"
+    return text
 
 
 def read_compared(layout: Layout) -> list[Compared]:
@@ -130,9 +134,8 @@ def write_reference(layout: Layout, source: str) -> None:
             raise InputError(f"{run_id}: has not all its records; run dvc repro {layout.dvc_file}")
         rows.append(_reference_row(group, layout.name, source))
 
-    with_header = [list(ReportedRow.model_fields), *(list(row.values()) for row in rows)]
-    write_bytes(layout.reported, _csv_text(with_header).encode())
-    load_reported(layout.reported)
+    write_bytes(layout.reported, _csv_text(rows).encode())
+    load_reported(layout.reported)  # that it can be read, before anybody relies on it
 
 
 def _reference_row(records: list[Record], data_set: str, source: str) -> dict[str, object]:
@@ -156,7 +159,9 @@ def _reference_row(records: list[Record], data_set: str, source: str) -> dict[st
     return values
 
 
-def _csv_text(rows: list[list[object]]) -> str:
+def _csv_text(rows: list[dict[str, object]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    writer = csv.DictWriter(text, list(ReportedRow.model_fields), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue()

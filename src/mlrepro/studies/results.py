@@ -132,12 +132,10 @@ def read_study(folder: Path) -> StudyResults:
 
     by_table = {}
     for table in study.description.tables:
-        by_table[table.id] = [
-            _with_third_parties(
-                _result(cells, records, failures, len(seeds), counts), third_parties
-            )
-            for cells in _rows_of(study, table.id)
-        ]
+        by_table[table.id] = []
+        for cells in _rows_of(study, table.id):
+            result = _result(cells, records, failures, len(seeds), counts)
+            by_table[table.id].append(_with_third_parties(result, third_parties))
 
     return StudyResults(
         folder=folder,
@@ -262,13 +260,12 @@ def metric_tolerance(
 def _with_third_parties(result: Result, third_parties: list[ThirdParty]) -> Result:
     """Those that claim to be this row, on its data set."""
     row = result.row
-    claiming = [
-        party.record
-        for party in third_parties
-        if party.record
-        and party.external.run
-        and (party.external.run, party.external.data_set) == (row.run, row.data_set)
-    ]
+    claiming = []
+    for party in third_parties:
+        claim = party.external
+        is_this_row = (claim.run, claim.data_set) == (row.run, row.data_set)
+        if party.record and claim.run and is_this_row:
+            claiming.append(party.record)
     return replace(result, third_parties=claiming)
 
 

@@ -26,7 +26,7 @@ WRITER_LOCK = "writer.lock"
 WRITER_LOG = "writer.log"
 PROBLEM = "problem.txt"
 
-NAME_LENGTH = 150
+NAME_LENGTH = 150  # of a run's name in that of a file, which may have 255 bytes
 # After a failure the store is left alone for so long, unless a person asks.
 PAUSE_SECONDS = 60
 DRAIN_SECONDS = 60

@@ -19,11 +19,11 @@ from mlrepro.addresses import without_secrets
 from mlrepro.terminal import visible
 from mlrepro.tracking import spool
 
-POLL_SECONDS = 0.3
-IDLE_SECONDS = 30
-RETRY_SECONDS = 3
-ATTEMPTS = 3
-PROBLEM_LENGTH = 300
+POLL_SECONDS = 0.3  # between two looks at the spool
+IDLE_SECONDS = 30  # without an event, after which it ends
+RETRY_SECONDS = 3  # before it tries again what failed
+ATTEMPTS = 3  # one after the other that fail, after which it gives up
+PROBLEM_LENGTH = 300  # letters of an error that stages are told
 # It has time, and stages are at work on the same cores.
 NICENESS = 10
 # A server that does not answer: MLflow's own patience is many minutes.

@@ -47,4 +47,5 @@ def _peak_memory() -> float:
     """MiB, of the GPU's memory where there is one, else of the process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
+    # Linux counts it in KiB.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

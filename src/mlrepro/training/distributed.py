@@ -30,7 +30,7 @@ if dist.is_torchelastic_launched():
     RANK = int(os.environ["RANK"])
     WORLD = int(os.environ["WORLD_SIZE"])
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.02  # between two looks at the store
 
 
 # ---- Processes that find each other ------------------------------------------------------------

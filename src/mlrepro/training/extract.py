@@ -28,8 +28,8 @@ from mlrepro.training.watch import check_runner
 # Batches between two points from which an interrupted extraction goes on.
 FLUSH_EVERY = 50
 
-CPU_BATCH = 32
-LARGEST_BATCH = 512
+CPU_BATCH = 32  # pictures
+LARGEST_BATCH = 512  # pictures, however much memory is free
 TRIED_BATCH = 8  # whose memory tells how large a batch may be
 
 
@@ -49,7 +49,10 @@ def extract(
     backbone, (source, sha256) = create_backbone(
         settings.backbone, settings.weights, settings.resolution
     )
+    # Convolutions are faster with a pixel's channels side by side.
     backbone = backbone.to(device, memory_format=torch.channels_last).eval()
+
+    # Readers of the file compare it with what they expect, a resumed extraction with its own.
     header = {
         "backbone": settings.backbone,
         "weights": source,
@@ -117,7 +120,7 @@ def _extract_rest(
         for number, (batch, batch_rows) in enumerate(batches, 1):
             batch = normalise(batch, backbone.mean, backbone.std)
             if flipped:
-                batch = batch.flip(3)
+                batch = batch.flip(3)  # (B, C, H, W): left and right change places
             with autocast(device):
                 outputs = backbone(batch).float()
             if not settings.maps:

@@ -1,8 +1,9 @@
 """Features of composed backbones, put together from those of their networks.
 
 Networks side by side give the columns side by side, a mirrored one the mean of the features of the
-picture and of its mirror image. So a pipeline that compares a network, several of them and their
-mirrored form computes each network once, and once on mirror images.
+picture and of its mirror image, and a rooted one the square roots of all that. So a pipeline that
+compares a network, several of them, their roots and their mirrored form computes each network once,
+and once on mirror images.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ import torch
 
 from mlrepro.data.features import features_path, open_features, read_features
 from mlrepro.data.manifest import Manifest
+from mlrepro.models.backbones import signed_root
 from mlrepro.models.catalogue import parts_of
 from mlrepro.models.complexity.parts import backbone_cost
 from mlrepro.models.pretrained import joined_origin
@@ -31,15 +33,17 @@ def extract_pooled(
     """
     made: set[Path] = set()
     for settings in wanted:
-        networks, mirrored = parts_of(settings.backbone)
-        for network in networks:
+        parts = parts_of(settings.backbone)
+        for network in parts.networks:
             of_network = settings.model_copy(update={"backbone": network})
-            for flipped in (False, True) if mirrored else (False,):
+            views = [False, True] if parts.mirrored else [False]
+            for flipped in views:
                 path = _path(of_network, data_folder, flipped)
                 if path not in made:
                     extract(of_network, manifest, path, device, flipped)
                     made.add(path)
-        if parts_of(settings.backbone).composed:
+
+        if parts.composed:
             _compose(settings, manifest, data_folder)
 
 
@@ -50,16 +54,18 @@ def _path(settings: Features, data_folder: Path, flipped: bool = False) -> Path:
 
 def _compose(settings: Features, manifest: Manifest, data_folder: Path) -> None:
     """Writes the features of a composed backbone from those of its networks."""
-    networks, mirrored = parts_of(settings.backbone)
+    parts = parts_of(settings.backbone)
     columns = []
     headers = []
-    for network in networks:
+    for network in parts.networks:
         of_network = settings.model_copy(update={"backbone": network})
         named = (manifest, network, settings.resolution)
         features, header = read_features(_path(of_network, data_folder), *named)
-        if mirrored:
+        if parts.mirrored:
             flipped, _ = read_features(_path(of_network, data_folder, flipped=True), *named)
             features = (features + flipped) / 2
+        if parts.root:
+            features = signed_root(features)
         columns.append(features)
         headers.append(header)
 

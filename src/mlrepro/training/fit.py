@@ -66,6 +66,7 @@ def fit(
         observer.epoch(entry)
         bar.set_postfix(loss=f"{entry['train_loss']:.4f}", val_mAP=f"{entry['val_mAP']:.2f}")
 
+    # The last weights of a run with an average are those of the average.
     if "val_mAP_ema" in progress.history[-1]:
         state.model.load_state_dict(state.averaged.module.state_dict())
     return progress
@@ -75,6 +76,7 @@ def _start(job: TrainingJob) -> TrainingState:
     """What is trained, before the first step."""
     run = job.run
     model = job.task.model
+    # An epoch leaves out the pictures that do not fill its last batch, unless none is filled.
     steps = max(1, len(job.rows["train"]) // run.batch_size)
     optimizer, schedule = create_optimizer(run, model, job.loss, steps)
     return TrainingState(
@@ -99,6 +101,7 @@ def _run_epoch(job: TrainingJob, state: TrainingState, seed: int, epoch: int) ->
         own_seed = np.random.default_rng([seed, epoch, RANK]).integers(2**32)
         torch.manual_seed(int(own_seed))
 
+    # Of the same augmented pictures as the epoch's, for losses that look at all of them at its end.
     def predict_train() -> Tensor:
         logits = predict(
             state.model,

@@ -15,7 +15,7 @@ from mlrepro.training.step import Batch, train_step
 FIRST = 1e-7
 LAST = 10.0
 
-FEWEST_STEPS = 20
+FEWEST_STEPS = 20  # of a pass: fewer give no curve to read a learning rate from
 DIVERGED = 4.0  # times the first loss
 REACH = 0.1  # of the sweep, on either side of a step, that its smoothed loss is made of
 

@@ -8,6 +8,8 @@ from mlrepro.training.job import TrainingJob
 MEMORY = Path("/proc/meminfo")
 STATUS = Path("/proc/self/status")
 MIB = 2**20
+FLOAT32 = 4  # bytes
+CHANNELS = 3  # of a picture
 
 # A process that has loaded torch and trained something tiny.
 OF_TORCH = 720 * MIB
@@ -34,21 +36,25 @@ def warn_of_little_memory(job: TrainingJob) -> None:
 
 def needed_memory(job: TrainingJob) -> int:
     """Bytes that the process has at least: torch, features, targets, weights, and a batch."""
-    features = getattr(job.task.inputs, "features", None)
+    targets = job.targets.numel()  # int8
+    # Everything else is in the GPU's own memory.
+    if job.device.type == "cuda":
+        return OF_TORCH + targets
+
     of_features = 0
     batch = 0
+    features = getattr(job.task.inputs, "features", None)
     if features is not None:
         row = features[0].numel() * features.element_size()
         batch = row * job.run.batch_size
-        # Maps stay in their file.
-        of_features = 0 if features.ndim == 4 else row * len(features)
+        maps = features.ndim == 4
+        if not maps:  # these stay in their file
+            of_features = row * len(features)
     elif job.run.resolution:
-        batch = 4 * 3 * job.run.resolution**2 * job.run.batch_size
+        batch = FLOAT32 * CHANNELS * job.run.resolution**2 * job.run.batch_size
 
-    if job.device.type == "cuda":
-        return OF_TORCH + job.targets.numel()
     weights = sum(value.numel() * value.element_size() for value in job.task.model.parameters())
-    return OF_TORCH + of_features + job.targets.numel() + COPIES_OF_WEIGHTS * weights + batch
+    return OF_TORCH + of_features + targets + COPIES_OF_WEIGHTS * weights + batch
 
 
 def free_memory() -> int | None:
@@ -57,8 +63,14 @@ def free_memory() -> int | None:
     own = _kibibytes(STATUS, "RssAnon") or 0
     if free is None:
         return None
-    limits = [limit for folder in own_folders("memory") if (limit := _left(folder)) is not None]
-    return min([free, *limits]) + own
+
+    # A container or a job of Slurm may have less than the machine.
+    left = [free]
+    for folder in own_folders("memory"):
+        of_group = _left(folder)
+        if of_group is not None:
+            left.append(of_group)
+    return min(left) + own
 
 
 def _kibibytes(path: Path, key: str) -> int | None:
@@ -75,9 +87,12 @@ def _kibibytes(path: Path, key: str) -> int | None:
 
 
 def _left(folder: Path) -> int | None:
-    """What a control group leaves, of both versions; none without a limit."""
-    names = [("memory.max", "memory.current")]
-    names.append(("memory.limit_in_bytes", "memory.usage_in_bytes"))
+    """Bytes that a control group leaves; none without a limit."""
+    # Of version 2, and of version 1.
+    names = [
+        ("memory.max", "memory.current"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ]
     for limit_name, used_name in names:
         try:
             limit = (folder / limit_name).read_text().strip()

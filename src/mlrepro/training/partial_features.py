@@ -10,7 +10,7 @@ from mlrepro.data.disk import read_note
 from mlrepro.data.features import open_features, start_of_features
 from mlrepro.files import write_json
 
-READ_BYTES = 2**24
+READ_BYTES = 2**24  # at a time, of a file that may be larger than the memory
 
 
 class PartialFeatures:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mlrepro.data.manifest import Labels, Manifest, read_manifest
-from mlrepro.errors import InputError
+from mlrepro.errors import InputError, first_of
 from mlrepro.settings.run import Run
 
 SHOWN = 5  # names of classes in a message
@@ -71,17 +71,11 @@ def check_mean_ap(run: Run, data: LabelledData) -> None:
         counts = data.manifest.positives(rows)
         empty = [name for name, count in zip(classes, counts, strict=True) if not count]
 
-        undefined = empty if run.empty_classes == "nan" else len(empty) == len(classes)
-        if len(rows) and undefined:
+        most_empty = 0 if run.empty_classes == "nan" else len(classes) - 1
+        if len(rows) and len(empty) > most_empty:
             raise InputError(
                 f"{data.folder}/manifest.parquet: {split} has no positive picture of "
-                f"{_listed(empty)}, so that under `empty_classes: {run.empty_classes}` no mAP of "
-                f"{run.run_id} is a number; set another `empty_classes`, or mend the split or the "
-                "classes"
+                f"{first_of(empty, SHOWN)}, so that under `empty_classes: {run.empty_classes}` no "
+                f"mAP of {run.run_id} is a number; set another `empty_classes`, or mend the split "
+                "or the classes"
             )
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:SHOWN])
-    more = len(names) - SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown

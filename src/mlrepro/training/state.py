@@ -57,16 +57,17 @@ class TrainingState:
 
 
 def save(checkpoint: Checkpoint, state: TrainingState, progress: Progress) -> None:
-    cuda = torch.cuda.is_available()
-    checkpoint.save(
-        {
-            "progress": vars(progress),
-            # Dropout and DataLoader go on drawing where they were.
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if cuda else [],
-            **{name: part.state_dict() for name, part in state.parts().items()},
-        }
-    )
+    saved = {
+        "progress": vars(progress),
+        # Dropout and DataLoader go on drawing where they were.
+        "random": torch.get_rng_state(),
+        "random_cuda": [],
+    }
+    if torch.cuda.is_available():
+        saved["random_cuda"] = torch.cuda.get_rng_state_all()
+    for name, part in state.parts().items():
+        saved[name] = part.state_dict()
+    checkpoint.save(saved)
 
 
 def resume(checkpoint: Checkpoint | None, state: TrainingState) -> Progress | None:
@@ -91,7 +92,8 @@ def better(best: dict | None, entry: dict, column: str, state: TrainingState) ->
 
     Where there is an average, over both kinds of weights; the plain ones win a tie.
     """
-    for kind, value in (("plain", entry.get(column)), ("ema", entry.get(f"{column}_ema"))):
+    scores = {"plain": entry.get(column), "ema": entry.get(f"{column}_ema")}
+    for kind, value in scores.items():
         if value is None:
             continue
         improves = best is None or value > best[column]

@@ -63,6 +63,7 @@ def train_run(
             f"{run.run_id}: has a closed form, which the search stage computes; name its penalties "
             "in `search.penalties`"
         )
+
     observer = WithRunner(observer or Observer(), dvc.runner_of(out))
     use_threads(run)
     data = read_labelled(data_folder, run.validation)
@@ -81,6 +82,8 @@ def train_run(
             stages = _train_stages(run, seed, data, name, observer)
             if RANK == 0:
                 _write(out, data, stages)
+                # The second before the first, from which it can be trained again if the process is
+                # killed here.
                 for stage in reversed(stages):
                     stage.checkpoint.finish([out, environment_file(out)], name)
         except BaseException:
@@ -107,6 +110,7 @@ def _train_stages(
         return [_train_stage(job, data, name, {"seed": seed}, observer)]
 
     linear_job = prepare(run.linear_stage(), torch_seed, data)
+    # Its epochs are not the run's: who watches is told of the second alone.
     untold = WithRunner(Observer(), observer.runner)
     linear = _train_stage(linear_job, data, f"{name}-linear_init", {"seed": seed}, untold)
 

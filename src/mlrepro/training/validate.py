@@ -77,9 +77,9 @@ def _epoch_metrics(job: TrainingJob, answers: list[Answer], logits: np.ndarray) 
     """
     # Losses of full labels read the batch alone: they need not know which rows are in it.
     labels = job.labels[job.rows["val"]]
-    loss = job.loss(
-        torch.from_numpy(logits).to(job.device), torch.from_numpy(labels).to(job.device), None
-    )
+    val_logits = torch.from_numpy(logits).to(job.device)
+    val_targets = torch.from_numpy(labels).to(job.device)
+    loss = job.loss(val_logits, val_targets, None)
 
     train_logits = torch.cat([answer for answer, _ in answers]).cpu().numpy()
     train_targets = torch.cat([targets for _, targets in answers]).cpu().numpy()

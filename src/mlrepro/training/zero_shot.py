@@ -66,9 +66,11 @@ def write_zero_shot(run: Run, data_folder: Path, out: Path) -> Environment:
     model = load_image_text(run.loss.text, run.resolution, device())
     _check_same_tower(model, run, data, features, header)
 
+    # Printed, so that a person sees whether the names say something.
     words = [label_words(name) for name in data.manifest.classes]
     shown = [run.loss.prompts[0].format(label) for label in words[:SHOWN]]
     print(f"{run.run_id}: reads {' '.join(shown)} ({len(words)} labels)", flush=True)
+
     layer = make_layer(model, words, run.loss.prompts)
     val = data.rows["val"]
     if model.bias is None:
@@ -96,7 +98,8 @@ def label_words(name: str) -> str:
 
     Not empty.
     """
-    words = CAPITALS.sub(" ", NUMBER.sub("", name)).replace("_", " ")
+    without_number = NUMBER.sub("", name)
+    words = CAPITALS.sub(" ", without_number).replace("_", " ")
     return " ".join(words.split()).lower() or name
 
 
@@ -129,7 +132,8 @@ def fitted_bias(logits: np.ndarray, labels: np.ndarray) -> float:
     share = np.clip((labels[known] == 1).mean(), margin, 1 - margin)
 
     def surplus(bias: float) -> float:
-        return float((1 / (1 + np.exp(-(logits + bias)))).mean() - share)
+        probabilities = 1 / (1 + np.exp(-(logits + bias)))
+        return float(probabilities.mean() - share)
 
     # All logits are then below, or above, that of the share.
     wanted = np.log(share / (1 - share))

@@ -70,6 +70,7 @@ def _question(arguments: argparse.Namespace) -> Question:
             f"--metric {arguments.metric}: thresholds are tuned on validation, never on the test; "
             "give its scores: --val-scores"
         )
+
     return Question(
         metric=metric,
         decisions=decisions,
@@ -174,18 +175,20 @@ def _record(arguments: argparse.Namespace, inputs: Inputs, result: Audit) -> Ext
         scores_sha256=sha256(inputs.scores_place.path),
         labels=_file_name(inputs.labels_place),
     )
+    of_number = audited(
+        arguments.metric,
+        result.outcomes,
+        verdict.printed.text if verdict else None,
+        verdict.given_by if verdict else [],
+    )
+
     return external_record(
         name=_name(arguments, inputs.scores_place),
         data=NOT_IN_NAMES.sub("_", arguments.data or _stem(inputs.labels_place)),
         source=source,
         labels=inputs.labels,
         evaluation=result.evaluation,
-        audited=audited(
-            arguments.metric,
-            result.outcomes,
-            verdict.printed.text if verdict else None,
-            verdict.given_by if verdict else [],
-        ),
+        audited=of_number,
     )
 
 

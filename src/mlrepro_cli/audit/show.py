@@ -5,10 +5,10 @@ from tabulate import tabulate
 from mlrepro.audit.audit import Audit
 from mlrepro.audit.compare import Comparison
 from mlrepro.audit.tables import ScoreTable
-from mlrepro.report.audit_page import between, chance, order_note
+from mlrepro.report.audit_page import COMPARED, compared_cells, order_note
 from mlrepro.report.markdown import number, signed
 
-LISTED = 12
+LISTED = 12  # protocols
 
 
 def show_inputs(scores: ScoreTable, audit: Audit) -> None:
@@ -99,24 +99,11 @@ def _show_verdict(audit: Audit) -> None:
 
 
 def show_comparison(comparison: Comparison, first: str, second: str) -> None:
+    print(f"{first} against {second}, on the same {comparison.pictures:,} pictures:")
+    _print_table(COMPARED, [compared_cells(row, otherwise="") for row in comparison.rows])
+
     told_apart = sum(row.difference.is_told_apart for row in comparison.rows)
     unpaired = sum(row.difference.is_apart_unpaired for row in comparison.rows)
-    print(f"{first} against {second}, on the same {comparison.pictures:,} pictures:")
-    rows = [
-        [
-            row.name,
-            number(row.first),
-            number(row.second),
-            signed(row.difference.points),
-            between(row.difference.interval),
-            between(row.difference.unpaired_interval),
-            chance(row.difference.p),
-            "yes" if row.difference.is_told_apart else "",
-        ]
-        for row in comparison.rows
-    ]
-    headers = ["", "these", "those", "difference", "95 %", "95 % unpaired", "p", "told apart"]
-    _print_table(headers, rows)
     print(
         f"{told_apart} of {len(comparison.rows)} differences are more than chance (p, adjusted for "
         f"all of them, at most 0.05); by unpaired intervals it would be {unpaired}."

@@ -103,6 +103,14 @@ def plain(header: str) -> str:
     return "".join(letter for letter in header.casefold() if letter.isalnum())
 
 
+def first_called(names: list[str], headers: tuple[str, ...]) -> str | None:
+    """The first of the columns `names` that is called by one of `headers`, as `plain` writes it."""
+    for name in names:
+        if plain(name) in headers:
+            return name
+    return None
+
+
 # ---- Text ----------------------------------------------------------------------------------------
 
 

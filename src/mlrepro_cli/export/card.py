@@ -43,8 +43,13 @@ class Pretrained:
 def pretrained_weights(source: str, net: object) -> Pretrained:
     """source: as training or extraction wrote it, several joined by ` + `. net: the backbone's."""
     sources = source.split(BESIDE)
-    networks = [part.net for part in net.parts] if len(sources) > 1 else [net]
-    licences = {_licence(*part) for part in zip(sources, networks, strict=False)}
+    networks = [net]
+    if len(sources) > 1:
+        networks = [part.net for part in net.parts]
+
+    licences = set()
+    for of_network, network in zip(sources, networks, strict=False):
+        licences.add(_licence(of_network, network))
     # Of several licences, a person must look at each.
     return Pretrained(source, licences.pop() if len(licences) == 1 else None)
 
@@ -66,6 +71,7 @@ def write_card(trained: TrainedRun, config: dict, folder: Path) -> None:
     record = read_record(path) if path.is_file() else None
     measured = record.selected if record else None
     tuned_on = trained.manifest.positives(trained.rows)
+
     write_page(
         "model_card.md.j2",
         folder / NAME,

@@ -23,7 +23,9 @@ def write_timm(model: Model, folder: Path) -> dict:
         raise InputError(f"it has no head like {head}")
 
     if parts_of(config["backbone"]).composed:
-        raise InputError("it has no networks side by side, and none that mirrors pictures")
+        raise InputError(
+            "it has no networks side by side, none that mirrors pictures, and none that takes roots"
+        )
 
     if config["backbone"].endswith(EMBEDDING):
         raise InputError("it has none that compares directions, whatever their length")

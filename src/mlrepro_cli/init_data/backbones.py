@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mlrepro.errors import InputError
 from mlrepro.extras import install_command, missing
-from mlrepro.models.catalogue import EMBEDDING, MIRRORED, parts_of
+from mlrepro.models.catalogue import EMBEDDING, MIRRORED, ROOT, parts_of
 from mlrepro.settings.losses import PROMPT, check_prompt
 
 OFFERED_NAMES = 3  # where one is not known
@@ -124,7 +124,8 @@ def _named(name: str) -> Named:
     from mlrepro.models.pretrained import PACKAGED
 
     written = name.replace(".", "__")
-    networks, mirrored = parts_of(written)
+    parts = parts_of(written)
+    networks = parts.networks
     packaged = all(network in PACKAGED for network in networks)
     try:
         config = timm.get_pretrained_cfg(timm_name(networks[0]))
@@ -150,11 +151,13 @@ def _named(name: str) -> Named:
     # Of an image tower, the features are the embedding that it was trained to give.
     text = _text_tower(timm_name(networks[0]))
     plain = networks[0].removesuffix(EMBEDDING)
-    suffix = MIRRORED if mirrored else ""
+    mirrored = MIRRORED if parts.mirrored else ""
+    root = ROOT if parts.root else ""
     embeds = EMBEDDING if text or networks[0] != plain else ""
     return Named(
-        network={"backbone": plain + suffix} | made,
-        features={"backbone": plain + embeds + suffix} | made,
+        # Heads on maps want maps.
+        network={"backbone": plain + mirrored} | made,
+        features={"backbone": plain + embeds + mirrored + root} | made,
         text=text,
     )
 

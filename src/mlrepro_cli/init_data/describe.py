@@ -109,6 +109,7 @@ def _print_labels(own: OwnData) -> None:
     # Labels on which methods can hardly be told apart, or not at all.
     rare = _labels_of(own, "test").sum(0) < FEW_POSITIVES
     _print_names(f"Too rare to measure, fewer than {FEW_POSITIVES} in test", list(classes[rare]))
+
     absent = ~own.labels & ~own.unknown
     constant = ~absent.any(0) | ~own.labels.any(0)
     _print_names("On every picture, or on none that can be read", list(classes[constant]))

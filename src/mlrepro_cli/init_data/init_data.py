@@ -98,8 +98,8 @@ def init_data(  # noqa: PLR0913
 
 def _refuse_too_little(path: Path, own: OwnData, rejected: list[dict]) -> None:
     absent = ~own.labels & ~own.unknown
-    telling = own.labels.any(0) & absent.any(0)
-    if len(own.frame) < LEAST_PICTURES or not telling.any():
+    is_telling = own.labels.any(0) & absent.any(0)
+    if len(own.frame) < LEAST_PICTURES or not is_telling.any():
         left_out = "".join(f" ({entry['image']}: {entry['reason']})" for entry in rejected[:1])
         labels = ", ".join(own.classes[:SHOWN_LABELS]) or "none"
         raise InputError(

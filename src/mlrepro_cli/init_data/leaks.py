@@ -66,8 +66,10 @@ def together(kin: Sequence[Kin], pictures: int) -> np.ndarray:
 
 
 def _components(pairs: Sequence[np.ndarray], pictures: int) -> np.ndarray:
-    first, second = np.concatenate([np.empty((0, 2), np.int64), *pairs]).T
-    edges = coo_array((np.ones(len(first), np.int8), (first, second)), (pictures, pictures))
+    none = np.empty((0, 2), np.int64)
+    first, second = np.concatenate([none, *pairs]).T
+    ones = np.ones(len(first), np.int8)
+    edges = coo_array((ones, (first, second)), (pictures, pictures))
     _, number = connected_components(edges, directed=False)
     return number
 
@@ -76,8 +78,11 @@ def _same(values: pandas.Series) -> np.ndarray:
     """(pairs, 2) of each picture and the first of the same value. One without a value has none."""
     places = pandas.Series(np.arange(len(values)))
     first = places.groupby(values.to_numpy()).transform("first")
+
+    # Where the value is missing, so is the first, which makes the others decimal numbers.
     is_later = first.notna() & (first != places)
-    return np.stack([first[is_later], places[is_later]], 1).astype(np.int64).reshape(-1, 2)
+    pairs = np.stack([first[is_later], places[is_later]], 1)
+    return pairs.astype(np.int64).reshape(-1, 2)
 
 
 def tell_leaks(own: OwnData, kin: Sequence[Kin]) -> list[np.ndarray]:

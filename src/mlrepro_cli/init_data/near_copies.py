@@ -46,9 +46,11 @@ def near_copies(root: Path, images: list[str]) -> np.ndarray:
     candidates = np.unique(_candidates(hashes), axis=0)
     candidates = candidates[candidates[:, 0] < count]
 
-    differing = np.bitwise_count(hashes[candidates[:, 0]] ^ hashes[candidates[:, 1]]).sum(1)
-    candidates = candidates[differing <= MOST_BITS]
+    first, second = hashes[candidates.T]
+    differing_bits = np.bitwise_count(first ^ second).sum(1)
+    candidates = candidates[differing_bits <= MOST_BITS]
     pairs = candidates[_alike(with_mirrored, candidates)] % max(1, count)
+
     # A picture may be like its own mirror image, and each of two like the other's.
     pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
     return np.unique(pairs, axis=0)
@@ -69,6 +71,7 @@ def _hashes(thumbnails: np.ndarray) -> np.ndarray:
     grey = thumbnails @ LUMINANCE
     step = SIDE // GRID
     cells = grey.reshape(-1, GRID, step, GRID, step).mean((2, 4))
+
     # Each cell and the next, around the edge: the last is compared with the first.
     to_right = np.roll(cells, -1, axis=2) > cells
     downwards = np.roll(cells, -1, axis=1) > cells
@@ -86,8 +89,10 @@ def _candidates(hashes: np.ndarray) -> np.ndarray:
         for bucket in np.split(by_band, starts[1:]):
             first, second = np.triu_indices(min(len(bucket), LARGEST_BUCKET), 1)
             pairs.append(np.stack([bucket[first], bucket[second]], 1))
+
             rest = bucket[LARGEST_BUCKET:]
-            pairs.append(np.stack([np.broadcast_to(bucket[:1], rest.shape), rest], 1))
+            first_of_bucket = np.broadcast_to(bucket[:1], rest.shape)
+            pairs.append(np.stack([first_of_bucket, rest], 1))
     return np.concatenate(pairs)
 
 
@@ -96,7 +101,11 @@ def _alike(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     grey = (thumbnails @ LUMINANCE).reshape(len(thumbnails), -1)
     centred = grey - grey.mean(1, keepdims=True)
     contrast = centred.std(1)
-    centred /= np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-6)
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    centred /= lengths.clip(1e-6)  # a blank one has none
 
-    correlation = np.einsum("ij,ij->i", centred[pairs[:, 0]], centred[pairs[:, 1]])
-    return (correlation >= LEAST_CORRELATION) & (contrast[pairs] >= LEAST_CONTRAST).all(1)
+    # Of each pair, the product of the two: the correlation, of centred vectors of length 1.
+    first, second = centred[pairs.T]
+    correlation = np.einsum("ij,ij->i", first, second)
+    is_varied = (contrast[pairs] >= LEAST_CONTRAST).all(1)
+    return (correlation >= LEAST_CORRELATION) & is_varied

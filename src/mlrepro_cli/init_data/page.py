@@ -99,6 +99,7 @@ def write_examples(page: Path, name: str, own: OwnData, understood: Understood) 
     leaks = [line for line in said if line.startswith(LEAK)]
     # Copies of one patient are a group for two reasons.
     leaking = list(dict.fromkeys(tuple(places) for places in understood.leaking))
+
     write_page(
         TEMPLATE,
         page,

@@ -79,10 +79,16 @@ def _with_evaluation(found: dict[str, str]) -> dict[str, str]:
 
 def _taken_apart(name: str) -> tuple[str, frozenset[str]]:
     """The split that a name says, and its words that are neither of splits nor fillers."""
-    words = _words(name)
-    splits = {WORDS[word] for word in words if word in WORDS}
-    others = frozenset(word for word in words if word not in WORDS and word not in FILLERS)
-    return (splits.pop() if len(splits) == 1 else ""), others
+    splits = set()
+    others = set()
+    for word in _words(name):
+        if word in WORDS:
+            splits.add(WORDS[word])
+        elif word not in FILLERS:
+            others.add(word)
+
+    split = splits.pop() if len(splits) == 1 else ""
+    return split, frozenset(others)
 
 
 def _words(name: str) -> list[str]:

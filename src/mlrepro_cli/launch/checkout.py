@@ -43,10 +43,13 @@ def committed(repository: str | None) -> tuple[str, str]:
 
 def dvc(*words: str, check: bool = True) -> None:
     """Runs dvc, its output as it comes. Raises InputError where it fails, unless told otherwise."""
+    # The stages that it runs find `python` beside it, whether the environment is activated or not.
     folder = Path(sys.executable).parent
     path = os.pathsep.join([str(folder), os.environ.get("PATH", "")])
+    environment = os.environ | {"PATH": path}
+
     command = [folder / "dvc", "--wait-for-lock", *words]
-    done = subprocess.run(command, env=os.environ | {"PATH": path})
+    done = subprocess.run(command, env=environment)
     if check and done.returncode:
         raise InputError(f"`dvc {' '.join(words[:3])} ...` failed, see above")
 

@@ -93,7 +93,11 @@ def _launch_on_cluster(request: Request, layouts: list[Layout], log: Path) -> in
     source = Source(repository, commit, default_remote(), gpus)
 
     # KEY=VALUE, where a value may have = in it.
-    options = dict(option.partition("=")[::2] for option in request.options)
+    options = {}
+    for option in request.options:
+        key, _, value = option.partition("=")
+        options[key] = value
+
     if request.engine == "ray":
         engine = engines.ray(source, request.jobs, options)
     else:

@@ -55,11 +55,11 @@ def measure_extraction(features: Features, manifest: Manifest) -> Extraction:
 
     channels = 0
     seconds = 0.0
-    networks, mirrored = parts_of(features.backbone)
-    for network in networks:
+    parts = parts_of(features.backbone)
+    for network in parts.networks:
         backbone, _ = create_backbone(network, features.weights, features.resolution)
         channels += backbone.channels
-        passes = 2 if mirrored else 1  # a picture and its mirror image
+        passes = 2 if parts.mirrored else 1  # a picture and its mirror image
         seconds += passes * manifest.pictures * _pace(backbone, features.resolution, manifest)
     return Extraction(features, channels, seconds)
 

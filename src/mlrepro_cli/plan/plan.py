@@ -105,6 +105,7 @@ def time_here(layout: Layout, left: set[Training]) -> str:
             run = read_run(layout, run_id)
             if not run.epochs:
                 continue
+
             speed = measure(run, data_folder)
             train[run_id] = predict(run, speed)
             evaluate[run_id] = predict_evaluation(run, speed)
@@ -118,6 +119,7 @@ def time_here(layout: Layout, left: set[Training]) -> str:
         "extract": sum(one.seconds for one in extractions) / 60,
         "train": sum(train[run_id] for run_id in trained) / 60,
         "evaluate": sum(evaluate[run_id] for run_id in trained) / 60,
+        # Its lock file is written after each train and after each evaluate stage.
         "DVC": 2 * len(trained) * lock_seconds(layout) / 60,
     }
     parts = ", ".join(f"{part} {value:.1f}" for part, value in minutes.items() if value >= 0.05)

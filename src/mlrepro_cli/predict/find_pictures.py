@@ -46,9 +46,15 @@ def _is_regular_picture(path: str) -> bool:
 
 
 def _pictures_below(folder: str, problems: list[OSError]) -> list[str]:
+    """By their names; of files without a suffix, those that are pictures by their content."""
     pictures = []
     for parent, folders, names in os.walk(folder, onerror=problems.append):
-        pictures += [os.path.join(parent, name) for name in names + folders if is_picture(name)]
-        without_suffix = [os.path.join(parent, name) for name in names if "." not in name]
-        pictures += [path for path in without_suffix if _is_regular_picture(path)]
+        # A folder that is called like a picture cannot be read, which is said of it later.
+        for name in names + folders:
+            if is_picture(name):
+                pictures.append(os.path.join(parent, name))
+        for name in names:
+            path = os.path.join(parent, name)
+            if "." not in name and _is_regular_picture(path):
+                pictures.append(path)
     return pictures

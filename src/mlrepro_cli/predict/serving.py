@@ -65,10 +65,13 @@ def read_picture(text: str) -> PostedPicture:
         raise InputError(f"{len(text)} letters, which are more than {MOST_BYTES} bytes")
 
     text = "".join(text.split())
-    text = DATA_ADDRESS.sub("", text, count=1) if text[:5].lower() == "data:" else text
+    if text[:5].lower() == "data:":
+        text = DATA_ADDRESS.sub("", text, count=1)
+
     # What fills the last four letters may be left out.
     text = text.translate(URL_SAFE).rstrip("=")
     text += "=" * (-len(text) % 4)
+
     content = base64.b64decode(text, validate=True)
     if len(content) > MOST_BYTES:
         raise InputError(f"{len(content)} bytes, and {MOST_BYTES} are the most")

@@ -133,6 +133,7 @@ def _annotations(file: COCO, path: Path, field: str, known: Container[int]) -> I
 def _load(path: Path) -> COCO:
     if is_something_else(path):
         raise InputError(f"{path}: no regular file; put the file itself there")
+
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its timings
             file = COCO(str(path))

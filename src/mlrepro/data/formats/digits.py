@@ -34,6 +34,10 @@ DIGIT_SIZES = (16, 37)  # pixels, height of a digit: from, below
 PLACES = 12  # drawn for a digit; it goes where it covers least of those before it
 LEAN = 15  # degrees, at most, to either side
 INK = 160  # the grey value of a stroke, of 255, from which on it hides the ground
+DARK_GROUND = 60  # grey values, around which a ground varies by less than GROUND_RANGE
+LIGHT_GROUND = 195
+GROUND_RANGE = 41
+GRAIN = 10  # grey values, standard deviation
 SMOOTH = Image.Resampling.BICUBIC
 QUALITY = 90  # of the JPEG files
 
@@ -136,7 +140,8 @@ def _opacity(digit: np.ndarray, side: int, random: np.random.RandomState) -> np.
     """(side, side, 1) in 0..1: the digit's strokes, enlarged and leaning."""
     angle = random.uniform(-LEAN, LEAN)
     grey = Image.fromarray((digit * 255).astype(np.uint8))
-    strokes = grey.resize((side, side), SMOOTH).rotate(angle, SMOOTH)
+    enlarged = grey.resize((side, side), SMOOTH)
+    strokes = enlarged.rotate(angle, SMOOTH)
 
     opacity = np.asarray(strokes, np.float64) / INK
     return np.clip(opacity, 0, 1)[..., None]
@@ -147,19 +152,21 @@ def _free_area(
 ) -> tuple[slice, slice]:
     """The square, of some at random places, that covers least of what is there already."""
     places = random.randint(0, SIZE - side + 1, size=(PLACES, 2))
-    areas = [(slice(y, y + side), slice(x, x + side)) for x, y in places.tolist()]
+    areas = []
+    for left, top in places.tolist():
+        areas.append((slice(top, top + side), slice(left, left + side)))
     return min(areas, key=lambda area: covered[area].sum())
 
 
 def _ground(random: np.random.RandomState) -> np.ndarray:
     """(SIZE, SIZE, 3) values in 0..255: a colour that changes slowly, with grain."""
-    brightness = random.choice([60, 195])
-    colours = brightness + random.randint(-40, 41, (5, 5, 3))
+    brightness = random.choice([DARK_GROUND, LIGHT_GROUND])
+    colours = brightness + random.randint(1 - GROUND_RANGE, GROUND_RANGE, (5, 5, 3))
     coarse = Image.fromarray(np.clip(colours, 0, 255).astype(np.uint8))
     smooth = coarse.resize((SIZE, SIZE), SMOOTH)
 
     # The same grain for the three colours.
-    grain = random.normal(0, 10, (SIZE, SIZE, 1))
+    grain = random.normal(0, GRAIN, (SIZE, SIZE, 1))
     return np.asarray(smooth, np.float64) + grain
 
 

@@ -94,8 +94,8 @@ def _verified(path: Path, classes: list[str]) -> tuple[dict[str, list[int]], dic
 
     # Sorted by picture above, so that both are in the order of the ids.
     present, absent = {}, {}
-    columns = [table[name].tolist() for name in ("ImageID", "class", "Confidence")]
-    for key, label, confidence in zip(*columns, strict=True):
+    rows = table[["ImageID", "class", "Confidence"]].itertuples(index=False, name=None)
+    for key, label, confidence in rows:
         labels = present if confidence else absent
         labels.setdefault(key, []).append(label)
 

@@ -39,6 +39,7 @@ def build_head(
     """The head alone. shape: (C, h, w) of the backbone's maps. See `build`."""
     options = dict(options or {})
     if find_head(name).label_graph:
+        # What it costs does not depend on the values, but each class needs an edge, to itself.
         no_graph = {"words": np.zeros((num_classes, WORD_VECTOR)), "A": np.eye(num_classes)}
         options = no_graph | options
 

@@ -6,7 +6,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mlrepro.errors import InputError
-from mlrepro.models.heads.label_graph import GraphConvolution, normalize_adjacency, register_graph
+from mlrepro.models.heads.label_graph import (
+    LEAK,
+    GraphConvolution,
+    normalize_adjacency,
+    register_graph,
+)
 from mlrepro.models.heads.ml_decoder import MLDecoderHead
 from mlrepro.models.heads.pooling import POOLINGS, classifier, pool
 
@@ -21,6 +26,7 @@ class GraphAttention(nn.Module):
         super().__init__()
         W = torch.empty(in_features, out_features)
         a = torch.empty(2 * out_features, 1)
+        # 1.414 and not the square root of 2, as the usual code of the paper has it.
         self.W = nn.Parameter(nn.init.xavier_uniform_(W, gain=1.414))
         self.a = nn.Parameter(nn.init.xavier_uniform_(a, gain=1.414))
         self.dropout = nn.Dropout(dropout)
@@ -29,7 +35,7 @@ class GraphAttention(nn.Module):
         hidden = nodes @ self.W
         # a^T [h_i, h_j] as the sum of a part of the source and one of the target: (K, 1) + (1, K).
         source, target = self.a.chunk(2)
-        scores = F.leaky_relu(hidden @ source + (hidden @ target).T, 0.2)
+        scores = F.leaky_relu(hidden @ source + (hidden @ target).T, LEAK)
 
         # Finite and not -inf: a node without edges then attends to all nodes alike, not to nan.
         scores = scores.masked_fill(adjacency <= 0, torch.finfo(scores.dtype).min)
@@ -92,8 +98,8 @@ class GraphReweightingHead(nn.Module):
     def gates(self) -> Tensor:
         """One factor in (0, 1) a channel: (C,)."""
         adjacency = normalize_adjacency(self.A)
-        nodes = F.leaky_relu(self.gc1(self.inp, adjacency), 0.2)
-        nodes = F.leaky_relu(self.gc2(nodes, adjacency), 0.2)
+        nodes = F.leaky_relu(self.gc1(self.inp, adjacency), LEAK)
+        nodes = F.leaky_relu(self.gc2(nodes, adjacency), LEAK)
         # The strongest class decides of each channel.
         return nodes.amax(0).sigmoid()
 

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from mlrepro.errors import InputError
 
+LEAK = 0.2  # slope of the leaky ReLUs between graph layers, in ML-GCN's code and in GAT's
+
 
 def register_graph(module: nn.Module, words: np.ndarray, A: np.ndarray, num_classes: int) -> None:
     """Registers the constants of a label graph in a module, in the order of the classes.

@@ -86,5 +86,6 @@ class MLDecoderHead(nn.Module):
             projection = F.normalize(projection, dim=1)
 
         # Class c belongs to query c // r, column c % r; what the last group has too much is cut.
-        logits = torch.einsum("bgd,gdr->bgr", decoded, projection).flatten(1)[:, : self.num_classes]
+        by_group = torch.einsum("bgd,gdr->bgr", decoded, projection)
+        logits = by_group.flatten(1)[:, : self.num_classes]
         return logits + self.duplicate_pooling_bias

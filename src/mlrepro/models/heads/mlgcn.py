@@ -4,7 +4,12 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mlrepro.models.heads.label_graph import GraphConvolution, normalize_adjacency, register_graph
+from mlrepro.models.heads.label_graph import (
+    LEAK,
+    GraphConvolution,
+    normalize_adjacency,
+    register_graph,
+)
 from mlrepro.models.heads.pooling import pool
 
 
@@ -30,7 +35,8 @@ class MLGCNHead(nn.Module):
         """(K, C)."""
         # No activation after the second convolution: these are weights, and may be negative.
         adjacency = normalize_adjacency(self.A)
-        return self.gc2(F.leaky_relu(self.gc1(self.inp, adjacency), 0.2), adjacency)
+        hidden = F.leaky_relu(self.gc1(self.inp, adjacency), LEAK)
+        return self.gc2(hidden, adjacency)
 
     def forward(self, features: Tensor) -> Tensor:
         return pool(features, "max") @ self.class_weights().T

@@ -24,7 +24,8 @@ def sine_positions(channels: int, height: int, width: int) -> Tensor:
 
     def along(size: int) -> Tensor:
         """(half, size): the table of one axis."""
-        coordinate = torch.arange(1, size + 1, dtype=torch.float32) / (size + 1e-6) * (2 * math.pi)
+        place = torch.arange(1, size + 1, dtype=torch.float32)
+        coordinate = place / (size + 1e-6) * (2 * math.pi)  # with DETR's 1e-6, for the same bits
         angle = coordinate / period[:, None]
         table = angle.sin()
         table[1::2] = angle[1::2].cos()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Values = list[float | None]
 
-ROWS_OF_ONE_COLUMN = 40
+ROWS_OF_ONE_COLUMN = 40  # names; more stand in two columns
 NAME_LENGTH = 22  # characters
 
 
@@ -48,15 +48,17 @@ def class_average_precision(best: Records, stem: Path, places: Sequence[int] | N
         regime = REGIMES[records[0].run.labels]
         columns[regime] = [mean(values) for values in class_ap(records)]
 
-    # sorted() keeps the data set's order among equals, also in reverse.
     first = next(iter(columns.values()))
-    order = sorted(
-        range(len(classes)) if places is None else places,
-        key=lambda index: -1 if first[index] is None else first[index],
-        reverse=True,
-    )
-    names = [classes[index].name for index in order]
-    series = {regime: [column[index] for index in order] for regime, column in columns.items()}
+    if places is None:
+        places = range(len(classes))
+
+    def sort_key(place: int) -> float:
+        return -1 if first[place] is None else first[place]
+
+    # sorted() keeps the data set's order among equals, also in reverse.
+    order = sorted(places, key=sort_key, reverse=True)
+    names = [classes[place].name for place in order]
+    series = {regime: [column[place] for place in order] for regime, column in columns.items()}
     _dots(stem, names, "AP (%)", series)
 
 
@@ -125,7 +127,8 @@ def _dots(
         )
 
         for part, axes in enumerate(panels):
-            start, end = part * length, (part + 1) * length
+            start = part * length
+            end = start + length
             rows = range(start, min(end, len(names)))
             _plot_rows(axes, rows, series)
             _name_rows(axes, rows, names)

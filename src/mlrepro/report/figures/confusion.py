@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LABELS = 42  # a figure's worth
 BLOCKS_IN_ROW = 6
 BLOCK = 3  # cells a side: a 2 x 2 matrix, with room to its left and below
-COLUMNS = BLOCK * BLOCKS_IN_ROW
+COLUMNS = BLOCK * BLOCKS_IN_ROW  # of cells
 
 
 def confusion_matrices(classes: list[ClassResult], stem: Path) -> None:

@@ -126,7 +126,8 @@ def _names_in_margin(axes: "Axes", points: list[Point], markings: dict[str, Mark
     """Writes each name right of the axes at the height of its point, so that no two overlap."""
     from matplotlib.collections import LineCollection
 
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    left, right = axes.get_xlim()
+    low, high = axes.get_ylim()
     # A name's height in mAP points.
     inches = axes.figure.get_figheight() * axes.get_position().height
     gap = NAME_HEIGHT / inches * (high - low)
@@ -167,9 +168,11 @@ def _spread_out(values: list[float], gap: float, low: float, high: float) -> np.
     """Ascending values, moved up until each is `gap` above the one before, and all below `high`."""
     steps = gap * np.arange(len(values))
 
-    # Less its step, a value must only be no lower than the one before.
+    # Less its step, a value must only be no lower than the one before, and no higher than what
+    # leaves room for the steps above it.
     lowest = np.maximum.accumulate(np.maximum(values, low) - steps)
-    return np.minimum(lowest, high - steps[-1]) + steps
+    highest = high - steps[-1]
+    return np.minimum(lowest, highest) + steps
 
 
 def _legend(figure: "Figure", points: list[Point], markings: dict[str, Marking]) -> None:

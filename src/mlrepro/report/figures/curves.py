@@ -54,7 +54,7 @@ def training_curves(
         axes_of_panels = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
 
         for axes, (regime, group) in zip(axes_of_panels, panels.items(), strict=True):
-            # In inches, as the places of the legend's entries.
+            # In inches, as the places of the legend's entries; bounds are shares of the figure.
             left, _, width, _ = WIDTH * np.array(axes.get_position().bounds)
 
             for index, run in enumerate(group):
@@ -161,8 +161,12 @@ def _plot_metrics(axes: "Axes", records: list[Record], metrics: Sequence[str]) -
     for metric, average, line in zip(metrics, AVERAGES, LINES, strict=False):
         for split, colour in (("train", COLOURS[0]), ("val", COLOURS[1])):
             key = f"{split}_{metric}"
-            seeds = [[_epoch_metric(epoch, key) for epoch in record.history] for record in records]
-            means = [statistics.fmean(values) for values in zip(*seeds, strict=False)]
+            by_seed = []
+            for record in records:
+                by_seed.append([_epoch_metric(epoch, key) for epoch in record.history])
+
+            # Not strict: as far as every seed got.
+            means = [statistics.fmean(values) for values in zip(*by_seed, strict=False)]
             axes.plot(
                 means,
                 f"o{line}",

@@ -100,12 +100,12 @@ def _impossible_f1(row: PrintedRow, parts: F1Parts) -> str | None:
     recall = row.cells[parts.recall]
 
     # It grows with both of its parts: its range is that of the ends of theirs.
-    low = harmonic_mean(
-        max(precision.number - half_unit(precision), 0), max(recall.number - half_unit(recall), 0)
-    )
-    high = harmonic_mean(
-        max(precision.number + half_unit(precision), 0), max(recall.number + half_unit(recall), 0)
-    )
+    lowest_precision = max(precision.number - half_unit(precision), 0)
+    lowest_recall = max(recall.number - half_unit(recall), 0)
+    low = harmonic_mean(lowest_precision, lowest_recall)
+    highest_precision = max(precision.number + half_unit(precision), 0)
+    highest_recall = max(recall.number + half_unit(recall), 0)
+    high = harmonic_mean(highest_precision, highest_recall)
 
     # A mean of F1s may be lower, except a CF1, which is one of the means.
     must_equal = parts.pooled or parts.f1.endswith("CF1")

@@ -47,6 +47,7 @@ def solve(members: list[Member], data: GridData) -> list[Outcome]:
     for k, outcome in enumerate(outcomes):
         loss = squared_error(features, targets, layers[k])
         outcome.end_epoch(0, loss, val_scores[k], {}, weights[k])
+
         mAP = test_scores[k].mAP if test_scores[k] else None
         outcome.test_mAP = dict.fromkeys(SELECTIONS, mAP)
     return outcomes
@@ -66,12 +67,13 @@ def ridge_layers(
 
     known = targets != -1
     masks, group_of = np.unique(known, axis=1, return_inverse=True)
-    for group, mask in enumerate(masks.T):
-        members = np.flatnonzero(group_of.ravel() == group)
-        if not mask.any():
+    group_of = group_of.ravel()  # one version of NumPy gives it two dimensions
+    for group, rows in enumerate(masks.T):
+        if not rows.any():
             continue
-        wanted = np.where(targets[mask][:, members] == 1, 1.0, -1.0)
-        solutions = _solve(features[mask], wanted, penalties)
+        members = np.flatnonzero(group_of == group)
+        wanted = np.where(targets[rows][:, members] == 1, 1.0, -1.0)
+        solutions = _solve(features[rows], wanted, penalties)
         for (weight, bias), (group_weight, group_bias) in zip(layers, solutions, strict=True):
             weight[members] = group_weight
             bias[members] = group_bias
@@ -86,6 +88,7 @@ def _solve(
     mean_wanted = wanted.mean(0)
     centred = features - center
     wanted = wanted - mean_wanted
+    # The penalty's unit: features that are twice as long want four times the penalty.
     scale = (centred**2).sum() / len(centred) or 1.0
 
     # The smaller of the two Gram matrices, X'X (D, D) or XX' (N, N), has all that is needed.

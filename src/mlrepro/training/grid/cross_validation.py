@@ -18,7 +18,7 @@ from mlrepro.training.grid.search import search
 Scale = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 FOLDS = 5
-SEED = 1200
+SEED = 1200  # that of Cole et al.'s splits; any other would do
 
 # With as many training pictures, validation is left to decide.
 ENOUGH_PICTURES = 2000
@@ -47,15 +47,20 @@ def cross_validate(
     for outcome in chosen:
         first.setdefault(outcome.run.run_id, outcome)
 
-    train, val = data.row_tensor("train"), data.row_tensor("val")
-    scores = {run_id: np.full((len(train), data.classes), np.nan, np.float32) for run_id in first}
+    train = data.row_tensor("train")
+    val = data.row_tensor("val")
+    not_scored = np.full((len(train), data.classes), np.nan, np.float32)
+    scores = {run_id: not_scored.copy() for run_id in first}
+
     for held_out in folds(len(train)):
-        for run_id, outcome in _train_without(held_out, list(first.values()), data).items():
+        outcomes = _train_without(held_out, list(first.values()), data)
+        for run_id, outcome in outcomes.items():
             if outcome.last is None or outcome.diverged is not None:
                 continue
             unseen = linear(data.features[train[held_out]], **outcome.last).cpu().numpy()
             reference = linear(data.features[val], **outcome.last).cpu().numpy()
             scores[run_id][held_out] = scale(unseen, reference)
+
     return {run_id: of_run for run_id, of_run in scores.items() if not np.isnan(of_run).any()}
 
 
@@ -74,13 +79,17 @@ def _train_without(
     rows = data.rows | {"train": data.rows["train"][kept]}
     part = replace(data, targets_by_labels=targets, rows=rows)
 
-    members = []
+    closed = []
+    trained = []
     for outcome in chosen:
         run = outcome.run
-        if not run.closed_form:
-            run = run.model_copy(update={"epochs": outcome.best.epoch + 1})
-        members.append((run, outcome.seed))
-    closed = [member for member in members if member[0].closed_form]
-    trained = [member for member in members if not member[0].closed_form]
-    outcomes = solve(closed, part) + (search(trained, part) if trained else [])
+        if run.closed_form:
+            closed.append((run, outcome.seed))
+        else:
+            epochs = outcome.best.epoch + 1  # they are counted from 0
+            trained.append((run.model_copy(update={"epochs": epochs}), outcome.seed))
+
+    outcomes = solve(closed, part)
+    if trained:
+        outcomes += search(trained, part)
     return {outcome.run.run_id: outcome for outcome in outcomes}

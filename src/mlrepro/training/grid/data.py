@@ -115,7 +115,10 @@ def read_grid(layout: Layout) -> Grid:
     parts = []
     for chosen in [*pipeline.backbones, pipeline.features]:
         named = (chosen.backbone, chosen.resolution)
-        of_part = [(run, seed) for run, seed in members if (run.backbone, run.resolution) == named]
+        of_part = []
+        for run, seed in members:
+            if (run.backbone, run.resolution) == named:
+                of_part.append((run, seed))
         if of_part:
             path = features_path(layout.data, *named)
             parts.append(GridPart(chosen, of_part, read_header(path)))
@@ -131,8 +134,10 @@ def _observed_targets(members: list[Member], manifest: Manifest) -> dict[str, Te
     if not readers:
         return {}
 
+    # Any loss stands for all that read the same file: an for `single`, iu for its own.
+    losses = {"single": Plain(name="an"), "iu": Plain(name="iu")}
     targets = {}
-    for name, loss in (("single", Plain(name="an")), ("iu", Plain(name="iu"))):
+    for name, loss in losses.items():
         run = readers[0].model_copy(update={"loss": loss})
         targets[name] = torch.from_numpy(read_targets(run, manifest))
     return targets

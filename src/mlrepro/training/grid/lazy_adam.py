@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+# torch.optim.Adam's defaults.
 BETA1 = 0.9
 BETA2 = 0.999
 ADAM_EPSILON = 1e-8
@@ -40,8 +41,8 @@ class LazyAdam:
         The rows must be all different; `update` with the same rows must follow.
         """
         value, first, second = self.state[rows].unbind(2)
-        steps = self.step + torch.arange(1, len(rows) + 1, dtype=torch.float64, device=rows.device)
-        steps = steps[:, None]
+        coming = torch.arange(1, len(rows) + 1, dtype=torch.float64, device=rows.device)
+        steps = (self.step + coming)[:, None]
         seen = self.seen[rows][..., None]
         missed = steps[..., None] - 1 - seen
 
@@ -63,16 +64,19 @@ class LazyAdam:
         """
         # By lag, from 1 to LAG steps after the state's: decay of a moment over its bias then.
         mean = self.mean_decay / (1 - BETA1**seen * self.mean_decay)
-        root = self.square_decay / (1 - BETA2**seen * self.square_decay)
+        square = self.square_decay / (1 - BETA2**seen * self.square_decay)
+
+        # Lags that a row has not missed count nothing.
         mean = (mean * (self.lags <= missed)).float()  # (S, B, lags)
-        root = root.sqrt().float()
+        root = square.sqrt().float()
         size = second.sqrt().flatten(2)[:, :, None]  # (S, B, 1, C * R)
 
         # A step at a time: all lags of all rows of a chunk would take too much memory.
         moves = []
         for step_mean, step_root, step_size in zip(mean, root, size, strict=True):
-            inverse = (step_root[..., None] * step_size).add_(ADAM_EPSILON).reciprocal_()
-            moves.append(torch.bmm(step_mean[:, None], inverse))  # (B, 1, lags), (B, lags, C * R)
+            denominator = (step_root[..., None] * step_size).add_(ADAM_EPSILON)
+            inverse = denominator.reciprocal_()  # in place, as all of its size: (B, lags, C * R)
+            moves.append(torch.bmm(step_mean[:, None], inverse))  # with (B, 1, lags)
         return torch.stack(moves).view_as(first)
 
     def update(self, rows: Tensor, gradient: Tensor) -> None:
@@ -81,9 +85,11 @@ class LazyAdam:
         first = torch.lerp(first, gradient, 1 - BETA1)
         second = BETA2 * second + (1 - BETA2) * gradient**2
 
-        # Adam's correction of the moments' bias towards their start at 0.
+        # Adam's correction of the moments' bias towards their start at 0, computed in float64: in
+        # float32 1 - 0.999 would have four digits left.
         mean_bias = (1 - BETA1**steps)[..., None, None]
         square_bias = (1 - BETA2**steps)[..., None, None]
+
         step_size = self.lr / mean_bias.float()
         root = second.sqrt() / square_bias.sqrt().float()
         value = value - step_size * first / (root + ADAM_EPSILON)

@@ -58,14 +58,11 @@ def search(members: list[Member], data: GridData) -> list[Outcome]:
         train_stack(stack, layers[stack[0].seed], data, scored)
 
     # On a CPU a thread a stack, and not several an operation: its operations are too short to be
-    # worth their waiting.
+    # worth their waiting. A GPU takes one stack after the other.
     threads = torch.get_num_threads()
-    with ThreadPoolExecutor(
-        1 if data.features.is_cuda else threads,
-        initializer=torch.set_num_threads,
-        initargs=(1,),
-    ) as pool:
-        list(pool.map(train, stacks))
+    workers = 1 if data.features.is_cuda else threads
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        list(pool.map(train, stacks))  # a list, which raises what a stack has raised
     torch.set_num_threads(threads)
     return outcomes
 
@@ -103,7 +100,8 @@ def _divide(outcomes: list[Outcome], data: GridData) -> list[list[Outcome]]:
     for group in groups.values():
         group.sort(key=estimates)  # Stack wants them last
         # Parts of about equal length keep all threads busy: not full ones and a short last one.
-        size = math.ceil(len(group) / math.ceil(len(group) / most))
+        parts = math.ceil(len(group) / most)
+        size = math.ceil(len(group) / parts)
         stacks += [group[start : start + size] for start in range(0, len(group), size)]
 
     # Small batches make more steps, and label estimates cost the most.

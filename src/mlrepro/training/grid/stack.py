@@ -120,8 +120,11 @@ class Stack:
         positive, negative = self.tabulated.factors(positions)
         p = torch.empty_like(positive)
         separate_values = torch.zeros(self.members, device=self.lr.device)
-        estimates = self.estimates.read(positions) if self.estimated else [None] * len(batches)
+
+        estimates = [None] * len(batches)
         estimate_gradients = []
+        if self.estimated:
+            estimates = self.estimates.read(positions)
 
         # Each batch sees the weights that the one before it made.
         for step, batch in enumerate(batches):

@@ -34,17 +34,26 @@ class TabulatedLosses:
         self.estimated = len(with_estimates)
         columns = [*range(self.members), *with_estimates]
 
-        positive = torch.stack([_factors(terms[i])[0] for i in columns], 1).to(device)
-        negative = torch.stack([_factors(terms[i])[1] for i in columns], 1).to(device)
-        self.positive = positive / self.entries  # (states, K)
-        self.negative = negative / self.entries
+        positives = []
+        negatives = []
+        penalties = []
+        counts = []
+        for member in columns:
+            positive, negative = _factors(terms[member])
+            positives.append(positive)
+            negatives.append(negative)
+            penalties.append(terms[member].penalty if terms[member] else 0.0)
+            counts.append(expected_positives[member] or 0.0)
 
-        penalties = [0.0 if terms[i] is None else terms[i].penalty for i in columns]
-        counts = [expected_positives[i] or 0.0 for i in columns]
+        # Divided here once: the losses are means over the entries of a batch.
+        self.positive = torch.stack(positives, 1).to(device) / self.entries  # (states, K)
+        self.negative = torch.stack(negatives, 1).to(device) / self.entries
+
         self.penalty = torch.tensor(penalties, device=device)
         self.expected_share = torch.tensor(counts, device=device) / classes
         self.penalised = bool(self.penalty.any())
 
+        # ROLE is the one loss with label estimates: all its members have the same weight.
         self.cross_weight = terms[with_estimates[0]].cross_weight if with_estimates else 0.0
 
     def factors(self, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,12 +103,12 @@ class TabulatedLosses:
         """Each member's losses (M,), added up over the steps, of all (S, B, C, K)."""
         log_p = (p + EPSILON).log()
         log_absent = (1 - p + EPSILON).log()
-        entries = positive * log_p + negative * log_absent
+        log_likelihood = positive * log_p + negative * log_absent
 
         # The penalty is a square of each batch's own sum; the entries simply add up.
         excess = p.sum((1, 2)) / self.entries - self.expected_share
         penalties = self.penalty * excess**2
-        values = penalties.sum(0) - entries.sum((0, 1, 2))
+        values = penalties.sum(0) - log_likelihood.sum((0, 1, 2))
 
         # A loss with label estimates is the sum of its two columns.
         values[self.members - self.estimated : self.members] += values[self.members :]

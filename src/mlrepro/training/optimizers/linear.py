@@ -6,7 +6,7 @@ from torch.optim.lr_scheduler import LinearLR
 from mlrepro.settings.run import Optimizer
 
 FIRST = 1 / 3  # of the lr
-EPOCHS = 10
+EPOCHS = 10  # until it is the lr
 
 
 def create(optimizer: TorchOptimizer, settings: Optimizer, epochs: int, steps: int) -> LinearLR:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-SMALLEST_NORM = 1e-12
+SMALLEST_NORM = 1e-12  # deep-object-reid's, for a gradient of zero
 
 
 def sharpness_aware(

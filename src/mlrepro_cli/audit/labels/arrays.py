@@ -58,10 +58,13 @@ def _choose(place: Place, matrices: list[str], split: str | None) -> str:
         for name in (*SPLITS, *LABEL_NAMES):
             if name in matrices:
                 return name
+
     # A split that its matrix does not name.
     of_labels = [name for name in matrices if name.lower() in LABEL_NAMES]
-    if place.part is None and len(matrices) == 1 or len(of_labels) == 1:
-        return (of_labels or matrices)[0]
+    if len(of_labels) == 1:
+        return of_labels[0]
+    if place.part is None and len(matrices) == 1:
+        return matrices[0]
     raise InputError(
         f"{place.path}: which of its matrices are the labels? There are "
         f"{', '.join(matrices) or 'none'}; name one: {place.path}#NAME"

@@ -17,6 +17,12 @@ from mlrepro_cli.audit.files import Place, open_bytes
 INSTANCES = "instances_"
 # Which of several files in an archive is meant by a split.
 PARTS = {"test": "val", "val": "val", "train": "train", "trainval": "train"}
+# What is read of each entry, beside what may be missing.
+FIELDS = {
+    "images": ["id"],
+    "categories": ["id", "name"],
+    "annotations": ["image_id", "category_id"],
+}
 
 
 def read(place: Place, split: str | None) -> LabelTable:
@@ -61,11 +67,12 @@ def _load(place: Place, split: str | None) -> dict[str, Any]:
         raise InputError(f"{place}: no JSON ({error}); fetch it again") from None
     if isinstance(content, list):
         raise InputError(f"{place}: a list of results, no labels; are scores and labels exchanged?")
+
     try:
-        for key, field in (("images", "id"), ("categories", "id"), ("categories", "name")):
-            [entry[field] for entry in content[key]]
-        for field in ("image_id", "category_id"):
-            [entry[field] for entry in content["annotations"]]
+        for key, names in FIELDS.items():
+            for entry in content[key]:
+                for name in names:
+                    _ = entry[name]
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{place}: not an annotation file of instances ({error!r}): it has images, categories, "

@@ -10,7 +10,7 @@ from mlrepro.audit.tables import DIFFICULT, NEGATIVE, POSITIVE, UNKNOWN, LabelTa
 from mlrepro.data.formats.csv_table import SPLITS
 from mlrepro.errors import InputError
 from mlrepro_cli.audit.files import Place
-from mlrepro_cli.audit.tables import Table, plain, read_table
+from mlrepro_cli.audit.tables import Table, first_called, read_table
 from mlrepro_cli.init_data.layouts.table.headers import LABEL_HEADERS, SPLIT_HEADERS
 from mlrepro_cli.init_data.layouts.table.separators import SEPARATORS
 
@@ -18,18 +18,11 @@ from mlrepro_cli.init_data.layouts.table.separators import SEPARATORS
 def read(place: Place, split: str | None) -> LabelTable:
     """Its classes are those of all splits, whichever is read."""
     table = read_table(place.path)
-    lists = _column(table, [*table.textual, *table.lists], LABEL_HEADERS)
+    lists = first_called([*table.textual, *table.lists], LABEL_HEADERS)
     labels = _of_labels(table, lists) if lists else _of_columns(table)
 
-    column = _column(table, table.textual, SPLIT_HEADERS)
+    column = first_called(table.textual, SPLIT_HEADERS)
     return labels if column is None else _of_split(labels, table, column, split)
-
-
-def _column(table: Table, names: list[str], headers: tuple[str, ...]) -> str | None:
-    for name in names:
-        if plain(name) in headers:
-            return name
-    return None
 
 
 def _of_split(labels: LabelTable, table: Table, column: str, split: str | None) -> LabelTable:

@@ -100,9 +100,11 @@ def _flags(place: Place, name: str, text: str) -> dict[str, int]:
                 f"{place.path}: {name}, line {number}: expected `<picture> <1, 0 or -1>`, found "
                 f"{line[:80]!r}; are scores and labels exchanged?"
             )
-        if fields[0] in flags:
-            raise InputError(f"{place.path}: {name}, line {number}: {fields[0]} is listed twice")
-        flags[fields[0]] = voc.FLAGS[fields[1]]
+
+        picture, flag = fields
+        if picture in flags:
+            raise InputError(f"{place.path}: {name}, line {number}: {picture} is listed twice")
+        flags[picture] = voc.FLAGS[flag]
     return flags
 
 

@@ -140,6 +140,7 @@ def _choose(place: Place, candidates: list[str], arrays: Arrays) -> str:
         raise InputError(
             f"{place}: no matrix of scores of this name; there are {arrays.described()}"
         )
+
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:

@@ -45,12 +45,16 @@ class Rows:
         elif not isinstance(scores, list) or self.classes is not None:
             raise InputError(f"{where}: its scores are neither a list nor named by class")
 
+        # JSON has no word for NaN: some write null.
+        numbers = [np.nan if value is None else value for value in scores]
         try:
-            row = np.array([np.nan if value is None else value for value in scores], np.float64)
+            row = np.array(numbers, np.float64)
         except (TypeError, ValueError):
             raise InputError(f"{where}: scores that are no numbers; mend them") from None
+
         if row.ndim != 1 or self.values and len(row) != len(self.values[0]):
             raise InputError(f"{where}: {row.size} scores, and the first picture has others")
+
         self.ids.append(picture)
         self.values.append(row)
 

@@ -8,7 +8,7 @@ from mlrepro.audit.tables import ScoreTable
 from mlrepro.errors import InputError
 from mlrepro_cli.audit.boxes import BestBoxes
 from mlrepro_cli.audit.files import Place
-from mlrepro_cli.audit.tables import NUMBER, Table, plain, read_table
+from mlrepro_cli.audit.tables import NUMBER, Table, first_called, plain, read_table
 
 # Headers of a table with a row a picture and class, as `plain` writes them.
 CLASS_HEADERS = ("class", "classname", "label", "labelname", "category", "categoryname", "tag")
@@ -22,20 +22,13 @@ LOOKED_AT = 1000
 
 def read(place: Place) -> ScoreTable:
     table = read_table(place.path)
-    label = _column(table, [*table.textual, *table.numeric], CLASS_HEADERS)
-    score = _column(table, table.numeric, SCORE_HEADERS)
+    label = first_called([*table.textual, *table.numeric], CLASS_HEADERS)
+    score = first_called(table.numeric, SCORE_HEADERS)
     if label and score:
         return _of_long(table, label, score)
     if table.lists:
         return _of_lists(table)
     return _of_wide(table)
-
-
-def _column(table: Table, names: list[str], headers: tuple[str, ...]) -> str | None:
-    for name in names:
-        if plain(name) in headers:
-            return name
-    return None
 
 
 def _of_long(table: Table, label: str, score: str) -> ScoreTable:

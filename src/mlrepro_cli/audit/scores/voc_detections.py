@@ -46,12 +46,18 @@ def read(place: Place, split: str | None) -> ScoreTable:
 def _check_not_labels(place: Place, found: dict[str, str]) -> None:
     """Raises InputError for the challenge's lists of labels."""
     lists = [name for name in found if LIST.match(name) and not RESULT.search(name)]
-    lines = [line.split() for name in lists for line in found[name].splitlines()[:1]]
-    if lines and all(len(fields) == 2 and fields[1] in FLAGS for fields in lines):
+    filled = [found[name] for name in lists if found[name]]
+    if filled and all(_begins_with_flag(text) for text in filled):
         raise InputError(
             f"{place.path}: lists of labels ({lists[0]}), no scores; are scores and labels "
             "exchanged?"
         )
+
+
+def _begins_with_flag(text: str) -> bool:
+    """Whether the first line is a picture and 1, 0 or -1."""
+    fields = text.partition("\n")[0].split()
+    return len(fields) == 2 and fields[1] in FLAGS
 
 
 def _results(

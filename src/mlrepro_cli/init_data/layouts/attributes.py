@@ -86,6 +86,7 @@ def _ask_about_attributes(
     labels = {described.label for picture in pictures for described in picture.objects}
     different = {name: found for name, found in values.items() if len(found) > 1}
     shown = [f"{name} ({', '.join(sorted(found)[:SHOWN])})" for name, found in different.items()]
+
     if len(labels) == 1 and different:
         options = " ".join(f"--labels-column {name!r}" for name in different)
         raise Question(

@@ -28,6 +28,7 @@ def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:
 def _picture(file: LabelFile, item: dict, names: list[str]) -> DescribedPicture:
     # The older key is `image`, the newer one `media`.
     media = item.get("image") or item.get("media") or {}
+
     objects = []
     for annotation in item.get("annotations", []):
         number = annotation.get("label_id")
@@ -37,10 +38,11 @@ def _picture(file: LabelFile, item: dict, names: list[str]) -> DescribedPicture:
             raise ValueError(
                 f"item {item['id']} has label_id {number}, and there are {len(names)} labels"
             )
-        attributes = {
+
+        attributes = {}
+        for name, value in annotation.get("attributes", {}).items():
+            text = str(value)
             # True and False as JSON has them.
-            name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in annotation.get("attributes", {}).items()
-        }
+            attributes[name] = text.lower() if isinstance(value, bool) else text
         objects.append(Described(names[number], attributes))
     return DescribedPicture(media.get("path") or item["id"], file.split, objects)

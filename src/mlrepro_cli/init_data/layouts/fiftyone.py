@@ -101,12 +101,12 @@ def _samples(file: LabelFile, samples: list[dict]) -> Iterator[LabelRow]:
 
 def _field(file: LabelFile, samples: list[dict]) -> str:
     """The field that holds labels. Raises Question for several."""
-    fields = {
-        name
-        for sample in samples
-        for name, value in sample.items()
-        if isinstance(value, dict) and value.get("_cls") in LABELS
-    }
+    fields = set()
+    for sample in samples:
+        for name, value in sample.items():
+            if isinstance(value, dict) and value.get("_cls") in LABELS:
+                fields.add(name)
+
     wanted = set(file.answers.label_columns) & fields
     if len(wanted or fields) == 1:
         return (wanted or fields).pop()

@@ -134,7 +134,8 @@ def made_of_words(names: set[str]) -> list[str]:
         words = [name.split(mark) for name in sorted(names)]
         counts = Counter(word for of_name in words for word in of_name)
         several = all(len(of_name) > 1 for of_name in words)
-        if several and len(names) >= LEAST_NAMES and min(counts.values()) > 1:
+        repeated = several and min(counts.values()) > 1
+        if repeated and len(names) >= LEAST_NAMES:
             shown = ", ".join(list(counts)[:4])
             return [f"Names of folders are made of {shown}: for a label each, --separator '{mark}'"]
     return []

@@ -66,6 +66,7 @@ def description(folder: UserFolder) -> Description:
             f"{folder.root}: YOLO's text files say numbers of classes, and no file names them; "
             "put classes.txt, a name a line, beside them, or data.yaml with `names`" + there
         )
+
     # As Label Studio's notes beside several copies; names decide.
     first = found[0]
     for other in found[1:]:
@@ -114,9 +115,11 @@ def _splits(folder: UserFolder, file: LabelFile, content: dict) -> dict[str, str
     splits: dict[str, str] = {}
     for key, split in PARTS.items():
         value = content.get(key)
-        for entry in value if isinstance(value, list) else [value]:
+        entries = value if isinstance(value, list) else [value]
+        for entry in entries:
             if not entry:
                 continue
+
             place = _place(folder, file, str(content.get("path") or ""), str(entry))
             if place is None:
                 folder.note(f"{file.place}: {key} is {entry!r}, which is not there")
@@ -135,11 +138,13 @@ def _place(folder: UserFolder, file: LabelFile, path: str, entry: str) -> str | 
     Roboflow's `../train/images`: the longest end that is there is meant.
     """
     beside = posixpath.dirname(file.place)
-    full = posixpath.normpath(posixpath.join(path.replace("\\", "/"), entry.replace("\\", "/")))
+    written = posixpath.join(path.replace("\\", "/"), entry.replace("\\", "/"))
+    full = posixpath.normpath(written)
     if os.path.isabs(full):
         inside = os.path.relpath(os.path.realpath(full), folder.root)
         if not inside.startswith("..") and (folder.root / inside).exists():
             return "" if inside == "." else inside
+
     words = [word for word in full.split("/") if word not in ("", "..")]
     for start in range(len(words)):
         for base in dict.fromkeys((beside, "")):

@@ -123,6 +123,7 @@ def _field_counts(lines: list[str], delimiter: str) -> list[int]:
 def _records(file: LabelFile, text: str, delimiter: str) -> Records:
     """All rows that are not empty, their fields without spaces around them."""
     header = text.partition("\n")[0].strip()
+
     # A quoted field may hold line ends (newline=""); stray quotes are errors (strict).
     reader = csv.reader(
         io.StringIO(text, newline=""),
@@ -143,6 +144,7 @@ def _records(file: LabelFile, text: str, delimiter: str) -> Records:
             f"{file.path}, line {reader.line_num}: {error}; a field that holds a quote is written "
             "in quotes, with the quotes in it doubled"
         ) from None
+
     if not records.rows:
         raise InputError(f"{file.path}: empty; give the table itself")
     return records
@@ -196,10 +198,15 @@ def _is_of_parts(file: LabelFile, records: Records) -> bool:
 
 def _guessed_names(first: list[str]) -> list[str]:
     """An example for the message: `image`, and `labels` where there is one field beside it."""
-    names = ["image" if is_picture(field) else f"column{n}" for n, field in enumerate(first, 1)]
+    names = []
+    for number, field in enumerate(first, 1):
+        names.append("image" if is_picture(field) else f"column{number}")
     if "image" not in names:
         names[0] = "image"
-    return ["image", "labels"] if len(names) == 2 and names[0] == "image" else names
+
+    if len(names) == 2 and names[0] == "image":
+        return ["image", "labels"]
+    return names
 
 
 def _even_out(file: LabelFile, headers: list[str], records: Records, delimiter: str) -> None:

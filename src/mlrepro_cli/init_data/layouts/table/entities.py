@@ -29,6 +29,7 @@ def with_signs(sheet: Sheet, headers: tuple[str, ...]) -> Sheet:
             if plain[place] != row[place]:
                 example = example or f"{row[place]!r} is {plain[place]!r}"
         rows.append(plain)
+
     if not example:
         return sheet
     print(f"{sheet.file.path}: signs are written as in web pages: {example}")

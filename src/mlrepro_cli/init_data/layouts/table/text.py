@@ -28,6 +28,8 @@ def read_bytes(path: Path) -> bytes:
         )
     if not path.name.lower().endswith(".gz"):
         return path.read_bytes()
+
+    # One byte more than is read at most tells a file that goes on, whatever size it says.
     try:
         with gzip.open(path) as file:
             content = file.read(MOST_BYTES + 1)
