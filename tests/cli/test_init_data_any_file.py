@@ -186,3 +186,53 @@ def test_columns_that_are_none(own):
     write(own, json.dumps(content), "a.json")
     with pytest.raises(InputError, match="a.json: not read, JSON of a kind that is not known"):
         read(own)
+
+
+def of_voc(labels: list[str]) -> str:
+    objects = "".join(f"<object><name>{label}</name></object>" for label in labels)
+    return f"<annotation><filename>x.jpg</filename>{objects}</annotation>"
+
+
+def of_labelme(labels: list[str]) -> str:
+    return json.dumps({"shapes": [{"label": label} for label in labels], "imagePath": "x.jpg"})
+
+
+@pytest.mark.parametrize(("write_one", "suffix"), [(of_voc, "xml"), (of_labelme, "json")])
+def test_older_files_of_the_same_pictures(own, write_one, suffix):
+    """Both would be read, and labels that were corrected come back."""
+    for name, labels in TRUTH.items():
+        for folder in ("new", "old"):
+            write(own, write_one(labels), f"{folder}/{name[:-4]}.{suffix}")
+    assert read(own).labels == TRUTH
+
+    write(own, write_one(["dog"]), f"old/0.{suffix}")
+    with pytest.raises(Question, match=f"new/0.{suffix} and old/0.{suffix} both list 0.jpg, with"):
+        read(own)
+
+
+def test_two_exports_of_cvat_that_differ(own):
+    for name, first in (("a.xml", "cat"), ("b.xml", "dog")):
+        labels = dict.fromkeys(TRUTH, "cat") | {"0.jpg": first}
+        images = "".join(
+            f'<image name="{picture}"><tag label="{label}"/></image>'
+            for picture, label in labels.items()
+        )
+        write(own, f"<annotations>{images}</annotations>", name)
+    with pytest.raises(Question, match="a.xml and b.xml both list 0.jpg"):
+        read(own)
+
+
+def test_a_picture_with_two_tasks_of_label_studio(own):
+    """Who labelled it twice, and differently, is as two annotators who do not agree."""
+    tasks = [
+        {
+            "data": {"image": f"/data/upload/{name}"},
+            "annotations": [{"result": [{"from_name": "c", "value": {"choices": [label]}}]}],
+        }
+        for name, label in [*((name, "cat") for name in TRUTH), ("1.jpg", "dog"), ("2.jpg", "cat")]
+    ]
+    write(own, json.dumps(tasks), "tasks.json")
+    got = read(own)
+    assert got.labels["1.jpg"] == []
+    assert got.unknown["1.jpg"] == ["cat"]
+    assert got.labels["2.jpg"] == ["cat"]

@@ -1078,3 +1078,17 @@ def test_counts_behind_labels(own, cell):
     write(own, "\n".join(["image,species", *rows]))
     with pytest.raises(InputError, match=r"labels have numbers behind them, as '(cat|dog)"):
         read(own, separator="")
+
+
+def test_a_list_where_there_are_several_labels(own):
+    names = ["cat", "dog", "bird", "['bird', 'dog']", "cat", "bird"]
+    rows = [f'{name},"{cell}"' for name, cell in zip(NAMES, names, strict=True)]
+    write(own, "\n".join(["image,labels", *rows]))
+    assert read(own).labels["3.jpg"] == ["bird", "dog"]
+    assert read(own).labels["0.jpg"] == ["cat"]
+
+    # Others may be split as ever.
+    rows[4] = '4.jpg,"cat, dog"'
+    write(own, "\n".join(["image,labels", *rows]))
+    assert read(own).labels["4.jpg"] == ["cat", "dog"]
+    assert read(own).labels["3.jpg"] == ["bird", "dog"]

@@ -14,7 +14,6 @@ from mlrepro_cli.init_data.found_names import Names
 from mlrepro_cli.init_data.hints import PACKED, file_name_hint, packed_hint
 from mlrepro_cli.init_data.layouts import (
     FOLDER_LAYOUTS,
-    JSON_LAYOUTS,
     LAYOUTS,
     SET_LAYOUTS,
     folders,
@@ -29,6 +28,8 @@ from mlrepro_cli.init_data.split_words import split_in_path
 from mlrepro_cli.init_data.user_folder import has_pictures, look_into
 from mlrepro_cli.pictures import SUFFIXES
 
+# Files that say all labels of one picture, where they name one.
+A_PICTURE = (".xml", ".json")
 # Tables ask what labels mean where they read them.
 TABLE = "table"
 # A label file that the user named may lie so many folders below the one that holds the pictures.
@@ -243,13 +244,16 @@ def _with_parts_of_folders(folder: UserFolder, rows: list[LabelRow]) -> list[Lab
 def _refuse_disagreeing_files(option: str, rows: list[LabelRow]) -> None:
     """Raises Question where two files, each of which says all labels of its pictures, differ.
 
-    Files of different labels, as one a label, complete each other.
+    Files of different labels, as one a label, complete each other; files of one picture each do
+    not. Tables ask on their own.
     """
-    if option not in JSON_LAYOUTS:
+    if option == TABLE:
         return
     of_picture: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     vocabulary = defaultdict(set)
+    pictures_of = defaultdict(set)
     for row in rows:
+        pictures_of[row.source].add(row.image)
         of_picture[row.image][row.source].update({row.label} - {""})
         vocabulary[row.source].update({row.label} - {""})
 
@@ -257,7 +261,11 @@ def _refuse_disagreeing_files(option: str, rows: list[LabelRow]) -> None:
         sources = sorted(by_file)
         for first, second in zip(sources, sources[1:], strict=False):
             differ = by_file[first] != by_file[second]
-            if differ and vocabulary[first] & vocabulary[second]:
+            are_of_one = all(
+                len(pictures_of[source]) == 1 and source.lower().endswith(A_PICTURE)
+                for source in (first, second)
+            )
+            if differ and (are_of_one or vocabulary[first] & vocabulary[second]):
                 raise Question(
                     f"{first} and {second} both list {image}, with labels {sorted(by_file[first])} "
                     f"and {sorted(by_file[second])}; give the file that is right, or move the "

@@ -34,13 +34,17 @@ def is_it(content: dict | list) -> bool:
 
 
 def read(file: LabelFile, content: list) -> Iterator[LabelRow]:
+    by_picture: dict[str, list[dict[str, set[str]]]] = {}
     if _is_task(content[0]):
+        # A picture that was imported twice has two tasks.
         for task in content:
-            yield from _rows(file, _picture(task["data"], task), _of_annotators(task))
+            picture = _picture(task["data"], task)
+            by_picture.setdefault(picture, []).extend(_of_annotators(task))
+        for picture, said in by_picture.items():
+            yield from _rows(file, picture, said)
         return
 
     # JSON-MIN has an entry an annotator.
-    by_picture: dict[str, list[dict[str, set[str]]]] = {}
     for entry in content:
         fields = {key: value for key, value in entry.items() if key not in ABOUT_THE_TASK}
         picture = _picture(fields, entry)

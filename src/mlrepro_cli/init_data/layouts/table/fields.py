@@ -14,6 +14,8 @@ from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 # 1.0, as pandas writes the whole numbers of a column that has an empty cell.
 WHOLE = re.compile(r"-?\d+\.0")
 QUOTED = re.compile(r"'[^']+'|\"[^\"]+\"|‘[^’]+’|“[^”]+”")
+# ['cat', ["cat", ('cat' and {'cat'
+QUOTED_LIST = re.compile(r"[\[({]\s*['\"]")
 # A place a class: 0110, or 0 1 1 0 with any mark between.
 DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t]\s*[01])+")
 # cat:0.9, dog=1, cat (0.98), dog (7%); but not BMW (2012)
@@ -34,7 +36,7 @@ TableOf = tuple[Sheet, Columns]
 class Fields:
     """How cells are read: all tables of a data set alike.
 
-    lists:     cells with brackets are lists.
+    lists:     cells with brackets are lists, those without are split.
     separator: between the labels of a cell without brackets; "": each is one.
     whole:     1.0 is 1.
     quoted:    'cat' is cat.
@@ -51,7 +53,7 @@ class Fields:
         if self.lists:
             if cell in EMPTY_SETS:
                 return []
-            return read_list(cell) if is_list(cell) else [cell]
+            return read_list(cell) if is_list(cell) else split_field(cell, self.separator)
         labels = split_field(cell, self.separator)
         labels = [label for label in labels if label]
         if self.quoted:
@@ -66,6 +68,14 @@ def understand_fields(tables: list[TableOf], answers: Answers) -> Fields:
     if len(in_brackets) > len(cells) / 2 or any(cell.startswith('{"') for cell in in_brackets):
         _check_lists(tables)
         return Fields(lists=True, separator="")
+    if any(map(QUOTED_LIST.match, in_brackets)):
+        # A list where there are several labels, and a name where there is one.
+        _check_lists(tables)
+        plain = cells - set(in_brackets)
+        separator = answers.separator
+        if separator is None:
+            separator = find_separator(plain, _place(tables), a_row_a_label=False)
+        return Fields(lists=True, separator=separator)
 
     _refuse_vectors(cells, tables)
     separator = answers.separator
