@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from mlrepro.errors import InputError
+from mlrepro.errors import InputError, first_of
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.table import headers as named
 from mlrepro_cli.init_data.layouts.table.marks import (
@@ -220,10 +220,9 @@ def _ask_about_other_marks(sheet: Sheet, headers: list[str]) -> None:
         is_number = named.is_any(header, named.MEASURE_WORDS) or named.counts_labels(header)
         if rows and not is_number:
             cells = sorted({sheet.column(header)[row] for row in rows})[:SHOWN]
-            are_grades = are_small_numbers(sheet, header)
-            names = (
-                f", where its numbers are labels --labels-column {header!r}," if are_grades else ""
-            )
+            names = ""
+            if are_small_numbers(sheet, header):
+                names = f", where its numbers are labels --labels-column {header!r},"
             raise Question(
                 f"{sheet.where(rows[0])}: column {header!r} holds marks of what is there and what "
                 f"is not, and {', '.join(cells)}; mend it where that is a slip, or say what it "
@@ -246,5 +245,4 @@ def _ask_about_one(sheet: Sheet, rest: list[str], header: str) -> None:
 
 
 def listed(headers: list[str]) -> str:
-    shown = ", ".join(repr(header) for header in headers[:SHOWN])
-    return f"{shown} and {len(headers) - SHOWN} more" if len(headers) > SHOWN else shown
+    return first_of([repr(header) for header in headers], SHOWN)

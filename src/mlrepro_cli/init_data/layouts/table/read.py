@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from mlrepro.errors import InputError
+from mlrepro.errors import InputError, first_of
 from mlrepro.settings.base import nearest
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts import via_csv
@@ -102,6 +102,8 @@ def read_all(
     sheets, damaged, others = _open_all(files, stems)
     if alone:
         _refuse_unknown_columns(sheets, answers)
+
+    # Tables of what classes are called have no pictures.
     of_names = [sheet for sheet in sheets if is_class_names(sheet)]
     sheets = [sheet for sheet in sheets if not is_class_names(sheet)]
     numbered = [sheet for sheet in sheets if is_numbered_names(sheet)]
@@ -122,13 +124,14 @@ def read_all(
     for reading in readings:
         _say(reading)
         _refuse_guessed_letters(reading)
+
     listed = [list_pictures(reading, find) for reading in readings]
     for reading, pictures in zip(readings, listed, strict=True):
         _ask_about_second_rows(reading, pictures)
     add_missing_marks(readings, listed)
-    by_file = [
-        (reading.sheet.file, pictures) for reading, pictures in zip(readings, listed, strict=True)
-    ]
+
+    files_of_labels = [reading.sheet.file for reading in readings]
+    by_file = list(zip(files_of_labels, listed, strict=True))
     pictures = combine(without_unlabelled(by_file), answers.union)
     _add_splits(pictures, lists, find)
     if of_names:
@@ -292,15 +295,13 @@ def _have_folders(pictures: Sequence[str]) -> bool:
 
 def _of_numbers(sheet: Sheet, columns: Columns) -> str:
     """A clause on columns of numbers that may be scores or votes; "" where there are none."""
+    kinds = (are_shares, are_small_numbers, are_two_numbers)
     headers = tuple(
-        header
-        for header in columns.unread
-        if are_shares(sheet, header)
-        or are_small_numbers(sheet, header)
-        or are_two_numbers(sheet, header)
+        header for header in columns.unread if any(is_kind(sheet, header) for is_kind in kinds)
     )
     if not headers:
         return ""
+
     return (
         f" ({_quoted(headers)} hold numbers such as {sheet.filled(headers[0])[0]}: where these are "
         "probabilities of labels, votes or grades, write 1 where a label is there, 0 where it is "
@@ -392,6 +393,7 @@ def _say(reading: Reading) -> None:
     """Prints which column was taken for what."""
     sheet, columns = reading.sheet, reading.columns
     parts = [f"pictures in {_quoted(columns.pictures)}"]
+
     labels = columns.labels
     if labels.names:
         how = say_fields(reading.fields, [(sheet, columns)])
@@ -410,6 +412,7 @@ def _say(reading: Reading) -> None:
     if empty:
         state = "nothing is known" if takes_empty_as_unknown(sheet) else "there is no label"
         parts.append(f"of {empty} pictures with an empty cell {state}")
+
     parts.append(f"split in {columns.split!r}" if columns.split else "no column of splits")
     if columns.group:
         parts.append(f"groups in {columns.group!r}")
@@ -424,7 +427,8 @@ def _ask_about_empty(tables: list[TableOf], answers: Answers) -> None:
     of_names = [(sheet, columns) for sheet, columns in tables if columns.labels.names]
     empty = sum(count_empty(sheet, columns) for sheet, columns in of_names)
     rows = sum(len(sheet.rows) for sheet, _ in of_names)
-    if empty > rows / 2 and BLANK not in map(plain_mark, (*answers.absent, *answers.unknown)):
+    said = {plain_mark(mark) for mark in (*answers.absent, *answers.unknown)}
+    if empty > rows / 2 and BLANK not in said:
         place = ", ".join(str(sheet.file.path) for sheet, _ in of_names)
         raise Question(
             f"{place}: {empty} of {rows} rows name no label. Have these pictures none (--absent "
@@ -452,9 +456,7 @@ def _ask_about_second_rows(reading: Reading, pictures: dict[str, Listed]) -> Non
 
 
 def _quoted(headers: tuple[str, ...]) -> str:
-    shown = ", ".join(repr(header) for header in headers[:SHOWN])
-    more = len(headers) - SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
+    return first_of([repr(header) for header in headers], SHOWN)
 
 
 def _suggest_group(sheet: Sheet, columns: Columns) -> None:
