@@ -157,3 +157,32 @@ def test_tables_of_other_programs_are_named(own, name):
     write(own, "x", name)
     with pytest.raises(InputError, match=f"{name} is not looked into: (save|write)"):
         read(own)
+
+
+CREATE_ML = [{"image": name, "annotations": [{"label": "cat"}]} for name in TRUTH]
+DATUMARO = {
+    "categories": {"label": {"labels": [{"name": "cat"}]}},
+    "items": [{"id": name, "annotations": [{"label_id": 0}]} for name in TRUTH],
+}
+
+
+@pytest.mark.parametrize("odd", [None, True, [], {}, ["1.jpg"]])
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [(CREATE_ML, "image"), (DATUMARO["items"], "id")],
+    ids=["create-ml", "items"],
+)
+def test_what_is_no_name_of_a_picture(own, content, key, odd):
+    broken = [
+        {**entry, key: odd if place == 2 else entry[key]} for place, entry in enumerate(content)
+    ]
+    write(own, json.dumps(broken if key == "image" else {**DATUMARO, "items": broken}), "a.json")
+    with pytest.raises(InputError, match="a.json: cannot be read .* the place of a picture's name"):
+        read(own)
+
+
+def test_columns_that_are_none(own):
+    content = {"columns": 5, "data": [["1.jpg", "cat"]]}
+    write(own, json.dumps(content), "a.json")
+    with pytest.raises(InputError, match="a.json: not read, JSON of a kind that is not known"):
+        read(own)

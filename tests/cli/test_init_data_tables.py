@@ -97,6 +97,10 @@ def test_an_encoding_that_cannot_be_told(own):
     assert read(own, encoding="cp1252").labels["5.jpg"] == ["Vögel"]
     with pytest.raises(InputError, match="--encoding klingon: no such encoding"):
         read(own, encoding="klingon")
+    # A codec of another kind, which does not say where it fails.
+    write(own, "image,labels\n0.jpg,a-b,c\n")
+    with pytest.raises(InputError, match="labels.csv: not punycode .*say what it is: --encoding"):
+        read(own, encoding="punycode")
 
 
 def test_letters_in_columns_that_are_not_read_do_not_matter(own):

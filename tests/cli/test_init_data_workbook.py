@@ -169,3 +169,16 @@ def test_a_sheet_with_the_names_of_classes(own):
     sheets = {"data": inline([["image", "class_ids"], *rows]), "classes": inline(classes)}
     write_sheets(own / "a.xlsx", sheets, [])
     assert read(own).labels == TRUTH
+
+
+def test_a_workbook_in_a_compression_that_is_not_known(own):
+    write_sheets(own / "a.xlsx", {"mine": inline(labels_of(NAMES))}, [])
+    content = bytearray((own / "a.xlsx").read_bytes())
+    # The method of every file, in the archive's directory.
+    start = content.find(b"PK\x01\x02")
+    while start != -1:
+        content[start + 10] = 99
+        start = content.find(b"PK\x01\x02", start + 1)
+    (own / "a.xlsx").write_bytes(bytes(content))
+    with pytest.raises(InputError, match="a.xlsx: no Excel file that can be read"):
+        read(own)

@@ -23,10 +23,12 @@ class Clocked(torch.nn.Module):
         return pictures.mean((1, 2, 3))
 
 
-def test_the_best_pass_after_a_warm_up_counts(monkeypatch):
+@pytest.mark.parametrize("threads, clock", [(1, "thread_time"), (2, "perf_counter")])
+def test_the_best_pass_after_a_warm_up_counts(monkeypatch, threads, clock):
     network = Clocked()
     monkeypatch.setattr(speed, "build", lambda *_: network)
-    monkeypatch.setattr(speed.time, "perf_counter", lambda: network.now)
+    monkeypatch.setattr(speed.torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(speed.time, clock, lambda: network.now)
     measured = speed.forward_speed.__wrapped__(
         "linear", "any", 3, 16, (), device=torch.device("cpu")
     )

@@ -72,7 +72,7 @@ class Names:
     def lines(self) -> list[str]:
         """What to tell the user of how pictures were found, with an example of each way."""
         # Several files may name a picture.
-        found = {match for match in self._matches.values() if match.picture}
+        found = dict.fromkeys(match for match in self._matches.values() if match.picture)
         counted = Counter(match.how for match in found)
         examples: dict[str, tuple[str, str]] = {}
         for (name, _, _), match in self._matches.items():

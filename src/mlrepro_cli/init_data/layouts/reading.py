@@ -142,11 +142,17 @@ def _content(folder: UserFolder, file: LabelFile) -> dict | list | None:
 
 
 def _with_source(row: LabelRow, file: LabelFile) -> LabelRow:
-    """The row with the file that says it. Raises ValueError for what is no name of a label."""
-    label = row.label
-    if isinstance(label, bool) or not isinstance(label, str | int | float):
-        raise ValueError(f"{row.image} has the label {label!r}; expected a name")
-    return row._replace(label=str(label), source=row.source or file.place)
+    """The row with the file that says it. Raises ValueError for what is no name."""
+    if not _is_name(row.image) or row.image == "":
+        raise ValueError(f"{row.image!r} stands in the place of a picture's name")
+    if not _is_name(row.label):
+        raise ValueError(f"{row.image} has the label {row.label!r}; expected a name")
+    return row._replace(image=str(row.image), label=str(row.label), source=row.source or file.place)
+
+
+def _is_name(value: object) -> bool:
+    """Whether it is text, or a number, as which names may be written."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 From a file to rows of labels, a module a step:
 
     text, delimited, records    a file as a Sheet of text cells
-    pictures, columns, label_columns
+    pictures, columns, label_columns, joined_ids
                                 which column says what
+    choosing                    which files are tables of labels, and why others are none
     fields, lists, separators   what cells that name labels mean
     marks                       what cells below a label mean
     class_names                 what labels are called, where that is a table of its own

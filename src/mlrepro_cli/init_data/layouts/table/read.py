@@ -1,14 +1,22 @@
 """Tables in all forms: what they say of which picture, read together."""
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
-from mlrepro.errors import InputError, first_of
-from mlrepro.settings.base import nearest
+from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts import via_csv
 from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow
+from mlrepro_cli.init_data.layouts.table.choosing import (
+    TableOf,
+    have_folders,
+    open_all,
+    quoted,
+    raise_or_note,
+    refuse_unknown_columns,
+    refuse_where_nothing_else,
+    with_pictures,
+)
 from mlrepro_cli.init_data.layouts.table.class_names import (
     is_class_names,
     is_numbered_names,
@@ -16,17 +24,14 @@ from mlrepro_cli.init_data.layouts.table.class_names import (
     name_numbers,
     read_class_names,
 )
-from mlrepro_cli.init_data.layouts.table.columns import Columns, find_columns
+from mlrepro_cli.init_data.layouts.table.columns import Columns
 from mlrepro_cli.init_data.layouts.table.combining import (
     add_missing_marks,
     combine,
     without_unlabelled,
 )
-from mlrepro_cli.init_data.layouts.table.entities import with_signs
 from mlrepro_cli.init_data.layouts.table.fields import say_fields, understand_fields
 from mlrepro_cli.init_data.layouts.table.headers import BOX_CORNERS, GROUP_WORDS, is_any
-from mlrepro_cli.init_data.layouts.table.joined_ids import take_apart
-from mlrepro_cli.init_data.layouts.table.label_columns import SHOWN
 from mlrepro_cli.init_data.layouts.table.listing import (
     FindPicture,
     Listed,
@@ -44,28 +49,12 @@ from mlrepro_cli.init_data.layouts.table.marks import (
     read_marks,
     say_marks,
 )
-from mlrepro_cli.init_data.layouts.table.numbers import (
-    are_shares,
-    are_small_numbers,
-    are_two_numbers,
-    number,
-)
-from mlrepro_cli.init_data.layouts.table.open_file import (
-    NamesNoPicture,
-    may_be_table,
-    open_tables,
-)
-from mlrepro_cli.init_data.layouts.table.pictures import Stems, longer_names
+from mlrepro_cli.init_data.layouts.table.open_file import may_be_table
+from mlrepro_cli.init_data.layouts.table.pictures import Stems
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.name_forms import is_picture_name
 from mlrepro_cli.init_data.negatives import ask_about_negatives
 
 NAME = "a table"
-
-# Answers that a competition wants, with made-up labels.
-SUBMISSION = re.compile("submission", re.IGNORECASE)
-# What another program may have written.
-OUTPUT = re.compile(r"(^|[^a-z])(predict|pred|preds|results?|outputs?)", re.IGNORECASE)
 
 # Where at most this share of pictures has a second row, it is hardly a row a label.
 FEW_SECOND_ROWS = 0.1
@@ -73,8 +62,6 @@ FEW_SECOND_ROWS = 0.1
 NO_LABEL = (
     "none of its pictures has a label; write the labels into it, or give the file that says them"
 )
-
-TableOf = tuple[Sheet, Columns]
 
 
 def matches(file: LabelFile) -> bool:
@@ -99,9 +86,9 @@ def read_all(
         return
     answers = files[0].answers
     stems = Stems(files[0].pictures)
-    sheets, damaged, others = _open_all(files, stems)
+    sheets, damaged, others = open_all(files, stems)
     if alone:
-        _refuse_unknown_columns(sheets, answers)
+        refuse_unknown_columns(sheets, answers)
 
     # Tables of what classes are called have no pictures.
     of_names = [sheet for sheet in sheets if is_class_names(sheet)]
@@ -109,12 +96,12 @@ def read_all(
     numbered = [sheet for sheet in sheets if is_numbered_names(sheet)]
     sheets = [sheet for sheet in sheets if not is_numbered_names(sheet)]
 
-    tables, lists, without_pictures = _with_pictures(sheets, stems, answers)
+    tables, lists, without_pictures = with_pictures(sheets, stems, answers)
     others += without_pictures
     if not tables:
-        _refuse_where_nothing_else(files, damaged, lists, alone, note)
+        refuse_where_nothing_else(files, damaged, lists, alone, note)
         for problem in others:
-            _raise_or_note(problem, files, alone, note)
+            raise_or_note(problem, files, alone, note)
         return
 
     for problem in [*damaged, *others]:
@@ -139,183 +126,11 @@ def read_all(
     read = {sheet.file.place for sheet, _ in [*tables, *lists]}
     name_numbers(pictures, numbered, files, read)
 
-    if not pictures and alone and not _have_folders(files[0].pictures):
+    if not pictures and alone and not have_folders(files[0].pictures):
         raise InputError(f"{_places(tables)}: {NO_LABEL}")
     rows = list(label_rows(pictures))
     ask_about_negatives(rows, answers)
     yield from rows
-
-
-# ---- Which tables --------------------------------------------------------------------------------
-
-
-def _open_all(
-    files: list[LabelFile], stems: Stems
-) -> tuple[list[Sheet], list[InputError], list[InputError]]:
-    """Tables; why others cannot be read; and why those cannot that may be of anything else.
-
-    Raises InputError for a table that concerns the pictures.
-    """
-    sheets, problems, others = [], [], []
-    for file in files:
-        try:
-            opened = open_tables(file, stems)
-        except NamesNoPicture as error:
-            others.append(error)
-            continue
-        except InputError as error:
-            if file.given or file.place.lower().endswith((".csv", ".tsv")):
-                raise
-            problems.append(error)
-            continue
-        for sheet in opened:
-            if sheet.rows:
-                sheets.append(sheet)
-            else:
-                problems.append(
-                    InputError(f"{file.path}: no row below the header; write one a picture")
-                )
-    return sheets, problems, others
-
-
-def _refuse_unknown_columns(sheets: list[Sheet], answers: Answers) -> None:
-    """Raises InputError for a column of the user's that no table has."""
-    known = sorted({header for sheet in sheets for header in sheet.headers})
-    asked = {
-        "--image-column": answers.image_columns,
-        "--labels-column": answers.label_columns,
-        "--mark-column": [name for name in answers.mark_columns if not set("*?[") & set(name)],
-        "--ignore-column": answers.ignore_columns,
-        "--state-column": [answers.state_column] if answers.state_column else [],
-        "--split-column": [answers.split_column] if answers.split_column else [],
-        "--group-column": [answers.group_column] if answers.group_column else [],
-    }
-    for option, names in asked.items():
-        for name in names:
-            if name not in known:
-                raise InputError(f"{option} {name}: no table has it; {nearest(name, known)}")
-
-
-def _with_pictures(
-    sheets: list[Sheet], stems: Stems, answers: Answers
-) -> tuple[list[TableOf], list[TableOf], list[InputError]]:
-    """Tables with labels, tables that list pictures without any, and why others are none."""
-    tables, lists, problems = [], [], []
-    for sheet in sheets:
-        if SUBMISSION.search(sheet.file.path.name) and not sheet.file.given:
-            print(f"{sheet.file.path}: left out, a submission has no labels that are true")
-            continue
-        columns = find_columns(sheet, stems, answers)
-        apart = take_apart(sheet, stems) if columns is None else None
-        if apart is not None:
-            sheet = apart
-            columns = find_columns(sheet, stems, answers)
-
-        if columns is None:
-            problems.append(_names_no_pictures(sheet, stems))
-        elif columns.has_labels:
-            _refuse_output(sheet)
-            tables.append((with_signs(sheet, columns.names), columns))
-        else:
-            lists.append((sheet, columns))
-    return tables, lists, problems
-
-
-def _names_no_pictures(sheet: Sheet, stems: Stems) -> InputError:
-    """Why a table is left out; raised for the one that the user named."""
-    shown = [f"{header} ({sheet.column(header)[0]})" for header in sheet.headers[:SHOWN]]
-    error = InputError(
-        f"{sheet.file.path}: no column names pictures (its columns: {', '.join(shown)})"
-        f"{longer_names(sheet, stems)}; name pictures as their files are called, or say which "
-        "column does: --image-column"
-    )
-    if sheet.file.given:
-        raise error
-    return error
-
-
-def _refuse_output(sheet: Sheet) -> None:
-    file = sheet.file
-    if OUTPUT.search(file.path.stem) and not file.given:
-        raise Question(
-            f"{file.path}: by its name, it may hold predictions of another program. Move it away, "
-            f"or, where these are labels, name it: mlrepro init-data {file.path}"
-        )
-
-
-def _refuse_where_nothing_else(
-    files: list[LabelFile],
-    problems: list[InputError],
-    lists: list[TableOf],
-    alone: bool,
-    note: Callable[[str], None],
-) -> None:
-    """Raises InputError where tables may be what says labels, else notes what was found.
-
-    alone: whether no other file has labels, so that there are folders at best.
-    """
-    pictures = files[0].pictures
-    only_tables = alone and not _have_folders(pictures)
-    for problem in problems:
-        _raise_or_note(problem, files, alone, note)
-
-    for sheet, columns in lists:
-        if sheet.file.split and not columns.unread and not sheet.file.given:
-            continue  # a part's list, which says no labels
-        folders_too = "" if only_tables else "; where folders are the labels, --layout folders"
-        question = Question(
-            f"{sheet.file.path}: pictures in column {columns.pictures[0]!r}, and no column of "
-            f"labels is known by its header; if one holds names of labels, say --labels-column, if "
-            "several are headed by a label with 0 and 1 below, --mark-column, of: "
-            f"{', '.join(columns.unread) or 'no other column'}{_of_numbers(sheet, columns)}"
-            f"{folders_too}"
-        )
-        if sheet.file.given or (only_tables and columns.unread):
-            raise question
-        # Folders may be there for order, beside a table of all pictures.
-        lists_most = len(sheet.rows) >= len(pictures) / 2
-        if alone and lists_most and any(_may_name_labels(sheet, h) for h in columns.unread):
-            raise question
-        note(f"left out: {question}")
-
-
-def _raise_or_note(
-    problem: InputError, files: list[LabelFile], alone: bool, note: Callable[[str], None]
-) -> None:
-    """Raises it where folders cannot be labels, and no other file has any."""
-    if alone and not _have_folders(files[0].pictures):
-        raise problem
-    note(f"left out: {problem}")
-
-
-def _have_folders(pictures: Sequence[str]) -> bool:
-    """Whether pictures lie in several folders, which may be labels."""
-    return len({picture.rpartition("/")[0] for picture in pictures}) > 1
-
-
-def _of_numbers(sheet: Sheet, columns: Columns) -> str:
-    """A clause on columns of numbers that may be scores or votes; "" where there are none."""
-    kinds = (are_shares, are_small_numbers, are_two_numbers)
-    headers = tuple(
-        header for header in columns.unread if any(is_kind(sheet, header) for is_kind in kinds)
-    )
-    if not headers:
-        return ""
-
-    return (
-        f" ({_quoted(headers)} hold numbers such as {sheet.filled(headers[0])[0]}: where these are "
-        "probabilities of labels, votes or grades, write 1 where a label is there, 0 where it is "
-        "not, and nothing where nobody knows; where they are marks, say what each means, with "
-        "--present and --absent)"
-    )
-
-
-def _may_name_labels(sheet: Sheet, header: str) -> bool:
-    """Whether a column holds a few words that come up again and again."""
-    cells = sheet.filled(header)
-    different = set(cells)
-    are_words = not any(number(cell) is not None or is_picture_name(cell) for cell in different)
-    return are_words and 1 < len(different) <= len(cells) / 2
 
 
 # ---- How they are read ---------------------------------------------------------------------------
@@ -345,7 +160,7 @@ def _add_splits(pictures: dict[str, Listed], lists: list[TableOf], find: FindPic
     """Takes the splits of tables without labels, such as train.txt; and prints which."""
     for sheet, columns in lists:
         if not columns.split and not sheet.file.split:
-            headers = _quoted(columns.unread) or "nothing else"
+            headers = quoted(columns.unread) or "nothing else"
             print(f"{sheet.file.path}: left out, it lists pictures with {headers}, no labels")
             continue
 
@@ -392,18 +207,18 @@ def _understand_marks(tables: list[TableOf], answers: Answers) -> Marks | None:
 def _say(reading: Reading) -> None:
     """Prints which column was taken for what."""
     sheet, columns = reading.sheet, reading.columns
-    parts = [f"pictures in {_quoted(columns.pictures)}"]
+    parts = [f"pictures in {quoted(columns.pictures)}"]
 
     labels = columns.labels
     if labels.names:
         how = say_fields(reading.fields, [(sheet, columns)])
-        parts.append(f"labels in {_quoted(labels.names)}, {how}")
+        parts.append(f"labels in {quoted(labels.names)}, {how}")
     if labels.unknown_names:
-        parts.append(f"labels that nobody knows in {_quoted(labels.unknown_names)}")
+        parts.append(f"labels that nobody knows in {quoted(labels.unknown_names)}")
     if labels.marks:
-        parts.append(f"labels are the headers {_quoted(labels.marks)}")
+        parts.append(f"labels are the headers {quoted(labels.marks)}")
     if columns.says_absent:
-        how = _quoted(labels.absent_names) or f"rows that {columns.confidence!r} says no of"
+        how = quoted(labels.absent_names) or f"rows that {columns.confidence!r} says no of"
         parts.append(
             f"labels that are absent in {how}; those that are not named are unknown (otherwise say "
             "--complete)"
@@ -417,7 +232,7 @@ def _say(reading: Reading) -> None:
     if columns.group:
         parts.append(f"groups in {columns.group!r}")
     if columns.unread:
-        parts.append(f"not read: {_quoted(columns.unread)}")
+        parts.append(f"not read: {quoted(columns.unread)}")
     print(f"{sheet.file.path}: {'; '.join(parts)}")
     _suggest_group(sheet, columns)
 
@@ -453,10 +268,6 @@ def _ask_about_second_rows(reading: Reading, pictures: dict[str, Listed]) -> Non
             f"another label, such as {second[0]} with {labels}. Have they all labels of their rows "
             "(--union), or are rows wrong? Then remove these"
         )
-
-
-def _quoted(headers: tuple[str, ...]) -> str:
-    return first_of([repr(header) for header in headers], SHOWN)
 
 
 def _suggest_group(sheet: Sheet, columns: Columns) -> None:

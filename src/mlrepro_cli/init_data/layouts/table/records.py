@@ -52,11 +52,11 @@ def read_parquet(file: LabelFile, content: bytes) -> Sheet:
 
     try:
         table = parquet.ParquetFile(io.BytesIO(content)).read()
-    except (pyarrow.ArrowException, OSError) as error:
+        records = table.to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{file.path}: no Parquet ({reason}); write it again") from None
 
-    records = table.to_pylist()
     _refuse_embedded(file, records)
     _name_classes(file, records, _features(table.schema.metadata or {}))
     return _sheet(file, records, list(range(1, len(records) + 1)), "row")
@@ -111,9 +111,11 @@ def _of_columns(content: Record) -> list[Record] | None:
     """pandas' other forms."""
     # {"columns": [...], "data": [[...], ...]}
     rows = content.get("data")
-    if "columns" in content and isinstance(rows, list):
-        if all(isinstance(row, list) for row in rows):
-            return [dict(zip(content["columns"], row, strict=True)) for row in rows]
+    headers = content.get("columns")
+    if isinstance(headers, list) and isinstance(rows, list):
+        headers = [str(header) for header in headers]
+        if all(isinstance(row, list) and len(row) == len(headers) for row in rows):
+            return [dict(zip(headers, row, strict=True)) for row in rows]
 
     columns = list(content.values())
     if len(columns) < 2:

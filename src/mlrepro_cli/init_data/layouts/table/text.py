@@ -66,6 +66,12 @@ def decode(path: Path, content: bytes, encoding: str | None) -> tuple[str, bool]
             f"{path}, line {line}: not {error.encoding} ({error.reason}); save the file as UTF-8, "
             "or say what it is: --encoding"
         ) from None
+    except UnicodeError as error:
+        # Codecs that are hardly of files, such as punycode, do not say where.
+        raise InputError(
+            f"{path}: not {encoding} ({error}); save the file as UTF-8, or say what it is: "
+            "--encoding"
+        ) from None
 
 
 def _without_mark(content: bytes) -> tuple[str, bool]:

@@ -4,6 +4,7 @@ import io
 import posixpath
 import re
 import zipfile
+import zlib
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -23,6 +24,9 @@ COLUMN = re.compile("[A-Z]+")
 # Excel's own limit.
 MOST_COLUMNS = 16_384
 MARKS = {"1": "TRUE", "0": "FALSE"}
+# What a damaged or encrypted archive and what is in it raise.
+DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError)
+DAMAGED += (ElementTree.ParseError, LookupError, ValueError)
 
 
 # The number of a row, and its texts by column.
@@ -36,7 +40,7 @@ def read_workbook(file: LabelFile, content: bytes) -> dict[str, Sheet]:
             places = _sheet_places(archive)
             texts = _texts(archive)
             cells = {name: _cells(_xml(archive, place), texts) for name, place in places.items()}
-    except (zipfile.BadZipFile, ElementTree.ParseError, LookupError, ValueError) as error:
+    except DAMAGED as error:
         raise InputError(
             f"{file.path}: no Excel file that can be read ({error}); save it as `CSV UTF-8`"
         ) from None
