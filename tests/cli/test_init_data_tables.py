@@ -977,7 +977,9 @@ def test_a_column_of_who_gave_the_labels_is_none_of_labels(own):
 def test_grades_are_asked_about(own):
     lines = [f"{name},{place % 3}" for place, name in enumerate(NAMES)]
     write(own, "\n".join(["image,level", *lines]))
-    with pytest.raises(Question, match="where its numbers are labels --labels-column 'level'"):
+    with pytest.raises(
+        Question, match="--unknown '2'; where its numbers are labels, --labels-column 'level'; or"
+    ):
         read(own)
     assert read(own, label_columns=("level",)).labels["2.jpg"] == ["2"]
 

@@ -15,6 +15,9 @@ from mlrepro_cli.init_data.layouts.table.pictures import Stems, find_picture_col
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.split_column import find_split_column, read_splits
 
+# A column of parts holds no more different words.
+MOST_PARTS = 20
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -105,6 +108,9 @@ def _says_split(sheet: Sheet, header: str) -> bool:
     """By its header; or by its cells, which are all words for parts, of two parts at least."""
     if named.is_split(header) or named.flagged_split(header):
         return True
+    # Of names of pictures there are too many to look at each.
+    if len(set(sheet.column(header))) > MOST_PARTS:
+        return False
     splits = read_splits(sheet, header)
     if named.label_family(header) == "tag":
         return splits is not None
@@ -122,9 +128,13 @@ def _annotator(sheet: Sheet, headers: list[str], answers: Answers) -> str | None
         for header in headers
         if header not in chosen and not named.is_any(header, named.LABEL_WORDS)
     ]
-    marks = [header for header in headers if are_marks(sheet.column(header), answers)]
     found = _first(others, named.ANNOTATOR_WORDS)
-    return None if found in marks and len(marks) > 1 else found
+    if found is None or not are_marks(sheet.column(found), answers):
+        return found
+    has_marks = any(
+        are_marks(sheet.column(header), answers) for header in headers if header != found
+    )
+    return None if has_marks else found
 
 
 def _first(headers: list[str], wanted: frozenset[str]) -> str | None:

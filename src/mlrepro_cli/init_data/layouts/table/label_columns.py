@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from mlrepro.errors import InputError, first_of
-from mlrepro_cli.init_data.answers import Answers, Question
+from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.table import headers as named
 from mlrepro_cli.init_data.layouts.table.marks import (
     are_marks,
@@ -220,14 +220,14 @@ def _ask_about_other_marks(sheet: Sheet, headers: list[str]) -> None:
         is_number = named.is_any(header, named.MEASURE_WORDS) or named.counts_labels(header)
         if rows and not is_number:
             cells = sorted({sheet.column(header)[row] for row in rows})[:SHOWN]
-            names = ""
+            grades = ""
             if are_small_numbers(sheet, header):
-                names = f", where its numbers are labels --labels-column {header!r},"
+                grades = f"; where its numbers are labels, --labels-column {header!r}"
             raise Question(
                 f"{sheet.where(rows[0])}: column {header!r} holds marks of what is there and what "
                 f"is not, and {', '.join(cells)}; mend it where that is a slip, or say what it "
-                f"means: --present, --absent or --unknown {cells[0]},{names} or --ignore-column "
-                f"{header!r}"
+                f"means: --present, --absent or {option('unknown', cells[0])}{grades}; or "
+                f"--ignore-column {header!r}"
             )
 
 
