@@ -664,7 +664,7 @@ def test_networks_that_the_user_names(own, capsys):
     assert (pipeline.features.backbone, pipeline.features.weights) == (embedding, "timm")
     assert pipeline.features.resolution == 256
     first, second = pipeline.backbones
-    assert (first.backbone, first.resolution) == ("tf_efficientnet_lite0", 224)
+    assert (first.backbone, first.resolution) == ("tf_efficientnet_lite0", 320)
     assert (second.backbone, second.weights) == ("tf_efficientnet_lite2", "package")
     assert second.resolution == 260
     assert all(f"-{siglip}-own-" in run_id for run_id in pipeline.runs)

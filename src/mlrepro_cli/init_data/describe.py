@@ -6,6 +6,7 @@ import numpy as np
 import pandas
 import scipy.sparse
 
+from mlrepro.errors import first_of
 from mlrepro.report.tables import FEW_POSITIVES
 from mlrepro.terminal import one_line
 from mlrepro_cli.init_data.own_data import OwnData
@@ -54,10 +55,7 @@ def _print_names(what: str, names: list[str]) -> None:
     """Prints the first names; nothing where there are none."""
     if not names:
         return
-    text = f"{what}: {', '.join(one_line(name) for name in names[:MOST_NAMES])}"
-    if len(names) > MOST_NAMES:
-        text += f" and {len(names) - MOST_NAMES} more"
-    print(text)
+    print(f"{what}: {first_of([one_line(name) for name in names], MOST_NAMES)}")
 
 
 def _labels_of(own: OwnData, split: str) -> np.ndarray:

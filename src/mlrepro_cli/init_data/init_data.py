@@ -87,6 +87,7 @@ def init_data(  # noqa: PLR0913
         leaking = tell_leaks(own, kin)
         if partial:
             _print_partial(one_label_each)
+
     wanted = Wanted(budget, resolution, backbones, prompts)
     write_settings(to, data_set, own, wanted, partial, applied)
 

@@ -45,19 +45,19 @@ def ask_about_negatives(rows: Iterable[LabelRow], answers: Answers) -> None:
     pictures = Counter(row.label for row in shown)
     labels_of_picture = Counter(row.image for row in shown)
     beside_others = {row.label for row in shown if labels_of_picture[row.image] > 1}
+    are_numbers = all(label.isdecimal() for label in pictures)
+
     for label, count in pictures.items():
         plain = _plain(label)
-        is_zero = label == "0" and not all(other.isdecimal() for other in pictures if other)
+        is_word = plain in NEGATIVE_NAMES | UNKNOWN_NAMES
+        is_sign = label in NEGATIVE_SIGNS or (label == "0" and not are_numbers)
         is_empty = plain in EMPTY_NAMES and label not in beside_others
-        sounds = plain in NEGATIVE_NAMES | UNKNOWN_NAMES or label in NEGATIVE_SIGNS or is_zero
-        sounds = sounds or is_empty
-        if not sounds or label in answered:
+        if not (is_word or is_sign or is_empty) or label in answered:
             continue
-        unknown = (
-            f", or that nobody knows ({option('unknown', label)})"
-            if plain in UNKNOWN_NAMES | EMPTY_NAMES
-            else ""
-        )
+
+        unknown = ""
+        if plain in UNKNOWN_NAMES | EMPTY_NAMES:
+            unknown = f", or that nobody knows ({option('unknown', label)})"
         raise Question(
             f"{count} pictures have the label {label!r}: is it a label as the others are "
             f"({option('positive', label)}), or does it say that there is none "

@@ -54,15 +54,18 @@ class PictureNames:
         self._pictures = set(pictures)
         self._by_folded = _grouped(pictures, folded)
         self._by_last = _grouped(pictures, lambda picture: folded(_last(picture)))
+
         # The disk may have what addresses are written in, and the file plain names.
         for picture in pictures:
             if "%" in picture:
                 plain = folded(unquote(_last(picture)))
                 self._by_last.setdefault(plain, [picture])
+
         self._by_last_two = _grouped(
             pictures, lambda picture: folded("/".join(picture.split("/")[-2:]))
         )
         self._by_stem = _grouped(pictures, lambda picture: folded(stem(_last(picture))))
+
         # Lists of many classes name the same pictures.
         self._found: dict[tuple[str, str, str], Match] = {}
         self._folders = {folded(_folder(picture)) for picture in pictures}
@@ -160,6 +163,7 @@ class PictureNames:
         last = stem(wanted[-1])
         candidates = self._longest_end(self._by_stem, folded(last), wanted)
         how = OTHER_SUFFIX if last != wanted[-1] else STEM
+
         if not candidates and last != wanted[-1]:
             # 1.jpg is called 1.jpg.png.
             candidates = self._longest_end(self._by_stem, folded(wanted[-1]), wanted)
@@ -167,6 +171,7 @@ class PictureNames:
         if not candidates and last.isdecimal():
             candidates = self._longest_end(self._by_number, str(int(last)), wanted)
             how = NUMBER
+
         if len(wanted) > 1 and self._has_folder(form, folder):
             own = folded(wanted[-2])
             candidates = [one for one in candidates if folded(_last(_folder(one))) == own]
@@ -184,10 +189,17 @@ class PictureNames:
         candidates = by_key.get(key, [])
         if len(candidates) < 2:
             return candidates
+
         # Many folders may have a 1.jpg: those that agree in the next folder, too, go first.
         if len(wanted) > 1 and by_key is self._by_last:
-            candidates = self._by_last_two.get(folded("/".join(wanted[-2:])), candidates)
-        common = {picture: _common_end(wanted[:-1], parts(picture)[:-1]) for picture in candidates}
+            with_folder = folded("/".join(wanted[-2:]))
+            candidates = self._by_last_two.get(with_folder, candidates)
+
+        *wanted_folders, _ = wanted
+        common = {}
+        for picture in candidates:
+            *folders, _ = parts(picture)
+            common[picture] = _common_end(wanted_folders, folders)
         longest = max(common.values())
         return [picture for picture in candidates if common[picture] == longest]
 

@@ -138,11 +138,13 @@ def _names(images: list[dict]) -> tuple[dict[str, str], dict[str, list[str]]]:
         given = [str(image[key]) for key in NAME_KEYS if image.get(key)]
         if not given:
             raise ValueError(f"image {image.get('id', place)} has no file_name")
+
         key = _key(image["id"])
-        if names.setdefault(key, given[0]) != given[0]:
-            raise ValueError(f"two images have the id {key}: {names[key]} and {given[0]}")
-        if key not in ids[given[0]]:
-            ids[given[0]].append(key)
+        name = given[0]
+        if names.setdefault(key, name) != name:
+            raise ValueError(f"two images have the id {key}: {names[key]} and {name}")
+        if key not in ids[name]:
+            ids[name].append(key)
     return names, {name: of_name for name, of_name in ids.items() if len(of_name) > 1}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlrepro.data.picture_names import picture_file
+from mlrepro.errors import first_of
 from mlrepro.files import file_sha256
 from mlrepro.terminal import one_line
 from mlrepro_cli.init_data.answers import Question
@@ -89,8 +90,7 @@ def understand(folder: UserFolder) -> Understood:
         )
         return said
     labels = [one_line(label) for label in labels]
-    more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
-    said.notes.append(f"Folders taken as labels: {', '.join(labels[:MOST_LABELS])}{more}")
+    said.notes.append(f"Folders taken as labels: {first_of(labels, MOST_LABELS)}")
     return said
 
 
@@ -161,11 +161,13 @@ def _label_then_split(
     """`cat/train/1.jpg`: the parts lie in each folder of a label. Else nothing."""
     if not top.folders:
         return []
+
     parts: dict[str, FolderOfPictures] = {}
     for label, folder in top.folders.items():
         splits = splits_of(folder.folders)
         if folder.pictures or not splits or len(splits) < len(folder.folders):
             return []
+
         for name, split in splits.items():
             part = parts.setdefault(split, FolderOfPictures(split, split))
             pictures = folder.folders[name].all_pictures()

@@ -71,6 +71,7 @@ def lists_of_pictures(folder: UserFolder) -> list[tuple[LabelFile, list[str]]]:
             lines = read_text(file.path, "").splitlines()
         except InputError:
             continue  # what is no text lists no pictures
+
         names = [line.strip() for line in lines if line.strip()]
         names = [f"{word}{name}" if name.isdecimal() else name for name in names]
         if names and all(is_picture(name) or _own_name(name) in folder.stems for name in names):

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from mlrepro.errors import first_of
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.name_forms import stem
 
@@ -81,8 +82,7 @@ class UserFolder:
         """All that the user is told."""
         lines = list(self.notes)
         for reason, places in self.unread.items():
-            more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
-            lines.append(f"{', '.join(places[:SHOWN])}{more}: not read, {reason}")
+            lines.append(f"{first_of(places, SHOWN)}: not read, {reason}")
         return lines
 
 

@@ -139,6 +139,7 @@ def _refuse_predictions(folder: UserFolder, texts: list[LabelFile]) -> None:
     """Raises Question where each object has a score behind its box, as save_conf writes it."""
     if folder.given or folder.answers.layout == OPTION:
         return
+
     scores = []
     for file in texts:
         for line in read_text(file.path, "").splitlines():
@@ -148,6 +149,7 @@ def _refuse_predictions(folder: UserFolder, texts: list[LabelFile]) -> None:
             if len(words) != NUMBERS_WITH_SCORE or not _is_object(words):
                 return
             scores.append(words[-1])
+
     if scores:
         raise Question(
             f"{texts[0].path.parent}: each object has a sixth number, such as {scores[0]}, which "

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
-from mlrepro.errors import InputError
+from mlrepro.errors import InputError, first_of
 from mlrepro.settings.base import nearest
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile
@@ -176,15 +176,13 @@ def have_folders(pictures: Sequence[str]) -> bool:
 
 def _of_numbers(sheet: Sheet, columns: Columns) -> str:
     """A clause on columns of numbers that may be scores or votes; "" where there are none."""
+    kinds = (are_shares, are_small_numbers, are_two_numbers)
     headers = tuple(
-        header
-        for header in columns.unread
-        if are_shares(sheet, header)
-        or are_small_numbers(sheet, header)
-        or are_two_numbers(sheet, header)
+        header for header in columns.unread if any(is_kind(sheet, header) for is_kind in kinds)
     )
     if not headers:
         return ""
+
     return (
         f" ({quoted(headers)} hold numbers such as {sheet.filled(headers[0])[0]}: where these are "
         "probabilities of labels, votes or grades, write 1 where a label is there, 0 where it is "
@@ -202,6 +200,4 @@ def _may_name_labels(sheet: Sheet, header: str) -> bool:
 
 
 def quoted(headers: tuple[str, ...]) -> str:
-    shown = ", ".join(repr(header) for header in headers[:SHOWN])
-    more = len(headers) - SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
+    return first_of([repr(header) for header in headers], SHOWN)

@@ -135,6 +135,7 @@ def _of_files(
             continue
         if not says_labels and file.path.stat().st_size > MOST_BYTES:
             continue
+
         try:
             text = read_text(file.path, "")
             names = _of_json(json.loads(text), says_labels) if is_json else _of_lines(text)
@@ -156,13 +157,16 @@ def _of_object(content: object) -> NumberedNames:
         return {str(number): name for number, name in enumerate(content)}
     if not isinstance(content, dict):
         return {}
+
     pairs = [(str(key), str(value)) for key, value in content.items()]
     if all(isinstance(value, int) and value is not True for value in content.values()):
         pairs = [(number, name) for name, number in pairs]
     elif not all(isinstance(value, str) for value in content.values()):
         return {}
+
     names = dict(pairs)
-    return names if len(names) == len(pairs) and all(map(str.isdecimal, names)) else {}
+    has_each_number_once = len(names) == len(pairs)
+    return names if has_each_number_once and all(map(str.isdecimal, names)) else {}
 
 
 def _below_a_key(content: object, depth: int = 0) -> NumberedNames:
@@ -179,7 +183,7 @@ def _below_a_key(content: object, depth: int = 0) -> NumberedNames:
 
 def _of_lines(text: str) -> NumberedNames:
     """The name of class 0 first; nothing of a list of pictures."""
-    lines = [line.strip() for line in text.splitlines()]
-    if any(is_picture(line.split()[0]) for line in lines if line):
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    if any(is_picture(name.split()[0]) for name in names):
         return {}
-    return {str(number): name for number, name in enumerate(line for line in lines if line)}
+    return {str(number): name for number, name in enumerate(names)}

@@ -55,14 +55,15 @@ def _refuse_other_labels(
     different = [p for p in common if _contradict(pictures[p], combined[p])]
     if not different:
         return
+
     picture = different[0]
     other = file_of[picture].path
-    two, remedy = (
-        f"{file.path} and {other}",
-        f"Name the right one (mlrepro init-data {file.path})",
-    )
+    two = f"{file.path} and {other}"
+    remedy = f"Name the right one (mlrepro init-data {file.path})"
     if other == file.path:
-        two, remedy = (f"two sheets of {file.path}", "Leave the right one in it")
+        two = f"two sheets of {file.path}"
+        remedy = "Leave the right one in it"
+
     raise Question(
         f"{two}: both list {len(common)} pictures, and disagree on {len(different)} of them; "
         f"{picture} has the labels {named(pictures[picture].present)} and "

@@ -188,6 +188,7 @@ def _refuse_vectors(cells: Iterable[str], tables: list[TableOf]) -> None:
     """Raises InputError where each cell is a row of 0 and 1, as 0 1 1."""
     cells = list(cells)
     lengths = {len(re.findall("[01]", cell)) for cell in cells}
+
     # 011 is 11 where a spreadsheet took it for a number.
     are_numbers = all(re.fullmatch("1[01]*|0", cell) for cell in cells)
     if are_numbers and len(cells) > 2 and max(lengths) > 2:

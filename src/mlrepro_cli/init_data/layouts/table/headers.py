@@ -106,14 +106,18 @@ def label_family(header: str) -> str | None:
     None for a header that is none of labels.
     """
     of_header = [word for word in words(header) if word not in ORDER_WORDS and not word.isdecimal()]
-    if of_header[-1:] in (["name"], ["names"]):
+    if of_header and of_header[-1] in ("name", "names"):
         of_header.pop()
     # label_annotator1, as annotator1_label.
     if len(of_header) > 1 and of_header[-1] in ANNOTATOR_WORDS:
         of_header.insert(0, of_header.pop())
-    if not of_header or of_header[-1] not in LABEL_WORDS or of_header[0] in COUNT_WORDS:
+    if not of_header:
         return None
-    return " ".join([*of_header[:-1], _singular(of_header[-1])])
+
+    *before, last = of_header
+    if last not in LABEL_WORDS or of_header[0] in COUNT_WORDS:
+        return None
+    return " ".join([*before, _singular(last)])
 
 
 def counts_labels(header: str) -> bool:

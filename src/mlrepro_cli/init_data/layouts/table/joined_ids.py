@@ -37,12 +37,14 @@ def take_apart(sheet: Sheet, stems: Stems) -> Sheet | None:
 def _pairs(cells: list[str], stems: Stems) -> list[tuple[str, str]] | None:
     """Picture and label of each id; None for a column of anything else."""
     known = [_picture_and_label(cell, stems) for cell in cells]
-    counts = Counter(pair[1] for pair in known if pair)
+    counts = Counter(label for _, label in filter(None, known))
     if len(counts) < 2 or counts.total() <= MOST * len(cells):
         return None
 
     # Pictures that are not here have the labels of the others.
-    pairs = [pair or _with_label_of(cell, counts) for cell, pair in zip(cells, known, strict=True)]
+    pairs = []
+    for cell, pair in zip(cells, known, strict=True):
+        pairs.append(pair or _with_label_of(cell, counts))
     return None if None in pairs else pairs
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from mlrepro.errors import InputError
+from mlrepro.errors import InputError, first_of
 from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.table import headers as named
 from mlrepro_cli.init_data.layouts.table.marks import (
@@ -245,5 +245,4 @@ def _ask_about_one(sheet: Sheet, rest: list[str], header: str) -> None:
 
 
 def listed(headers: list[str]) -> str:
-    shown = ", ".join(repr(header) for header in headers[:SHOWN])
-    return f"{shown} and {len(headers) - SHOWN} more" if len(headers) > SHOWN else shown
+    return first_of([repr(header) for header in headers], SHOWN)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from mlrepro.errors import first_of
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN
 
@@ -84,6 +85,7 @@ def find_other_marks(cells: list[str]) -> list[int]:
     absent = sum(mark in ABSENT_MARKS for mark in filled)
     if not present or not absent or present + absent <= len(filled) / 2:
         return []
+
     known = PRESENT_MARKS | ABSENT_MARKS | UNKNOWN_MARKS | OPEN_MARKS
     return [row for row, mark in enumerate(of_rows) if mark not in known]
 
@@ -179,9 +181,7 @@ def _refuse_unread(
 
 
 def _columns(headers: list[str]) -> str:
-    shown = ", ".join(repr(header) for header in headers[:SHOWN])
-    more = f" and {len(headers) - SHOWN} more" if len(headers) > SHOWN else ""
-    return f"the cells of {shown}{more}"
+    return f"the cells of {first_of([repr(header) for header in headers], SHOWN)}"
 
 
 def _name(mark: str) -> str:

@@ -108,6 +108,10 @@ def _concerns_pictures(suffix: str, start: bytes, stems: Stems) -> bool:
 def _begins_with_names(start: bytes, stems: Stems) -> bool:
     """Whether most lines begin with a picture's name without its suffix."""
     lines = start.decode("utf-8", errors="replace").splitlines()[:SAMPLE_LINES]
-    firsts = [re.split(r"[\s,;|]", line.strip(), maxsplit=1)[0] for line in lines if line.strip()]
-    named = [first for first in firsts if stems.has(first) and not first.isdecimal()]
-    return len(named) > len(firsts) / 2
+    filled = [line.strip() for line in lines if line.strip()]
+    named = 0
+    for line in filled:
+        first = re.split(r"[\s,;|]", line, maxsplit=1)[0]
+        # A number may be a picture's name, and anything else.
+        named += stems.has(first) and not first.isdecimal()
+    return named > len(filled) / 2

@@ -129,10 +129,16 @@ def _without_other_pictures(headers: list[str]) -> list[str]:
 
 def _longest_of_same(sheet: Sheet, headers: list[str]) -> list[str]:
     """Of columns that name the same pictures, the one that says most of their folders."""
-    last_parts = {header: [_last_part(cell) for cell in sheet.column(header)] for header in headers}
-    if any(parts != last_parts[headers[0]] for parts in last_parts.values()):
+    lengths = {}
+    names = []
+    for header in headers:
+        cells = sheet.column(header)
+        names.append([_last_part(cell) for cell in cells])
+        lengths[header] = sum(len(cell) for cell in cells)
+
+    if any(of_column != names[0] for of_column in names):
         return headers
-    return [max(headers, key=lambda header: sum(map(len, sheet.column(header))))]
+    return [max(headers, key=lengths.get)]
 
 
 def _last_part(name: str) -> str:

@@ -89,6 +89,8 @@ def read_all(
     sheets, damaged, others = open_all(files, stems)
     if alone:
         refuse_unknown_columns(sheets, answers)
+
+    # Tables of what classes are called have no pictures.
     of_names = [sheet for sheet in sheets if is_class_names(sheet)]
     sheets = [sheet for sheet in sheets if not is_class_names(sheet)]
     numbered = [sheet for sheet in sheets if is_numbered_names(sheet)]
@@ -109,13 +111,14 @@ def read_all(
     for reading in readings:
         _say(reading)
         _refuse_guessed_letters(reading)
+
     listed = [list_pictures(reading, find) for reading in readings]
     for reading, pictures in zip(readings, listed, strict=True):
         _ask_about_second_rows(reading, pictures)
     add_missing_marks(readings, listed)
-    by_file = [
-        (reading.sheet.file, pictures) for reading, pictures in zip(readings, listed, strict=True)
-    ]
+
+    files_of_labels = [reading.sheet.file for reading in readings]
+    by_file = list(zip(files_of_labels, listed, strict=True))
     pictures = combine(without_unlabelled(by_file), answers.union)
     _add_splits(pictures, lists, find)
     if of_names:
@@ -205,6 +208,7 @@ def _say(reading: Reading) -> None:
     """Prints which column was taken for what."""
     sheet, columns = reading.sheet, reading.columns
     parts = [f"pictures in {quoted(columns.pictures)}"]
+
     labels = columns.labels
     if labels.names:
         how = say_fields(reading.fields, [(sheet, columns)])
@@ -223,6 +227,7 @@ def _say(reading: Reading) -> None:
     if empty:
         state = "nothing is known" if takes_empty_as_unknown(sheet) else "there is no label"
         parts.append(f"of {empty} pictures with an empty cell {state}")
+
     parts.append(f"split in {columns.split!r}" if columns.split else "no column of splits")
     if columns.group:
         parts.append(f"groups in {columns.group!r}")
@@ -237,7 +242,8 @@ def _ask_about_empty(tables: list[TableOf], answers: Answers) -> None:
     of_names = [(sheet, columns) for sheet, columns in tables if columns.labels.names]
     empty = sum(count_empty(sheet, columns) for sheet, columns in of_names)
     rows = sum(len(sheet.rows) for sheet, _ in of_names)
-    if empty > rows / 2 and BLANK not in map(plain_mark, (*answers.absent, *answers.unknown)):
+    said = {plain_mark(mark) for mark in (*answers.absent, *answers.unknown)}
+    if empty > rows / 2 and BLANK not in said:
         place = ", ".join(str(sheet.file.path) for sheet, _ in of_names)
         raise Question(
             f"{place}: {empty} of {rows} rows name no label. Have these pictures none (--absent "

@@ -71,15 +71,19 @@ def as_records(content: Any, pictures: Sequence[str]) -> list[Record] | None:
         return content if all(isinstance(record, dict) for record in content) else None
     if not isinstance(content, dict) or not content:
         return None
+
     # {"train": ["1.jpg", ...], "val": [{"image": "2.jpg", "labels": [...]}, ...]}
     if len(content) > 1 and all(map(split_word, content)):
         return _of_parts(content)
+
     # {"1.jpg": {"labels": [...]}} and {"1": ["cat"]}: the keys are pictures.
     if _are_pictures(content, pictures):
-        return [
-            {"image": name, **(value if isinstance(value, dict) else {"labels": value})}
-            for name, value in content.items()
-        ]
+        records = []
+        for name, value in content.items():
+            said = value if isinstance(value, dict) else {"labels": value}
+            records.append({"image": name, **said})
+        return records
+
     # {"cat": ["cat/1", ...]}, as Food-101 has it.
     lists = [value for value in content.values() if isinstance(value, list)]
     if len(lists) == len(content) and all(_are_names(value, pictures) for value in lists):
@@ -116,10 +120,12 @@ def _of_columns(content: Record) -> list[Record] | None:
     columns = list(content.values())
     if len(columns) < 2:
         return None
+
     # {"image": {"0": "1.jpg"}, "labels": {"0": "cat"}}
     if all(isinstance(column, dict) for column in columns):
         if all(set(column) == set(columns[0]) for column in columns):
             return [{key: content[key][row] for key in content} for row in columns[0]]
+
     # {"image": ["1.jpg"], "labels": ["cat"]}
     if all(isinstance(column, list) for column in columns):
         if len({len(column) for column in columns}) == 1:
@@ -173,6 +179,7 @@ def _object(file: LabelFile, text: str, where: str) -> Record:
 
 def _sheet(file: LabelFile, records: list[Record], numbers: list[int], unit: str) -> Sheet:
     flat = [dict(_flat(record)) for record in records]
+
     # All keys, in the order in which they come up.
     headers = list(dict.fromkeys(key for record in flat for key in record))
     rows = [[record.get(header, "") for header in headers] for record in flat]

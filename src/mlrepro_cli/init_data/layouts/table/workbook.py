@@ -86,8 +86,13 @@ def _sheet(file: LabelFile, rows: list[Row], unit: str) -> Sheet:
 
 def _without_title(file: LabelFile, rows: list[Row]) -> list[Row]:
     """Without rows of one cell above a header of several, such as a title."""
-    counts = [sum(map(bool, row.values())) for _, row in rows]
-    first = next((place for place, count in enumerate(counts) if count > 1), 0)
+    first = 0
+    for place, (_, row) in enumerate(rows):
+        if sum(bool(text) for text in row.values()) > 1:
+            first = place
+            break
+
+    # A header alone would have no rows.
     if first and len(rows) > first + 1:
         title = " ".join(text for _, row in rows[:first] for text in row.values() if text)
         print(f"{file.path}: above the header, not read: {title!r}")
