@@ -872,6 +872,12 @@ def with_columns(columns: dict[str, list[str]]) -> str:
     return "\n".join(",".join([line, *row]) for line, row in zip(lines, rows, strict=True))
 
 
+def test_what_no_picture_shows_is_asked_about(own):
+    write(own, with_columns({"smoker": ["0", "1"] * 3}))
+    with pytest.raises(Question, match="are 'smoker' labels.*--ignore-column 'smoker'"):
+        read(own)
+
+
 def test_what_is_known_of_a_person_is_asked_about(own):
     flags = ["0", "1"] * 3
     write(own, with_columns({"age": [str(30 + at) for at in range(6)], "is_male": flags}))
@@ -1092,3 +1098,23 @@ def test_a_list_where_there_are_several_labels(own):
     write(own, "\n".join(["image,labels", *rows]))
     assert read(own).labels["4.jpg"] == ["cat", "dog"]
     assert read(own).labels["3.jpg"] == ["bird", "dog"]
+
+
+def test_underscores_between_labels_are_asked_about(own):
+    cells = ["hail_sun", "sun_fog", "fog_hail", "hail", "hail_sun_fog", "hail"]
+    rows = [f"{name},{cell}" for name, cell in zip(NAMES, cells, strict=True)]
+    write(own, "\n".join(["image,labels", *rows]))
+    with pytest.raises(Question, match="--separator '_'.*--separator ''"):
+        read(own)
+    assert read(own, separator="_").labels["4.jpg"] == ["fog", "hail", "sun"]
+
+    cells = ["red_dress", "blue_dress", "red_shirt"] * 2
+    rows = [f"{name},{cell}" for name, cell in zip(NAMES, cells, strict=True)]
+    write(own, "\n".join(["image,labels", *rows]))
+    assert read(own).labels["0.jpg"] == ["red_dress"]
+
+
+def test_numbers_of_patients_are_no_names_of_pictures(own):
+    rows = [f"{place // 2},{place},{'|'.join(TRUTH[name])}" for place, name in enumerate(NAMES)]
+    write(own, "\n".join(["patient_id,image_id,labels", *rows]))
+    assert read(own).labels == TRUTH

@@ -58,6 +58,7 @@ BOX_WORDS = frozenset(
 # With marks of 0 and 1, too, and no label more often than not.
 DOUBTFUL_WORDS = frozenset(
     "occluded truncated difficult verified reviewed crowd iscrowd sex gender flag duplicate "
+    "smoker drinker married deceased "
     "frontal lateral inside depiction public private used site hospital scanner batch "
     "train training test val valid validation".split()
 )
@@ -77,10 +78,11 @@ MEASURE_WORDS = SCORE_WORDS | frozenset(
 GROUP_WORDS = frozenset("patient subject person participant".split())
 # Of a person in the picture, and hardly a label where the table has others of these, too.
 PERSON_WORDS = frozenset(
-    "male female man woman smoker smoking drinker drinking pregnant married dead died deceased "
-    "alive survived".split()
+    "male female man woman smoking drinking pregnant dead died alive survived".split()
 )
-ABOUT_PERSONS = GROUP_WORDS | frozenset("age sex gender ethnicity".split())
+ABOUT_PERSONS = GROUP_WORDS | frozenset(
+    "age sex gender ethnicity race bmi birth dob hospital clinic study visit".split()
+)
 
 
 def words(header: str) -> list[str]:

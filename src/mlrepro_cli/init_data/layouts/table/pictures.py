@@ -7,6 +7,7 @@ from itertools import islice
 
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.table.headers import (
+    GROUP_WORDS,
     IMAGE_WORDS,
     OTHER_PICTURE_WORDS,
     is_any,
@@ -123,8 +124,9 @@ def _is_of_addresses(sheet: Sheet, header: str, stems: Stems) -> bool:
 
 
 def _without_other_pictures(headers: list[str]) -> list[str]:
-    """Without masks and the like, where something is left."""
-    return [header for header in headers if not is_any(header, OTHER_PICTURE_WORDS)] or headers
+    """Without masks, and numbers of patients that pictures happen to have, if something is left."""
+    others = OTHER_PICTURE_WORDS | GROUP_WORDS
+    return [header for header in headers if not is_any(header, others)] or headers
 
 
 def _longest_of_same(sheet: Sheet, headers: list[str]) -> list[str]:

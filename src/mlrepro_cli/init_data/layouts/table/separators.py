@@ -124,8 +124,11 @@ def split_field(field: str, mark: str) -> list[str]:
 
 def _is_doubtful(split: Split, a_row_a_label: bool) -> bool:
     """Whether a mark that is not certain may still be one."""
-    if a_row_a_label or split.mark in WEAK_MARKS:
+    if a_row_a_label:
         return False
+    if split.mark in WEAK_MARKS:
+        # hail_sun beside hail and sun_fog, but not red_dress beside red_shirt.
+        return split.recurring >= ALONE_SHARE and split.alone > 0
     return split.mark in HARD_MARKS or split.recurring > 0
 
 
