@@ -416,6 +416,39 @@ def test_yolo_in_folders_of_other_names(own, images, labels):
     assert labels_of(own) == SETS
 
 
+@pytest.mark.parametrize(
+    "images, labels",
+    [
+        ("{}/JPEGImages", "{}/labels"),
+        ("JPEGImages/{}", "labels/{}"),
+        ("pics/{}", "{}/annotations"),
+    ],
+)
+def test_texts_and_pictures_of_the_same_names_in_each_part(own, images, labels):
+    for part, shift in (("train", 0), ("test", 1)):
+        for place in range(len(SETS) - shift):
+            write_picture(own / images.format(part) / f"{place}.jpg")
+            numbers = [CLASSES.index(label) for label in SETS[place + shift]]
+            lines = "".join(f"{number} .5 .5 .1 .1\n" for number in numbers)
+            write(own, lines, f"{labels.format(part)}/{place}.txt")
+    write(own, "cat\ndog\nbird", "classes.txt")
+    found = read(own).labels
+    for part, shift in (("train", 0), ("test", 1)):
+        for place in range(len(SETS) - shift):
+            assert found[f"{images.format(part)}/{place}.jpg"] == SETS[place + shift]
+
+
+def test_a_text_that_may_be_of_two_pictures(own):
+    """Both would be without labels."""
+    write_yolo(own, "pics/a", "labels")
+    pictures(own, "pics/b")
+    pictures(own, "pics/c", first="x")
+    write(own, "0 .5 .5 .1 .1\n", "labels/x0.txt")
+    write(own, "cat\ndog\nbird", "classes.txt")
+    with pytest.raises(Question, match="labels/0.txt: the objects of pics/a/0.jpg or of pics/b/0"):
+        read(own)
+
+
 def test_polygons_and_lists_of_yolo(own):
     write_yolo(own, "images", "labels")
     write(own, "2 0.1 0.1 0.2 0.2 0.3 0.1 0.4 0.4\n0 0.1 0.1 0.2 0.2 0.9\n", "labels/0.txt")

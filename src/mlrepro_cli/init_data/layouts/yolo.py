@@ -5,8 +5,8 @@ Classes are named in data.yaml (Ultralytics), classes.txt (LabelImg, Label Studi
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlrepro.data.formats import read_text
@@ -14,7 +14,7 @@ from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder, unlabelled
 from mlrepro_cli.init_data.layouts.yolo_names import description
-from mlrepro_cli.init_data.name_forms import stem
+from mlrepro_cli.init_data.name_forms import folded, stem
 from mlrepro_cli.init_data.not_labels import BESIDE_PICTURES, OUTPUTS, bare
 from mlrepro_cli.init_data.split_words import split_in_path
 
@@ -44,6 +44,7 @@ def read(folder: UserFolder) -> Iterator[LabelRow]:
     if not any(_is_yolo(file) for file in text_of.values()):
         return
     _refuse_predictions(folder, list(text_of.values()))
+    _refuse_unclear(folder, text_of)
     described = description(folder)
     with_text = {_folder(picture) for picture in text_of}
 
@@ -73,21 +74,64 @@ def texts_of_pictures(folder: UserFolder) -> dict[str, LabelFile]:
     """The text of each picture that has one."""
     texts = [file for file in folder.beside if file.place.lower().endswith(SUFFIX)]
     by_place = {file.place[: -len(SUFFIX)]: file for file in texts}
-    in_labels = _with_one_name([file for file in texts if _is_in_labels(file.place)], _last_name)
-    pictures = _with_one_name(folder.pictures, lambda picture: _last(stem(picture)))
 
     found = {}
+    others = []
     for picture in folder.pictures:
         name = stem(picture)
-        for place in (_in_labels(name), name):
-            if place in by_place:
-                found[picture] = by_place[place]
-                break
+        places = [place for place in (_in_labels(name), name) if place in by_place]
+        if places:
+            found[picture] = by_place[places[0]]
         else:
-            # In folders of other names, where no two texts and no two pictures are called so.
-            if _last(name) in in_labels and _last(name) in pictures:
-                found[picture] = in_labels[_last(name)]
+            others.append(picture)
+
+    taken = {file.place for file in found.values()}
+    left = [file for file in texts if file.place not in taken and _is_in_labels(file.place)]
+    return found | _texts_of_their_names(others, left)
+
+
+def _texts_of_their_names(pictures: list[str], texts: list[LabelFile]) -> dict[str, LabelFile]:
+    """In folders of other names, a picture and a text that are each other's nearest."""
+    pictures_of: dict[str, list[str]] = defaultdict(list)
+    for picture in pictures:
+        pictures_of[folded(_last(stem(picture)))].append(picture)
+    texts_of: dict[str, dict[str, LabelFile]] = defaultdict(dict)
+    for file in texts:
+        texts_of[folded(_last_name(file))][file.place] = file
+
+    found = {}
+    for name, of_name in texts_of.items():
+        for place, file in of_name.items():
+            picture = _nearest(place, pictures_of[name])
+            if picture and _nearest(picture, list(of_name)) == place:
+                found[picture] = file
     return found
+
+
+def _nearest(path: str, others: list[str]) -> str | None:
+    """The one that has most names of folders in common; none where several have as many."""
+    folders = set(path.split("/")[:-1])
+    common = {other: len(folders & set(other.split("/")[:-1])) for other in others}
+    nearest = [other for other in others if common[other] == max(common.values())]
+    return nearest[0] if len(nearest) == 1 else None
+
+
+def _refuse_unclear(folder: UserFolder, text_of: dict[str, LabelFile]) -> None:
+    """Raises Question for a text that may be of several pictures, which would be without labels."""
+    taken = {file.place for file in text_of.values()}
+    without: dict[str, list[str]] = defaultdict(list)
+    for picture in folder.pictures:
+        if picture not in text_of:
+            without[folded(_last(stem(picture)))].append(picture)
+
+    for file in folder.beside:
+        is_left = file.place.lower().endswith(SUFFIX) and file.place not in taken
+        named = without.get(folded(_last_name(file)), []) if is_left else []
+        if len(named) > 1 and _is_in_labels(file.place) and _is_yolo(file):
+            raise Question(
+                f"{file.path}: the objects of {named[0]} or of {named[1]}? Put texts into folders "
+                "that are called as those of their pictures, with labels in the place of images"
+            )
 
 
 def _in_labels(name: str) -> str:
@@ -102,12 +146,6 @@ def _is_in_labels(place: str) -> bool:
     folders = place.split("/")[:-1]
     words = {bare(word) for folder in folders for word in [folder, *re.split(r"[\W_]+", folder)]}
     return bool(words & BESIDE_PICTURES) and not words & OUTPUTS
-
-
-def _with_one_name(entries: list, name_of: Callable) -> dict:
-    """Those whose name no other has, by their names."""
-    counts = Counter(map(name_of, entries))
-    return {name_of(entry): entry for entry in entries if counts[name_of(entry)] == 1}
 
 
 def _last_name(file: LabelFile) -> str:
