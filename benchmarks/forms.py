@@ -45,14 +45,21 @@ TEST = 0.25
 VALIDATION = 0.2
 
 
+def extract_missing(manifest: Manifest, folder: Path) -> None:
+    """All at once, so that forms share the networks that they are composed of."""
+    wanted = []
+    for backbone, resolution in FORMS:
+        if not features_path(folder, backbone, resolution).is_file():
+            form = Features(backbone=backbone, weights="package", resolution=resolution)
+            wanted.append(form)
+    extract_pooled(wanted, manifest, folder, device())
+
+
 def read_form(
     backbone: str, resolution: int, manifest: Manifest, folder: Path
 ) -> tuple[np.ndarray, int]:
-    """Features (N, D) float64, and the operations of a picture; extracted where they are absent."""
+    """Features (N, D) float64, and the operations of a picture."""
     path = features_path(folder, backbone, resolution)
-    if not path.is_file():
-        wanted = Features(backbone=backbone, weights="package", resolution=resolution)
-        extract_pooled([wanted], manifest, folder, device())
     features, header = read_features(path, manifest, backbone, resolution)
     return features.double().numpy(), sum(header["cost"]["operations"].values())
 
@@ -97,6 +104,7 @@ def measure(settings: Path, seeds: int) -> list[dict]:
     labels = manifest.label_matrix()
     penalties = yaml.safe_load(BUDGETS.read_text())["search"]["penalties"]
 
+    extract_missing(manifest, layout.data)
     rows = []
     for backbone, resolution in FORMS:
         features, operations = read_form(backbone, resolution, manifest, layout.data)
