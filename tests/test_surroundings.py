@@ -132,7 +132,10 @@ def test_why_there_is_no_commit(checkout, monkeypatch, change, reason, remedy):
 
 @pytest.mark.parametrize("below_another_repository", [False, True])
 def test_make_repro_in_a_zip_file_that_was_unpacked(tmp_path, below_another_repository):
-    """DVC, which wants git, is told; a pipeline of one stage stands for all."""
+    """DVC, which wants git, is told; one stage and the page stand for all.
+
+    The page is another one each time that it is made, as seconds are: still all is up to date.
+    """
     if below_another_repository:
         git(tmp_path, "init", "-q")
     folder = tmp_path / "mlrepro-main"
@@ -143,7 +146,11 @@ def test_make_repro_in_a_zip_file_that_was_unpacked(tmp_path, below_another_repo
     for name in ("src", "runs"):
         (folder / name).symlink_to(ROOT / name)
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    write_yaml(folder / "dvc.yaml", {"stages": {"download": stages["download"]}})
+    page = {
+        "cmd": f"{stages['report']['cmd']} && date +%s%N >> reports/demo.md",
+        "outs": stages["report"]["outs"],
+    }
+    write_yaml(folder / "dvc.yaml", {"stages": {"download": stages["download"], "report": page}})
 
     # To make, it is installed; the environment is this one.
     for name in ("pyproject.toml", "constraints.txt", ".venv/base"):
@@ -162,6 +169,11 @@ def test_make_repro_in_a_zip_file_that_was_unpacked(tmp_path, below_another_repo
     assert (folder / "data" / "digits" / "archives.json").is_file()
     assert (folder / "dvc.lock").is_file()
     assert "report: reports/demo.md" in done.stdout
+
+    again = subprocess.run(
+        ["dvc", "repro", "--dry"], cwd=folder, capture_output=True, text=True, env=environment
+    )
+    assert "up to date" in again.stdout, again.stdout + again.stderr
 
 
 # ---- Everything odd at once --------------------------------------------------------------------
