@@ -67,8 +67,13 @@ def read_form(
 def drawn(pictures: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of train, validation and test."""
     order = np.random.default_rng(seed).permutation(pictures)
-    test, others = np.split(order, [int(TEST * pictures)])
-    val, train = np.split(others, [int(VALIDATION * len(others))])
+    of_test = int(TEST * pictures)
+    test = order[:of_test]
+    others = order[of_test:]
+
+    of_validation = int(VALIDATION * len(others))
+    val = others[:of_validation]
+    train = others[of_validation:]
     return train, val, test
 
 
@@ -82,9 +87,12 @@ def test_map(features: np.ndarray, labels: np.ndarray, penalties: list[float], s
 
     def mAP(layer: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> float:
         weight, bias = layer
-        return mAP_of(features[rows] @ weight.T + bias, labels[rows])
+        scores = features[rows] @ weight.T + bias
+        return mAP_of(scores, labels[rows])
 
-    return mAP(max(layers, key=lambda layer: mAP(layer, val)), test)
+    on_validation = [mAP(layer, val) for layer in layers]
+    best = layers[int(np.argmax(on_validation))]
+    return mAP(best, test)
 
 
 def mAP_of(scores: np.ndarray, labels: np.ndarray) -> float:

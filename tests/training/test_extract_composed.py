@@ -8,7 +8,7 @@ from mlrepro.data.features import features_path, read_features
 from mlrepro.data.images import Pictures, normalise
 from mlrepro.data.manifest import read_manifest
 from mlrepro.errors import InputError
-from mlrepro.models.backbones import create_backbone, signed_root
+from mlrepro.models.backbones import Backbone, create_backbone, signed_root
 from mlrepro.models.catalogue import parts_of
 from mlrepro.settings.data import Features
 from mlrepro.training.extract_composed import extract_pooled
@@ -28,14 +28,19 @@ def test_what_a_name_stands_for():
     assert not parts_of("resnet50").composed
 
 
+def with_the_same_weights(*names: str) -> list[Backbone]:
+    """Backbones of one network, which has random weights, ready to compute."""
+    backbones = [create_backbone(name, "none", SIZE)[0].eval() for name in names]
+    for other in backbones[1:]:
+        other.net.load_state_dict(backbones[0].net.state_dict())
+    return backbones
+
+
 def test_the_mean_of_a_picture_and_its_mirror_image_is_symmetric():
-    backbone, _ = create_backbone("test_resnet_mirrored", "none", SIZE)
-    plain, _ = create_backbone("test_resnet", "none", SIZE)
-    plain.net.load_state_dict(backbone.net.state_dict())
+    backbone, plain = with_the_same_weights("test_resnet_mirrored", "test_resnet")
     pictures = torch.randn(2, 3, SIZE, SIZE)
     with torch.inference_mode():
-        maps = backbone.eval()(pictures)
-        plain.eval()
+        maps = backbone(pictures)
         own, mirrored = plain(pictures), plain(pictures.flip(3))
         turned = backbone(pictures.flip(3))
     torch.testing.assert_close(maps.mean((2, 3)), (own + mirrored).mean((2, 3)) / 2)
@@ -54,13 +59,11 @@ def test_roots_keep_the_sign_and_are_not_steep_at_0():
 
 
 def test_a_rooted_backbone_takes_the_roots_of_means():
-    backbone, _ = create_backbone("test_resnet_mirrored_root", "none", SIZE)
-    plain, _ = create_backbone("test_resnet_mirrored", "none", SIZE)
-    plain.net.load_state_dict(backbone.net.state_dict())
+    backbone, plain = with_the_same_weights("test_resnet_mirrored_root", "test_resnet_mirrored")
     pictures = torch.randn(2, 3, SIZE, SIZE)
     with torch.inference_mode():
-        features = backbone.eval()(pictures)
-        means = plain.eval()(pictures).mean((2, 3))
+        features = backbone(pictures)
+        means = plain(pictures).mean((2, 3))
     assert features.shape == (2, plain.channels, 1, 1)
     assert means.min() >= 0
     torch.testing.assert_close(features[:, :, 0, 0], means.sqrt(), rtol=0, atol=0.011)
