@@ -33,6 +33,15 @@ def threads_of(run: Run) -> int:
     threads = run.threads
     if threads is None:
         threads = usable_cores() if run.inputs in OF_NETWORKS else 1
+    return within_limit(threads)
+
+
+def threads_of_search() -> int:
+    """A stack of a search a core, whatever runs this process has computed with before."""
+    return within_limit(usable_cores())
+
+
+def within_limit(threads: int) -> int:
     limit = limit_of_user()
     return min(threads, limit) if limit else threads
 

@@ -6,6 +6,7 @@ Also ROLE's lazy Adam against the dense one, and a member that diverges.
 import csv
 import hashlib
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 import yaml
 from conftest import stage, write_yaml
 
+from mlrepro import threads
 from mlrepro.environments import read_environment
 from mlrepro.errors import InputError
 from mlrepro.judging import record_shortfalls
@@ -25,6 +27,7 @@ from mlrepro.settings.run import Run
 from mlrepro.studies.runs import put_back_searched
 from mlrepro.training.checkpoint import Checkpoint
 from mlrepro.training.fit import fit
+from mlrepro.training.grid import search as grid_search
 from mlrepro.training.grid.data import GridData
 from mlrepro.training.grid.lazy_adam import ADAM_EPSILON, LazyAdam
 from mlrepro.training.grid.search import search
@@ -199,6 +202,23 @@ def test_rows_without_gradient_move_as_under_the_dense_adam():
                     parameter.grad = zeros.index_copy_(0, rows, gradient[..., i].double())
                 optimizer.step()
             lazy.update(steps, gradients)
+
+
+def test_stacks_train_a_core_each(data, monkeypatch):
+    """Whatever this process has computed with before: here one thread."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "usable_cores", lambda: 2)
+    both_are_there = threading.Barrier(2)
+    train_stack = grid_search.train_stack
+
+    def wait_and_train(*arguments):
+        both_are_there.wait(timeout=60)
+        train_stack(*arguments)
+
+    monkeypatch.setattr(grid_search, "train_stack", wait_and_train)
+    outcomes = search([(settings("bce"), 0), (settings("bce"), 1)], data)
+    assert all(outcome.last for outcome in outcomes)
+    assert torch.get_num_threads() == 1, "as before"
 
 
 def test_diverged_member_leaves_the_others_alone(data):

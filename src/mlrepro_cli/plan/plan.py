@@ -79,14 +79,15 @@ def _gpu_hours_left(results: StudyResults, left: set[Training]) -> str:
 
 
 def time_here(layout: Layout, left: set[Training]) -> str:
-    """The time of the stages of the trainings `left` on this machine, without those of the search.
+    """The time of the stages of the trainings `left` on this machine.
 
-    Prints how it comes about, a line a file of features that lacks, and a line a run. Without data
-    stages and pages. Raises InputError where the data are not prepared.
+    Prints how it comes about: a line a file of features that lacks, a line a run, and a line of the
+    search. Without data stages and pages. Raises InputError where the data are not prepared.
     """
     # Imported here, because all else that `plan` prints needs no torch.
     from mlrepro.data.manifest import read_manifest
     from mlrepro_cli.plan.extraction import measure_extraction, missing_features, stand_ins
+    from mlrepro_cli.plan.search import predict_search
     from mlrepro_cli.plan.throughput import lock_seconds, measure, predict, predict_evaluation
 
     manifest = read_manifest(layout.data)
@@ -96,11 +97,17 @@ def time_here(layout: Layout, left: set[Training]) -> str:
         kind = "maps" if features.maps else "features"
         print(f"{kind} of {features.backbone} at {features.resolution} px: {one.seconds:.0f} s")
 
-    # The search trains its runs all at once, which this cannot measure; zero_shot trains none.
-    run_ids = {run_id for run_id, _ in left} - {*layout.searched, *layout.zero_shot}
+    # The search trains its runs all at once; zero_shot trains none.
+    left_ids = {run_id for run_id, _ in left}
+    run_ids = left_ids - {*layout.searched, *layout.zero_shot}
+    search = 0.0
     train: dict[str, float] = {}
     evaluate: dict[str, float] = {}
     with stand_ins(layout.data, extractions, manifest) as data_folder:
+        if left_ids & layout.searched.keys():
+            search = predict_search(layout, data_folder)
+            print(f"search of {len(layout.pipeline.grid())} layers: {search:.0f} s")
+
         for run_id in sorted(run_ids):
             run = read_run(layout, run_id)
             if not run.epochs:
@@ -117,6 +124,7 @@ def time_here(layout: Layout, left: set[Training]) -> str:
     trained = [run_id for run_id, _ in left if run_id in train]
     minutes = {
         "extract": sum(one.seconds for one in extractions) / 60,
+        "search": search / 60,
         "train": sum(train[run_id] for run_id in trained) / 60,
         "evaluate": sum(evaluate[run_id] for run_id in trained) / 60,
         # Its lock file is written after each train and after each evaluate stage.

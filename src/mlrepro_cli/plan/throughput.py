@@ -143,7 +143,7 @@ def measure(run: Run, data_folder: Path) -> Speed:
     job.rows = _rows(run, data, SCORED * scale)
     ends = EpochEnds()
     fit(job, DiscardedCheckpoint(), ends)
-    metrics = _metrics_seconds(run, data)
+    metrics = metrics_seconds(run, data)
 
     # What an epoch takes beside its batches is what is left of the time of the later epochs.
     train_pace, trained = _pace(inputs.trained)
@@ -190,7 +190,7 @@ def _evaluate_imports() -> str:
     return ", ".join([EVALUATE_IMPORTS, *kernels])
 
 
-def _metrics_seconds(run: Run, data: LabelledData) -> float:
+def metrics_seconds(run: Run, data: LabelledData) -> float:
     """Of all metrics of one selection, computed of random scores of all pictures.
 
     The second time: the first may import numba.

@@ -13,6 +13,7 @@ from mlrepro.errors import InputError
 from mlrepro.metrics.average_precision import average_precision, mean_average_precision
 from mlrepro.models.heads import create_head
 from mlrepro.settings.run import Optimizer, Run
+from mlrepro.threads import threads_of_search
 from mlrepro.training.grid.data import GridData, Member
 from mlrepro.training.grid.layers import product
 from mlrepro.training.grid.outcome import SELECTIONS, Outcome, Score
@@ -60,7 +61,7 @@ def search(members: list[Member], data: GridData) -> list[Outcome]:
     # On a CPU a thread a stack, and not several an operation: its operations are too short to be
     # worth their waiting. A GPU takes one stack after the other.
     threads = torch.get_num_threads()
-    workers = 1 if data.features.is_cuda else threads
+    workers = 1 if data.features.is_cuda else threads_of_search()
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         list(pool.map(train, stacks))  # a list, which raises what a stack has raised
     torch.set_num_threads(threads)
