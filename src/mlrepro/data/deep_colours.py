@@ -38,17 +38,22 @@ def deep_colours(source: os.PathLike) -> np.ndarray:
     if packing == GREY_WITH_ALPHA:
         return _grey_with_alpha(source)
 
-    upper = _pixels(source, packing).astype(np.uint16)
-    lower = _pixels(source, _swapped(packing))
-    return upper << 8 | lower
+    return _sixteen_bits(_pixels(source, packing), _pixels(source, _swapped(packing)))
 
 
 def _grey_with_alpha(source: os.PathLike) -> np.ndarray:
     """(h, w, 4) uint16: the grey three times, and the transparency."""
-    parts = _pixels(source, FOUR_BYTES).astype(np.uint16)
-    grey = parts[..., 0] << 8 | parts[..., 1]
-    alpha = parts[..., 2] << 8 | parts[..., 3]
+    upper_grey, lower_grey, upper_alpha, lower_alpha = np.moveaxis(
+        _pixels(source, FOUR_BYTES), -1, 0
+    )
+    grey = _sixteen_bits(upper_grey, lower_grey)
+    alpha = _sixteen_bits(upper_alpha, lower_alpha)
     return np.stack([grey, grey, grey, alpha], axis=-1)
+
+
+def _sixteen_bits(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """Of two arrays of bytes, uint8."""
+    return upper.astype(np.uint16) << 8 | lower
 
 
 def _opened(source: os.PathLike) -> Image.Image:

@@ -72,7 +72,10 @@ def _gpu_hours_left(results: StudyResults, left: set[Training]) -> str:
     hours = [gpu_hours(results, run) for run, _ in left]
     known = [value for value in hours if value is not None]
 
-    text = f", about {sum(known):.1f} GPU hours left"
+    total = sum(known)
+    text = (
+        f", about {total:.1f} GPU hours left" if total >= 0.05 else ", less than 0.1 GPU hours left"
+    )
     if len(known) < len(hours):
         text += f" and {len(hours) - len(known)} trainings of unknown cost"
     return text
