@@ -16,6 +16,7 @@ from mlrepro_cli.launch import command as launch
 from mlrepro_cli.plan import command as plan
 from mlrepro_cli.predict import command as predict
 from mlrepro_cli.repository import require_root
+from mlrepro_cli.unpack import command as unpack
 
 DESCRIPTION = """\
 Compare methods on your own pictures, choose one, use it. In this order, from the repository's root:
@@ -44,6 +45,7 @@ VERBS = {
     "export": export,
     "predict": predict,
     "audit": audit,
+    "unpack": unpack,
 }
 
 # The verbs that run in the repository's root, and the file that each reads first: none, the

@@ -66,7 +66,8 @@ def test_pictures_within_the_table(own):
     pictures = [{"bytes": (own / name).read_bytes(), "path": name} for name in NAMES]
     columns = {"image": pictures, "label": [0] * len(NAMES)}
     write_parquet(own / "train.parquet", columns, {"label": CLASS_LABEL})
-    with pytest.raises(InputError, match="'image' holds the pictures themselves; write them as"):
+    remedy = f"'image' holds the pictures themselves; `mlrepro unpack {own} --to FOLDER`"
+    with pytest.raises(InputError, match=remedy):
         read(own)
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -50,14 +51,18 @@ def read_parquet(file: LabelFile, content: bytes) -> Sheet:
     import pyarrow
     from pyarrow import parquet
 
+    from mlrepro_cli.unpack.embedded import picture_columns
+
     try:
-        table = parquet.ParquetFile(io.BytesIO(content)).read()
+        source = parquet.ParquetFile(io.BytesIO(content))
+        embedded = picture_columns(source)
+        table = source.read([name for name in source.schema_arrow.names if name not in embedded])
         records = table.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{file.path}: no Parquet ({reason}); write it again") from None
 
-    _refuse_embedded(file, records)
+    _refuse_embedded(file, embedded)
     _name_classes(file, records, _features(table.schema.metadata or {}))
     return _sheet(file, records, list(range(1, len(records) + 1)), "row")
 
@@ -277,12 +282,12 @@ def _named(value: Any, feature: Any) -> Any:
     return value
 
 
-def _refuse_embedded(file: LabelFile, records: list[Record]) -> None:
+def _refuse_embedded(file: LabelFile, columns: list[str]) -> None:
     """Raises InputError for pictures that are in the table itself."""
-    for column, value in records[0].items() if records else ():
-        if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):
-            raise InputError(
-                f"{file.path}: column {column!r} holds the pictures themselves; write them as "
-                "files, and beside them a table with their names, as `datasets` does with "
-                f"`for number, row in enumerate(dataset): row[{column!r}].save(f'{{number}}.png')`"
-            )
+    if columns:
+        folder = shlex.quote(str(file.path.parent))
+        raise InputError(
+            f"{file.path}: column {columns[0]!r} holds the pictures themselves; "
+            f"`mlrepro unpack {folder} --to FOLDER` writes them as files, which "
+            "`mlrepro init-data FOLDER` reads"
+        )
