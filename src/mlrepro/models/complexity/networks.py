@@ -22,15 +22,23 @@ def build(
     """
     size = map_size(backbone, resolution)
     network = build_backbone(backbone, resolution)
-    module = build_head(head, (network.channels, *size), num_classes, options)
-    if find_head(head).reads == "vectors":
-        module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), module)
+    module = build_head_on_maps(head, (network.channels, *size), num_classes, options)
     return Classifier(network, module).eval()
 
 
 def build_backbone(name: str, resolution: int) -> Backbone:
     with torch.device("meta"):
         return Backbone(name, resolution).eval()
+
+
+def build_head_on_maps(
+    name: str, shape: tuple[int, int, int], num_classes: int, options: dict | None = None
+) -> nn.Module:
+    """The head, before which one on vectors has the pooling that makes them. See `build_head`."""
+    module = build_head(name, shape, num_classes, options)
+    if find_head(name).reads == "vectors":
+        module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), module)
+    return module.eval()
 
 
 def build_head(
