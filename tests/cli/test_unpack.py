@@ -198,3 +198,9 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert run_here(monkeypatch, "unpack", "in.parquet", "--to", "out") == 0
     assert capsys.readouterr().out == "in: 5 pictures\nnext: mlrepro init-data out\n"
     assert len(list((tmp_path / "out" / "in").glob("*.png"))) == 5
+
+    # A file that has a number and no name.
+    (tmp_path / "in.parquet").rename(tmp_path / "0000.parquet")
+    assert run_here(monkeypatch, "unpack", "0000.parquet", "--to", "plain") == 0
+    assert capsys.readouterr().out.startswith("plain: 5 pictures\n")
+    assert len(list((tmp_path / "plain").glob("*.png"))) == 5

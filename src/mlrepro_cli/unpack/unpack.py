@@ -41,7 +41,7 @@ def unpack(path: Path, folder: Path, image_column: str | None = None) -> None:
         for name, files in splits.items():
             split = Split(written / name, files, image_column)
             split.write()
-            split.report(name)
+            split.report(folder.name if name == "." else name)
         written.rename(folder)
     print(f"next: mlrepro init-data {folder}")
 
@@ -77,16 +77,16 @@ class Split:
     files: list[Path]
     image_column: str | None
     pictures: int = 0
+    taken: set[str] = field(default_factory=lambda: {TABLE})
     without_picture: list[str] = field(default_factory=list)
     left_out_columns: set[str] = field(default_factory=set)
 
     def write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        taken = {TABLE}
         writer = None
         try:
             for file in self.files:
-                for table in self._tables(file, taken):
+                for table in self._tables(file):
                     if writer is None:
                         writer = parquet.ParquetWriter(self.folder / TABLE, table.schema)
                     self._refuse_other_columns(file, table.schema, writer.schema)
@@ -107,7 +107,7 @@ class Split:
             rows = first_of(self.without_picture, SHOWN)
             print(f"{name}: {len(self.without_picture):,} rows without a picture left out: {rows}")
 
-    def _tables(self, file: Path, taken: set[str]) -> Iterator[pyarrow.Table]:
+    def _tables(self, file: Path) -> Iterator[pyarrow.Table]:
         """The rows of a file, whose pictures are written, with their names instead of them."""
         source = parquet.ParquetFile(file)
         holding = picture_columns(source)
@@ -117,28 +117,29 @@ class Split:
         if NAME_COLUMN in others:
             raise InputError(f"{file}: has a column {NAME_COLUMN!r} of its own; rename it")
 
-        row = 0
+        first_row = 1
         for batch in source.iter_batches(ROWS, columns=[column, *others]):
-            names = []
-            kept = []
-            for place, value in enumerate(batch.column(column).to_pylist()):
-                row += 1
-                content, path = bytes_and_path(value)
-                if not content:
-                    self.without_picture.append(f"{file.name} row {row}")
-                    continue
-                name = file_name(content, path, self.pictures, taken)
-                (self.folder / name).write_bytes(content)
-                self.pictures += 1
-                names.append(name)
-                kept.append(place)
+            names = self._write_pictures(batch.column(column), f"{file.name} row", first_row)
+            first_row += len(batch)
 
-            rows = batch.select(others).take(pyarrow.array(kept, pyarrow.int64()))
-            names_field = pyarrow.field(NAME_COLUMN, pyarrow.string())
-            yield pyarrow.Table.from_arrays(
-                [pyarrow.array(names, pyarrow.string()), *rows.columns],
-                schema=rows.schema.insert(0, names_field),
-            )
+            rows = batch.select(others).take(pyarrow.array(names.keys(), pyarrow.int64()))
+            columns = [pyarrow.array(names.values(), pyarrow.string()), *rows.columns]
+            named = rows.schema.insert(0, pyarrow.field(NAME_COLUMN, pyarrow.string()))
+            yield pyarrow.Table.from_arrays(columns, schema=named)
+
+    def _write_pictures(self, cells: pyarrow.Array, what: str, first_row: int) -> dict[int, str]:
+        """The pictures' names by their place in `cells`; without those that have none."""
+        names = {}
+        for place, value in enumerate(cells.to_pylist()):
+            content, path = bytes_and_path(value)
+            if not content:
+                self.without_picture.append(f"{what} {first_row + place}")
+                continue
+
+            names[place] = file_name(content, path, self.pictures, self.taken)
+            (self.folder / names[place]).write_bytes(content)
+            self.pictures += 1
+        return names
 
     def _chosen(self, file: Path, holding: list[str]) -> str:
         asked = self.image_column
