@@ -622,6 +622,20 @@ def test_a_killed_stage_is_tried_again_and_its_dependents_wait(tmp_path, capsys,
     assert "it had to run extract" in out
 
 
+def test_an_evaluation_goes_before_further_trainings(tmp_path):
+    """So that results are there long before the last training has ended."""
+    started = []
+
+    def engine(job: Job) -> Outcome:
+        started.append(job.stage)
+        return Outcome(0, f"Running stage '{job.stage}':\n", "a")
+
+    trainings = [Job("train 0"), Job("train 1"), Job("train 2")]
+    evaluations = [Job(f"evaluate {k}", trained=(f"train {k}",)) for k in range(3)]
+    schedule.run_jobs(trainings + evaluations, engine, slots=1, attempts=1, log=tmp_path)
+    assert started == ["train 0", "evaluate 0", "train 1", "evaluate 1", "train 2", "evaluate 2"]
+
+
 def test_an_interrupted_launch_starts_no_second_attempt(
     tmp_path, monkeypatch, signals_as_in_a_terminal
 ):

@@ -37,15 +37,20 @@ def run_jobs(
     pool = ThreadPoolExecutor(slots)
     try:
         while waiting or running:
-            # Whatever has all that it needs starts; whatever cannot have it any more fails.
+            # What cannot have all that it needs any more fails.
             for stage, job in list(waiting.items()):
                 failed = _failed_need(job, ends)
                 if failed:
                     ends[stage] = Outcome(1, f"error: not started, since {failed} failed", "")
                     del waiting[stage]
-                elif not _is_waiting(job, waiting, running):
-                    del waiting[stage]
-                    running[pool.submit(attempter.run, job)] = stage
+
+            # What has it starts. An evaluation goes before further trainings, so that there are
+            # results to look at early, and whoever interrupts keeps them.
+            ready = [job for job in waiting.values() if not _is_waiting(job, waiting, running)]
+            ready.sort(key=lambda job: not job.trained)
+            for job in ready[: slots - len(running)]:
+                del waiting[job.stage]
+                running[pool.submit(attempter.run, job)] = job.stage
 
             # Wait for one job to end, for then others may start.
             if running:
