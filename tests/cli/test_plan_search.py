@@ -1,23 +1,27 @@
 """The time that `mlrepro plan --measure` predicts for a search."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import stage, write_yaml
+from conftest import ROOT, stage, write_yaml
 from use_runs import write_runs
 
+from mlrepro.settings.losses import FULL_LABEL_LOSSES
+from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.settings.run import Run
 from mlrepro.training.grid.data import GridData
 from mlrepro_cli.plan import search as plan_search
 from mlrepro_cli.plan import throughput
 from mlrepro_cli.plan.plan import plan
-from mlrepro_cli.plan.search import FEW, MORE, SearchPace, measure_search
+from mlrepro_cli.plan.search import FEW, MORE, SearchPace, measure_search, stand_in_targets
 
 PICTURES = 2000
+MIRFLICKR = "studies/mirflickr-single-positive/mirflickr20k_val/params.yaml"
 
 
 class Clock:
@@ -51,7 +55,7 @@ def grid_data(pictures: int) -> GridData:
     return GridData(torch.zeros(pictures, 3), targets, labels, rows)
 
 
-def linear(loss: str, **changes) -> Run:
+def linear(loss, **changes) -> Run:
     fields = {
         "data": "made_up",
         "labels": "full",
@@ -60,7 +64,7 @@ def linear(loss: str, **changes) -> Run:
         "backbone": "resnet50",
         "weights": "none",
         "resolution": 224,
-        "loss": {"name": loss},
+        "loss": {"name": loss} if isinstance(loss, str) else loss,
         "optimizer": {"lr": 0.01},
         "epochs": 10,
         "batch_size": 16,
@@ -134,6 +138,27 @@ def test_a_search_that_is_done_is_not_in_the_plan(repository, monkeypatch, capsy
     out = capsys.readouterr().out
     assert "1 trainings, 1 done" in out
     assert "search of" not in out
+
+
+def test_every_loss_of_a_search_can_be_measured():
+    """Also those whose settings want more epochs than a short search has."""
+    search = load_pipeline(ROOT / MIRFLICKR).search
+    losses = [
+        loss.model_copy(update={"expected_positives": 1.5})
+        if hasattr(loss, "expected_positives")
+        else loss
+        for loss in search.losses
+    ]
+    assert len(losses) == 19
+    members = [
+        (linear(loss, labels="full" if loss.name in FULL_LABEL_LOSSES else "single"), 0)
+        for loss in losses
+    ]
+    data = grid_data(40)
+    data.labels[::2, 0] = data.labels[1::2, 1] = 1
+    targets = stand_in_targets(torch.from_numpy(data.labels))
+    pace = measure_search(members, replace(data, targets_by_labels=targets))
+    assert pace.seconds(10, 40) > 0
 
 
 @pytest.mark.parametrize(

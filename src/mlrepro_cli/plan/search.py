@@ -12,6 +12,7 @@ from mlrepro.data.manifest import Manifest, read_manifest
 from mlrepro.layout import Layout
 from mlrepro.settings.data import Features
 from mlrepro.settings.losses import Plain
+from mlrepro.settings.run import Run
 from mlrepro.threads import threads_of_search
 from mlrepro.training.device import device
 from mlrepro.training.grid.closed_form import solve
@@ -26,6 +27,8 @@ SEARCH_IMPORTS = "mlrepro.evaluation.record, mlrepro.training.grid.search, mlrep
 # Training pictures of the short searches.
 FEW = 256
 MORE = 1024
+# Their epochs: after a first one, em_apl makes pseudo-labels.
+EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,18 @@ def _grid_data(data_folder: Path, manifest: Manifest, features: Features) -> Gri
     stored, _ = read_features(path, manifest, features.backbone, features.resolution)
     labels = manifest.label_matrix()
     rows = {split: manifest.rows(split) for split in ("train", "val", "test")}
-    targets = torch.from_numpy(labels[rows["train"]])
+    full = torch.from_numpy(labels[rows["train"]])
     return GridData(
         torch.randn(stored.shape, generator=torch.Generator().manual_seed(0)).to(device()),
-        dict.fromkeys(("full", "single", "iu"), targets),
+        stand_in_targets(full),
         labels,
         rows,
     )
+
+
+def stand_in_targets(full: torch.Tensor) -> dict[str, torch.Tensor]:
+    """As GridData has them, by full labels (N, C). `iu` observes negatives, which are -1."""
+    return {"full": full, "single": full, "iu": torch.where(full == 0, -1, full)}
 
 
 def _predict_part(layout: Layout, members: list[Member], data: GridData) -> float:
@@ -124,20 +132,30 @@ def measure_search(members: list[Member], data: GridData) -> SearchPace:
     more = min(MORE, total)
 
     def seconds(epochs: int, pictures: int) -> float:
-        short = [(run.model_copy(update={"epochs": epochs}), seed) for run, seed in members]
+        short = [(shortened(run, epochs), seed) for run, seed in members]
         part = first_pictures(data, pictures)
         return _seconds_of(lambda: search(short, part))
 
-    seconds(1, few)  # warms up
-    once = seconds(1, few)
-    longer = seconds(1, more)
-    twice = seconds(2, few)
+    seconds(EPOCHS, few)  # warms up
+    once = seconds(EPOCHS, few)
+    of_more_pictures = seconds(EPOCHS, more)
+    of_another_epoch = seconds(EPOCHS + 1, few)
 
-    picture = max(0.0, longer - once) / (more - few) if more > few else 0.0
+    picture = 0.0
+    if more > few:
+        picture = max(0.0, of_more_pictures - once) / (EPOCHS * (more - few))
     # Of few pictures, all of an epoch is in this, and nothing is left for a picture.
-    epoch = max(0.0, twice - once - few * picture)
-    start = max(0.0, once - epoch - few * picture)
+    epoch = max(0.0, of_another_epoch - once - few * picture)
+    start = max(0.0, once - EPOCHS * (epoch + few * picture))
     return SearchPace(start, epoch, picture)
+
+
+def shortened(run: Run, epochs: int) -> Run:
+    """The run with few epochs, of which the first alone warms up."""
+    loss = run.loss
+    if loss.name == "em_apl":
+        loss = loss.model_copy(update={"warm_up": 1})
+    return run.model_copy(update={"epochs": epochs, "loss": loss})
 
 
 def first_pictures(data: GridData, pictures: int) -> GridData:
