@@ -11,6 +11,7 @@ import yaml
 from conftest import ROOT, stage, write_yaml
 from use_runs import write_runs
 
+from mlrepro.layout import read_layout
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.pipeline import load_pipeline
 from mlrepro.settings.run import Run
@@ -87,6 +88,20 @@ def test_few_pictures_are_all_searched(clock, pictures):
     assert pace.seconds(10, pictures) == pytest.approx(whole)
 
 
+def write_search(losses: list[str], learning_rates: list[float], seeds: list[int]) -> None:
+    """Makes the pipeline of the present folder a search alone."""
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    settings["runs"] = []
+    settings["search"] = {
+        "losses": [{"name": name} for name in losses],
+        "learning_rates": learning_rates,
+        "batch_sizes": [16],
+        "epochs": 2,
+        "seeds": seeds,
+    }
+    write_yaml(Path("params.yaml"), settings)
+
+
 def test_the_search_is_in_the_plan(repository, monkeypatch, capsys):
     monkeypatch.setattr(throughput, "SECONDS", 0.01)
     monkeypatch.setattr(plan_search, "stage_start", lambda imports: 60.0)
@@ -94,16 +109,7 @@ def test_the_search_is_in_the_plan(repository, monkeypatch, capsys):
     monkeypatch.chdir(repository)
     (repository / "data" / "params.yaml").write_text("data: {}\n")
 
-    settings = yaml.safe_load(Path("params.yaml").read_text())
-    settings["runs"] = []
-    settings["search"] = {
-        "losses": [{"name": "an"}, {"name": "bce"}],
-        "learning_rates": [1e-2, 1e-3],
-        "batch_sizes": [16],
-        "epochs": 2,
-        "seeds": [0, 1, 2],
-    }
-    write_yaml(Path("params.yaml"), settings)
+    write_search(losses=["an", "bce"], learning_rates=[1e-2, 1e-3], seeds=[0, 1, 2])
 
     # Neither features nor observed labels are there yet.
     for path in Path("data/digits/features").iterdir():
@@ -122,16 +128,7 @@ def test_a_search_that_is_done_is_not_in_the_plan(repository, monkeypatch, capsy
     write_runs(repository)
     monkeypatch.chdir(repository)
     (repository / "data" / "params.yaml").write_text("data: {}\n")
-    settings = yaml.safe_load(Path("params.yaml").read_text())
-    settings["runs"] = []
-    settings["search"] = {
-        "losses": [{"name": "bce"}],
-        "learning_rates": [1e-2],
-        "batch_sizes": [16],
-        "epochs": 2,
-        "seeds": [0],
-    }
-    write_yaml(Path("params.yaml"), settings)
+    write_search(losses=["bce"], learning_rates=[1e-2], seeds=[0])
     stage(repository, "search", "params.yaml")
 
     plan(Path("params.yaml"), measure=True)
@@ -167,8 +164,6 @@ def test_every_loss_of_a_search_can_be_measured():
 def test_as_many_seeds_are_measured_as_cores_are_busy(
     monkeypatch, repository, seeds, threads, measured, scale
 ):
-    from mlrepro.layout import read_layout
-
     monkeypatch.chdir(repository)
     seen = []
 

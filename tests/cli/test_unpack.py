@@ -121,6 +121,18 @@ def test_one_file_with_names_of_its_own(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet", "out"]
 
 
+def test_no_picture_takes_the_name_of_another(tmp_path):
+    """Also where pictures are called as those are that have no name, or whose name is taken."""
+    paths = ["a.png", "0000002-a.png", "a.png", None, "0000003.png"]
+    write(tmp_path / "in.parquet", {"image": [cell(k, path) for k, path in enumerate(paths)]})
+    unpack(tmp_path / "in.parquet", tmp_path / "out")
+
+    table = parquet.read_table(tmp_path / "out" / "in" / "metadata.parquet").to_pydict()
+    assert len(set(table["file_name"])) == 5
+    for number, name in enumerate(table["file_name"]):
+        assert (tmp_path / "out" / "in" / name).read_bytes() == picture(number)
+
+
 def test_plain_bytes_are_pictures_where_they_begin_so(tmp_path):
     columns = {
         "photo": [None, picture(1), picture(2)],

@@ -96,33 +96,42 @@ def stand_in_targets(full: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def _predict_part(layout: Layout, members: list[Member], data: GridData) -> float:
+    """Of the members that read one backbone's features."""
     closed = [(run, seed) for run, seed in members if run.closed_form]
     trained = [(run, seed) for run, seed in members if not run.closed_form]
-    pictures = len(data.rows["train"])
-    advises = layout.own_data and pictures < ENOUGH_PICTURES
+    cross_validated = layout.own_data and len(data.rows["train"]) < ENOUGH_PICTURES
 
     # The closed form is solved as a whole, because it is short.
     seconds = _seconds_of(lambda: solve(closed, data))
-    if advises:
+    if cross_validated:
         seconds *= 1 + FOLDS
-    if not trained:
-        return seconds
 
-    # All seeds take the same time: those are measured that keep the processor's cores busy.
-    seeds = sorted({seed for _, seed in trained})
-    some = seeds[: threads_of_search()]
-    of_some = [(run, seed) for run, seed in trained if seed in some]
-    first_run, first_seed = trained[0]
-    pace = measure_search(of_some, data)
-    seconds += len(seeds) / len(some) * pace.seconds(first_run.epochs, pictures)
-
-    # Cross-validation trains what was chosen of the first seed, at most to the last epoch.
-    if advises:
-        chosen = {run.run_id: run for run, seed in trained if seed == first_seed}
-        fold = measure_search([(run, first_seed) for run in chosen.values()], data)
-        without_fold = pictures * (FOLDS - 1) // FOLDS
-        seconds += FOLDS * fold.seconds(first_run.epochs, without_fold)
+    if trained:
+        seconds += _predict_trained(trained, data)
+    if trained and cross_validated:
+        seconds += _predict_cross_validation(trained, data)
     return seconds
+
+
+def _predict_trained(members: list[Member], data: GridData) -> float:
+    # All seeds take the same time: those are measured that keep the processor's cores busy.
+    seeds = sorted({seed for _, seed in members})
+    some = seeds[: threads_of_search()]
+    pace = measure_search([(run, seed) for run, seed in members if seed in some], data)
+
+    first_run, _ = members[0]
+    of_some = pace.seconds(first_run.epochs, len(data.rows["train"]))
+    return of_some * len(seeds) / len(some)
+
+
+def _predict_cross_validation(members: list[Member], data: GridData) -> float:
+    """Of what was chosen of the first seed, trained at most to the last epoch."""
+    first_run, first_seed = members[0]
+    chosen = {run.run_id: run for run, seed in members if seed == first_seed}
+    pace = measure_search([(run, first_seed) for run in chosen.values()], data)
+
+    without_a_fold = len(data.rows["train"]) * (FOLDS - 1) // FOLDS
+    return FOLDS * pace.seconds(first_run.epochs, without_a_fold)
 
 
 def measure_search(members: list[Member], data: GridData) -> SearchPace:

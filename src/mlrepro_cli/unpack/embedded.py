@@ -63,13 +63,21 @@ def file_name(content: bytes, path: str, number: int, taken: set[str]) -> str:
     letters, which this one is added to.
     """
     name = posixpath.basename(path.replace("\\", "/"))
-    usable = name.isprintable() and not name.startswith(".")
-    if not (usable and is_picture(name) and len(name.encode()) <= LONGEST_NAME):
+    if not _is_usable(name):
         name = f"{number:07d}{_suffix(content)}"
-    if name.lower() in taken:
+
+    # Again, where another picture is called like that by its own name.
+    while name.lower() in taken:
         name = f"{number:07d}-{name}"
     taken.add(name.lower())
     return name
+
+
+def _is_usable(name: str) -> bool:
+    """Whether init-data takes a file of this name for a picture, and every system can write it."""
+    if not name.isprintable() or name.startswith("."):
+        return False
+    return is_picture(name) and len(name.encode()) <= LONGEST_NAME
 
 
 def _suffix(content: bytes) -> str:
