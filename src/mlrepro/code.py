@@ -60,6 +60,7 @@ WITHOUT_EFFECT = (
     "mlrepro.judging",
     "mlrepro.layout",
     "mlrepro.memory",
+    "mlrepro.progress",
     "mlrepro.provenance",
     "mlrepro.records",
     "mlrepro.settings",

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score
 
 from mlrepro.errors import InputError
+from mlrepro.metrics import arrays as arrays_module
 from mlrepro.metrics import average_precision as module
 from mlrepro.metrics.average_precision import (
     average_precision,
@@ -23,6 +24,16 @@ from mlrepro.metrics.average_precision import (
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "metrics"
 SCORES = np.array([[0.9], [0.8], [0.8], [0.3], [0.1]])
 LABELS = np.array([[0], [1], [0], [-1], [1]])
+
+
+@pytest.fixture(params=["few", "many"], scope="module", autouse=True)
+def pictures(request):
+    """Each test twice: as of few pictures, and as of so many that cells and threads repay."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "many":
+            patch.setattr(module, "CELLS_REPAY", 0)
+            patch.setattr(arrays_module, "THREADS_REPAY", 0)
+        yield
 
 
 def golden(name):
@@ -120,10 +131,15 @@ def test_interpolated_and_eleven_point_follow_their_definitions(case):
         assert eleven[c] == pytest.approx(np.mean(points), abs=1e-12)
 
 
-@pytest.mark.parametrize("many", [0, 10**9], ids=["numba", "numpy"])
+# From how many pictures on they are counted in cells, and from how many by numba.
+WAYS = {"numba": (0, 0), "numpy": (0, 10**9), "sorted": (10**9, 10**9)}
+
+
+@pytest.mark.parametrize("counted_from, many", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("spread", [1.0, 1e30, np.inf, 0.0])
-def test_pictures_far_from_the_positives_are_counted_not_sorted(spread, many, monkeypatch):
-    """Scikit-learn's value, and each part of it, where a few positives are among many pictures."""
+def test_a_few_positives_among_many_pictures(spread, counted_from, many, monkeypatch):
+    """Scikit-learn's value, and each part of it, whichever way they are ranked."""
+    monkeypatch.setattr(module, "CELLS_REPAY", counted_from)
     monkeypatch.setattr(module, "MANY", many)
     random = np.random.default_rng(5)
     scores = random.standard_normal((4000, 3)).astype(np.float32)

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-from tqdm import tqdm
-
 from mlrepro.data.disk import check_space, disk_error, locked, read_note, size_of
 from mlrepro.errors import InputError
 from mlrepro.files import is_something_else
+from mlrepro.progress import progress_bar
 from mlrepro.settings.data import Limits
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip")
@@ -94,7 +93,7 @@ def _extract_checked(archive: Path, folder: Path, stamp: Path, limits: Limits) -
             # ignore it.
             opened.extraction_filter = getattr(tarfile, "data_filter", None)
             members = opened.infolist() if is_zip else opened
-            opened.extractall(folder, tqdm(members, desc=archive.name, unit=" files", disable=None))
+            opened.extractall(folder, progress_bar(members, desc=archive.name, unit=" files"))
     except InputError:
         raise
     except TooLargeError:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from mlrepro.data.picture_formats import open_picture, unidentified
 from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 from mlrepro.files import is_something_else
+from mlrepro.progress import progress_bar
 
 CHUNK = 64  # pictures a task
 SHOWN = 5  # pictures that an error names
@@ -62,12 +62,11 @@ def _check_all(images: list[str], root: Path) -> list[Checked]:
     # Threads suffice, as the decoders let go of Python's lock; in chunks, a task costs less.
     chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        checked = tqdm(
+        checked = progress_bar(
             pool.map(check_chunk, chunks),
             desc="checking",
             total=len(chunks),
             unit=f"x{CHUNK} pictures",
-            disable=None,
         )
         return list(chain.from_iterable(checked))
 

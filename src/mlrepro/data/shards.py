@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas
-from tqdm import tqdm
 
 from mlrepro.addresses import without_secrets
 from mlrepro.data.fetching.mirrors import fetch
@@ -27,6 +26,7 @@ from mlrepro.data.manifest import Manifest
 from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
 from mlrepro.files import file_sha256, write_bytes
+from mlrepro.progress import progress_bar
 from mlrepro.settings.data import Shards
 
 FOLDER = "shards"
@@ -59,7 +59,7 @@ def write_shards(
             rows_of_shard[path] = rows[start : start + settings.pictures]
 
     index = []
-    for path, rows in tqdm(rows_of_shard.items(), "shards", disable=None):
+    for path, rows in progress_bar(rows_of_shard.items(), desc="shards"):
         index.append(_write_shard(path, rows, frame, classes, root))
     write_bytes(shard_folder / INDEX, json.dumps(index).encode())
 

@@ -13,6 +13,7 @@ from mlrepro.metrics.arrays import check, in_parallel
 
 KINDS = ("exact", "interpolated", "11-point")
 CLASSES = 8  # that a thread copies at a time
+CELLS_REPAY = 4_000  # pictures of one class from which counting in cells beats a sort of all
 MANY = 10_000  # pictures of one class that repay the import of numba (0.5 s)
 MOST_CELLS = 18  # binary logarithm: of the cells that scores are counted in
 
@@ -86,7 +87,8 @@ def per_class(function: Callable, scores: np.ndarray, labels: np.ndarray) -> lis
         labels_by_class = np.ascontiguousarray(labels[:, classes].T)
         return [of_class(s, y) for s, y in zip(by_class, labels_by_class, strict=True)]
 
-    return list(chain.from_iterable(in_parallel(of_classes, scores.shape[1], CLASSES)))
+    parts = in_parallel(of_classes, scores.shape[1], CLASSES, scores.size)
+    return list(chain.from_iterable(parts))
 
 
 def _by_kind(scores: np.ndarray, positive: np.ndarray, kinds: tuple[str, ...]) -> list[float]:
@@ -146,9 +148,13 @@ def positions(scores: np.ndarray, positive: np.ndarray, ordered: bool = False) -
     ordered: the ranks are those where of tied pictures the earlier comes first; else they are only
     right without ties.
 
-    Scores are counted in narrow cells, and only the pictures in cells with a positive are sorted:
-    where positives are rare, that is a few percent, and costs less than a sort of all.
+    Of many pictures, scores are counted in narrow cells, and only the pictures in cells with a
+    positive are sorted: where positives are rare, that is a few percent, and costs less than a sort
+    of all.
     """
+    if len(scores) < CELLS_REPAY:
+        return _sorted_positions(scores, positive, ordered)
+
     # About as many cells as a quarter of the pictures, in powers of two.
     bits = max(len(scores).bit_length() - 2, 1)
     cells = 1 << min(bits, MOST_CELLS)

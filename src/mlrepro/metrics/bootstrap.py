@@ -70,7 +70,7 @@ def _resample_block(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) 
         return weighted(*ranking, counts)
 
     classes = scores.shape[1]
-    return in_parallel(of_class, classes, 1) if classes else []
+    return in_parallel(of_class, classes, 1, counts.size * classes) if classes else []
 
 
 def _ranking(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -70,7 +70,8 @@ def sample_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
         hits = (above & (judged == 1)).sum(axis=1)
         return hits / retrieved
 
-    precisions = in_parallel(of_positives, len(rows), max(1, BLOCK // max(1, classes)))
+    step = max(1, BLOCK // max(1, classes))
+    precisions = in_parallel(of_positives, len(rows), step, len(rows) * classes)
     sums = np.bincount(rows, np.concatenate(precisions), minlength=pictures)
     positives = np.bincount(rows, minlength=pictures)
     return 100 * float(np.mean(ratio(sums, positives)))

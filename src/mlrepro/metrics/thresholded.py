@@ -121,7 +121,8 @@ def _count(
         by_picture = parts @ np.ones(columns, np.float32)
         return by_class, by_picture
 
-    blocks = in_parallel(of_block, pictures, max(1, BLOCK // max(1, classes)))
+    step = max(1, BLOCK // max(1, classes))
+    blocks = in_parallel(of_block, pictures, step, labels.size)
     class_parts, picture_parts = zip(*blocks, strict=True)
     of_classes = np.sum(class_parts, axis=0, dtype=np.int64)
     of_pictures = np.concatenate(picture_parts, axis=1).astype(np.int64)

@@ -6,13 +6,13 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
 from mlrepro.extras import require
 from mlrepro.files import address
 from mlrepro.models.weight_files import tensors_sha256
+from mlrepro.progress import progress_bar
 
 # A batch is as many captions as their padded tokens allow; larger ones leave the processor's cache.
 BATCH_TOKENS = 1024
@@ -78,7 +78,7 @@ def encode_captions(
 
     model = model.to(device)
     vectors = torch.empty(len(tokens), model.config.hidden_size)
-    with tqdm(total=len(tokens), desc="captions", unit="caption") as bar:
+    with progress_bar(total=len(tokens), desc="captions", unit="caption") as bar:
         for batch in _batches(tokens):
             sequences = [torch.tensor(tokens[i]) for i in batch]
             vectors[batch] = _encode(sequences, model, tokenizer.pad_token_id, pooling, device)

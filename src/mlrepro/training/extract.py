@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from mlrepro import dvc
 from mlrepro.code import extraction_code
@@ -19,6 +18,7 @@ from mlrepro.data.shards import ShardReader
 from mlrepro.files import link_or_copy, written_whole
 from mlrepro.models.backbones import Backbone, create_backbone, map_size
 from mlrepro.models.complexity.parts import backbone_cost
+from mlrepro.progress import progress_bar
 from mlrepro.settings.data import Features
 from mlrepro.training.checkpoint import Checkpoint, exclusive, remove_held
 from mlrepro.training.partial_features import PartialFeatures
@@ -114,7 +114,7 @@ def _extract_rest(
 
     shown = f"extract {settings.backbone} {settings.resolution} px"
     with (
-        tqdm(total=partial.total, initial=partial.done, desc=shown, unit="picture") as bar,
+        progress_bar(total=partial.total, initial=partial.done, desc=shown, unit="picture") as bar,
         torch.inference_mode(),
     ):
         for number, (batch, batch_rows) in enumerate(batches, 1):

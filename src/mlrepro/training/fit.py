@@ -5,8 +5,8 @@ import time
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from mlrepro.progress import progress_bar
 from mlrepro.training.checkpoint import Checkpoint
 from mlrepro.training.distributed import RANK, WORLD, data_parallel, gather, share_buffers
 from mlrepro.training.early_stopping import stopped
@@ -39,10 +39,10 @@ def fit(
     progress.tracking_id = observer.start(progress.tracking_id)
 
     first_epoch = len(progress.history)
-    bar = tqdm(
+    bar = progress_bar(
         range(first_epoch, run.epochs),
-        f"{run.run_id} seed {progress.seed}",
-        run.epochs,
+        desc=f"{run.run_id} seed {progress.seed}",
+        total=run.epochs,
         initial=first_epoch,
         unit="epoch",
         disable=RANK > 0,
@@ -64,7 +64,9 @@ def fit(
         if checkpoint:
             save(checkpoint, state, progress)
         observer.epoch(entry)
-        bar.set_postfix(loss=f"{entry['train_loss']:.4f}", val_mAP=f"{entry['val_mAP']:.2f}")
+        bar.set_postfix(
+            loss=f"{entry['train_loss']:.4f}", val_mAP=f"{entry['val_mAP']:.2f}", refresh=False
+        )
 
     # The last weights of a run with an average are those of the average.
     if "val_mAP_ema" in progress.history[-1]:

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
+from mlrepro.progress import progress_bar
 from mlrepro.settings.run import Run
 from mlrepro.training.distributed import RANK, WORLD, gather_arrays
 from mlrepro.training.inputs import Inputs
@@ -36,7 +36,7 @@ def predict(
 
     # Each process scores a stretch of the rows.
     own_rows = np.array_split(rows, WORLD)[RANK]
-    batches = tqdm(
+    batches = progress_bar(
         inputs.sequential(own_rows, augmented),
         desc=show,
         disable=show is None,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from mlrepro.data.appearance import flat, orientation, turned
 from mlrepro.data.picture_formats import open_picture
 from mlrepro.data.picture_names import picture_file
+from mlrepro.progress import progress_bar
 
 GRID = 8
 BANDS = 8
@@ -36,7 +36,7 @@ def near_copies(root: Path, images: list[str]) -> np.ndarray:
     """(pairs, 2) places of pictures that show the same, each with one that stands before it."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(lambda image: _thumbnail(picture_file(root, image)), images)
-        looks = tqdm(looks, desc="near copies", total=len(images), unit="picture", disable=None)
+        looks = progress_bar(looks, desc="near copies", total=len(images), unit="picture")
         thumbnails = np.array(list(looks), np.uint8).reshape(-1, SIDE, SIDE, 3)
 
     # Behind the pictures, their mirror images: of a pair of these, the pictures are a pair already.

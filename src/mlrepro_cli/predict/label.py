@@ -6,9 +6,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from mlrepro.errors import InputError
+from mlrepro.progress import progress_bar
 from mlrepro.terminal import one_line
 from mlrepro_cli.predict.answer import predict
 from mlrepro_cli.predict.find_pictures import find_pictures
@@ -29,7 +28,7 @@ def label(model: str, paths: Sequence[str], output: str | None, form: str, batch
     # Pillow warns of pictures of 12,000 px, and refuses those of more than twice its limit.
     warnings.filterwarnings("ignore", "Image size")
     answers = predict(config, network, names, batch=batch)
-    answers = tqdm(answers, total=len(names), unit="picture", disable=None)
+    answers = progress_bar(answers, total=len(names), unit="picture")
 
     # The file has its name only when it is complete, so that an earlier one is not lost before.
     bad = []

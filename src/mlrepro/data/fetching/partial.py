@@ -10,13 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from tqdm import tqdm
-
 from mlrepro.data.disk import check_space, disk_error, read_note, size_of
 from mlrepro.data.fetching.content import page_in, problem_of_content
 from mlrepro.data.fetching.web import LIMITS, BrokenError, MirrorError, chunks
 from mlrepro.errors import InputError
 from mlrepro.files import is_something_else
+from mlrepro.progress import progress_bar
 from mlrepro.settings.data import Limits
 
 
@@ -156,8 +155,8 @@ class PartialFile:
     def _write(
         self, content: Iterable[bytes], offset: int, identity: dict, total: int | None
     ) -> None:
-        progress = tqdm(
-            desc=self.name, total=total, initial=offset, unit="B", unit_scale=True, disable=None
+        progress = progress_bar(
+            desc=self.name, total=total, initial=offset, unit="B", unit_scale=True
         )
         with self.path.open("r+b" if offset else "wb") as file, progress:
             # By now the old content is gone, so that the new note never describes it.

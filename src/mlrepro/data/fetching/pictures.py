@@ -13,6 +13,7 @@ from mlrepro.addresses import without_secrets
 from mlrepro.data.disk import check_space, disk_error, locked, size_of
 from mlrepro.data.fetching import web
 from mlrepro.files import is_something_else
+from mlrepro.progress import progress_bar
 from mlrepro.settings.data import Limits
 
 PARALLEL = 32  # pictures fetched at a time
@@ -34,7 +35,7 @@ def fetch_pictures(
     # What an earlier call has fetched is whole: it has its name.
     missing = [name for name in urls if size_of(folder / name) == 0]
     folder.mkdir(parents=True, exist_ok=True)
-    progress = tqdm(desc="pictures", total=len(urls), initial=len(urls) - len(missing))
+    progress = progress_bar(desc="pictures", total=len(urls), initial=len(urls) - len(missing))
     pool = ThreadPoolExecutor(PARALLEL)
     try:
         with locked(folder), progress:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from mlrepro.data.class_counts import class_count
 from mlrepro.errors import InputError
@@ -16,6 +15,7 @@ from mlrepro.models.backbones import create_published
 from mlrepro.models.complexity.networks import build, parameters_of
 from mlrepro.models.complexity.operations import PRODUCTS, count
 from mlrepro.models.complexity.tools import count_as_ptflops, fvcore_macs
+from mlrepro.progress import progress_bar
 from mlrepro.settings.run_id import parse_run_id
 from mlrepro.studies.description import head_options
 from mlrepro.studies.study import Study
@@ -46,7 +46,7 @@ def study_costs(study: Study, folder: Path) -> StudyCosts:
     """
     runs: dict[str, dict] = {}
     measured: dict[str, dict] = {}
-    for run_id in tqdm(study.models, desc=f"complexity {study.name}", unit="run"):
+    for run_id in progress_bar(study.models, desc=f"complexity {study.name}", unit="run"):
         run = parse_run_id(run_id)
         classes = class_count(run.data)
         options = head_options(study.description, run)
