@@ -9,6 +9,7 @@ from pyarrow import parquet
 from test_init_data_tables import NAMES, SETS, TRUTH, read, write, write_pictures
 
 from mlrepro.errors import InputError
+from mlrepro_cli.init_data.answers import Question
 
 CLASSES = ["bird", "cat", "dog"]
 NUMBERS = [[CLASSES.index(label) for label in labels] for labels in SETS]
@@ -49,6 +50,21 @@ def test_numbers_of_classes_within_objects(own):
     ):
         write_parquet(own / "metadata.parquet", {"objects": objects}, {"objects": feature})
         assert read(own).labels == TRUTH
+
+
+def test_the_name_of_a_class_is_one_label(own):
+    """The file says so: elsewhere `cat, wild` is asked about."""
+    names = ["dog", "hot dog", "cat, wild", "cat"]
+    numbers = [0, 1, 2, 3, 1, 0]
+    feature = {"names": names, "_type": "ClassLabel"}
+    write_parquet(own / "metadata.parquet", {"label": numbers}, {"label": feature})
+    assert list(read(own).labels.values()) == [[names[number]] for number in numbers]
+
+    # Whoever says otherwise is believed, and asked where nobody says anything.
+    assert read(own, separator=", ").labels[NAMES[2]] == ["cat", "wild"]
+    write_parquet(own / "metadata.parquet", {"label": [names[n] for n in numbers]}, {})
+    with pytest.raises(Question, match="is 'cat,wild' one label"):
+        read(own)
 
 
 def test_a_picture_that_nobody_has_labelled_has_no_class(own):

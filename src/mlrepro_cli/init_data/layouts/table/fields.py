@@ -63,6 +63,9 @@ class Fields:
 
 def understand_fields(tables: list[TableOf], answers: Answers) -> Fields:
     """Raises Question where the cells can be read in two ways, InputError where in none."""
+    if answers.separator is None and all(map(_is_of_whole_labels, tables)):
+        return Fields(lists=False, separator="")
+
     cells = {cell for table in tables for _, cell in _cells(table)} - {""}
     in_brackets = [cell for cell in cells if is_list(cell)]
     if len(in_brackets) > len(cells) / 2 or any(cell.startswith('{"') for cell in in_brackets):
@@ -117,6 +120,12 @@ def _place(tables: list[TableOf]) -> str:
     files = ", ".join(str(sheet.file.path) for sheet, _ in tables)
     _, columns = tables[0]
     return f"{files}, column {columns.labels.names[0]!r}"
+
+
+def _is_of_whole_labels(table: TableOf) -> bool:
+    """Whether the file itself says that each cell is one label, whatever stands in it."""
+    sheet, columns = table
+    return sheet.whole >= set(columns.names)
 
 
 def _has_a_row_a_label(table: TableOf) -> bool:

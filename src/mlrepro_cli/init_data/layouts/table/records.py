@@ -4,6 +4,7 @@ import io
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mlrepro.errors import InputError
@@ -63,8 +64,10 @@ def read_parquet(file: LabelFile, content: bytes) -> Sheet:
         raise InputError(f"{file.path}: no Parquet ({reason}); write it again") from None
 
     _refuse_embedded(file, embedded)
-    _name_classes(file, records, _features(table.schema.metadata or {}))
-    return _sheet(file, records, list(range(1, len(records) + 1)), "row")
+    features = _features(table.schema.metadata or {})
+    _name_classes(file, records, features)
+    sheet = _sheet(file, records, list(range(1, len(records) + 1)), "row")
+    return replace(sheet, whole=_of_one_class(features))
 
 
 # ---- JSON as records -----------------------------------------------------------------------------
@@ -226,6 +229,15 @@ def _features(metadata: dict[bytes, bytes]) -> dict[str, Any]:
     if HUGGING_FACE not in metadata:
         return {}
     return json.loads(metadata[HUGGING_FACE]).get("info", {}).get("features", {})
+
+
+def _of_one_class(features: dict[str, Any]) -> frozenset[str]:
+    """Columns that hold the number of one class a row, whose name is then one label."""
+    return frozenset(
+        column
+        for column, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    )
 
 
 def _name_classes(file: LabelFile, records: list[Record], features: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ class Sheet:
     unit:     what is counted so: line, record or row.
     repeated: headers that stand there twice; the second is called "label 2" here.
     guessed_encoding: the file is not UTF-8, and letters beyond ASCII may be others.
+    whole:    headers of columns that hold one label a cell, because the file itself says so.
     """
 
     file: LabelFile
@@ -25,6 +26,7 @@ class Sheet:
     unit: str = "line"
     repeated: frozenset[str] = frozenset()
     guessed_encoding: bool = False
+    whole: frozenset[str] = frozenset()
     _places: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
