@@ -108,14 +108,14 @@ def test_a_paired_comparison_is_the_double_loop(benchmark):
 
 # Prints the memory that an evaluation takes beside its data, as a multiple of the data.
 MEMORY_OF_EVALUATION = """
-import os
 import metrics
+from mlrepro.metrics import arrays
 from mlrepro.metrics.average_precision import kernels
 
 def peak():
     return 1024 * metrics.kibibytes("/proc/self/status", "VmHWM")
 
-os.cpu_count = lambda: 2
+arrays.worker_threads = lambda: 2
 data = metrics.create_data(60_000, 300)
 kernels(True)  # numba itself, the same for any data
 with open("/proc/self/clear_refs", "w") as file:

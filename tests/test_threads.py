@@ -9,17 +9,18 @@ import pytest
 from conftest import LINEAR, PICTURES, run_settings
 from safetensors.torch import load_file
 
-from mlrepro import threads
+from mlrepro import cores
+from mlrepro.cores import cpu_quota, physical_cores, usable_processors, worker_threads
 from mlrepro.settings.run import Run
-from mlrepro.threads import cpu_quota, physical_cores, threads_of
+from mlrepro.threads import threads_of
 
 
 @pytest.fixture
 def eight_cores(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(threads, "_own_processors", lambda: set(range(8)))
-    monkeypatch.setattr(threads, "_siblings", str)
-    monkeypatch.setattr(threads, "cpu_quota", lambda: None)
+    monkeypatch.setattr(cores, "_own_processors", lambda: set(range(8)))
+    monkeypatch.setattr(cores, "_siblings", str)
+    monkeypatch.setattr(cores, "cpu_quota", lambda: None)
 
 
 def run_on(inputs: str, **changes) -> Run:
@@ -55,16 +56,20 @@ def test_the_users_variable_is_a_limit(
     assert threads_of(run_on("images")) == of_images
     assert threads_of(run_on("images", threads=3)) == of_images_with_three
 
+    # Hashing and decoding follow it, too; processes that a limit of threads says nothing of do not.
+    assert worker_threads() == of_images
+    assert usable_processors() == 8
+
 
 def test_a_quota_limits_the_default(eight_cores, monkeypatch):
-    monkeypatch.setattr(threads, "cpu_quota", lambda: 2.5)
-    assert threads_of(run_on("images")) == 2
-    monkeypatch.setattr(threads, "cpu_quota", lambda: 0.5)
+    monkeypatch.setattr(cores, "cpu_quota", lambda: 2.5)
+    assert threads_of(run_on("images")) == worker_threads() == usable_processors() == 2
+    monkeypatch.setattr(cores, "cpu_quota", lambda: 0.5)
     assert threads_of(run_on("images")) == 1
 
 
 def test_hyperthreads_of_a_core_are_one_core(tmp_path, monkeypatch):
-    monkeypatch.setattr(threads, "CORES", tmp_path)
+    monkeypatch.setattr(cores, "CORES", tmp_path)
     for processor in range(4):
         folder = tmp_path / f"cpu{processor}" / "topology"
         folder.mkdir(parents=True)
@@ -94,8 +99,8 @@ UNLIMITED = ("0::/job\n", {"job/cpu.max": "max 100000\n"})
 )
 def test_quota_of_control_groups(tmp_path, monkeypatch, cgroups, expected):
     own, files = cgroups
-    monkeypatch.setattr(threads, "CGROUPS", tmp_path / "groups")
-    monkeypatch.setattr(threads, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(cores, "CGROUPS", tmp_path / "groups")
+    monkeypatch.setattr(cores, "OWN_CGROUPS", tmp_path / "own")
     (tmp_path / "own").write_text(own)
     for name, text in files.items():
         path = tmp_path / "groups" / name
@@ -130,13 +135,13 @@ for name in ("train", "evaluate"):
 RESULTS = ("training/best.safetensors", "training/last.safetensors", "logits.safetensors")
 
 
-def results_of(repository: Path, threads: str | None, cores: set[int] | None = None) -> list:
+def results_of(repository: Path, threads: str | None, processors: set[int] | None = None) -> list:
     """Weights and logits of the linear run, trained and evaluated anew."""
     before = os.sched_getaffinity(0)
     old = os.environ.pop("OMP_NUM_THREADS", None)
     variables = {"OMP_NUM_THREADS": threads} if threads else {}
     try:
-        os.sched_setaffinity(0, cores or before)  # processes started from here have the same
+        os.sched_setaffinity(0, processors or before)  # processes started from here have the same
         subprocess.run(
             [sys.executable, "-c", BOTH_STAGES, "params.yaml", LINEAR, "0"],
             cwd=repository,

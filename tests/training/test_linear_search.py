@@ -14,7 +14,7 @@ import torch
 import yaml
 from conftest import stage, write_yaml
 
-from mlrepro import threads
+from mlrepro import cores
 from mlrepro.environments import read_environment
 from mlrepro.errors import InputError
 from mlrepro.judging import record_shortfalls
@@ -207,7 +207,7 @@ def test_rows_without_gradient_move_as_under_the_dense_adam():
 def test_stacks_train_a_core_each(data, monkeypatch):
     """Whatever this process has computed with before: here one thread."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(threads, "usable_cores", lambda: 2)
+    monkeypatch.setattr(cores, "usable_cores", lambda: 2)
     both_are_there = threading.Barrier(2)
     train_stack = grid_search.train_stack
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset
 
+from mlrepro.cores import usable_processors
 from mlrepro.data.appearance import UPRIGHT, Appearance, flat, orientation, turned
 from mlrepro.data.augment import find_recipe
 from mlrepro.data.fast import fast_kernels
@@ -169,7 +170,7 @@ def picture_batches(
     if cuda:
         # torchrun starts a process a GPU, which share the cores.
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        workers = min(MOST_WORKERS, (os.cpu_count() or 1) // processes)
+        workers = min(MOST_WORKERS, usable_processors() // processes)
 
     # Pinned memory is copied to a GPU while it computes.
     loader = DataLoader(pictures, batch_sampler=batches, num_workers=workers, pin_memory=cuda)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas
 from PIL import Image, UnidentifiedImageError
 
+from mlrepro.cores import worker_threads
 from mlrepro.data.picture_formats import open_picture, unidentified
 from mlrepro.data.picture_names import picture_file
 from mlrepro.errors import InputError
@@ -61,7 +62,7 @@ def _check_all(images: list[str], root: Path) -> list[Checked]:
 
     # Threads suffice, as the decoders let go of Python's lock; in chunks, a task costs less.
     chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(worker_threads()) as pool:
         checked = progress_bar(
             pool.map(check_chunk, chunks),
             desc="checking",

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pandas
 
+from mlrepro.cores import worker_threads
 from mlrepro.data.formats import format_of
 from mlrepro.data.formats import read as read_listing
 from mlrepro.data.picture_names import picture_file
@@ -117,7 +118,7 @@ def _look(root: Path, images: list[str], before: dict[str, Seen]) -> dict[str, S
         return Seen(*state, file_sha256(path))
 
     # Hashing lets go of Python's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(worker_threads()) as pool:
         looks = zip(images, pool.map(look, images), strict=True)
         return {image: seen for image, seen in looks if seen}
 

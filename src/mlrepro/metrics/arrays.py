@@ -1,11 +1,11 @@
 """What all metrics need: checked scores and labels, quotients, threads."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from mlrepro.cores import worker_threads
 from mlrepro.errors import InputError
 
 # Below, the start of threads and their waiting for each other take longer than the work that they
@@ -64,5 +64,5 @@ def in_parallel(function: Callable[[slice], object], size: int, step: int, numbe
     slices = [slice(start, start + step) for start in range(0, max(1, size), step)]
     if len(slices) == 1 or numbers < THREADS_REPAY:
         return [function(part) for part in slices]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(worker_threads()) as pool:
         return list(pool.map(function, slices))

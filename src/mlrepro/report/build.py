@@ -2,10 +2,10 @@
 
 import gc
 import multiprocessing
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlrepro.cores import usable_processors
 from mlrepro.environments import gather_environments
 from mlrepro.errors import InputError
 from mlrepro.layout import Layout, read_layout, read_layouts
@@ -41,7 +41,7 @@ def write_pages(layouts: Sequence[Layout]) -> list[str]:
 
     # The last page to be made should be a short one.
     longest_first = sorted(layouts, key=_expected_work, reverse=True)
-    with multiprocessing.get_context("fork").Pool(_processors()) as processes:
+    with multiprocessing.get_context("fork").Pool(usable_processors()) as processes:
         errors = processes.map(_attempt, longest_first, chunksize=1)
 
         # In one of them, which has imported matplotlib already if anything was drawn.
@@ -107,10 +107,3 @@ def _expected_work(layout: Layout) -> tuple[int, int]:
     before = page.read_text(encoding="utf-8") if page.exists() else ""
     records = list(layout.results.glob("*.json"))
     return before.count("](figures/"), len(records)
-
-
-def _processors() -> int:
-    """That this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mlrepro.threads import own_folders
+from mlrepro.cores import own_folders
 from mlrepro.training.job import TrainingJob
 
 MEMORY = Path("/proc/meminfo")

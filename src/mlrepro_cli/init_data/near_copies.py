@@ -6,13 +6,13 @@ seven bits are found without comparing each with each; of these, thumbnails deci
 are compared like further pictures.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from mlrepro.cores import worker_threads
 from mlrepro.data.appearance import flat, orientation, turned
 from mlrepro.data.picture_formats import open_picture
 from mlrepro.data.picture_names import picture_file
@@ -34,7 +34,7 @@ LARGEST_BUCKET = 300
 
 def near_copies(root: Path, images: list[str]) -> np.ndarray:
     """(pairs, 2) places of pictures that show the same, each with one that stands before it."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(worker_threads()) as pool:
         looks = pool.map(lambda image: _thumbnail(picture_file(root, image)), images)
         looks = progress_bar(looks, desc="near copies", total=len(images), unit="picture")
         thumbnails = np.array(list(looks), np.uint8).reshape(-1, SIDE, SIDE, 3)

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mlrepro.cores import usable_cores
 from mlrepro.errors import InputError
 from mlrepro_cli.launch.engines import attempts
 from mlrepro_cli.launch.engines.attempts import SCRIPT, Outcome
@@ -37,7 +38,7 @@ def local(jobs: int | None, gpus: int | None) -> Iterator[tuple[Engine, int]]:
     for slot in range(slots):
         free.put(",".join(devices[slot * gpus : (slot + 1) * gpus]))
     # Jobs at a time share the threads, unless the user says how many each has.
-    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // slots)))
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, usable_cores() // slots)))
     started: list[subprocess.Popen] = []
 
     def run(job: Job) -> Outcome:
