@@ -18,7 +18,6 @@ validation's, and scikit-learn is timed on 8 classes and scaled. A size that nee
 is free (estimated: 9 bytes an entry, of which scores and labels are 5) is left out.
 """
 
-import os
 import time
 from multiprocessing import get_context
 
@@ -26,6 +25,7 @@ import numpy as np
 from common import alone, compare, installed, parser, timed, write
 from sklearn.metrics import average_precision_score
 
+from mlrepro.cores import worker_threads
 from mlrepro.metrics.average_precision import average_precision, average_precisions
 from mlrepro.metrics.thresholded import thresholded_metrics, top_k_metrics
 from mlrepro.metrics.thresholds import tune_thresholds
@@ -223,7 +223,7 @@ def main() -> None:
         given.out,
         difference="of an average precision, as a fraction",
         left_out=left_out,
-        threads=os.cpu_count(),
+        threads=worker_threads(),
     )
 
 
