@@ -181,6 +181,35 @@ def test_masks_beside_images_in_each_label(own, capsys):
     assert "covid/masks/: no pictures to label, left out" in capsys.readouterr().out
 
 
+def test_masks_beside_pictures_of_a_label(own, capsys):
+    for label in ("benign", "normal"):
+        for number in range(2):
+            write_picture(own / label / f"{label} ({number}).png")
+            write_picture(own / label / f"{label} ({number})_mask.png")
+    write_picture(own / "benign/benign (0)_mask_1.png")
+    write_picture(own / "benign/thumbs/benign (0).png")
+    # No picture is called so without its last word.
+    write_picture(own / "normal/left_mask.png")
+    found = read(own)
+    assert sorted(found.labels) == [
+        *(f"benign/benign ({number}).png" for number in range(2)),
+        "normal/left_mask.png",
+        *(f"normal/normal ({number}).png" for number in range(2)),
+    ]
+    said = capsys.readouterr().out
+    assert "benign/benign (0)_mask.png, benign/benign (0)_mask_1.png, " in said
+    assert "and 2 more: left out, as each is called as the picture beside it and `mask`" in said
+    assert "benign/thumbs/: no pictures to label, left out" in said
+
+
+def test_two_pictures_of_one_name_in_a_label(own, capsys):
+    pictures(own, "cat", "dog")
+    write_picture(own / "cat/0.png")
+    assert "cat/0.png" in read(own).labels
+    said = "1 names are those of two pictures, such as cat/0.jpg and cat/0.png: both are read"
+    assert said in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "folders",
     [

@@ -1,0 +1,51 @@
+"""Files that belong to a picture of the same folder, `1_mask.png` beside `1.png`: no pictures."""
+
+import re
+from collections import defaultdict
+
+from mlrepro.errors import first_of
+from mlrepro_cli.init_data.layouts.rows import UserFolder
+from mlrepro_cli.init_data.name_forms import folded, stem
+from mlrepro_cli.init_data.not_labels import BESIDE_PICTURES
+
+# Such a word at a name's end, and a number where a picture has several, as `1_mask_2`.
+LAST_WORD = re.compile(r"^(?P<own>.*\w.*?)[\s_.-]+(?P<word>[a-z]+)(?:[\s_-]*\d+)?$")
+WORDS = BESIDE_PICTURES | {"seg", "superpixels", "thumb", "overlay", "heatmap"}
+SHOWN = 3
+
+
+def without_masks(folder: UserFolder) -> tuple[list[str], list[str]]:
+    """The pictures that may have labels, and lines on what was left out or looks odd."""
+    by_name = defaultdict(list)
+    for picture in folder.pictures:
+        by_name[folded(stem(picture))].append(picture)
+
+    kept = []
+    left_out = []
+    for picture in folder.pictures:
+        own = _name_of_picture(folded(stem(picture)))
+        (left_out if own in by_name else kept).append(picture)
+
+    lines = []
+    if left_out:
+        lines.append(
+            f"{first_of(left_out, SHOWN)}: left out, as each is called as the picture beside it "
+            "and `mask`, or a word like it; where they are pictures to label, rename them"
+        )
+    pairs = [pictures for pictures in by_name.values() if len(pictures) > 1]
+    if pairs:
+        first, second, *_ = pairs[0]
+        lines.append(
+            f"{len(pairs)} names are those of two pictures, such as {first} and {second}: both are "
+            "read; where one is a mask, move the masks out of the folder"
+        )
+    return kept, lines
+
+
+def _name_of_picture(name: str) -> str:
+    """`cat/1` of `cat/1_mask`; "" where the last word is another."""
+    place, slash, last = name.rpartition("/")
+    match = LAST_WORD.match(last)
+    if not match or match["word"] not in WORDS:
+        return ""
+    return f"{place}{slash}{match['own']}"
