@@ -645,6 +645,27 @@ def test_supervisely(own):
     assert labels_of(own) == SETS
 
 
+def test_tags_that_say_the_parts(own, capsys):
+    for number, (name, labels) in enumerate(zip(pictures(own, "ds/img"), SETS, strict=True)):
+        tags = [*labels, "train" if number % 3 else "val"]
+        write_supervisely(own, name, tags)
+    found = read(own)
+    assert list(found.labels.values()) == SETS
+    assert list(found.splits.values()) == ["val", "train", "train"] * 2
+    assert "Labels train, val are taken as parts of the data" in capsys.readouterr().out
+    # Where the user wants them as labels, and where there is one alone.
+    assert labels_of(own, split_column="")[0] == ["cat", "val"]
+    for number, labels in enumerate(SETS):
+        write_supervisely(own, f"{number}.jpg", [*labels, "train"])
+    assert labels_of(own)[0] == ["cat", "train"]
+
+
+def write_supervisely(own: Path, name: str, tags: list[str]) -> None:
+    entries = [{"name": tag, "value": None} for tag in tags]
+    content = {"size": {"height": 6, "width": 6}, "tags": entries, "objects": []}
+    write_json(own, content, f"ds/ann/{name}.json")
+
+
 def test_create_ml(own):
     content = [
         {"image": name, "annotations": [{"label": label, "coordinates": {}} for label in labels]}

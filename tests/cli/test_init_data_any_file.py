@@ -112,6 +112,20 @@ def test_lists_say_the_parts_of_folders_of_labels(tmp_path):
     assert (own / "meta/test.txt").resolve() in find_labels(own).files
 
 
+@pytest.mark.parametrize("behind", [" 0", "\tlabels/x.xml", ", 12"])
+def test_lists_of_parts_with_a_label_behind_each_picture(tmp_path, behind):
+    """As of Caffe and PaddleDetection; labels are those of the folders."""
+    own = tmp_path / "own"
+    names = [f"{label}/{place} a.jpg" for label in ("cat", "dog") for place in range(3)]
+    for name in names:
+        write_picture(own / name)
+    write(own, "".join(f"{name}{behind}\n" for name in names if "0" not in name), "train.txt")
+    write(own, "".join(f"{name}{behind}\n" for name in names if "0" in name), "val_list.txt")
+    got = read(own)
+    assert got.labels["dog/1 a.jpg"] == ["dog"]
+    assert list(got.splits.values()) == ["val", "train", "train"] * 2
+
+
 def test_folders_say_the_part_of_what_a_file_leaves_open(tmp_path):
     """A competition's train.csv, and its solution, which came later."""
     own = tmp_path / "own"

@@ -23,6 +23,7 @@ from mlrepro_cli.init_data.layouts import (
 from mlrepro_cli.init_data.layouts.reading import read_label_files
 from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
 from mlrepro_cli.init_data.negatives import ask_about_negatives, take_unknown
+from mlrepro_cli.init_data.part_labels import take_parts
 from mlrepro_cli.init_data.part_lists import with_parts_of_lists
 from mlrepro_cli.init_data.split_words import split_in_path
 from mlrepro_cli.init_data.user_folder import has_pictures, look_into
@@ -83,6 +84,8 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         rows = names.matched(rows)
         for line in names.lines():
             folder.note(line)
+        if option != TABLE:
+            rows = take_parts(folder, rows)
         rows = with_parts_of_lists(folder, rows, names)
         rows = _with_parts_of_folders(folder, rows)
         _refuse_disagreeing_files(option, rows)
