@@ -9,9 +9,16 @@ from pathlib import Path
 from types import ModuleType
 
 from mlrepro.errors import InputError
-from mlrepro.files import refuse_something_else
+from mlrepro.files import is_something_else, refuse_something_else
 from mlrepro_cli.init_data.found_names import Names
-from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, JSON_LAYOUTS, LAYOUTS, SET_LAYOUTS, coco
+from mlrepro_cli.init_data.layouts import (
+    FILE_LAYOUTS,
+    JSON_LAYOUTS,
+    LAYOUTS,
+    LINE_LAYOUTS,
+    SET_LAYOUTS,
+    coco,
+)
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
 from mlrepro_cli.init_data.layouts.table.records import as_records
 from mlrepro_cli.init_data.layouts.table.text import decode
@@ -21,6 +28,8 @@ from mlrepro_cli.pictures import SUFFIXES
 PICTURE_IN_TEXT = re.compile("|".join(re.escape(suffix) for suffix in SUFFIXES), re.IGNORECASE)
 HEAD = 1 << 20
 LISTS = ".txt"
+# Files of a JSON object a line.
+LINES = (".jsonl", ".ndjson", ".manifest")
 
 
 def read_label_files(folder: UserFolder, names: Names) -> dict[str, list[LabelRow]]:
@@ -38,8 +47,11 @@ def read_label_files(folder: UserFolder, names: Names) -> dict[str, list[LabelRo
 
     others = []
     for file in files:
-        is_json = file.place.lower().endswith(".json")
-        rows = _read_json(folder, file, only) if is_json else None
+        rows = None
+        if file.place.lower().endswith(".json"):
+            rows = _read_json(folder, file, only)
+        elif file.place.lower().endswith(LINES):
+            rows = _read_lines(file, only)
         if rows is None:
             others.append(file)
         else:
@@ -108,6 +120,35 @@ def _read_json(
             reason = reason or "JSON of a kind that is not known here"
             folder.note_unread(file.place, reason)
     return None
+
+
+def _read_lines(file: LabelFile, only: str | None) -> tuple[str, list[LabelRow]] | None:
+    """A layout and its rows; None for lines of no kind that is known here, which may be a table."""
+    if is_something_else(file.path):
+        return None
+    try:
+        text, _ = decode(file.path, file.path.read_bytes(), file.answers.encoding)
+        numbered = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line]
+        first = [json.loads(line) for _, line in numbered[:1]]
+    except (InputError, ValueError, RecursionError):
+        return None  # what is damaged is told where it is read as a table
+
+    for option, layout in LINE_LAYOUTS.items():
+        if only in (None, option) and layout.is_it(first):
+            with told_of(file.path, layout.NAME):
+                content = [_object(line, number) for number, line in numbered]
+                return option, [_with_source(row, file) for row in layout.read(file, content)]
+    return None
+
+
+def _object(line: str, number: int) -> dict:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"line {number} is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"line {number} is no JSON object")
+    return content
 
 
 def _content(folder: UserFolder, file: LabelFile) -> dict | list | None:
