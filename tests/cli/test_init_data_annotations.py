@@ -558,6 +558,33 @@ def test_annotators_of_label_studio_who_disagree(own, capsys):
     assert "tasks.json: 1 pictures without anything" in capsys.readouterr().out
 
 
+def test_what_a_reviewer_of_label_studio_marked_as_true(own):
+    pictures(own)
+    tasks = [task(number, ["bird"], labels) for number, labels in enumerate(SETS)]
+    for entry in tasks:
+        entry["annotations"][1]["ground_truth"] = True
+    write_json(own, tasks, "tasks.json")
+    assert labels_of(own) == SETS
+
+
+def test_several_pictures_in_a_task_of_label_studio(own):
+    for folder in ("", "before", "thumbs"):
+        pictures(own, folder)
+    tasks = [task(number, labels) for number, labels in enumerate(SETS)]
+    for number, entry in enumerate(tasks):
+        link = {"source": f"https://example.org/{number}", "thumb": f"thumbs/{number}.jpg"}
+        entry["data"] = link | {"image": f"{number}.jpg"}
+    write_json(own, tasks, "tasks.json")
+    assert list(read(own).labels) == [f"{number}.jpg" for number in range(6)]
+
+    for number, entry in enumerate(tasks):
+        entry["data"] = {"left": f"before/{number + 1}.jpg"} | entry["data"]
+    write_json(own, tasks, "tasks.json")
+    with pytest.raises(Question, match="pictures in left, image; .* or --image-column 'image'"):
+        read(own)
+    assert labels_of(own, image_columns=("image",)) == SETS
+
+
 def test_controls_of_label_studio(own):
     pictures(own)
     tasks = [task(number, labels) for number, labels in enumerate(SETS)]
