@@ -10,6 +10,7 @@ from mlrepro.data.picture_names import picture_name
 from mlrepro.errors import InputError
 from mlrepro.files import is_something_else
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers, Question
+from mlrepro_cli.init_data.folder_names import name_folders
 from mlrepro_cli.init_data.found_names import Names
 from mlrepro_cli.init_data.hints import PACKED, file_name_hint, packed_hint
 from mlrepro_cli.init_data.layouts import (
@@ -92,6 +93,7 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         _compare_with_folders(folder, option, rows, names)
     else:
         rows = with_parts_of_lists(folder, rows, names)
+        rows = name_folders(folder, rows)
     if option not in (*FOLDER_LAYOUTS, TABLE):
         ask_about_negatives(rows, answers)
         rows = take_unknown(rows, answers)
