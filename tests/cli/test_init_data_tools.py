@@ -314,3 +314,73 @@ def test_superannotate(own, suffix):
     content = {"metadata": {"name": "0.jpg", "status": "NotStarted"}, "instances": [], "tags": []}
     write_json(own, content, f"0.jpg{suffix}")
     assert labels_of(own) == SETS[1:]
+
+
+# ---------------------------------------------------------------------------- a file a picture
+
+
+def test_polygons_of_cityscapes_and_vistas(own):
+    pictures(own, "leftImg8bit/train/aachen", "_leftImg8bit.png")
+    for number, labels in enumerate(SETS):
+        objects = [{"label": label, "polygon": [[1, 1], [2, 2], [3, 1]]} for label in labels]
+        content = {"imgHeight": 6, "imgWidth": 6, "objects": objects}
+        write_json(own, content, f"gtFine/train/aachen/{number}_gtFine_polygons.json")
+    assert labels_of(own) == SETS
+
+
+@pytest.mark.parametrize("between", [".jpg", ""])
+def test_tags_in_xmp_only_where_asked(own, between):
+    for name, labels in zip(pictures(own, "2020"), SETS, strict=True):
+        tags = "".join(f"<rdf:li>{label}</rdf:li>" for label in labels)
+        text = (
+            '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+            'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+            f'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject><rdf:Bag>{tags}</rdf:Bag>'
+            "</dc:subject></rdf:Description></rdf:RDF></x:xmpmeta>"
+        )
+        write(own, text, f"2020/{name[:-4]}{between}.xmp")
+    with pytest.raises(InputError, match="6 pictures have an .xmp beside them: .*--layout xmp"):
+        read(own)
+    assert labels_of(own, layout="xmp") == SETS
+    write(own, "<x", f"2020/0{between}.xmp")
+    with pytest.raises(InputError, match="0.*xmp, line 1: no valid XML"):
+        read(own, layout="xmp")
+
+
+def test_a_json_a_picture_only_where_asked(own):
+    for name, labels in zip(pictures(own), SETS, strict=True):
+        content = {"tags": labels, "objects": [{"width": 3}], "site": "x"}
+        write_json(own, content, f"{name[:-4]}.json")
+    with pytest.raises(InputError, match="have a JSON of their name with tags in it: .*json-files"):
+        read(own)
+    assert labels_of(own, layout="json-files") == SETS
+    assert labels_of(own, layout="json-files", label_columns=("site",)) == [["x"]] * 6
+
+    write_json(own, {"tags": ["cat"], "labels": ["dog"]}, "0.json")
+    with pytest.raises(Question, match="0.json: labels in tags, labels; say which with --labels-c"):
+        read(own, layout="json-files")
+    write_json(own, {"site": "x"}, "0.json")
+    with pytest.raises(InputError, match="0.json: no list of labels in it .its keys: site"):
+        read(own, layout="json-files")
+    write_json(own, {"tags": [1]}, "0.json")
+    with pytest.raises(InputError, match="0.json: 1 is no label"):
+        read(own, layout="json-files")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"title": "0.jpg", "photoTakenTime": {}, "people": [{"name": "A"}]}, "Google's notes"),
+        ({"_id": "1", "filename": "/0.jpg", "annotations": [], "metadata": {}}, "Dataloop's"),
+        ({"label_classes": [], "images": [{}], "export_format_version": "1.1"}, "Hasty's export"),
+        ([{"task_id": "1", "params": {}, "response": {}}], "tasks of Scale; write"),
+        ([{"originalImageUri": "https://x/0.jpg", "tags": []}], "pictures of Azure Custom Vision"),
+        ([{"Labeled Data": "https://x/0.jpg", "Label": {}}], "export it again, as .ndjson"),
+        ({"view": {}, "metadata": {}, "attribute": {}, "config": {}}, "a project of VIA 3"),
+    ],
+)
+def test_exports_that_are_not_read_are_named(own, content, message):
+    pictures(own)
+    write_json(own, content, "export.json")
+    with pytest.raises(InputError, match=f"export.json: not read, .*{message}"):
+        read(own)

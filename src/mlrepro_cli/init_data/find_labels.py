@@ -18,8 +18,10 @@ from mlrepro_cli.init_data.layouts import (
     LAYOUTS,
     SET_LAYOUTS,
     folders,
+    json_files,
     picture_lists,
     text_files,
+    xmp,
 )
 from mlrepro_cli.init_data.layouts.reading import read_label_files
 from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
@@ -32,6 +34,7 @@ from mlrepro_cli.pictures import SUFFIXES
 
 # Files that say all labels of one picture, where they name one.
 A_PICTURE = (".xml", ".json")
+ONLY_ASKED = (text_files, picture_lists, json_files, xmp)
 # Tables ask what labels mean where they read them.
 TABLE = "table"
 # A label file that the user named may lie so many folders below the one that holds the pictures.
@@ -156,7 +159,7 @@ def _one_layout(path: Path, folder: UserFolder, names: Names) -> tuple[str, list
             rows = list(FOLDER_LAYOUTS[option].read(folder))
         except Question as question:
             # Files that were left out may be what is meant.
-            seen = [*folder.lines, *text_files.hint(folder), *picture_lists.hint(folder)]
+            seen = [*folder.lines, *_hints(folder)]
             raise Question("; ".join([str(question), *seen])) from None
         if rows:
             return option, rows
@@ -168,7 +171,7 @@ def _nothing_found(path: Path, folder: UserFolder, found: dict[str, list[LabelRo
         f"{LAYOUTS[option].NAME} without any label{_in(rows)}" for option, rows in found.items()
     ]
     seen = [*named, *folder.lines, *packed_hint(folder.beside)]
-    seen += [*text_files.hint(folder), *picture_lists.hint(folder)]
+    seen += _hints(folder)
     seen += file_name_hint(folder.pictures)
     return (
         f"{path}: {len(folder.pictures)} pictures ({' '.join(SUFFIXES)}), no labels"
@@ -178,6 +181,11 @@ def _nothing_found(path: Path, folder: UserFolder, found: dict[str, list[LabelRo
         "XML, COCO's, Label Studio's or FiftyOne's JSON, YOLO's text files with data.yaml, CVAT's "
         "XML), or that file"
     )
+
+
+def _hints(folder: UserFolder) -> list[str]:
+    """Clauses on layouts that are read only where the user says so."""
+    return [line for layout in ONLY_ASKED for line in layout.hint(folder)]
 
 
 def _in(rows: list[LabelRow]) -> str:

@@ -45,12 +45,14 @@ from mlrepro_cli.init_data.layouts import (
     folders,
     folders_deepest,
     ground_truth,
+    json_files,
     json_names,
     kitti,
     label_studio,
     labelbox,
     labelme,
     picture_lists,
+    polygon_files,
     prodigy,
     superannotate,
     supervisely,
@@ -61,6 +63,7 @@ from mlrepro_cli.init_data.layouts import (
     via,
     via_csv,
     voc,
+    xmp,
     yolo,
 )
 
@@ -86,6 +89,7 @@ JSON_LAYOUTS = {
     "labelme": labelme,
     "supervisely": supervisely,
     "superannotate": superannotate,
+    "polygons": polygon_files,
     "darwin": darwin,
     "create-ml": create_ml,
     "datumaro": datumaro,
@@ -98,6 +102,8 @@ SET_LAYOUTS = {
     "kitti": kitti,
     "dota": dota,
     "texts": text_files,
+    "json-files": json_files,
+    "xmp": xmp,
     "lists": picture_lists,
 }
 FOLDER_LAYOUTS = {

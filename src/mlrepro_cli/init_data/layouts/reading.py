@@ -18,10 +18,12 @@ from mlrepro_cli.init_data.layouts import (
     LINE_LAYOUTS,
     SET_LAYOUTS,
     coco,
+    other_tools,
 )
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
 from mlrepro_cli.init_data.layouts.table.records import as_records
 from mlrepro_cli.init_data.layouts.table.text import decode
+from mlrepro_cli.init_data.name_forms import stem
 from mlrepro_cli.pictures import SUFFIXES
 
 # A damaged or unknown JSON file is worth an error or a word where it names pictures.
@@ -111,15 +113,32 @@ def _read_json(
             with told_of(file.path, layout.NAME):
                 return option, [_with_source(row, file) for row in layout.read(file, content)]
 
-    if content is not None:
-        with told_of(file.path, coco.NAME):
-            reason = coco.why_without_labels(file, content)
-        if not reason and as_records(content, folder.pictures) is not None:
-            return None
-        if reason or file.given or PICTURE_IN_TEXT.search(json.dumps(content)[:HEAD]):
-            reason = reason or "JSON of a kind that is not known here"
-            folder.note_unread(file.place, reason)
+    return _of_no_layout(folder, file, content) if content is not None else None
+
+
+def _of_no_layout(
+    folder: UserFolder, file: LabelFile, content: dict | list
+) -> tuple[str, list[LabelRow]] | None:
+    """No rows, and a note on why it is not read; None for what may be a table."""
+    unread = other_tools.remedy(content)
+    if unread or _is_of_one_picture(folder, file, content):
+        folder.note_unread(file.place, unread or "JSON of one picture, of no kind known here")
+        return "json", []
+
+    with told_of(file.path, coco.NAME):
+        reason = coco.why_without_labels(file, content)
+    if not reason and as_records(content, folder.pictures) is not None:
+        return None
+    if reason or file.given or PICTURE_IN_TEXT.search(json.dumps(content)[:HEAD]):
+        folder.note_unread(file.place, reason or "JSON of a kind that is not known here")
     return None
+
+
+def _is_of_one_picture(folder: UserFolder, file: LabelFile, content: dict | list) -> bool:
+    """Whether it is called as a picture is, and names none: no table, whatever lists it holds."""
+    name = stem(file.path.stem)
+    is_named = folder.given or name not in folder.stems or isinstance(content, list)
+    return not is_named and PICTURE_IN_TEXT.search(json.dumps(content)[:HEAD]) is None
 
 
 def _read_lines(file: LabelFile, only: str | None) -> tuple[str, list[LabelRow]] | None:
