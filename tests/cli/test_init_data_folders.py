@@ -209,6 +209,12 @@ def test_two_pictures_of_one_name_in_a_label(own, capsys):
     said = "1 names are those of two pictures, such as cat/0.jpg and cat/0.png: both are read"
     assert said in capsys.readouterr().out
 
+    # Where most are, they may be masks.
+    pictures(own, "cat", "dog", suffix=".png")
+    with pytest.raises(Question, match="is one the mask of the other.* say --layout folders"):
+        read(own)
+    assert len(read(own, layout="folders").labels) == 12
+
 
 @pytest.mark.parametrize(
     "folders",

@@ -188,6 +188,10 @@ def test_ground_truth_of_several_labels(own):
     write_lines(own, records, "output.manifest")
     assert labels_of(own) == SETS[1:]
 
+    # Before the job.
+    write_lines(own, [{"source-ref": "s3://bucket/1.jpg"}], "input.manifest")
+    assert labels_of(own) == SETS[1:]
+
     records[1]["other-metadata"] = {}
     write_lines(own, records, "output.manifest")
     with pytest.raises(Question, match="several jobs .other, pets.; say which with --labels-col"):

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 
 from mlrepro.errors import first_of
+from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import UserFolder
 from mlrepro_cli.init_data.name_forms import folded, stem
 from mlrepro_cli.init_data.not_labels import BESIDE_PICTURES
@@ -15,7 +16,10 @@ SHOWN = 3
 
 
 def without_masks(folder: UserFolder) -> tuple[list[str], list[str]]:
-    """The pictures that may have labels, and lines on what was left out or looks odd."""
+    """The pictures that may have labels, and lines on what was left out or looks odd.
+
+    Raises Question where most names are those of two pictures, one of which may be a mask.
+    """
     by_name = defaultdict(list)
     for picture in folder.pictures:
         by_name[folded(stem(picture))].append(picture)
@@ -35,9 +39,14 @@ def without_masks(folder: UserFolder) -> tuple[list[str], list[str]]:
     pairs = [pictures for pictures in by_name.values() if len(pictures) > 1]
     if pairs:
         first, second, *_ = pairs[0]
+        said = f"{len(pairs)} names are those of two pictures, such as {first} and {second}"
+        if 2 * len(pairs) > len(by_name) and folder.answers.layout is None:
+            raise Question(
+                f"{said}: is one the mask of the other? Then move the masks out of the folder; "
+                "where both are pictures with that label, say --layout folders"
+            )
         lines.append(
-            f"{len(pairs)} names are those of two pictures, such as {first} and {second}: both are "
-            "read; where one is a mask, move the masks out of the folder"
+            f"{said}: both are read; where one is a mask, move the masks out of the folder"
         )
     return kept, lines
 

@@ -29,15 +29,16 @@ def read(file: LabelFile, content: list) -> Iterator[LabelRow]:
 
 
 def _job(file: LabelFile, content: list) -> str:
-    """The labelling job, by whose name the labels are kept. Raises Question for several."""
+    """The labelling job, by whose name the labels are kept; "" for a manifest that waits for one.
+
+    Raises Question for several.
+    """
     jobs = sorted(
         {key[: -len(METADATA)] for record in content for key in record if METADATA in key}
     )
     wanted = [job for job in file.answers.label_columns if job in jobs]
-    if len(wanted or jobs) == 1:
-        return (wanted or jobs)[0]
-    if not jobs:
-        raise ValueError(f"no record has a key that ends with {METADATA}; export the job's output")
+    if len(wanted or jobs) < 2:
+        return (wanted or jobs or [""])[0]
     raise Question(
         f"{file.path}: labels of several jobs ({', '.join(jobs)}); say which with --labels-column"
     )
