@@ -103,6 +103,8 @@ def test_questions_on_objects_of_labelbox(own):
     ):
         read(own)
     assert labels_of(own, label_columns=("kind",)) == SETS
+    with pytest.raises(InputError, match="--labels-column kinds: no question; .*kind"):
+        read(own, label_columns=("kinds",))
 
 
 # ---------------------------------------------------------------------------------------- Prodigy
@@ -278,6 +280,10 @@ def test_kitti(own):
     assert next(iter(found.labels)) == "training/image_2/0.png"
     assert set(found.splits.values()) == {"train"}
 
+    for part, numbers in {"train": "024", "val": "135", "trainval": "012345", "test": "01"}.items():
+        write(own, "\n".join(numbers), f"ImageSets/{part}.txt")
+    assert list(read(own).splits.values()) == ["train", "val"] * 3
+
     write_kitti(own, "1.png", ["dog", "cat 1"], " 7 8")
     with pytest.raises(InputError, match="1.txt, object 1: 'dog .* is not as the others are"):
         read(own)
@@ -387,4 +393,13 @@ def test_exports_that_are_not_read_are_named(own, content, message):
     pictures(own)
     write_json(own, content, "export.json")
     with pytest.raises(InputError, match=f"export.json: not read, .*{message}"):
+        read(own)
+
+
+@pytest.mark.parametrize("line", ["684,8,273,116,0,0,0,0", "Apple 1.5 2 30.25 4"])
+def test_texts_of_numbers_are_no_tags(own, line):
+    """Of VisDrone, and of a tool for Open Images."""
+    for name in pictures(own, "images"):
+        write(own, f"\n{line}\n", f"labels/{name[:-4]}.txt")
+    with pytest.raises(InputError, match=f"6 texts .* such as '{line}' .*: write them as YOLO's"):
         read(own)

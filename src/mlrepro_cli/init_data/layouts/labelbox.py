@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from mlrepro.errors import InputError
+from mlrepro.settings.base import nearest
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.annotators import agreed
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
@@ -28,6 +30,13 @@ def read(file: LabelFile, content: list) -> Iterator[LabelRow]:
         raise Question(
             f"{file.path}: labels are of several questions ({', '.join(questions)}; {OBJECTS} is "
             f"what was drawn); say which hold labels, all of them with {options}"
+        )
+
+    unknown = sorted(set(wanted) - set(questions))
+    if questions and unknown:
+        raise InputError(
+            f"{file.path}: --labels-column {unknown[0]}: no question; "
+            f"{nearest(unknown[0], questions)}"
         )
 
     for picture, people in said:

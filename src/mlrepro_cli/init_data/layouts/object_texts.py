@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mlrepro.data.formats import read_text
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Question
+from mlrepro_cli.init_data.layouts.picture_lists import lists_of_pictures
 from mlrepro_cli.init_data.layouts.rows import (
     PRESENT,
     UNKNOWN,
@@ -16,7 +17,10 @@ from mlrepro_cli.init_data.layouts.rows import (
 )
 from mlrepro_cli.init_data.layouts.yolo import texts_of_pictures
 from mlrepro_cli.init_data.name_forms import stem
-from mlrepro_cli.init_data.split_words import split_in_path
+from mlrepro_cli.init_data.split_words import split_in_path, split_word
+
+# A list that repeats train and val.
+BOTH = "trainval"
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,31 @@ def read_texts(folder: UserFolder, parse: Parse, option: str) -> Iterator[LabelR
     first = next(iter(text_of.values()))
     if folder.answers.layout != option:
         _refuse_predictions(first, objects.values(), option)
+    splits = _splits(folder, list(objects))
     for picture in folder.pictures:
-        split = split_in_path(picture.rpartition("/")[0])
         if picture in objects:
-            yield from _rows(picture, split, objects[picture], text_of[picture].place)
+            yield from _rows(picture, splits[picture], objects[picture], text_of[picture].place)
         else:
-            yield unlabelled(picture, split, first.place)
+            yield unlabelled(picture, "", first.place)
+
+
+def _splits(folder: UserFolder, pictures: list[str]) -> dict[str, str]:
+    """The parts of labelled pictures: of lists of train and val, where all lie in one folder.
+
+    KITTI's pictures for the test have the same numbers: its list is not of these.
+    """
+    by_folder = {picture: split_in_path(picture.rpartition("/")[0]) for picture in pictures}
+    own_names = {stem(picture).rpartition("/")[2]: picture for picture in pictures}
+    if len(set(by_folder.values())) > 1 or len(own_names) < len(pictures):
+        return by_folder
+
+    by_list = {}
+    for file, names in lists_of_pictures(folder):
+        part = split_word(file.path.stem)
+        if part in ("train", "val") and file.path.stem != BOTH and set(names) <= set(own_names):
+            folder.note(f"{file.place}: the part of {len(names)} pictures, {part}")
+            by_list |= {own_names[name]: part for name in names}
+    return {picture: by_list.get(picture, "") for picture in pictures} if by_list else by_folder
 
 
 def _rows(picture: str, split: str, objects: list[ObjectLine], source: str) -> Iterator[LabelRow]:
