@@ -392,6 +392,20 @@ def test_yolo_beside_the_pictures(own, capsys):
     assert "1 pictures beside others with a text have none" in capsys.readouterr().out
 
 
+def test_masks_beside_the_pictures_of_yolo(own, capsys):
+    """A picture without a text has no label; a mask is none."""
+    write(own, "cat\ndog\nbird\n", "classes.txt")
+    for name, labels in zip(pictures(own), SETS, strict=True):
+        write_picture(own / f"{name[:-4]}_mask.png")
+        lines = [f"{CLASSES.index(label)} 0.5 0.5 0.1 0.1\n" for label in labels]
+        if labels:
+            write(own, "".join(lines), f"{name[:-4]}.txt")
+    assert labels_of(own) == SETS
+    said = capsys.readouterr().out
+    assert "0_mask.png, 1_mask.png, 2_mask.png and 3 more: left out" in said
+    assert "1 pictures beside others with a text have none" in said
+
+
 def test_texts_of_yolo_as_windows_writes_them(own):
     write_yolo(own, "pics", "pics")
     for text in (own / "pics").glob("*.txt"):
@@ -660,6 +674,20 @@ def test_labelme(own):
         own, {"shapes": [], "imagePath": "0.jpg", "flags": {"cat": True, "dog": False}}, "0.json"
     )
     assert labels_of(own) == SETS
+
+
+def test_the_picture_that_a_file_of_labelme_names(own):
+    """Masks of the same name lie beside, and what nobody looked at is no label."""
+    pictures(own, "photos")
+    pictures(own, "photos", ".png")
+    pictures(own, "drawn")
+    for number, labels in enumerate(SETS):
+        shapes = [{"label": label} for label in [*labels, "__ignore__"]]
+        content = {"shapes": shapes, "flags": {}, "imagePath": f"..\\photos\\{number}.jpg"}
+        write_json(own, content, f"json/{number}.json")
+    found = read(own)
+    assert list(found.labels.values()) == SETS
+    assert list(found.labels)[0] == "photos/0.jpg"
 
 
 def test_supervisely(own):

@@ -390,6 +390,13 @@ def test_a_link_to_what_holds_the_folder_ends(own, tmp_path):
     assert label_sets(own) == {"cat": ("cat", ""), "dog": ("dog", "")}
 
 
+def test_names_with_the_backslashes_of_an_archive(own):
+    for number in range(6):
+        write_picture(own / f"{('cat', 'dog')[number % 2]}\\{number}.jpg")
+    with pytest.raises(InputError, match="hold backslashes, .*: unpack it again with a program"):
+        read(own)
+
+
 def test_an_archive_is_to_be_unpacked(own):
     pictures(own, "cat", "dog")
     (own / "all.zip").write_bytes(b"PK")

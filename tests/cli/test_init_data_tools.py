@@ -85,9 +85,14 @@ def test_labelbox(own):
 
     # Two people who differ.
     rows[1]["projects"]["cl1"]["labels"] *= 2
-    rows[1]["projects"]["cl1"]["labels"][1] = {"annotations": drawn([])}
+    rows[1]["projects"]["cl1"]["labels"][1] = {"annotations": {}}
     write_lines(own, rows, "export.ndjson")
     assert read(own).unknown["1.jpg"] == ["dog"]
+
+    # And a picture that was imported twice.
+    again = row_of_labelbox(names[5], {"classifications": [chosen("kind", ["cat"])]})
+    write_lines(own, [*rows, again], "export.ndjson")
+    assert read(own).unknown["5.jpg"] == ["bird", "cat"]
 
 
 def test_questions_on_objects_of_labelbox(own):

@@ -20,22 +20,10 @@ def without_masks(folder: UserFolder) -> tuple[list[str], list[str]]:
 
     Raises Question where most names are those of two pictures, one of which may be a mask.
     """
-    by_name = defaultdict(list)
-    for picture in folder.pictures:
-        by_name[folded(stem(picture))].append(picture)
-
-    kept = []
-    left_out = []
-    for picture in folder.pictures:
-        own = _name_of_picture(folded(stem(picture)))
-        (left_out if own in by_name else kept).append(picture)
-
-    lines = []
-    if left_out:
-        lines.append(
-            f"{first_of(left_out, SHOWN)}: left out, as each is called as the picture beside it "
-            "and `mask`, or a word like it; where they are pictures to label, rename them"
-        )
+    masks, line = masks_beside(folder.pictures)
+    lines = [line] if line else []
+    kept = [picture for picture in folder.pictures if picture not in masks]
+    by_name = _by_name(kept)
     pairs = [pictures for pictures in by_name.values() if len(pictures) > 1]
     if pairs:
         first, second, *_ = pairs[0]
@@ -49,6 +37,26 @@ def without_masks(folder: UserFolder) -> tuple[list[str], list[str]]:
             f"{said}: both are read; where one is a mask, move the masks out of the folder"
         )
     return kept, lines
+
+
+def masks_beside(pictures: list[str]) -> tuple[set[str], str]:
+    """Those that are called as another in their folder and a word, and a line on them."""
+    by_name = _by_name(pictures)
+    masks = [picture for picture in pictures if _name_of_picture(folded(stem(picture))) in by_name]
+    if not masks:
+        return set(), ""
+    return set(masks), (
+        f"{first_of(masks, SHOWN)}: left out, as each is called as the picture beside it and "
+        "`mask`, or a word like it; where they are pictures to label, rename them"
+    )
+
+
+def _by_name(pictures: list[str]) -> dict[str, list[str]]:
+    """By path without suffix."""
+    by_name = defaultdict(list)
+    for picture in pictures:
+        by_name[folded(stem(picture))].append(picture)
+    return by_name
 
 
 def _name_of_picture(name: str) -> str:

@@ -22,8 +22,11 @@ def is_it(content: dict | list) -> bool:
 
 
 def read(file: LabelFile, content: list) -> Iterator[LabelRow]:
-    said = [(_picture(row["data_row"]), _of_annotators(row)) for row in content]
-    questions = sorted({key for _, people in said for labels in people for key in labels})
+    # A picture that was imported twice has two rows.
+    said: dict[str, list[dict[str, set[str]]]] = {}
+    for row in content:
+        said.setdefault(_picture(row["data_row"]), []).extend(_of_annotators(row))
+    questions = sorted({key for people in said.values() for labels in people for key in labels})
     wanted = file.answers.label_columns
     if len(questions) > 1 and not wanted:
         options = " ".join(f"--labels-column {question!r}" for question in questions)
@@ -39,7 +42,7 @@ def read(file: LabelFile, content: list) -> Iterator[LabelRow]:
             f"{nearest(unknown[0], questions)}"
         )
 
-    for picture, people in said:
+    for picture, people in said.items():
         chosen = [
             {
                 label
