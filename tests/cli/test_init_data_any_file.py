@@ -71,6 +71,8 @@ def test_a_list_of_pictures_a_label(own, capsys):
     assert got.labels == TRUTH
     assert [name for name, split in got.splits.items() if split == "test"] == ["4.jpg", "5.jpg"]
     assert "1 pictures stand in no list: taken as no label" in capsys.readouterr().out
+    write_picture(own / "3_mask.png")
+    assert read(own, layout="lists").labels == TRUTH
 
 
 def write_parts(own: Path) -> None:
@@ -143,6 +145,14 @@ def test_a_label_for_pictures_that_wait_for_theirs(own):
     named = {name: labels or ["Not labeled"] for name, labels in TRUTH.items()}
     write(own, json.dumps(named), "labels.json")
     with pytest.raises(Question, match="--unknown 'Not labeled'"):
+        read(own)
+
+
+def test_a_json_of_one_picture_is_no_table(own):
+    for name, labels in TRUTH.items():
+        found = [{"kind": label, "box": [1, 2, 3, 4]} for label in labels]
+        write(own, json.dumps({"file": f"C:\\x\\{name}", "found": found}), f"{name[:-4]}.json")
+    with pytest.raises(InputError, match="0.json, .* and 3 more: not read, JSON of a kind"):
         read(own)
 
 

@@ -7,11 +7,13 @@ from mlrepro.errors import first_of
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import UserFolder
 from mlrepro_cli.init_data.name_forms import folded, stem
-from mlrepro_cli.init_data.not_labels import BESIDE_PICTURES
 
 # Such a word at a name's end, and a number where a picture has several, as `1_mask_2`.
 LAST_WORD = re.compile(r"^(?P<own>.*\w.*?)[\s_.-]+(?P<word>[a-z]+)(?:[\s_-]*\d+)?$")
-WORDS = BESIDE_PICTURES | {"seg", "superpixels", "thumb", "overlay", "heatmap"}
+WORDS = frozenset(
+    "mask masks seg segmentation segmentations gt groundtruth label labels annotation annotations "
+    "depth thumb thumbs thumbnail thumbnails superpixels overlay heatmap".split()
+)
 SHOWN = 3
 
 

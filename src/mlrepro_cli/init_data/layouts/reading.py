@@ -28,8 +28,11 @@ from mlrepro_cli.pictures import SUFFIXES
 
 # A damaged or unknown JSON file is worth an error or a word where it names pictures.
 PICTURE_IN_TEXT = re.compile("|".join(re.escape(suffix) for suffix in SUFFIXES), re.IGNORECASE)
+# In JSON, without its folders and suffix.
+PICTURE_NAME = re.compile(rf'([^"/\\]+)(?:{PICTURE_IN_TEXT.pattern})"', re.IGNORECASE)
 HEAD = 1 << 20
 LISTS = ".txt"
+UNKNOWN_KIND = "JSON of a kind that is not known here"
 # Files of a JSON object a line.
 LINES = (".jsonl", ".ndjson", ".manifest")
 
@@ -122,7 +125,7 @@ def _of_no_layout(
     """No rows, and a note on why it is not read; None for what may be a table."""
     unread = other_tools.remedy(content)
     if unread or _is_of_one_picture(folder, file, content):
-        folder.note_unread(file.place, unread or "JSON of one picture, of no kind known here")
+        folder.note_unread(file.place, unread or UNKNOWN_KIND)
         return "json", []
 
     with told_of(file.path, coco.NAME):
@@ -130,15 +133,17 @@ def _of_no_layout(
     if not reason and as_records(content, folder.pictures) is not None:
         return None
     if reason or file.given or PICTURE_IN_TEXT.search(json.dumps(content)[:HEAD]):
-        folder.note_unread(file.place, reason or "JSON of a kind that is not known here")
+        folder.note_unread(file.place, reason or UNKNOWN_KIND)
     return None
 
 
 def _is_of_one_picture(folder: UserFolder, file: LabelFile, content: dict | list) -> bool:
-    """Whether it is called as a picture is, and names none: no table, whatever lists it holds."""
+    """Whether it is called as a picture is, and names no other: no table, whatever lists it has."""
     name = stem(file.path.stem)
-    is_named = folder.given or name not in folder.stems or isinstance(content, list)
-    return not is_named and PICTURE_IN_TEXT.search(json.dumps(content)[:HEAD]) is None
+    if folder.given or name not in folder.stems or isinstance(content, list):
+        return False
+    named = PICTURE_NAME.findall(json.dumps(content, ensure_ascii=False)[:HEAD])
+    return all(other == name for other in named)
 
 
 def _read_lines(file: LabelFile, only: str | None) -> tuple[str, list[LabelRow]] | None:
