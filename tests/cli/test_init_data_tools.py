@@ -331,6 +331,52 @@ def test_superannotate(own, suffix):
     assert labels_of(own) == SETS[1:]
 
 
+# ------------------------------------------------------------------------------- VIA 3, Dataloop
+
+
+def test_a_project_of_via_3(own):
+    names = pictures(own)
+    options = {str(number): label for number, label in enumerate(CLASSES)}
+    marked = [",".join(str(CLASSES.index(label)) for label in labels) for labels in SETS]
+    metadata = {
+        f"{place}_x": {"vid": str(place), "av": {"1": ids}} for place, ids in enumerate(marked)
+    }
+    # Nothing was said of the fourth.
+    del metadata["3_x"]
+    content = {
+        "project": {"pname": "pets"},
+        "attribute": {"1": {"aname": "kinds", "type": 2, "options": options}},
+        "file": {str(place): {"fname": name, "src": name} for place, name in enumerate(names)},
+        "view": {str(place): {"fid_list": [str(place)]} for place in range(6)},
+        "metadata": metadata,
+    }
+    write_json(own, content, "via_project.json")
+    assert labels_of(own) == SETS
+
+    # A box each, with a text.
+    content["attribute"]["1"] = {"aname": "kind", "type": 1, "options": {}}
+    content["metadata"] = {
+        f"{place}_{label}": {"vid": str(place), "xy": [2, 1, 1, 3, 3], "av": {"1": label}}
+        for place, labels in enumerate(SETS)
+        for label in labels
+    }
+    write_json(own, content, "via_project.json")
+    assert labels_of(own) == SETS
+
+    content["metadata"]["0_cat"]["z"] = [0.5, 1.5]
+    write_json(own, content, "via_project.json")
+    with pytest.raises(InputError, match="0_cat is of a film or a sound"):
+        read(own)
+
+
+def test_dataloop(own):
+    for name, labels in zip(pictures(own, "items/may"), SETS, strict=True):
+        annotations = [{"type": "box", "label": label} for label in labels]
+        content = {"_id": "6f", "filename": f"/may/{name}", "annotations": annotations}
+        write_json(own, content, f"json/may/{name[:-4]}.json")
+    assert labels_of(own) == SETS
+
+
 # ---------------------------------------------------------------------------- a file a picture
 
 
@@ -386,12 +432,10 @@ def test_a_json_a_picture_only_where_asked(own):
     ("content", "message"),
     [
         ({"title": "0.jpg", "photoTakenTime": {}, "people": [{"name": "A"}]}, "Google's notes"),
-        ({"_id": "1", "filename": "/0.jpg", "annotations": [], "metadata": {}}, "Dataloop's"),
         ({"label_classes": [], "images": [{}], "export_format_version": "1.1"}, "Hasty's export"),
         ([{"task_id": "1", "params": {}, "response": {}}], "tasks of Scale; write"),
         ([{"originalImageUri": "https://x/0.jpg", "tags": []}], "pictures of Azure Custom Vision"),
         ([{"Labeled Data": "https://x/0.jpg", "Label": {}}], "export it again, as .ndjson"),
-        ({"view": {}, "metadata": {}, "attribute": {}, "config": {}}, "a project of VIA 3"),
     ],
 )
 def test_exports_that_are_not_read_are_named(own, content, message):

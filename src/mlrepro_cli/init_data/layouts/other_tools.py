@@ -4,7 +4,6 @@
 AS_COCO = "export the labels as COCO"
 KNOWN: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"label_classes", "images", "export_format_version"}), f"Hasty's export; {AS_COCO}"),
-    (frozenset({"_id", "filename", "annotations", "metadata"}), f"Dataloop's; {AS_COCO}"),
     (
         frozenset({"task_id", "params", "response"}),
         'tasks of Scale; write {"1.jpg": ["cat", "dog"], ...} of each task\'s annotations',
@@ -16,10 +15,6 @@ KNOWN: tuple[tuple[frozenset[str], str], ...] = (
     (
         frozenset({"Labeled Data", "Label"}),
         "Labelbox's export of before 2023; export it again, as .ndjson",
-    ),
-    (
-        frozenset({"view", "metadata", "attribute", "config"}),
-        f"a project of VIA 3; {AS_COCO}, or make it with VIA 2",
     ),
     (
         frozenset({"photoTakenTime", "title"}),
