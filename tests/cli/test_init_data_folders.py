@@ -214,6 +214,9 @@ def test_two_pictures_of_one_name_in_a_label(own, capsys):
     with pytest.raises(Question, match="is one the mask of the other.* say --layout folders"):
         read(own)
     assert len(read(own, layout="folders").labels) == 12
+    # Where folders say no labels, these are asked for.
+    with pytest.raises(InputError, match="no labels"):
+        read(own / "cat")
 
 
 @pytest.mark.parametrize(

@@ -238,8 +238,12 @@ def test_lines_of_vertex(own):
     del records[3]["classificationAnnotations"]
     write_lines(own, records, "data.jsonl")
     assert len(labels_of(own)) == 5
+    # A sign that ends a line elsewhere is one of the label.
+    named = (own / "data.jsonl").read_text().replace('"bird"', '"bi\u2028rd"')
+    write(own, named, "data.jsonl")
+    assert labels_of(own)[-1] == ["bi\u2028rd"]
     # The line of a damaged one is told.
-    write(own, (own / "data.jsonl").read_text() + "\n{", "data.jsonl")
+    write(own, named + "\n{", "data.jsonl")
     with pytest.raises(InputError, match="data.jsonl: .*line 8 is no JSON"):
         read(own)
 

@@ -4,8 +4,7 @@ import re
 from collections import defaultdict
 
 from mlrepro.errors import first_of
-from mlrepro_cli.init_data.answers import Question
-from mlrepro_cli.init_data.layouts.rows import UserFolder
+from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.name_forms import folded, stem
 
 # Such a word at a name's end, and a number where a picture has several, as `1_mask_2`.
@@ -15,30 +14,6 @@ WORDS = frozenset(
     "depth thumb thumbs thumbnail thumbnails superpixels overlay heatmap".split()
 )
 SHOWN = 3
-
-
-def without_masks(folder: UserFolder) -> tuple[list[str], list[str]]:
-    """The pictures that may have labels, and lines on what was left out or looks odd.
-
-    Raises Question where most names are those of two pictures, one of which may be a mask.
-    """
-    masks, line = masks_beside(folder.pictures)
-    lines = [line] if line else []
-    kept = [picture for picture in folder.pictures if picture not in masks]
-    by_name = _by_name(kept)
-    pairs = [pictures for pictures in by_name.values() if len(pictures) > 1]
-    if pairs:
-        first, second, *_ = pairs[0]
-        said = f"{len(pairs)} names are those of two pictures, such as {first} and {second}"
-        if 2 * len(pairs) > len(by_name) and folder.answers.layout is None:
-            raise Question(
-                f"{said}: is one the mask of the other? Then move the masks out of the folder; "
-                "where both are pictures with that label, say --layout folders"
-            )
-        lines.append(
-            f"{said}: both are read; where one is a mask, move the masks out of the folder"
-        )
-    return kept, lines
 
 
 def masks_beside(pictures: list[str]) -> tuple[set[str], str]:
@@ -51,6 +26,25 @@ def masks_beside(pictures: list[str]) -> tuple[set[str], str]:
         f"{first_of(masks, SHOWN)}: left out, as each is called as the picture beside it and "
         "`mask`, or a word like it; where they are pictures to label, rename them"
     )
+
+
+def say_pairs(pictures: list[str], answers: Answers) -> str:
+    """A line on pictures of a label that have another of the same name beside them; "" for none.
+
+    Raises Question where most have: one may be the mask of the other.
+    """
+    by_name = _by_name(pictures)
+    pairs = [of_name for of_name in by_name.values() if len(of_name) > 1]
+    if not pairs:
+        return ""
+    first, second, *_ = pairs[0]
+    said = f"{len(pairs)} names are those of two pictures, such as {first} and {second}"
+    if 2 * len(pairs) > len(by_name) and answers.layout is None:
+        raise Question(
+            f"{said}: is one the mask of the other? Then move the masks out of the folder; where "
+            "both are pictures with that label, say --layout folders"
+        )
+    return f"{said}: both are read; where one is a mask, move the masks out of the folder"
 
 
 def _by_name(pictures: list[str]) -> dict[str, list[str]]:

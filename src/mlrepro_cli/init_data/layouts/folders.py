@@ -13,7 +13,7 @@ from mlrepro.errors import first_of
 from mlrepro.files import file_sha256
 from mlrepro.terminal import one_line
 from mlrepro_cli.init_data.answers import Question
-from mlrepro_cli.init_data.layouts.beside_pictures import without_masks
+from mlrepro_cli.init_data.layouts.beside_pictures import masks_beside, say_pairs
 from mlrepro_cli.init_data.layouts.doubtful_folders import refuse_doubtful
 from mlrepro_cli.init_data.layouts.folder_labels import (
     ask_about_unknown,
@@ -61,8 +61,9 @@ def understand(folder: UserFolder) -> Understood:
     """What folders are labels, and which are parts. Raises Question where they may be either."""
     said = Understood()
     answered = folder.answers.layout == OPTION
-    pictures, lines = without_masks(folder)
-    said.notes += lines
+    masks, line = masks_beside(folder.pictures)
+    said.notes += [line] if line else []
+    pictures = [picture for picture in folder.pictures if picture not in masks]
     top = _inner(folder_tree(pictures), said)
 
     labelled = []
@@ -70,6 +71,10 @@ def understand(folder: UserFolder) -> Understood:
         labelled += _labels_of_part(split, part, said, answered)
     if not labelled:
         return said
+    pairs = say_pairs(
+        [picture for *_, of_label in labelled for picture in of_label], folder.answers
+    )
+    said.notes += [pairs] if pairs else []
     if not answered:
         refuse_parts_apart(labelled)
 

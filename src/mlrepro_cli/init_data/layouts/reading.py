@@ -152,7 +152,9 @@ def _read_lines(file: LabelFile, only: str | None) -> tuple[str, list[LabelRow]]
         return None
     try:
         text, _ = decode(file.path, file.path.read_bytes(), file.answers.encoding)
-        numbered = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line]
+        # Not at other signs for an end of a line, which texts may hold.
+        lines = enumerate(text.split("\n"), start=1)
+        numbered = [(number, line) for number, line in lines if line.strip()]
         first = [json.loads(line) for _, line in numbered[:1]]
     except (InputError, ValueError, RecursionError):
         return None  # what is damaged is told where it is read as a table
