@@ -392,6 +392,20 @@ def test_yolo_beside_the_pictures(own, capsys):
     assert "1 pictures beside others with a text have none" in capsys.readouterr().out
 
 
+def test_masks_beside_the_pictures_of_yolo(own, capsys):
+    """A picture without a text has no label; a mask is none."""
+    write(own, "cat\ndog\nbird\n", "classes.txt")
+    for name, labels in zip(pictures(own), SETS, strict=True):
+        write_picture(own / f"{name[:-4]}_mask.png")
+        lines = [f"{CLASSES.index(label)} 0.5 0.5 0.1 0.1\n" for label in labels]
+        if labels:
+            write(own, "".join(lines), f"{name[:-4]}.txt")
+    assert labels_of(own) == SETS
+    said = capsys.readouterr().out
+    assert "0_mask.png, 1_mask.png, 2_mask.png and 3 more: left out" in said
+    assert "1 pictures beside others with a text have none" in said
+
+
 def test_texts_of_yolo_as_windows_writes_them(own):
     write_yolo(own, "pics", "pics")
     for text in (own / "pics").glob("*.txt"):
@@ -558,6 +572,33 @@ def test_annotators_of_label_studio_who_disagree(own, capsys):
     assert "tasks.json: 1 pictures without anything" in capsys.readouterr().out
 
 
+def test_what_a_reviewer_of_label_studio_marked_as_true(own):
+    pictures(own)
+    tasks = [task(number, ["bird"], labels) for number, labels in enumerate(SETS)]
+    for entry in tasks:
+        entry["annotations"][1]["ground_truth"] = True
+    write_json(own, tasks, "tasks.json")
+    assert labels_of(own) == SETS
+
+
+def test_several_pictures_in_a_task_of_label_studio(own):
+    for folder in ("", "before", "thumbs"):
+        pictures(own, folder)
+    tasks = [task(number, labels) for number, labels in enumerate(SETS)]
+    for number, entry in enumerate(tasks):
+        link = {"source": f"https://example.org/{number}", "thumb": f"thumbs/{number}.jpg"}
+        entry["data"] = link | {"image": f"{number}.jpg"}
+    write_json(own, tasks, "tasks.json")
+    assert list(read(own).labels) == [f"{number}.jpg" for number in range(6)]
+
+    for number, entry in enumerate(tasks):
+        entry["data"] = {"left": f"before/{number + 1}.jpg"} | entry["data"]
+    write_json(own, tasks, "tasks.json")
+    with pytest.raises(Question, match="pictures in left, image; .* or --image-column 'image'"):
+        read(own)
+    assert labels_of(own, image_columns=("image",)) == SETS
+
+
 def test_controls_of_label_studio(own):
     pictures(own)
     tasks = [task(number, labels) for number, labels in enumerate(SETS)]
@@ -635,6 +676,20 @@ def test_labelme(own):
     assert labels_of(own) == SETS
 
 
+def test_the_picture_that_a_file_of_labelme_names(own):
+    """Masks of the same name lie beside, and what nobody looked at is no label."""
+    pictures(own, "photos")
+    pictures(own, "photos", ".png")
+    pictures(own, "drawn")
+    for number, labels in enumerate(SETS):
+        shapes = [{"label": label} for label in [*labels, "__ignore__"]]
+        content = {"shapes": shapes, "flags": {}, "imagePath": f"..\\photos\\{number}.jpg"}
+        write_json(own, content, f"json/{number}.json")
+    found = read(own)
+    assert list(found.labels.values()) == SETS
+    assert list(found.labels)[0] == "photos/0.jpg"
+
+
 def test_supervisely(own):
     for name, labels in zip(pictures(own, "ds0/img"), SETS, strict=True):
         objects = [{"classTitle": label} for label in labels[:1]]
@@ -643,6 +698,27 @@ def test_supervisely(own):
         write_json(own, content, f"ds0/ann/{name}.json")
     write_json(own, {"classes": []}, "meta.json")
     assert labels_of(own) == SETS
+
+
+def test_tags_that_say_the_parts(own, capsys):
+    for number, (name, labels) in enumerate(zip(pictures(own, "ds/img"), SETS, strict=True)):
+        tags = [*labels, "train" if number % 3 else "val"]
+        write_supervisely(own, name, tags)
+    found = read(own)
+    assert list(found.labels.values()) == SETS
+    assert list(found.splits.values()) == ["val", "train", "train"] * 2
+    assert "Labels train, val are taken as parts of the data" in capsys.readouterr().out
+    # Where the user wants them as labels, and where there is one alone.
+    assert labels_of(own, split_column="")[0] == ["cat", "val"]
+    for number, labels in enumerate(SETS):
+        write_supervisely(own, f"{number}.jpg", [*labels, "train"])
+    assert labels_of(own)[0] == ["cat", "train"]
+
+
+def write_supervisely(own: Path, name: str, tags: list[str]) -> None:
+    entries = [{"name": tag, "value": None} for tag in tags]
+    content = {"size": {"height": 6, "width": 6}, "tags": entries, "objects": []}
+    write_json(own, content, f"ds/ann/{name}.json")
 
 
 def test_create_ml(own):

@@ -71,6 +71,8 @@ def test_a_list_of_pictures_a_label(own, capsys):
     assert got.labels == TRUTH
     assert [name for name, split in got.splits.items() if split == "test"] == ["4.jpg", "5.jpg"]
     assert "1 pictures stand in no list: taken as no label" in capsys.readouterr().out
+    write_picture(own / "3_mask.png")
+    assert read(own, layout="lists").labels == TRUTH
 
 
 def write_parts(own: Path) -> None:
@@ -112,6 +114,20 @@ def test_lists_say_the_parts_of_folders_of_labels(tmp_path):
     assert (own / "meta/test.txt").resolve() in find_labels(own).files
 
 
+@pytest.mark.parametrize("behind", [" 0", "\tlabels/x.xml", ", 12"])
+def test_lists_of_parts_with_a_label_behind_each_picture(tmp_path, behind):
+    """As of Caffe and PaddleDetection; labels are those of the folders."""
+    own = tmp_path / "own"
+    names = [f"{label}/{place} a.jpg" for label in ("cat", "dog") for place in range(3)]
+    for name in names:
+        write_picture(own / name)
+    write(own, "".join(f"{name}{behind}\n" for name in names if "0" not in name), "train.txt")
+    write(own, "".join(f"{name}{behind}\n" for name in names if "0" in name), "val_list.txt")
+    got = read(own)
+    assert got.labels["dog/1 a.jpg"] == ["dog"]
+    assert list(got.splits.values()) == ["val", "train", "train"] * 2
+
+
 def test_folders_say_the_part_of_what_a_file_leaves_open(tmp_path):
     """A competition's train.csv, and its solution, which came later."""
     own = tmp_path / "own"
@@ -129,6 +145,14 @@ def test_a_label_for_pictures_that_wait_for_theirs(own):
     named = {name: labels or ["Not labeled"] for name, labels in TRUTH.items()}
     write(own, json.dumps(named), "labels.json")
     with pytest.raises(Question, match="--unknown 'Not labeled'"):
+        read(own)
+
+
+def test_a_json_of_one_picture_is_no_table(own):
+    for name, labels in TRUTH.items():
+        found = [{"kind": label, "box": [1, 2, 3, 4]} for label in labels]
+        write(own, json.dumps({"file": f"C:\\x\\{name}", "found": found}), f"{name[:-4]}.json")
+    with pytest.raises(InputError, match="0.json, .* and 3 more: not read, JSON of a kind"):
         read(own)
 
 

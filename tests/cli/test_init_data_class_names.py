@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from picture_files import write_picture
 from test_init_data_tables import NAMES, SETS, TRUTH, read, write, write_pictures
 
 from mlrepro_cli.init_data.answers import Question
@@ -103,3 +104,63 @@ def test_a_table_of_other_names(numbered, text):
     """Of anything with an id, and pictures that show what a class looks like."""
     write(numbered, text, "meta.csv")
     assert read(numbered).labels["0.jpg"] == ["1"]
+
+
+# ---------------------------------------------------------------------------------------- Folders
+
+
+def in_folders(root: Path, *folders: str) -> Path:
+    for folder in folders:
+        for number in range(3):
+            write_picture(root / folder / f"{number}.jpg")
+    return root
+
+
+def labels_of_folders(root: Path) -> dict[str, list[str]]:
+    return {image.split("/")[-2]: labels for image, labels in read(root).labels.items()}
+
+
+@pytest.mark.parametrize(
+    ("folders", "name", "text"),
+    [
+        (["0", "1", "2"], "classes.txt", "bird\ncat\ndog\n"),
+        (["00000", "00001", "00002"], "labels.csv", "ClassId,Name\n0,bird\n1,cat\n2,dog\n"),
+        (["1", "2", "10"], "cat_to_name.json", '{"1": "bird", "2": "cat", "10": "dog", "3": "x"}'),
+    ],
+)
+def test_folders_that_are_called_by_numbers(tmp_path, capsys, folders, name, text):
+    own = in_folders(tmp_path / "own", *[f"train/{folder}" for folder in folders])
+    write(own, text, name)
+    labels = labels_of_folders(own)
+    assert [labels[folder] for folder in folders] == [["bird"], ["cat"], ["dog"]]
+    assert f"{name}: the names of labels, which are numbers" in capsys.readouterr().out
+
+
+def test_a_list_that_counts_otherwise_than_folders_do(tmp_path, capsys):
+    own = in_folders(tmp_path / "own", "1", "2")
+    write(own, "bird\ncat\ndog\n", "classes.txt")
+    assert labels_of_folders(own) == {"1": ["1"], "2": ["2"]}
+    assert (
+        "names the labels from 0 on, and folders are called 1 and more" in capsys.readouterr().out
+    )
+    in_folders(own, "0")
+    write(own, '["cat", "bird", "dog"]', "classes.json")
+    with pytest.raises(Question, match="name the numbers of labels differently"):
+        read(own)
+
+
+@pytest.mark.parametrize("name", ["LOC_synset_mapping.txt", "words.txt", "map_clsloc.txt"])
+def test_folders_that_are_called_by_ids_of_wordnet(tmp_path, capsys, name):
+    own = in_folders(tmp_path / "own", "n01440764", "n02012849", "n03126707")
+    between = " 1 " if name == "map_clsloc.txt" else " "
+    named = {"n01440764": "tench, Tinca tinca", "n02012849": "crane", "n03126707": "crane"}
+    named |= {"n00000001": "of no folder"}
+    write(own, "".join(f"{key}{between}{word}\n" for key, word in named.items()), name)
+    assert labels_of_folders(own) == {
+        "n01440764": ["tench, Tinca tinca"],
+        "n02012849": ["crane (n02012849)"],
+        "n03126707": ["crane (n03126707)"],
+    }
+    assert "the names of labels: n01440764 is tench, Tinca tinca" in capsys.readouterr().out
+    in_folders(own, "n09999999")
+    assert labels_of_folders(own)["n01440764"] == ["n01440764"]

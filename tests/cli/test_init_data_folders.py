@@ -181,6 +181,44 @@ def test_masks_beside_images_in_each_label(own, capsys):
     assert "covid/masks/: no pictures to label, left out" in capsys.readouterr().out
 
 
+def test_masks_beside_pictures_of_a_label(own, capsys):
+    for label in ("benign", "normal"):
+        for number in range(2):
+            write_picture(own / label / f"{label} ({number}).png")
+            write_picture(own / label / f"{label} ({number})_mask.png")
+    write_picture(own / "benign/benign (0)_mask_1.png")
+    write_picture(own / "benign/thumbs/benign (0).png")
+    # No picture is called so without its last word.
+    write_picture(own / "normal/left_mask.png")
+    found = read(own)
+    assert sorted(found.labels) == [
+        *(f"benign/benign ({number}).png" for number in range(2)),
+        "normal/left_mask.png",
+        *(f"normal/normal ({number}).png" for number in range(2)),
+    ]
+    said = capsys.readouterr().out
+    assert "benign/benign (0)_mask.png, benign/benign (0)_mask_1.png, " in said
+    assert "and 2 more: left out, as each is called as the picture beside it and `mask`" in said
+    assert "benign/thumbs/: no pictures to label, left out" in said
+
+
+def test_two_pictures_of_one_name_in_a_label(own, capsys):
+    pictures(own, "cat", "dog")
+    write_picture(own / "cat/0.png")
+    assert "cat/0.png" in read(own).labels
+    said = "1 names are those of two pictures, such as cat/0.jpg and cat/0.png: both are read"
+    assert said in capsys.readouterr().out
+
+    # Where most are, they may be masks.
+    pictures(own, "cat", "dog", suffix=".png")
+    with pytest.raises(Question, match="is one the mask of the other.* say --layout folders"):
+        read(own)
+    assert len(read(own, layout="folders").labels) == 12
+    # Where folders say no labels, these are asked for.
+    with pytest.raises(InputError, match="no labels"):
+        read(own / "cat")
+
+
 @pytest.mark.parametrize(
     "folders",
     [
@@ -353,6 +391,13 @@ def test_a_link_to_what_holds_the_folder_ends(own, tmp_path):
     (own / "up").symlink_to(tmp_path)
     (own / "disk").symlink_to("/")
     assert label_sets(own) == {"cat": ("cat", ""), "dog": ("dog", "")}
+
+
+def test_names_with_the_backslashes_of_an_archive(own):
+    for number in range(6):
+        write_picture(own / f"{('cat', 'dog')[number % 2]}\\{number}.jpg")
+    with pytest.raises(InputError, match="hold backslashes, .*: unpack it again with a program"):
+        read(own)
 
 
 def test_an_archive_is_to_be_unpacked(own):

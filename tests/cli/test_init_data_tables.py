@@ -967,6 +967,17 @@ def test_pictures_within_parquet_that_have_no_names(own):
         read(own)
 
 
+def test_rows_that_were_turned_down_are_asked_about(own):
+    lines = [f"{name},{'|'.join(labels)},Approved" for name, labels in TRUTH.items()]
+    lines[2] = lines[2].replace("Approved", "Rejected")
+    write(own, "\n".join(["image,labels,status", *lines]))
+    with pytest.raises(Question, match="line 4: column 'status' says 'rejected', as of 1 rows; .*"):
+        read(own)
+    assert read(own, ignore_columns=("status",)).labels == TRUTH
+    write(own, "\n".join(["image,labels,status", *lines]).replace("Rejected", "Approved"))
+    assert read(own).labels == TRUTH
+
+
 def test_a_column_of_who_gave_the_labels_is_none_of_labels(own):
     """As Label Studio writes it, whose annotators have numbers."""
     lines = [f"{name},1,{'ab'[place % 2]},{'pq'[place % 2]}" for place, name in enumerate(NAMES)]

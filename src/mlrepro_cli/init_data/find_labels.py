@@ -10,6 +10,7 @@ from mlrepro.data.picture_names import picture_name
 from mlrepro.errors import InputError
 from mlrepro.files import is_something_else
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers, Question
+from mlrepro_cli.init_data.folder_names import name_folders
 from mlrepro_cli.init_data.found_names import Names
 from mlrepro_cli.init_data.hints import PACKED, file_name_hint, packed_hint
 from mlrepro_cli.init_data.layouts import (
@@ -17,12 +18,15 @@ from mlrepro_cli.init_data.layouts import (
     LAYOUTS,
     SET_LAYOUTS,
     folders,
+    json_files,
     picture_lists,
     text_files,
+    xmp,
 )
 from mlrepro_cli.init_data.layouts.reading import read_label_files
 from mlrepro_cli.init_data.layouts.rows import PRESENT, UNLABELLED, LabelRow, UserFolder
 from mlrepro_cli.init_data.negatives import ask_about_negatives, take_unknown
+from mlrepro_cli.init_data.part_labels import take_parts
 from mlrepro_cli.init_data.part_lists import with_parts_of_lists
 from mlrepro_cli.init_data.split_words import split_in_path
 from mlrepro_cli.init_data.user_folder import has_pictures, look_into
@@ -30,6 +34,7 @@ from mlrepro_cli.pictures import SUFFIXES
 
 # Files that say all labels of one picture, where they name one.
 A_PICTURE = (".xml", ".json")
+ONLY_ASKED = (text_files, picture_lists, json_files, xmp)
 # Tables ask what labels mean where they read them.
 TABLE = "table"
 # A label file that the user named may lie so many folders below the one that holds the pictures.
@@ -83,12 +88,15 @@ def find_labels(path: Path, answers: Answers = NO_ANSWERS) -> FoundLabels:
         rows = names.matched(rows)
         for line in names.lines():
             folder.note(line)
+        if option != TABLE:
+            rows = take_parts(folder, rows)
         rows = with_parts_of_lists(folder, rows, names)
         rows = _with_parts_of_folders(folder, rows)
         _refuse_disagreeing_files(option, rows)
         _compare_with_folders(folder, option, rows, names)
     else:
         rows = with_parts_of_lists(folder, rows, names)
+        rows = name_folders(folder, rows)
     if option not in (*FOLDER_LAYOUTS, TABLE):
         ask_about_negatives(rows, answers)
         rows = take_unknown(rows, answers)
@@ -151,7 +159,7 @@ def _one_layout(path: Path, folder: UserFolder, names: Names) -> tuple[str, list
             rows = list(FOLDER_LAYOUTS[option].read(folder))
         except Question as question:
             # Files that were left out may be what is meant.
-            seen = [*folder.lines, *text_files.hint(folder), *picture_lists.hint(folder)]
+            seen = [*folder.lines, *_hints(folder)]
             raise Question("; ".join([str(question), *seen])) from None
         if rows:
             return option, rows
@@ -163,7 +171,7 @@ def _nothing_found(path: Path, folder: UserFolder, found: dict[str, list[LabelRo
         f"{LAYOUTS[option].NAME} without any label{_in(rows)}" for option, rows in found.items()
     ]
     seen = [*named, *folder.lines, *packed_hint(folder.beside)]
-    seen += [*text_files.hint(folder), *picture_lists.hint(folder)]
+    seen += _hints(folder)
     seen += file_name_hint(folder.pictures)
     return (
         f"{path}: {len(folder.pictures)} pictures ({' '.join(SUFFIXES)}), no labels"
@@ -173,6 +181,11 @@ def _nothing_found(path: Path, folder: UserFolder, found: dict[str, list[LabelRo
         "XML, COCO's, Label Studio's or FiftyOne's JSON, YOLO's text files with data.yaml, CVAT's "
         "XML), or that file"
     )
+
+
+def _hints(folder: UserFolder) -> list[str]:
+    """Clauses on layouts that are read only where the user says so."""
+    return [line for layout in ONLY_ASKED for line in layout.hint(folder)]
 
 
 def _in(rows: list[LabelRow]) -> str:

@@ -37,6 +37,12 @@ def file_name_hint(pictures: list[str]) -> list[str]:
 
     A name is not read as a label unasked: whether it is one, only the user knows.
     """
+    of_windows = [picture for picture in pictures if "\\" in picture]
+    if 2 * len(of_windows) > len(pictures):
+        return [
+            f"names of pictures hold backslashes, such as {of_windows[0]}, as of an archive made "
+            "on Windows: unpack it again with a program that makes folders of them, such as 7z"
+        ]
     words = Counter(file_names.words_of(picture) for picture in pictures)
     del words[""]
     frequent = [word for word, count in words.most_common() if count >= LEAST]

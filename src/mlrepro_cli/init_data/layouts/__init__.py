@@ -23,6 +23,8 @@ JSON_LAYOUTS, of single JSON files, which are told by what is in them, have
     is_it(content)         whether it is of this kind
     read(file, content)    its rows
 
+Those of LINE_LAYOUTS may be files of a JSON object a line, too, which they are given as a list.
+
 SET_LAYOUTS, of files that belong together, have
 
     read(folder)           rows of a UserFolder, each with its `source`; none where it has no such
@@ -35,21 +37,35 @@ from mlrepro_cli.init_data.layouts import (
     coco,
     create_ml,
     cvat,
+    darwin,
+    dataloop,
     datumaro,
+    dota,
     fiftyone,
     file_names,
     folders,
     folders_deepest,
+    ground_truth,
+    json_files,
     json_names,
+    kitti,
     label_studio,
+    labelbox,
     labelme,
     picture_lists,
+    polygon_files,
+    prodigy,
+    superannotate,
     supervisely,
     table,
     text_files,
+    vertex,
+    vertex_csv,
     via,
+    via3,
     via_csv,
     voc,
+    xmp,
     yolo,
 )
 
@@ -57,24 +73,41 @@ from mlrepro_cli.init_data.layouts import (
 FILE_LAYOUTS = {
     "cvat": cvat,
     "via-csv": via_csv,
+    "vertex-csv": vertex_csv,
     "table": table,
+}
+LINE_LAYOUTS = {
+    "ground-truth": ground_truth,
+    "labelbox": labelbox,
+    "prodigy": prodigy,
+    "vertex": vertex,
 }
 # The first that knows a file reads it: json_names, which knows little, comes last.
 JSON_LAYOUTS = {
+    **LINE_LAYOUTS,
     "coco": coco,
     "label-studio": label_studio,
     "fiftyone": fiftyone,
     "labelme": labelme,
     "supervisely": supervisely,
+    "superannotate": superannotate,
+    "dataloop": dataloop,
+    "polygons": polygon_files,
+    "darwin": darwin,
     "create-ml": create_ml,
     "datumaro": datumaro,
     "via": via,
+    "via3": via3,
     "json": json_names,
 }
 SET_LAYOUTS = {
     "voc": voc,
     "yolo": yolo,
+    "kitti": kitti,
+    "dota": dota,
     "texts": text_files,
+    "json-files": json_files,
+    "xmp": xmp,
     "lists": picture_lists,
 }
 FOLDER_LAYOUTS = {

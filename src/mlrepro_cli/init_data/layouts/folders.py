@@ -13,6 +13,7 @@ from mlrepro.errors import first_of
 from mlrepro.files import file_sha256
 from mlrepro.terminal import one_line
 from mlrepro_cli.init_data.answers import Question
+from mlrepro_cli.init_data.layouts.beside_pictures import masks_beside, say_pairs
 from mlrepro_cli.init_data.layouts.doubtful_folders import refuse_doubtful
 from mlrepro_cli.init_data.layouts.folder_labels import (
     ask_about_unknown,
@@ -60,13 +61,20 @@ def understand(folder: UserFolder) -> Understood:
     """What folders are labels, and which are parts. Raises Question where they may be either."""
     said = Understood()
     answered = folder.answers.layout == OPTION
-    top = _inner(folder_tree(folder.pictures), said)
+    masks, line = masks_beside(folder.pictures)
+    said.notes += [line] if line else []
+    pictures = [picture for picture in folder.pictures if picture not in masks]
+    top = _inner(folder_tree(pictures), said)
 
     labelled = []
     for split, part in _parts(top, said):
         labelled += _labels_of_part(split, part, said, answered)
     if not labelled:
         return said
+    pairs = say_pairs(
+        [picture for *_, of_label in labelled for picture in of_label], folder.answers
+    )
+    said.notes += [pairs] if pairs else []
     if not answered:
         refuse_parts_apart(labelled)
 
@@ -195,7 +203,7 @@ def _labels_of_part(
     if not answered:
         refuse_no_labels(folders)
         refuse_doubtful([folder.name for folder in folders])
-        folders = [_without_masks(folder, said) for folder in folders]
+        folders = [_pictures_alone(folder, said) for folder in folders]
         refuse_deep(folders)
     for folder in folders:
         _note_deep(folder, said)
@@ -210,17 +218,22 @@ def _is_wrapper(part: FolderOfPictures) -> bool:
     return bare(name) in NOT_LABELS or split_word(name) != ""
 
 
-def _without_masks(folder: FolderOfPictures, said: Understood) -> FolderOfPictures:
-    """`covid/images` beside `covid/masks`: pictures are those in images."""
+def _pictures_alone(folder: FolderOfPictures, said: Understood) -> FolderOfPictures:
+    """Without `covid/masks` beside `covid/images`, or beside pictures right in `covid`."""
     kinds = {bare(name) for name in folder.folders}
-    if not kinds & PICTURES or not kinds & (BESIDE_PICTURES | OUTPUTS) or kinds - NOT_LABELS:
+    is_in_images = bool(kinds & PICTURES) and not kinds - NOT_LABELS
+    others = BESIDE_PICTURES | OUTPUTS if is_in_images else BESIDE_PICTURES
+    if not kinds & others or not (folder.pictures or is_in_images):
         return folder
+
     kept = FolderOfPictures(folder.name, folder.place, list(folder.pictures))
     for name, below in folder.folders.items():
-        if bare(name) in PICTURES:
+        if is_in_images and bare(name) in PICTURES:
             kept.pictures += below.all_pictures()
-        else:
+        elif is_in_images or bare(name) in others:
             said.notes.append(f"{below.place}/: no pictures to label, left out")
+        else:
+            kept.folders[name] = below
     return kept
 
 

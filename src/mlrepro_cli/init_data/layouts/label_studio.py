@@ -4,17 +4,12 @@ Where annotators differ on a label, nobody knows it.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 
 from mlrepro_cli.init_data.answers import Question
-from mlrepro_cli.init_data.layouts.rows import (
-    PRESENT,
-    UNKNOWN,
-    LabelFile,
-    LabelRow,
-    unlabelled,
-)
+from mlrepro_cli.init_data.layouts.annotators import agreed
+from mlrepro_cli.init_data.layouts.beside_pictures import WORDS
+from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
 from mlrepro_cli.pictures import is_picture
 
 NAME = "Label Studio's tasks"
@@ -24,7 +19,8 @@ ABOUT_THE_TASK = (
 )
 # Where a region or a choice has its labels, such as rectanglelabels.
 LABEL_KEY = re.compile(r"choices|taxonomy|[a-z]*labels")
-UPLOADS = ("/data/upload/", "/data/local-files/", "http://", "https://", "s3://", "gs://")
+LOCAL = "/data/local-files/"
+UPLOADS = ("/data/upload/", LOCAL, "http://", "https://", "s3://", "gs://")
 
 
 def is_it(content: dict | list) -> bool:
@@ -38,7 +34,7 @@ def read(file: LabelFile, content: list) -> Iterator[LabelRow]:
     if _is_task(content[0]):
         # A picture that was imported twice has two tasks.
         for task in content:
-            picture = _picture(task["data"], task)
+            picture = _picture(file, task["data"], task)
             by_picture.setdefault(picture, []).extend(_of_annotators(task))
         for picture, said in by_picture.items():
             yield from _rows(file, picture, said)
@@ -47,7 +43,7 @@ def read(file: LabelFile, content: list) -> Iterator[LabelRow]:
     # JSON-MIN has an entry an annotator.
     for entry in content:
         fields = {key: value for key, value in entry.items() if key not in ABOUT_THE_TASK}
-        picture = _picture(fields, entry)
+        picture = _picture(file, fields, entry)
         said = {
             key: _labels(value)
             for key, value in fields.items()
@@ -68,22 +64,54 @@ def _is_a_place(value: str) -> bool:
     return is_picture(value.partition("?")[0]) or value.startswith(UPLOADS)
 
 
-def _picture(fields: dict, entry: dict) -> str:
-    """The one field that is a picture's place."""
-    for value in fields.values():
-        if isinstance(value, str) and _is_a_place(value):
-            return value
+def _picture(file: LabelFile, fields: dict, entry: dict) -> str:
+    """The one field that is a picture's place. Raises Question for several pictures."""
+    places = {
+        key: value
+        for key, value in fields.items()
+        if isinstance(value, str) and _is_a_place(value) and key not in file.answers.ignore_columns
+    }
+    chosen = [places[key] for key in file.answers.image_columns if key in places]
+    if chosen:
+        return chosen[0]
+
+    # An address may be of a page, too, and a second picture a thumbnail.
+    pictures = {key: value for key, value in places.items() if is_picture(_path(value))}
+    own = {
+        key: value
+        for key, value in pictures.items()
+        if not WORDS & set(re.findall(r"[a-z]+", key.lower()))
+    }
+    found = own or pictures or places
+    if len({_path(value).rpartition("/")[2] for value in found.values()}) > 1:
+        raise Question(
+            f"{file.path}: task {entry.get('id')} has pictures in {', '.join(found)}; say which "
+            f"the labels are of: {' or '.join(f'--image-column {key!r}' for key in found)}"
+        )
+    if found:
+        return next(iter(found.values()))
     if isinstance(entry.get("file_upload"), str):
         return entry["file_upload"]
     raise ValueError(f"task {entry.get('id')} has no picture in its data")
 
 
+def _path(value: str) -> str:
+    """Without a query, but for that of a local file."""
+    path, _, query = value.partition("?")
+    return query.partition("d=")[2] if value.startswith(LOCAL) else path
+
+
 def _of_annotators(task: dict) -> list[dict[str, set[str]]]:
     """Labels by control, of each annotator who did not skip the task."""
     answers = []
-    for annotation in task.get("annotations", task.get("completions")) or []:
-        if annotation.get("was_cancelled") or annotation.get("skipped"):
-            continue
+    annotations = [
+        annotation
+        for annotation in task.get("annotations", task.get("completions")) or []
+        if not (annotation.get("was_cancelled") or annotation.get("skipped"))
+    ]
+    # The one that a reviewer has marked as true counts alone.
+    true = [annotation for annotation in annotations if annotation.get("ground_truth")]
+    for annotation in true or annotations:
         by_control: dict[str, set[str]] = {}
         for result in annotation.get("result", []):
             labels = _labels(result.get("value", {}))
@@ -106,17 +134,8 @@ def _labels(value) -> set[str]:
 
 def _rows(file: LabelFile, picture: str, answers: list[dict[str, set[str]]]) -> Iterator[LabelRow]:
     """A label that all annotators name is there, one that some name is unknown."""
-    if not answers:
-        yield unlabelled(picture, file.split)
-        return
-    counts = Counter()
-    for by_control in answers:
-        counts.update(set().union(*_chosen(file, by_control).values()))
-    for label, count in sorted(counts.items()):
-        state = PRESENT if count == len(answers) else UNKNOWN
-        yield LabelRow(picture, file.split, label, state)
-    if not counts:
-        yield LabelRow(picture, file.split, "")
+    said = [set().union(*_chosen(file, by_control).values()) for by_control in answers]
+    yield from agreed(picture, file.split, said)
 
 
 def _chosen(file: LabelFile, by_control: dict[str, set[str]]) -> dict[str, set[str]]:

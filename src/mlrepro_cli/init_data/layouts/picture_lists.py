@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from mlrepro.data.formats import read_text
 from mlrepro.errors import InputError
+from mlrepro_cli.init_data.layouts.beside_pictures import masks_beside
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
 from mlrepro_cli.init_data.name_forms import stem
 from mlrepro_cli.init_data.split_words import split_word
@@ -41,7 +42,14 @@ def read(folder: UserFolder) -> Iterator[LabelRow]:
             labelled.add(own)
             yield LabelRow(name, parts.get(own, ""), file.path.stem, source=file.place)
 
-    without = [picture for picture in folder.pictures if _own_name(picture) not in labelled]
+    masks, line = masks_beside(folder.pictures)
+    if line:
+        folder.note(line)
+    without = [
+        picture
+        for picture in folder.pictures
+        if _own_name(picture) not in labelled and picture not in masks
+    ]
     for picture in without:
         yield LabelRow(picture, parts.get(_own_name(picture), ""), "")
     if without:

@@ -9,18 +9,32 @@ from pathlib import Path
 from types import ModuleType
 
 from mlrepro.errors import InputError
-from mlrepro.files import refuse_something_else
+from mlrepro.files import is_something_else, refuse_something_else
 from mlrepro_cli.init_data.found_names import Names
-from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, JSON_LAYOUTS, LAYOUTS, SET_LAYOUTS, coco
+from mlrepro_cli.init_data.layouts import (
+    FILE_LAYOUTS,
+    JSON_LAYOUTS,
+    LAYOUTS,
+    LINE_LAYOUTS,
+    SET_LAYOUTS,
+    coco,
+    other_tools,
+)
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
 from mlrepro_cli.init_data.layouts.table.records import as_records
 from mlrepro_cli.init_data.layouts.table.text import decode
+from mlrepro_cli.init_data.name_forms import stem
 from mlrepro_cli.pictures import SUFFIXES
 
 # A damaged or unknown JSON file is worth an error or a word where it names pictures.
 PICTURE_IN_TEXT = re.compile("|".join(re.escape(suffix) for suffix in SUFFIXES), re.IGNORECASE)
+# In JSON, without its folders and suffix.
+PICTURE_NAME = re.compile(rf'([^"/\\]+)(?:{PICTURE_IN_TEXT.pattern})"', re.IGNORECASE)
 HEAD = 1 << 20
 LISTS = ".txt"
+UNKNOWN_KIND = "JSON of a kind that is not known here"
+# Files of a JSON object a line.
+LINES = (".jsonl", ".ndjson", ".manifest")
 
 
 def read_label_files(folder: UserFolder, names: Names) -> dict[str, list[LabelRow]]:
@@ -38,8 +52,11 @@ def read_label_files(folder: UserFolder, names: Names) -> dict[str, list[LabelRo
 
     others = []
     for file in files:
-        is_json = file.place.lower().endswith(".json")
-        rows = _read_json(folder, file, only) if is_json else None
+        rows = None
+        if file.place.lower().endswith(".json"):
+            rows = _read_json(folder, file, only)
+        elif file.place.lower().endswith(LINES):
+            rows = _read_lines(file, only)
         if rows is None:
             others.append(file)
         else:
@@ -99,15 +116,65 @@ def _read_json(
             with told_of(file.path, layout.NAME):
                 return option, [_with_source(row, file) for row in layout.read(file, content)]
 
-    if content is not None:
-        with told_of(file.path, coco.NAME):
-            reason = coco.why_without_labels(file, content)
-        if not reason and as_records(content, folder.pictures) is not None:
-            return None
-        if reason or file.given or PICTURE_IN_TEXT.search(json.dumps(content)[:HEAD]):
-            reason = reason or "JSON of a kind that is not known here"
-            folder.note_unread(file.place, reason)
+    return _of_no_layout(folder, file, content) if content is not None else None
+
+
+def _of_no_layout(
+    folder: UserFolder, file: LabelFile, content: dict | list
+) -> tuple[str, list[LabelRow]] | None:
+    """No rows, and a note on why it is not read; None for what may be a table."""
+    unread = other_tools.remedy(content)
+    if unread or _is_of_one_picture(folder, file, content):
+        folder.note_unread(file.place, unread or UNKNOWN_KIND)
+        return "json", []
+
+    with told_of(file.path, coco.NAME):
+        reason = coco.why_without_labels(file, content)
+    if not reason and as_records(content, folder.pictures) is not None:
+        return None
+    if reason or file.given or PICTURE_IN_TEXT.search(json.dumps(content)[:HEAD]):
+        folder.note_unread(file.place, reason or UNKNOWN_KIND)
     return None
+
+
+def _is_of_one_picture(folder: UserFolder, file: LabelFile, content: dict | list) -> bool:
+    """Whether it is called as a picture is, and names no other: no table, whatever lists it has."""
+    name = stem(file.path.stem)
+    if folder.given or name not in folder.stems or isinstance(content, list):
+        return False
+    named = PICTURE_NAME.findall(json.dumps(content, ensure_ascii=False)[:HEAD])
+    return all(other == name for other in named)
+
+
+def _read_lines(file: LabelFile, only: str | None) -> tuple[str, list[LabelRow]] | None:
+    """A layout and its rows; None for lines of no kind that is known here, which may be a table."""
+    if is_something_else(file.path):
+        return None
+    try:
+        text, _ = decode(file.path, file.path.read_bytes(), file.answers.encoding)
+        # Not at other signs for an end of a line, which texts may hold.
+        lines = enumerate(text.split("\n"), start=1)
+        numbered = [(number, line) for number, line in lines if line.strip()]
+        first = [json.loads(line) for _, line in numbered[:1]]
+    except (InputError, ValueError, RecursionError):
+        return None  # what is damaged is told where it is read as a table
+
+    for option, layout in LINE_LAYOUTS.items():
+        if only in (None, option) and layout.is_it(first):
+            with told_of(file.path, layout.NAME):
+                content = [_object(line, number) for number, line in numbered]
+                return option, [_with_source(row, file) for row in layout.read(file, content)]
+    return None
+
+
+def _object(line: str, number: int) -> dict:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"line {number} is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"line {number} is no JSON object")
+    return content
 
 
 def _content(folder: UserFolder, file: LabelFile) -> dict | list | None:

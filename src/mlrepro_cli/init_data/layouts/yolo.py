@@ -12,6 +12,7 @@ from pathlib import Path
 from mlrepro.data.formats import read_text
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Question
+from mlrepro_cli.init_data.layouts.beside_pictures import masks_beside
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder, unlabelled
 from mlrepro_cli.init_data.layouts.yolo_names import description
 from mlrepro_cli.init_data.name_forms import folded, stem
@@ -49,7 +50,7 @@ def read(folder: UserFolder) -> Iterator[LabelRow]:
     with_text = {_folder(picture) for picture in text_of}
 
     without = 0
-    for picture in folder.pictures:
+    for picture in _without_masks(folder, text_of):
         split = described.split_of(picture)
         if split is None:
             continue
@@ -68,6 +69,16 @@ def read(folder: UserFolder) -> Iterator[LabelRow]:
 
     if without:
         folder.note(f"{without} pictures beside others with a text have none: taken as no label")
+
+
+def _without_masks(folder: UserFolder, text_of: dict[str, LabelFile]) -> list[str]:
+    """The pictures; without `1_mask.png` beside `1.jpg` that has no text of its own."""
+    without_text = [picture for picture in folder.pictures if picture not in text_of]
+    masks, line = masks_beside(folder.pictures)
+    left_out = masks.intersection(without_text)
+    if left_out:
+        folder.note(line)
+    return [picture for picture in folder.pictures if picture not in left_out]
 
 
 def texts_of_pictures(folder: UserFolder) -> dict[str, LabelFile]:

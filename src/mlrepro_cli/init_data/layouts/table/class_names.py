@@ -93,12 +93,8 @@ def name_numbers(
     labels = {label for listed in pictures.values() for label in listed.states}
     if not labels or not all(map(str.isdecimal, labels)):
         return
-    found = [
-        (file, names)
-        for file, names in [*_of_sheets(sheets), *_of_files(files, read)]
-        if labels <= set(names)
-    ]
-    if not found:
+    found = numbered_names(labels, sheets, files, read)
+    if found is None:
         shown = ", ".join(sorted(labels, key=int)[:SHOWN])
         print(
             f"Labels are numbers ({shown}, ...), and no file names them; a table beside, headed "
@@ -106,16 +102,40 @@ def name_numbers(
         )
         return
 
-    file, names = found[0]
+    file, names = found
+    print(say_names(file, names, labels))
+    name_labels(pictures, names)
+
+
+def numbered_names(
+    labels: Collection[str],
+    sheets: list[Sheet],
+    files: Iterable[LabelFile],
+    read: Collection[str] = (),
+) -> tuple[LabelFile, NumberedNames] | None:
+    """The first file that names all of these numbers; the arguments are those of name_numbers.
+
+    Raises Question where two files name them differently.
+    """
+    found = [
+        (file, names)
+        for file, names in [*_of_sheets(sheets), *_of_files(files, read)]
+        if set(labels) <= set(names)
+    ]
     for other, other_names in found[1:]:
+        file, names = found[0]
         if any(names[label] != other_names[label] for label in labels):
             raise Question(
                 f"{file.path} and {other.path} name the numbers of labels differently; move one of "
                 "them away"
             )
+    return found[0] if found else None
+
+
+def say_names(file: LabelFile, names: NumberedNames, labels: Collection[str]) -> str:
+    """A line with the first names."""
     shown = ", ".join(f"{label} is {names[label]}" for label in sorted(labels, key=int)[:SHOWN])
-    print(f"{file.path}: the names of labels, which are numbers: {shown}")
-    name_labels(pictures, names)
+    return f"{file.path}: the names of labels, which are numbers: {shown}"
 
 
 def _of_sheets(sheets: list[Sheet]) -> Iterator[tuple[LabelFile, NumberedNames]]:

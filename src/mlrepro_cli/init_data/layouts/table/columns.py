@@ -17,6 +17,15 @@ from mlrepro_cli.init_data.layouts.table.split_column import find_split_column, 
 
 # A column of parts holds no more different words.
 MOST_PARTS = 20
+# What people and programs write of a row's label that was looked at again.
+TURNED_DOWN = frozenset(
+    "reject rejected decline declined discard discarded ignore ignored skip skipped cancelled "
+    "canceled invalid".split()
+)
+ACCEPTED = frozenset([""]) | frozenset(
+    "accept accepted approve approved submit submitted complete completed done ok valid reviewed "
+    "pending".split()
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,9 @@ def find_columns(sheet: Sheet, stems: Stems, answers: Answers) -> Columns | None
     labels = find_label_columns(sheet, rest, answers)
     has_labels = bool(labels.names or labels.marks)
     confidence = None
+    if has_labels:
+        known = {*labels.names, *labels.marks, answers.state_column}
+        _ask_about_verdicts(sheet, [header for header in rest if header not in known])
     if labels.names:
         beside = [header for header in rest if header not in labels.names]
         confidence = _confidence(sheet, beside) or _state(
@@ -175,6 +187,19 @@ def _state(
                 f"else (--ignore-column {header!r})?"
             )
     return None
+
+
+def _ask_about_verdicts(sheet: Sheet, rest: list[str]) -> None:
+    """Raises Question for a column that says whether a row was accepted, where some were not."""
+    for header in rest:
+        cells = [cell.strip().lower() for cell in sheet.column(header)]
+        turned_down = [place for place, cell in enumerate(cells) if cell in TURNED_DOWN]
+        if turned_down and set(cells) <= TURNED_DOWN | ACCEPTED:
+            raise Question(
+                f"{sheet.where(turned_down[0])}: column {header!r} says "
+                f"{cells[turned_down[0]]!r}, as of {len(turned_down)} rows; take these rows out, "
+                f"or, where their labels hold all the same, say --ignore-column {header!r}"
+            )
 
 
 def _confidence(sheet: Sheet, rest: list[str]) -> str | None:

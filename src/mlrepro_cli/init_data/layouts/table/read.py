@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Answers, Question
-from mlrepro_cli.init_data.layouts import via_csv
+from mlrepro_cli.init_data.layouts import vertex_csv, via_csv
 from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow
 from mlrepro_cli.init_data.layouts.table.choosing import (
     TableOf,
@@ -65,7 +65,7 @@ NO_LABEL = (
 
 
 def matches(file: LabelFile) -> bool:
-    return may_be_table(file) and not via_csv.matches(file)
+    return may_be_table(file) and not (via_csv.matches(file) or vertex_csv.matches(file))
 
 
 def read_all(
