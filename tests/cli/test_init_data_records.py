@@ -149,3 +149,18 @@ def test_json_with_a_key_a_picture(own):
     for content in (described, without_suffix):
         write(own, json.dumps(content), "labels.json")
         assert read(own).labels == TRUTH
+
+
+def test_json_with_a_text_a_picture(own):
+    texts = {name: ", ".join(labels) for name, labels in TRUTH.items()}
+    write(own, json.dumps(texts), "labels.json")
+    assert read(own).labels == TRUTH
+
+    write(
+        own,
+        json.dumps({name: ["red car", "blue car"][at % 2] for at, name in enumerate(NAMES)}),
+        "labels.json",
+    )
+    with pytest.raises(Question, match="is 'red car' one label.*--separator ''"):
+        read(own)
+    assert read(own, separator="").labels["0.jpg"] == ["red car"]
