@@ -1118,3 +1118,25 @@ def test_numbers_of_patients_are_no_names_of_pictures(own):
     rows = [f"{place // 2},{place},{'|'.join(TRUTH[name])}" for place, name in enumerate(NAMES)]
     write(own, "\n".join(["patient_id,image_id,labels", *rows]))
     assert read(own).labels == TRUTH
+
+
+def test_two_words_of_a_species_are_one_label(own):
+    names = ["Felis catus", "Canis lupus", "Canis latrans"] * 2
+    rows = [
+        f"{name},{cell.partition(' ')[0]},{cell}" for name, cell in zip(NAMES, names, strict=True)
+    ]
+    write(own, "\n".join(["image,genus,species", *rows]))
+    assert read(own).labels["1.jpg"] == ["Canis lupus"]
+
+
+def test_second_words_of_species_that_two_genera_have(own):
+    pairs = ["Felis,alba", "Canis,alba", "Canis,lupus"] * 2
+    rows = [f"{name},{pair}" for name, pair in zip(NAMES, pairs, strict=True)]
+    write(own, "\n".join(["image,genus,species", *rows]))
+    with pytest.raises(Question, match="'alba' in 'species' is of Felis and of Canis in 'genus'"):
+        read(own)
+    assert read(own, label_columns=("species",)).labels["0.jpg"] == ["alba"]
+
+    # Where all differ, nothing is lost.
+    write(own, "\n".join(["image,genus,species", *rows[1:3]]))
+    assert read(own).labels == {"1.jpg": ["alba"], "2.jpg": ["lupus"]}

@@ -10,17 +10,15 @@ from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.columns import Columns, find_columns
 from mlrepro_cli.init_data.layouts.table.entities import with_signs
 from mlrepro_cli.init_data.layouts.table.joined_ids import take_apart
-from mlrepro_cli.init_data.layouts.table.label_columns import SHOWN
+from mlrepro_cli.init_data.layouts.table.label_columns import SHOWN, may_name_labels
 from mlrepro_cli.init_data.layouts.table.numbers import (
     are_shares,
     are_small_numbers,
     are_two_numbers,
-    number,
 )
 from mlrepro_cli.init_data.layouts.table.open_file import NamesNoPicture, open_tables
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, longer_names
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.name_forms import is_picture_name
 
 # Answers that a competition wants, with made-up labels.
 SUBMISSION = re.compile("submission", re.IGNORECASE)
@@ -155,7 +153,7 @@ def refuse_where_nothing_else(
             raise question
         # Folders may be there for order, beside a table of all pictures.
         lists_most = len(sheet.rows) >= len(pictures) / 2
-        if alone and lists_most and any(_may_name_labels(sheet, h) for h in columns.unread):
+        if alone and lists_most and any(may_name_labels(sheet, h) for h in columns.unread):
             raise question
         note(f"left out: {question}")
 
@@ -189,14 +187,6 @@ def _of_numbers(sheet: Sheet, columns: Columns) -> str:
         "not, and nothing where nobody knows; where they are marks, say what each means, with "
         "--present and --absent)"
     )
-
-
-def _may_name_labels(sheet: Sheet, header: str) -> bool:
-    """Whether a column holds a few words that come up again and again."""
-    cells = sheet.filled(header)
-    different = set(cells)
-    are_words = not any(number(cell) is not None or is_picture_name(cell) for cell in different)
-    return are_words and 1 < len(different) <= len(cells) / 2
 
 
 def quoted(headers: tuple[str, ...]) -> str:

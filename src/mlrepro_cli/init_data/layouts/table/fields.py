@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.table.columns import Columns
+from mlrepro_cli.init_data.layouts.table.headers import label_family
 from mlrepro_cli.init_data.layouts.table.lists import is_list, is_vector, read_list
 from mlrepro_cli.init_data.layouts.table.separators import find_separator, split_at, split_field
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
@@ -25,6 +26,9 @@ COUNTED = re.compile(r"(?P<label>.+?)(\s*\(\d{1,2}\)|\s+[x×]\s*\d{1,2})")
 # dog? and (dog); -dog and not dog
 UNSURE = re.compile(r"^[?(]+\s*|\s*[?)]+$")
 NEGATED = re.compile(r"^([-!~]|not? |non-)\s*", re.IGNORECASE)
+
+# Felis catus, Felis silvestris lybica, Rosa x alba
+BINOMIAL = re.compile(r"[A-Z][a-z-]+( [x×])?( [a-z-]+){1,2}")
 
 # As Python writes them.
 EMPTY_SETS = ("set()", "frozenset()")
@@ -82,7 +86,9 @@ def understand_fields(tables: list[TableOf], answers: Answers) -> Fields:
 
     _refuse_vectors(cells, tables)
     separator = answers.separator
-    if separator is None:
+    if separator is None and _are_binomials(cells, tables):
+        separator = ""
+    elif separator is None:
         long = all(_has_a_row_a_label(table) for table in tables)
         separator = find_separator(cells, _place(tables), long)
     fields = Fields(lists=False, separator=separator)
@@ -133,6 +139,13 @@ def _has_a_row_a_label(table: TableOf) -> bool:
     sheet, columns = table
     names = [cell for row in sheet.rows for cell in sheet.cells(row, columns.pictures)]
     return len(set(names)) < len(names)
+
+
+def _are_binomials(cells: set[str], tables: list[TableOf]) -> bool:
+    """Whether cells are names of species, of two words or three each."""
+    headers = {header for _, columns in tables for header in columns.labels.names}
+    are_headed = all(label_family(header) == "species" for header in headers)
+    return are_headed and all(map(BINOMIAL.fullmatch, cells))
 
 
 def _check_lists(tables: list[TableOf]) -> None:

@@ -72,8 +72,11 @@ ANY_LABEL = re.compile(
 # Numbers that describe a picture or a box.
 MEASURE_WORDS = SCORE_WORDS | frozenset(
     "id index idx unnamed column age width height size bytes area count x y w h xmin ymin xmax "
-    "ymax left top right bottom year month day hour date time lat lon follow number num".split()
+    "ymax left top right bottom year month day hour date time lat lon follow number num weight "
+    "weights".split()
 )
+# `Is it sharp?`, as survey tools head the answers to a question.
+QUESTION = re.compile(r"\S+\s+\S+.*\?")
 # What pictures share that must not lie in two splits.
 GROUP_WORDS = frozenset("patient subject person participant".split())
 # Of a person in the picture, and hardly a label where the table has others of these, too.
@@ -96,6 +99,10 @@ def words(header: str) -> list[str]:
 def is_of_any_label(header: str) -> bool:
     """Whether it says that there is a label at all, and not which."""
     return ANY_LABEL.fullmatch(" ".join(words(header))) is not None
+
+
+def is_question(header: str) -> bool:
+    return QUESTION.fullmatch(header) is not None
 
 
 def is_any(header: str, wanted: frozenset[str]) -> bool:
