@@ -780,7 +780,7 @@ def test_labels_with_a_sign_are_asked(own, label):
 
 def test_a_second_header_line_is_not_read_as_labels(own):
     lines = marks("1", "0").splitlines()
-    write(own, "\n".join([",labels,labels,labels", "image,bird,cat,dog", *lines[1:]]))
+    write(own, "\n".join(["picture,labels,labels,labels", "image,bird,cat,dog", *lines[1:]]))
     with pytest.raises(Question, match="0 and 1 stand among the names of labels, such as 'bird'"):
         read(own)
 
@@ -790,9 +790,40 @@ def test_comments_and_titles_above_the_header(own):
     assert read(own).labels == TRUTH
     write(own, "#" + joined("|"))
     assert read(own).labels == TRUTH
-    write(own, "Labels of our pictures\n" + joined("|"))
-    with pytest.raises(InputError, match="line 2: 2 fields where the header has 1"):
-        read(own)
+    for delimiter in (",", ";"):
+        write(own, "Labels of our pictures\n" + joined("|", delimiter))
+        assert read(own).labels == TRUTH
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        # As spreadsheets write a title, with the commas of the widest row.
+        ["Survey of our animals,,,", ",,,", "2024,,,"],
+        # Headings of groups of columns.
+        [",Animals,,"],
+        [",Animals,Animals,Pets"],
+    ],
+)
+def test_what_stands_above_the_header_is_said(own, capsys, above):
+    write(own, "\n".join([*above, marks("1", "0")]))
+    assert read(own).labels == TRUTH
+    assert "above the header, not read: '" in capsys.readouterr().out
+
+    # Names without suffix, too.
+    for name in NAMES:
+        (own / name).rename(own / f"x{name}")
+    head, *lines = marks("1", "0").replace(".jpg", "").splitlines()
+    write(own, "\n".join([*above, head, *(f"x{line}" for line in lines)]))
+    assert read(own).labels == {f"x{name}": labels for name, labels in TRUTH.items()}
+
+
+def test_a_header_without_a_name_for_the_pictures(own):
+    """As pandas writes a table whose index names them."""
+    write(own, joined("|").replace("image", "", 1))
+    assert read(own).labels == TRUTH
+    write(own, joined("|").replace("labels", "", 1).replace("image", "id", 1))
+    assert read(own, label_columns=("column 2",)).labels == TRUTH
 
 
 def test_empty_cells_may_wait_for_labels(own):

@@ -162,6 +162,12 @@ def test_a_title_above_the_header(own, capsys):
     assert "above the header, not read: 'Our animals of 2024'" in capsys.readouterr().out
 
 
+def test_a_header_without_a_name_for_the_pictures(own):
+    """As pandas writes a table whose index names them."""
+    write_workbook(own / "a.xlsx", *shared([["", "labels"], *labels_of(NAMES)[1:]]))
+    assert read(own).labels == TRUTH
+
+
 def test_a_sheet_with_the_names_of_classes(own):
     numbers = {"bird": "0", "cat": "1", "dog": "2"}
     rows = [[name, " ".join(numbers[label] for label in labels)] for name, labels in TRUTH.items()]

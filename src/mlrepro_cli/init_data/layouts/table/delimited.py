@@ -14,6 +14,7 @@ from mlrepro_cli.init_data.layouts.table.headers import PARTITION
 from mlrepro_cli.init_data.layouts.table.pictures import Stems
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
+from mlrepro_cli.init_data.layouts.table.title_rows import MOST, count_title_rows, title_of
 from mlrepro_cli.pictures import is_picture
 
 DELIMITERS = ",\t;|"
@@ -58,6 +59,7 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
     records.lines = [line + lines_before for line in records.lines]
     if _begins_with_count(records):
         records.drop_first()
+    _drop_title(file, records)
 
     headers = _headers(file, records)
     _even_out(file, headers, records, delimiter)
@@ -95,9 +97,16 @@ def _delimiter(text: str, file: LabelFile) -> str:
     """
     lines = [line.strip(SPACE) for line in islice(text.splitlines(), SAMPLE_LINES)]
     lines = [line for line in lines if line.strip()]
+    delimiters = DELIMITERS + (SPACE if _may_have_spaces(file) else "")
+    # A title that nothing parts stands above a header.
+    for first in range(min(MOST, len(lines) - 2)):
+        if any(delimiter in lines[first] for delimiter in delimiters):
+            lines = lines[first:]
+            break
+
     best = DELIMITERS[0]
     best_rank = (False, False, 1)
-    for delimiter in DELIMITERS + (SPACE if _may_have_spaces(file) else ""):
+    for delimiter in delimiters:
         counts = _field_counts(lines, delimiter)
         if len(counts) > 2 and lines[0].strip().isdecimal():
             counts.pop(0)  # CelebA's number of rows
@@ -154,6 +163,17 @@ def _begins_with_count(records: Records) -> bool:
     """Whether the first line is the number of rows, as in CelebA's lists."""
     rows = records.rows
     return len(rows) > 2 and len(rows[0]) == 1 and rows[0][0].isdecimal() and len(rows[1]) > 1
+
+
+def _drop_title(file: LabelFile, records: Records) -> None:
+    if file.answers.header:
+        return
+    count = count_title_rows(records.rows, file.pictures)
+    if count:
+        title = title_of(records.rows[:count])
+        print(f"{file.path}: above the header, not read: {title!r}")
+    for _ in range(count):
+        records.drop_first()
 
 
 # ---- Headers -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.delimited import told_apart
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import MOST_BYTES
+from mlrepro_cli.init_data.layouts.table.title_rows import MOST, count_title_rows, title_of
 from mlrepro_cli.init_data.split_words import split_in_path
 
 BOOK = "xl/workbook.xml"
@@ -85,19 +86,13 @@ def _sheet(file: LabelFile, rows: list[Row], unit: str) -> Sheet:
 
 
 def _without_title(file: LabelFile, rows: list[Row]) -> list[Row]:
-    """Without rows of one cell above a header of several, such as a title."""
-    first = 0
-    for place, (_, row) in enumerate(rows):
-        if sum(bool(text) for text in row.values()) > 1:
-            first = place
-            break
-
-    # A header alone would have no rows.
-    if first and len(rows) > first + 1:
-        title = " ".join(text for _, row in rows[:first] for text in row.values() if text)
-        print(f"{file.path}: above the header, not read: {title!r}")
-        return rows[first:]
-    return rows
+    """Without rows above the header, such as a title."""
+    width = 1 + max(column for _, row in rows for column in row)
+    cells = [[row.get(column, "") for column in range(width)] for _, row in rows[: MOST + 2]]
+    count = count_title_rows(cells, file.pictures)
+    if count:
+        print(f"{file.path}: above the header, not read: {title_of(cells[:count])!r}")
+    return rows[count:]
 
 
 def refuse_old_workbook(file: LabelFile, content: bytes) -> Sheet:
