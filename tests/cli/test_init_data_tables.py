@@ -360,6 +360,31 @@ def test_numbers_that_stand_for_labels(own):
     assert read(own).labels["3.jpg"] == []
 
 
+@pytest.mark.parametrize("mark", [" ", ",", ", "])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_numbers_between_which_something_stands_are_several(own, mark, delimiter):
+    """As of iMet and the Human Protein Atlas: `13 147` is hardly one number."""
+    cells = ["13", "13,147", "147,616", "616,20", "13", "616,13"]
+    rows = [[name, cell.replace(",", mark)] for name, cell in zip(NAMES, cells, strict=True)]
+    for header in ("attribute_ids", "labels"):
+        frame = pandas.DataFrame(rows, columns=["id", header])
+        frame.to_csv(own / "labels.csv", index=False, sep=delimiter)
+        assert read(own).labels == {
+            name: sorted(cell.split(",")) for name, cell in zip(NAMES, cells, strict=True)
+        }
+
+
+def test_decimal_commas_are_no_lists(own):
+    cells = ["0,25", "0,5", "1", "0,75", "0,05", "0,1"]
+    for header, mark in (("target", ","), ("labels", ","), ("labels", ".")):
+        rows = [
+            f"{name};{cell.replace(',', mark)}" for name, cell in zip(NAMES, cells, strict=True)
+        ]
+        write(own, "\n".join([f"image;{header}", *rows]))
+        with pytest.raises(Question, match="no column of labels is known"):
+            read(own)
+
+
 # --------------------------------------------------------------------------------- columns of marks
 
 
@@ -790,6 +815,10 @@ def test_comments_and_titles_above_the_header(own):
     assert read(own).labels == TRUTH
     write(own, "#" + joined("|"))
     assert read(own).labels == TRUTH
+    write(own, ("# exported on Monday\n#\n" + joined("|")).replace("\n", "\r"))
+    assert read(own).labels == TRUTH
+    write(own, f"\ufeff\ufeff{joined('|')}\x1a")
+    assert read(own).labels == TRUTH
     for delimiter in (",", ";"):
         write(own, "Labels of our pictures\n" + joined("|", delimiter))
         assert read(own).labels == TRUTH
@@ -816,6 +845,40 @@ def test_what_stands_above_the_header_is_said(own, capsys, above):
     head, *lines = marks("1", "0").replace(".jpg", "").splitlines()
     write(own, "\n".join([*above, head, *(f"x{line}" for line in lines)]))
     assert read(own).labels == {f"x{name}": labels for name, labels in TRUTH.items()}
+
+
+@pytest.mark.parametrize("last", ["Total,2,2,3", ",2,2,3", "Summe:,2,2,3", ",,Sum,3"])
+def test_a_row_that_adds_up_the_others(own, capsys, last):
+    write(own, marks("1", "0") + f"{last}\n")
+    assert read(own).labels == TRUTH
+    assert "labels.csv, line 8: not read, it adds up the rows above" in capsys.readouterr().out
+
+    write(own, joined("|") + "Total,5\n")
+    assert read(own).labels == TRUTH
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        # A slip in a row of no name, a name that is missing, and other numbers than the sums.
+        (",1,0,0", "line 8: no picture's name"),
+        (",cat", "line 8: 2 fields"),
+        ("Total,2,2,9", "line 8: column 'bird' holds marks .* and 2"),
+    ],
+)
+def test_rows_that_add_up_nothing(own, last, message):
+    write(own, marks("1", "0") + f"{last}\n")
+    with pytest.raises(InputError, match=message):
+        read(own)
+
+
+def test_a_header_in_between(own, capsys):
+    """Of tables that were put one behind the other."""
+    for text in (marks("1", "0"), joined("|")):
+        head, *lines = text.splitlines()
+        write(own, "\n".join([head, *lines[:3], head, *lines[3:]]))
+        assert read(own).labels == TRUTH
+        assert "labels.csv, line 5: not read, the header again" in capsys.readouterr().out
 
 
 def test_a_header_without_a_name_for_the_pictures(own):

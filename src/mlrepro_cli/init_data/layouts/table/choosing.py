@@ -19,6 +19,7 @@ from mlrepro_cli.init_data.layouts.table.numbers import (
 from mlrepro_cli.init_data.layouts.table.open_file import NamesNoPicture, open_tables
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, longer_names
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.layouts.table.totals import without_totals
 
 # Answers that a competition wants, with made-up labels.
 SUBMISSION = re.compile("submission", re.IGNORECASE)
@@ -49,7 +50,7 @@ def open_all(
             continue
         for sheet in opened:
             if sheet.rows:
-                sheets.append(sheet)
+                sheets.append(without_totals(sheet))
             else:
                 problems.append(
                     InputError(f"{file.path}: no row below the header; write one a picture")

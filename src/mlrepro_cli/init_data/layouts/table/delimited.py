@@ -25,6 +25,8 @@ EXCEL_LINE = re.compile(r'\A"?sep=(.)"?(\r\n|\r|\n)')
 SINGLE_QUOTED = re.compile(r"'[^',;\t|]*'([,;\t|]'[^',;\t|]*')+")
 # What lists of pictures and their parts are called.
 PARTS = re.compile("partition|split", re.IGNORECASE)
+# A second byte order mark, of files that were put together, and the end of a file of DOS.
+NO_TEXT = "\ufeff\x1a"
 # Of so many lines it is seen what stands between fields.
 SAMPLE_LINES = 200
 # Fields are as long as a list of labels may be.
@@ -46,6 +48,7 @@ class Records:
 def read_delimited(file: LabelFile, content: bytes) -> Sheet:
     """Raises InputError, which names file and line, for what is not a table."""
     text, guessed = decode(file.path, content, file.answers.encoding)
+    text = text.strip(NO_TEXT)
     excel = EXCEL_LINE.match(text)
     start = excel.end() if excel else _comment_end(text)
     body = text[start:]
@@ -62,6 +65,7 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
     _drop_title(file, records)
 
     headers = _headers(file, records)
+    _drop_other_headers(file, headers, records)
     _even_out(file, headers, records, delimiter)
     headers, rows = _without_empty_columns(headers, records.rows)
     headers = [without_entities(header) for header in headers]
@@ -79,11 +83,13 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
 def _comment_end(text: str) -> int:
     """Where the first line that is no comment begins. `#image,labels` is a header."""
     start = 0
-    while text.startswith("#", start):
-        line, _, following = text[start:].partition("\n")
-        if any(following.partition("\n")[0].count(mark) == line.count(mark) > 0 for mark in ",;\t"):
+    lines = text.splitlines(keepends=True)
+    for line, following in zip(lines, lines[1:], strict=False):
+        if not line.startswith("#"):
             break
-        start += len(line) + 1
+        if any(following.count(mark) == line.count(mark) > 0 for mark in ",;\t"):
+            break
+        start += len(line)
     return start
 
 
@@ -163,6 +169,15 @@ def _begins_with_count(records: Records) -> bool:
     """Whether the first line is the number of rows, as in CelebA's lists."""
     rows = records.rows
     return len(rows) > 2 and len(rows[0]) == 1 and rows[0][0].isdecimal() and len(rows[1]) > 1
+
+
+def _drop_other_headers(file: LabelFile, headers: list[str], records: Records) -> None:
+    """Of tables that were put one behind the other."""
+    again = {place for place, row in enumerate(records.rows) if row == headers}
+    if again:
+        print(f"{file.path}, line {records.lines[min(again)]}: not read, the header again")
+        records.rows = [row for place, row in enumerate(records.rows) if place not in again]
+        records.lines = [line for place, line in enumerate(records.lines) if place not in again]
 
 
 def _drop_title(file: LabelFile, records: Records) -> None:

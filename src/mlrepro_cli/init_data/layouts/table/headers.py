@@ -129,6 +129,12 @@ def label_family(header: str) -> str | None:
     return " ".join([*before, _singular(last)])
 
 
+def is_plural(header: str) -> bool:
+    """Whether it is of several labels, as `labels` and `Finding Tags` are."""
+    last = words(header)[-1:]
+    return bool(last) and last[0].endswith("s") and last[0] not in SINGULAR.values()
+
+
 def counts_labels(header: str) -> bool:
     """n_labels, num objects."""
     of_header = words(header)

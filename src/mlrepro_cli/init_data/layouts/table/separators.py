@@ -10,7 +10,7 @@ from mlrepro_cli.init_data.answers import Question
 BEFORE_THE_LAST = (" and ", " & ", " + ", " or ")
 # What hardly stands within a label, likeliest first; and what may.
 HARD_MARKS = ("|", ";", ",", "\t", "\n", "、", "，", "；")
-SOFT_MARKS = ("::", "->", "#", "+", "&", "/", " and ", " ")
+SOFT_MARKS = ("::", "->", ">", "#", "+", "&", "/", " and ", " ")
 # What stands within many labels, and so is a mark only where the parts are labels by themselves.
 WEAK_MARKS = ("-", "_", ":", ".", "~", "*", "\\", "@")
 # For who reads other tables with this guess (mlrepro audit).
@@ -21,6 +21,8 @@ ALONE_SHARE = 0.8
 # Or so few parts make so many fields of more than two.
 FIELDS_A_PART = 3
 LEAST_SIZES = 3
+# What stands between whole numbers, and hardly within one.
+BETWEEN_NUMBERS = (" ", ",")
 SHOWN = 3
 
 
@@ -48,6 +50,8 @@ class Split:
         if self.mark in HARD_MARKS and self.recurring > 1 / 2 and self._varies():
             return True
         if self.alone >= ALONE_SHARE:
+            return True
+        if self.mark in BETWEEN_NUMBERS and all(map(str.isdecimal, self.parts)):
             return True
         return self.mark not in WEAK_MARKS and self._makes_many_of_few()
 
