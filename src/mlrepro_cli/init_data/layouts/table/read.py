@@ -247,7 +247,8 @@ def _ask_about_empty(tables: list[TableOf], answers: Answers) -> None:
         place = ", ".join(str(sheet.file.path) for sheet, _ in of_names)
         raise Question(
             f"{place}: {empty} of {rows} rows name no label. Have these pictures none (--absent "
-            f"{BLANK}), or has nobody looked yet (--unknown {BLANK}, which leaves them out)?"
+            f"{BLANK}), or has nobody looked yet (--unknown {BLANK}, which leaves them out)? Where "
+            "the label above holds for them, too, as in merged cells, write it into each row"
         )
 
 

@@ -20,7 +20,7 @@ def count_title_rows(rows: Sequence[Cells], pictures: Sequence[str]) -> int:
     several cells.
     """
     rows = rows[: MOST + 2]
-    if len(rows) < 3 or _is_header(rows[0]):
+    if len(rows) < 3:
         return 0
     stems = Stems(pictures)
     of_pictures = [place for place, row in enumerate(rows) if _names_picture(row, stems)]
@@ -29,7 +29,7 @@ def count_title_rows(rows: Sequence[Cells], pictures: Sequence[str]) -> int:
     else:
         header = next((place for place, row in enumerate(rows) if len(_filled(row)) > 1), 0)
 
-    if header < 1 or not _may_be_header(rows[header]):
+    if header < 1 or not _may_be_header(rows[header]) or _is_header(rows[0], rows[header]):
         return 0
     most = max(len(set(_filled(row))) for row in rows[:header])
     return header if most < len(_filled(rows[header])) else 0
@@ -43,13 +43,17 @@ def _filled(row: Cells) -> list[str]:
     return [cell for cell in row if cell]
 
 
-def _is_header(row: Cells) -> bool:
-    """Whether it has a name for each column, or that of labels beside names of rows without one."""
+def _is_header(row: Cells, below: Cells) -> bool:
+    """Whether it has a name for each column, or that of labels beside names of rows without one.
+
+    A cell that goes over two rows of headings stands in both.
+    """
     filled = _filled(row)
     if len(filled) == 1:
         return not row[0] and label_family(filled[0]) is not None
-    are_different = len(filled) == len(row) == len(set(filled))
-    return are_different or any(is_any(cell, IMAGE_WORDS) for cell in filled)
+    if len(filled) == len(row) == len(set(filled)):
+        return True
+    return any(is_any(cell, IMAGE_WORDS) and cell not in below for cell in filled)
 
 
 def _may_be_header(row: Cells) -> bool:

@@ -22,6 +22,8 @@ TEXTS = "xl/sharedStrings.xml"
 PART_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 # The letters of a cell's place, such as AB12.
 COLUMN = re.compile("[A-Z]+")
+# Of cells that are one, such as A2:A7.
+MERGED = re.compile(r"([A-Z]+)(\d+):[A-Z]+(\d+)")
 # Excel's own limit.
 MOST_COLUMNS = 16_384
 MARKS = {"1": "TRUE", "0": "FALSE"}
@@ -152,7 +154,25 @@ def _cells(sheet: ElementTree.Element, texts: list[str]) -> list[Row]:
             column = _number(place[0]) if place else len(cells)
             cells[column] = _value(cell, texts).strip()
         rows.append((int(row.get("r", position)), cells))
+    _fill_merged(sheet, dict(rows))
     return rows
+
+
+def _fill_merged(sheet: ElementTree.Element, rows: dict[int, dict[int, str]]) -> None:
+    """Writes what a cell over several rows says into each of them.
+
+    A title goes over several columns, and is none of theirs.
+    """
+    last_row = max(rows, default=0)
+    for merged in sheet.findall(f".//{_any('mergeCell')}"):
+        place = MERGED.match(merged.get("ref", ""))
+        if place is None:
+            continue
+        column, first, last = _number(place[1]), int(place[2]), int(place[3])
+        text = rows.get(first, {}).get(column)
+        for number in range(first + 1, min(last, last_row) + 1):
+            if text and number in rows:
+                rows[number][column] = text
 
 
 def _number(letters: str) -> int:
