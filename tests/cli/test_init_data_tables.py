@@ -173,6 +173,28 @@ def test_a_header_that_the_user_says(own):
     assert read(own, header=("image", "labels")).labels == TRUTH
 
 
+def test_as_many_labels_behind_a_picture_as_it_has(own):
+    """As Vertex AI's lists have them, without a header."""
+    rows = [[name, *labels] for name, labels in TRUTH.items()]
+    write(own, "\n".join(map(",".join, rows)))
+    with pytest.raises(Question, match="--header image,labels"):
+        read(own)
+    assert read(own, header=("image", "labels")).labels == TRUTH
+    with pytest.raises(InputError, match="line 3: 3 fields where the header has 2"):
+        read(own, header=("image", "label"))
+
+    parts = ["training", "training", "validation", "training", "test", "test"]
+    rows = [
+        [part, f"gs://bucket/{row[0]}", *row[1:]] for part, row in zip(parts, rows, strict=True)
+    ]
+    write(own, "\n".join(map(",".join, rows)))
+    with pytest.raises(Question, match="--header split,image,labels"):
+        read(own)
+    got = read(own, header=("split", "image", "labels"))
+    assert got.labels == TRUTH
+    assert got.splits["2.jpg"] == "val"
+
+
 def test_a_spreadsheet_that_cannot_be_read_is_refused_by_name(own):
     file = own / "labels.xlsx"
     file.write_bytes(b"PK")
@@ -402,6 +424,18 @@ def test_marks_that_can_mean_one_thing(own, present, absent, capsys):
 
     write(own, marks(present, absent, ";"))
     assert read(own).labels == TRUTH
+
+
+def test_options_of_a_question(own, capsys):
+    """As survey tools export them: a column an option, which holds it where it was chosen."""
+    lines = [
+        f"{name},{','.join(x * (x in TRUTH[name]) for x in ('bird', 'cat', 'dog'))}"
+        for name in NAMES
+    ]
+    write(own, "\n".join(["file,Bird,cat,dog", *lines]))
+    expected = {name: sorted(x.replace("bird", "Bird") for x in of) for name, of in TRUTH.items()}
+    assert read(own).labels == expected
+    assert "'Bird' stands below 'Bird' where it is there, and so in 3" in capsys.readouterr().out
 
 
 def test_decimal_commas(own):

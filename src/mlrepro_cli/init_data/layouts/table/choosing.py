@@ -17,6 +17,7 @@ from mlrepro_cli.init_data.layouts.table.numbers import (
     are_two_numbers,
 )
 from mlrepro_cli.init_data.layouts.table.open_file import NamesNoPicture, open_tables
+from mlrepro_cli.init_data.layouts.table.options import with_marks_of_options
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, longer_names
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.totals import without_totals
@@ -50,7 +51,7 @@ def open_all(
             continue
         for sheet in opened:
             if sheet.rows:
-                sheets.append(without_totals(sheet))
+                sheets.append(with_marks_of_options(without_totals(sheet)))
             else:
                 problems.append(
                     InputError(f"{file.path}: no row below the header; write one a picture")

@@ -10,11 +10,16 @@ from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.entities import without_entities
-from mlrepro_cli.init_data.layouts.table.headers import PARTITION
+from mlrepro_cli.init_data.layouts.table.headers import (
+    PARTITION,
+    is_plural,
+    label_family,
+)
 from mlrepro_cli.init_data.layouts.table.pictures import Stems
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
 from mlrepro_cli.init_data.layouts.table.title_rows import MOST, count_title_rows, title_of
+from mlrepro_cli.init_data.split_words import split_word
 from mlrepro_cli.pictures import is_picture
 
 DELIMITERS = ",\t;|"
@@ -66,6 +71,8 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
 
     headers = _headers(file, records)
     _drop_other_headers(file, headers, records)
+    if file.answers.header:
+        _add_columns_of_labels(headers, records)
     _even_out(file, headers, records, delimiter)
     headers, rows = _without_empty_columns(headers, records.rows)
     headers = [without_entities(header) for header in headers]
@@ -212,7 +219,7 @@ def _headers(file: LabelFile, records: Records) -> list[str]:
         raise Question(
             f"{file.path}, line {records.lines[0]}: no header, the first line is of a picture "
             f"already ({', '.join(first[:4])}); write a line above it that names the columns, or "
-            f"say their names: --header {','.join(_guessed_names(first))}"
+            f"say their names: --header {','.join(_guessed_names(records))}"
         )
     return records.drop_first()
 
@@ -231,17 +238,38 @@ def _is_of_parts(file: LabelFile, records: Records) -> bool:
     return all(is_picture(name) and part in PARTITION for name, part in records.rows)
 
 
-def _guessed_names(first: list[str]) -> list[str]:
-    """An example for the message: `image`, and `labels` where there is one field beside it."""
+def _guessed_names(records: Records) -> list[str]:
+    """An example for the message: `image`, and `labels` where nothing else is left.
+
+    That is one field, or as many as a picture has labels.
+    """
+    first = records.rows[0]
     names = []
     for number, field in enumerate(first, 1):
-        names.append("image" if is_picture(field) else f"column{number}")
+        name = "split" if split_word(field) else f"column{number}"
+        names.append("image" if is_picture(field) else name)
     if "image" not in names:
         names[0] = "image"
 
-    if len(names) == 2 and names[0] == "image":
-        return ["image", "labels"]
+    known = [name for name in names if not name.startswith("column")]
+    vary = len(set(map(len, records.rows))) > 1
+    if names[: len(known)] == known and (vary or len(names) == len(known) + 1):
+        return [*known, "labels"]
     return names
+
+
+def _add_columns_of_labels(headers: list[str], records: Records) -> None:
+    """As many as the longest row has, where the last header is of several labels.
+
+    Vertex AI's lists hold as many labels behind a picture as it has.
+    """
+    last = headers[-1]
+    width = max(map(len, records.rows))
+    if not (is_plural(last) and label_family(last)) or width <= len(headers):
+        return
+    headers += [f"{last} {number}" for number in range(2, width - len(headers) + 2)]
+    for row in records.rows:
+        row += [""] * (width - len(row))
 
 
 def _even_out(file: LabelFile, headers: list[str], records: Records, delimiter: str) -> None:
