@@ -172,6 +172,21 @@ def test_names_without_a_picture_are_counted_and_named(own, capsys):
     assert "Names without a picture, left out: 2, such as 'img/gone.jpg', 'img/lost.jpg'" in out
 
 
+def test_names_that_a_spreadsheet_has_rounded(own, capsys):
+    names = pictures(own, "1234567890123{}.jpg")
+    stems = [name.removesuffix(".jpg") for name in names]
+    write(own, "\n".join(["id,label", *(f"{name},cat" for name in [*stems[1:], "1.23457E+15"])]))
+    assert len(read(own).labels) == len(names) - 1
+    told = "1.23457E+15 is a number that a spreadsheet has rounded: write the names again"
+    assert told in capsys.readouterr().out
+
+    write(own, "image,label\n1.23457E+15,cat\n1.23457E+15,dog\n")
+    with pytest.raises(InputError, match="no column names pictures"):
+        read(own)
+    with pytest.raises(InputError, match="a spreadsheet has rounded"):
+        read(own, image_columns=("image",))
+
+
 def test_a_missing_picture_is_not_one_of_another_folder(own, capsys):
     """Of two with one name, in folders that are both there."""
     pictures(own, "a/{}.jpg")

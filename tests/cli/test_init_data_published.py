@@ -277,3 +277,41 @@ def test_planet_s_table_of_old_and_new_names(own):
     write(own, "\n".join(["image_name,tags", *rows, "x,primary"]), "train_v2.csv")
     write(own, "old,new\nfile_0.jpg,test_0.jpg\n", "test_v2_file_mapping.csv")
     assert read(own).labels["train_0.jpg"] == ["haze", "primary"]
+
+
+def test_hotel_id_s_folders_are_chains(own):
+    """Folders of numbers are rather there for order, beside a table with another number."""
+    pictures(own / "train_images", *(f"{4 + place % 2}/{place}a.jpg" for place in range(COUNT)))
+    rows = [f"{place}a.jpg,{4 + place % 2},{20 + place % 3},2018-01-14" for place in range(COUNT)]
+    write(own, "\n".join(["image,chain,hotel_id,timestamp", *rows]), "train.csv")
+    with pytest.raises(Question, match="--labels-column.*hotel_id.*--layout folders"):
+        read(own)
+    chosen = read(own, label_columns=("hotel_id",)).labels
+    assert chosen["train_images/5/1a.jpg"] == ["21"]
+    assert read(own, layout="folders").labels["train_images/5/1a.jpg"] == ["5"]
+
+
+def test_parts_of_facial_expressions(own):
+    """As FER2013 calls them."""
+    names = [f"{place}.png" for place in range(COUNT)]
+    pictures(own, *names)
+    parts = ["Training", "Training", "Training", "Training", "PublicTest", "PrivateTest"]
+    rows = [f"{name},{part},happy" for name, part in zip(names, parts, strict=True)]
+    write(own, "\n".join(["image,Usage,emotion_label", *rows]))
+    assert list(read(own).splits.values()) == ["train"] * 4 + ["test"] * 2
+
+
+def test_mechanical_turk_s_approvals_are_no_label(own):
+    names = [f"{place}.jpg" for place in range(COUNT)]
+    pictures(own, *names)
+    rows = [
+        f"{place},{worker},https://s3/{name},{str(place % 2 == 0).lower()},true,x"
+        for place, name in enumerate(names)
+        for worker in "AB"
+    ]
+    header = "HITId,WorkerId,Input.image_url,Answer.cat.on,Answer.dog.on,Approve"
+    write(own, "\n".join([header, *rows]))
+    with pytest.raises(Question, match="--ignore-column 'Approve'"):
+        read(own)
+    got = read(own, ignore_columns=("Approve",))
+    assert got.labels["0.jpg"] == ["Answer.cat.on", "Answer.dog.on"]

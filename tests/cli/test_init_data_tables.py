@@ -195,6 +195,35 @@ def test_as_many_labels_behind_a_picture_as_it_has(own):
     assert got.splits["2.jpg"] == "val"
 
 
+def test_a_field_a_class_without_a_header(own):
+    write(own, marks("1", "0", " ").partition("\n")[2], "a.txt")
+    with pytest.raises(InputError, match="a 0 or 1 for each class, but not the classes' names"):
+        read(own, header=("image", "labels"))
+    assert read(own, header=("image", "bird", "cat", "dog")).labels == TRUTH
+
+
+def test_a_comma_in_the_last_field_of_all_rows(own):
+    """The header is not one of a table whose rows have names."""
+    rows = [f"{name},cat,A man, in a room" for name in NAMES]
+    write(own, "\n".join(["image_id,labels,caption", *rows]))
+    with pytest.raises(InputError, match="line 2: 4 fields where the header has 3"):
+        read(own)
+
+
+def test_a_part_whose_labels_nobody_knows(own):
+    head, *lines = joined("|").splitlines()
+    write(own, "\n".join([head, *lines[:4]]), "train.csv")
+    write(own, "\n".join([head, "4.jpg,?", "5.jpg,?"]), "test.csv")
+    with pytest.raises(Question, match=r"2 pictures have the label '\?'.*--unknown '\?'"):
+        read(own)
+    assert read(own, unknown=("?",)).labels["2.jpg"] == ["cat", "dog"]
+
+
+def test_a_mark_behind_the_last_label(own):
+    write(own, joined(", ", "\t").replace("cat\n", "cat,\n").replace("dog\n", "dog,\n"), "a.tsv")
+    assert read(own).labels == TRUTH
+
+
 def test_a_spreadsheet_that_cannot_be_read_is_refused_by_name(own):
     file = own / "labels.xlsx"
     file.write_bytes(b"PK")

@@ -10,7 +10,11 @@ from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.columns import Columns, find_columns
 from mlrepro_cli.init_data.layouts.table.entities import with_signs
 from mlrepro_cli.init_data.layouts.table.joined_ids import take_apart
-from mlrepro_cli.init_data.layouts.table.label_columns import SHOWN, may_name_labels
+from mlrepro_cli.init_data.layouts.table.label_columns import (
+    SHOWN,
+    may_name_labels,
+    may_number_labels,
+)
 from mlrepro_cli.init_data.layouts.table.numbers import (
     are_shares,
     are_small_numbers,
@@ -26,6 +30,9 @@ from mlrepro_cli.init_data.layouts.table.totals import without_totals
 SUBMISSION = re.compile("submission", re.IGNORECASE)
 # What another program may have written.
 OUTPUT = re.compile(r"(^|[^a-z])(predict|pred|preds|results?|outputs?)", re.IGNORECASE)
+
+# Folders that hold a share of many pictures each: 0, 17, a3.
+BUCKET = re.compile(r"\d+|[0-9a-f]{1,2}", re.IGNORECASE)
 
 TableOf = tuple[Sheet, Columns]
 
@@ -155,7 +162,10 @@ def refuse_where_nothing_else(
             raise question
         # Folders may be there for order, beside a table of all pictures.
         lists_most = len(sheet.rows) >= len(pictures) / 2
-        if alone and lists_most and any(may_name_labels(sheet, h) for h in columns.unread):
+        of_ids = columns.unread if _are_for_order(pictures) else ()
+        may_be_labels = any(may_name_labels(sheet, header) for header in columns.unread)
+        may_be_labels |= any(may_number_labels(sheet, header) for header in of_ids)
+        if alone and lists_most and may_be_labels:
             raise question
         note(f"left out: {question}")
 
@@ -172,6 +182,12 @@ def raise_or_note(
 def have_folders(pictures: Sequence[str]) -> bool:
     """Whether pictures lie in several folders, which may be labels."""
     return len({picture.rpartition("/")[0] for picture in pictures}) > 1
+
+
+def _are_for_order(pictures: Sequence[str]) -> bool:
+    """Whether all folders of pictures are called by numbers, or by a byte as hashes begin."""
+    folders = {picture.rpartition("/")[0].rpartition("/")[2] for picture in pictures}
+    return all(map(BUCKET.fullmatch, folders))
 
 
 def _of_numbers(sheet: Sheet, columns: Columns) -> str:

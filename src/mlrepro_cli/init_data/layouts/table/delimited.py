@@ -11,7 +11,9 @@ from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.entities import without_entities
 from mlrepro_cli.init_data.layouts.table.headers import (
+    IMAGE_WORDS,
     PARTITION,
+    is_any,
     is_plural,
     label_family,
 )
@@ -32,6 +34,8 @@ SINGLE_QUOTED = re.compile(r"'[^',;\t|]*'([,;\t|]'[^',;\t|]*')+")
 PARTS = re.compile("partition|split", re.IGNORECASE)
 # A second byte order mark, of files that were put together, and the end of a file of DOS.
 NO_TEXT = "\ufeff\x1a"
+# Joins the labels of a row that has several fields of them.
+LABEL_MARK = "|"
 # Of so many lines it is seen what stands between fields.
 SAMPLE_LINES = 200
 # Fields are as long as a list of labels may be.
@@ -72,7 +76,7 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
     headers = _headers(file, records)
     _drop_other_headers(file, headers, records)
     if file.answers.header:
-        _add_columns_of_labels(headers, records)
+        _join_labels(headers, records)
     _even_out(file, headers, records, delimiter)
     headers, rows = _without_empty_columns(headers, records.rows)
     headers = [without_entities(header) for header in headers]
@@ -258,18 +262,19 @@ def _guessed_names(records: Records) -> list[str]:
     return names
 
 
-def _add_columns_of_labels(headers: list[str], records: Records) -> None:
-    """As many as the longest row has, where the last header is of several labels.
+def _join_labels(headers: list[str], records: Records) -> None:
+    """Of rows of any length, all fields from the last column on, where it is headed `labels`.
 
     Vertex AI's lists hold as many labels behind a picture as it has.
     """
     last = headers[-1]
-    width = max(map(len, records.rows))
-    if not (is_plural(last) and label_family(last)) or width <= len(headers):
+    place = len(headers) - 1
+    longest = max(map(len, records.rows), default=0)
+    has_bars = any(LABEL_MARK in field for row in records.rows for field in row)
+    if not (is_plural(last) and label_family(last)) or longest <= len(headers) or has_bars:
         return
-    headers += [f"{last} {number}" for number in range(2, width - len(headers) + 2)]
     for row in records.rows:
-        row += [""] * (width - len(row))
+        row[place:] = [LABEL_MARK.join(field for field in row[place:] if field)]
 
 
 def _even_out(file: LabelFile, headers: list[str], records: Records, delimiter: str) -> None:
@@ -277,7 +282,9 @@ def _even_out(file: LabelFile, headers: list[str], records: Records, delimiter: 
     lengths = {len(row) for row in records.rows}
     # R leaves the names of rows without a header, and CelebA the pictures.
     if len(headers) > 1 and lengths == {len(headers) + 1}:
-        headers.insert(0, "")
+        first = records.rows[0][0]
+        if not (is_any(headers[0], IMAGE_WORDS) and is_picture(first)):
+            headers.insert(0, "")
 
     for row, line in zip(records.rows, records.lines, strict=True):
         # Spreadsheets write empty fields up to their widest row.

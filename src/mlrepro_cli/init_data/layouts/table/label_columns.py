@@ -7,9 +7,10 @@ from mlrepro.errors import InputError, first_of
 from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.table import headers as named
 from mlrepro_cli.init_data.layouts.table.marks import (
+    are_all_unknown,
     are_marks,
-    are_written_in_words,
     find_other_marks,
+    way_of_writing,
 )
 from mlrepro_cli.init_data.layouts.table.numbers import (
     are_measures,
@@ -63,7 +64,7 @@ def _find(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
     if answers.label_columns or answers.mark_columns:
         return _chosen(sheet, rest, answers)
 
-    marks = [header for header in rest if are_marks(sheet.column(header), answers)]
+    marks = [header for header in rest if _holds_marks(sheet, header, answers)]
     certain = [header for header in marks if not _is_unlikely(header)]
     odd = {*_of_persons(sheet, certain), *_written_otherwise(sheet, certain)}
     certain = [header for header in certain if header not in odd]
@@ -92,6 +93,14 @@ def _find(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
     return LabelColumns(names=() if certain else tuple(numbers[:1]), marks=tuple(certain))
 
 
+def _holds_marks(sheet: Sheet, header: str, answers: Answers) -> bool:
+    """Of ? alone below `label`, nobody knows a label."""
+    cells = sheet.column(header)
+    if named.label_family(header) and are_all_unknown(cells):
+        return False
+    return are_marks(cells, answers)
+
+
 def _is_unlikely(header: str) -> bool:
     """Whether a column of marks is called as what is no label more often than not."""
     if named.is_any(header, UNLIKELY_LABELS) or named.is_question(header):
@@ -108,16 +117,19 @@ def _of_persons(sheet: Sheet, marks: list[str]) -> list[str]:
 
 
 def _written_otherwise(sheet: Sheet, marks: list[str]) -> list[str]:
-    """The fewer of two kinds of columns: with yes and no, and with 1 and 0. Of equals, the first.
+    """All but the most columns of one kind: with yes and no, with 1 and 0, or with x.
 
-    Who writes labels writes them in one way; what else is known comes from somewhere else.
+    Who writes labels writes them in one way; what else is known comes from somewhere else. Of
+    equals, numbers are rather labels than words, and these than signs.
     """
-    ways = {header: are_written_in_words(sheet.column(header)) for header in marks}
-    in_words = [header for header, way in ways.items() if way is True]
-    in_numbers = [header for header, way in ways.items() if way is False]
-    if not in_words or not in_numbers:
-        return []
-    return in_numbers if len(in_numbers) < len(in_words) else in_words
+    by_way: dict[str, list[str]] = {"numbers": [], "words": [], "signs": []}
+    for header in marks:
+        way = way_of_writing(sheet.column(header))
+        if way:
+            by_way[way].append(header)
+
+    most = max(by_way.values(), key=len)
+    return [header for headers in by_way.values() if headers is not most for header in headers]
 
 
 def _chosen(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
@@ -217,6 +229,16 @@ def may_name_labels(sheet: Sheet, header: str) -> bool:
     different = set(cells)
     are_words = not any(number(cell) is not None or is_picture_name(cell) for cell in different)
     return are_words and 1 < len(different) <= len(cells) / 2
+
+
+def may_number_labels(sheet: Sheet, header: str) -> bool:
+    """Whether a column such as landmark_id holds a few numbers that come up again and again."""
+    cells = sheet.filled(header)
+    of_header = named.words(header)
+    is_headed = len(of_header) > 1 and of_header[-1] in named.NUMBER_WORDS
+    is_of_group = named.is_any(header, named.GROUP_WORDS)
+    are_few = 1 < len(set(cells)) <= len(cells) / 2
+    return is_headed and not is_of_group and are_few and all(map(str.isdecimal, cells))
 
 
 # ---- Columns of marks ----------------------------------------------------------------------------

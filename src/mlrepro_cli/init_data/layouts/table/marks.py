@@ -29,6 +29,7 @@ ABSENT_MARKS = frozenset(
     )
 )
 UNKNOWN_MARKS = frozenset("? u unk unknown uncertain unsure maybe".split())
+SIGNS = frozenset("x + ✓ ✔".split())
 # Marks whose meaning follows from the others in use, or from the user.
 OPEN_MARKS = frozenset(("-1", "-", BLANK))
 
@@ -66,11 +67,21 @@ def are_marks(cells: Iterable[str], answers: Answers) -> bool:
     return found <= known and found != {BLANK}
 
 
-def are_written_in_words(cells: Iterable[str]) -> bool | None:
-    """Whether marks are words, as yes and no, rather than 1 and 0; None where they are both."""
+def way_of_writing(cells: Iterable[str]) -> str | None:
+    """Whether marks are words as yes and no, numbers as 1 and 0, or signs; None where they vary."""
     known = (PRESENT_MARKS | ABSENT_MARKS) - {BLANK}
-    ways = {mark.isalpha() for mark in map(plain_mark, set(cells)) if mark in known}
+    ways = {_way(mark) for mark in map(plain_mark, set(cells)) if mark in known}
     return ways.pop() if len(ways) == 1 else None
+
+
+def _way(mark: str) -> str:
+    if mark in SIGNS:
+        return "signs"
+    return "words" if mark.isalpha() else "numbers"
+
+
+def are_all_unknown(cells: Iterable[str]) -> bool:
+    return all(plain_mark(cell) in UNKNOWN_MARKS for cell in set(cells))
 
 
 def find_other_marks(cells: list[str]) -> list[int]:

@@ -98,7 +98,8 @@ def split_at(different: set[str], mark: str) -> Split | None:
         if len(parts) > 1:
             joined.append(parts)
         else:
-            whole.add(field)
+            # `dog,` beside `cat, dog,` is dog.
+            whole.update(parts or [field])
     if not joined or any("" in parts for parts in joined):
         return None
 
