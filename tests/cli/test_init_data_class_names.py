@@ -38,7 +38,8 @@ def numbered(own):
         ("classes.txt", "0 bird\n1 cat\n2 dog\n"),
         ("classes.txt", "2: dog\n0: bird\n1: cat\n"),
         ("labels.txt", "0,bird\n1,cat\n2,dog\n"),
-        # WikiArt's.
+        # Places365's and WikiArt's.
+        ("categories_places.txt", "bird 0\ncat 1\ndog 2\n"),
         ("style_class.txt", "0\tbird\n1\tcat\n2\tdog\n"),
         ("classes.csv", "id,name\n0,bird\n1,cat\n2,dog\n"),
         ("map.csv", "label,description\n0,bird\n1,cat\n2,dog\n"),

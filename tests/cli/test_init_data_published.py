@@ -301,6 +301,46 @@ def test_parts_of_facial_expressions(own):
     assert list(read(own).splits.values()) == ["train"] * 4 + ["test"] * 2
 
 
+def test_lists_of_aircraft(own):
+    """Numbers of pictures, and labels of several words."""
+    names = [f"{1025794 + 31 * place}" for place in range(COUNT)]
+    pictures(own / "images", *(f"{name}.jpg" for name in names))
+    families = ["Boeing 707", "A300", "Cessna 172"]
+    for part, first in (("train", 0), ("test", 4)):
+        rows = [f"{names[at]} {families[at % 3]}" for at in range(first, min(first + 4, COUNT))]
+        write(own, "\n".join(rows), f"images_family_{part}.txt")
+    with pytest.raises(Question, match="--header image,labels, or image,label where"):
+        read(own)
+    got = read(own, header=("image", "label"), separator="")
+    assert got.labels["images/1025794.jpg"] == ["Boeing 707"]
+    assert got.splits[f"images/{names[5]}.jpg"] == "test"
+
+
+def test_joint_annotations_of_textures(own):
+    names = [f"{label}/{label}_{place}.jpg" for place, label in enumerate(["banded", "dotted"] * 3)]
+    pictures(own / "images", *names)
+    rows = [f"{name} {name.partition('/')[0]} striped " for name in names[:3]]
+    rows += [f"{name} {name.partition('/')[0]} " for name in names[3:]]
+    write(own, "\n".join(rows), "labels/labels_joint_anno.txt")
+    got = read(own, header=("image", "labels"))
+    assert got.labels["images/banded/banded_0.jpg"] == ["banded", "striped"]
+    assert got.labels["images/dotted/dotted_3.jpg"] == ["dotted"]
+
+
+def test_clinical_columns_beside_a_diagnosis(own):
+    """As of PAD-UFES-20: what is known of the patient is marked as labels would be."""
+    names = [f"PAT_{place}.png" for place in range(COUNT)]
+    pictures(own, *names)
+    rows = [
+        f"{place},{place % 2 == 0},{place % 3 == 0},{place < 3},{('BCC', 'NEV')[place % 2]},{name}"
+        for place, name in enumerate(names)
+    ]
+    write(own, "\n".join(["patient_id,smoke,itch,grew,diagnostic,img_id", *rows]))
+    with pytest.raises(Question, match="--labels-column 'diagnostic'"):
+        read(own)
+    assert read(own, label_columns=("diagnostic",)).labels["PAT_1.png"] == ["NEV"]
+
+
 def test_mechanical_turk_s_approvals_are_no_label(own):
     names = [f"{place}.jpg" for place in range(COUNT)]
     pictures(own, *names)

@@ -202,6 +202,12 @@ def test_a_field_a_class_without_a_header(own):
     assert read(own, header=("image", "bird", "cat", "dog")).labels == TRUTH
 
 
+def test_a_table_of_markdown(own):
+    lines = [f"| {line.replace(';', ' | ')} |" for line in joined(", ", ";").splitlines()]
+    write(own, "\n".join([lines[0], "|---|:--:|", *lines[1:]]), "labels.txt")
+    assert read(own).labels == TRUTH
+
+
 def test_a_comma_in_the_last_field_of_all_rows(own):
     """The header is not one of a table whose rows have names."""
     rows = [f"{name},cat,A man, in a room" for name in NAMES]

@@ -13,7 +13,7 @@ from mlrepro.files import refuse_something_else
 from mlrepro_cli.init_data.found_names import Names
 from mlrepro_cli.init_data.layouts import FILE_LAYOUTS, JSON_LAYOUTS, LAYOUTS, SET_LAYOUTS, coco
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
-from mlrepro_cli.init_data.layouts.table.records import as_records
+from mlrepro_cli.init_data.layouts.table.records import as_records, parse
 from mlrepro_cli.init_data.layouts.table.text import decode
 from mlrepro_cli.pictures import SUFFIXES
 
@@ -128,7 +128,7 @@ def _content(folder: UserFolder, file: LabelFile) -> dict | list | None:
         )
 
     try:
-        content = json.loads(text)
+        content = parse(text)
     except RecursionError:
         raise InputError(f"{file.path}: JSON that is nested too deeply; mend it") from None
     except ValueError as error:

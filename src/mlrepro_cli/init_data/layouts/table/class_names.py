@@ -23,8 +23,11 @@ NAME_KEYS = ("classes", "class_names", "label_names", "labels", "names", "catego
 DEEPEST = 4
 # A name a line, the first of which is that of class 0.
 LISTS = ("classes.txt", "class_names.txt", "labels.txt", "label_names.txt", "names.txt")
-# `0 cat`, `0: cat` or `0,cat`: a line of a list that says the numbers itself.
-NUMBERED_LINE = re.compile(r"(?P<number>\d+)(?:\s*[:,;=]\s*|\s+)(?P<name>\S.*)")
+# `0 cat`, `0: cat` or `0,cat`: a line of a list that says the numbers itself; or `cat 0`.
+NUMBERED_LINES = (
+    re.compile(r"(?P<number>\d+)(?:\s*[:,;=]\s*|\s+)(?P<name>\S.*)"),
+    re.compile(r"(?P<name>.*\S)(?:\s*[:,;=]\s*|\s+)(?P<number>\d+)"),
+)
 MOST_BYTES = 1_000_000
 SHOWN = 4
 
@@ -205,18 +208,23 @@ def _of_lines(file_name: str, text: str) -> NumberedNames:
 
 
 def _of_numbered_lines(lines: list[str]) -> NumberedNames:
-    """Of lines that all begin with a number of their own, from 0 or from 1; else nothing.
+    """Of lines that all begin or end with a number of their own, from 0 or 1; else nothing.
 
     `2 euro` beside `5 euro` is a name.
     """
-    matches = [NUMBERED_LINE.fullmatch(line) for line in lines]
-    if not lines or not all(matches):
-        return {}
+    for form in NUMBERED_LINES:
+        matches = [form.fullmatch(line) for line in lines]
+        if lines and all(matches):
+            return _counted_up(matches)
+    return {}
+
+
+def _counted_up(matches: list[re.Match]) -> NumberedNames:
     names = {int(match["number"]): match["name"] for match in matches}
 
     first = min(names)
-    has_each_once = sorted(names) == list(range(first, first + len(lines)))
-    are_different = len(set(names.values())) == len(lines)
+    has_each_once = sorted(names) == list(range(first, first + len(matches)))
+    are_different = len(set(names.values())) == len(matches)
     if first > 1 or not has_each_once or not are_different:
         return {}
     return {str(number): name for number, name in names.items()}

@@ -18,6 +18,7 @@ from mlrepro_cli.init_data.layouts.table.headers import (
     label_family,
 )
 from mlrepro_cli.init_data.layouts.table.pictures import Stems
+from mlrepro_cli.init_data.layouts.table.separators import BETWEEN_FIELDS
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
 from mlrepro_cli.init_data.layouts.table.title_rows import MOST, count_title_rows, title_of
@@ -34,8 +35,8 @@ SINGLE_QUOTED = re.compile(r"'[^',;\t|]*'([,;\t|]'[^',;\t|]*')+")
 PARTS = re.compile("partition|split", re.IGNORECASE)
 # A second byte order mark, of files that were put together, and the end of a file of DOS.
 NO_TEXT = "\ufeff\x1a"
-# Joins the labels of a row that has several fields of them.
-LABEL_MARK = "|"
+# A field of a line that is drawn.
+DRAWN = re.compile(":?-{2,}:?")
 # Of so many lines it is seen what stands between fields.
 SAMPLE_LINES = 200
 # Fields are as long as a list of labels may be.
@@ -76,7 +77,7 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
     headers = _headers(file, records)
     _drop_other_headers(file, headers, records)
     if file.answers.header:
-        _join_labels(headers, records)
+        _join_labels(headers, records, delimiter)
     _even_out(file, headers, records, delimiter)
     headers, rows = _without_empty_columns(headers, records.rows)
     headers = [without_entities(header) for header in headers]
@@ -162,7 +163,7 @@ def _records(file: LabelFile, text: str, delimiter: str) -> Records:
     try:
         for fields in reader:
             stripped = [field.strip() for field in fields]
-            if any(stripped):
+            if any(stripped) and not _is_drawn(stripped):
                 records.rows.append(stripped)
                 records.lines.append(reader.line_num)
     except csv.Error as error:
@@ -174,6 +175,11 @@ def _records(file: LabelFile, text: str, delimiter: str) -> Records:
     if not records.rows:
         raise InputError(f"{file.path}: empty; give the table itself")
     return records
+
+
+def _is_drawn(fields: list[str]) -> bool:
+    """Whether it is the line below a header of Markdown, `|---|:--:|`."""
+    return len(fields) > 1 and all(DRAWN.fullmatch(field) for field in fields if field)
 
 
 def _begins_with_count(records: Records) -> bool:
@@ -213,7 +219,7 @@ def _headers(file: LabelFile, records: Records) -> list[str]:
 
     first = records.rows[0]
     # A list of pictures, such as train.txt, needs no header.
-    begins_with_name = _is_name(file, first[0])
+    begins_with_name = _is_name(file, first[0]) or _are_numbers_of_pictures(file, records)
     is_list = all(len(row) == 1 for row in records.rows)
     if is_list and (begins_with_name or all(is_picture(row[0]) for row in records.rows)):
         return ["image"]
@@ -224,6 +230,7 @@ def _headers(file: LabelFile, records: Records) -> list[str]:
             f"{file.path}, line {records.lines[0]}: no header, the first line is of a picture "
             f"already ({', '.join(first[:4])}); write a line above it that names the columns, or "
             f"say their names: --header {','.join(_guessed_names(records))}"
+            f"{_of_words(file, records)}"
         )
     return records.drop_first()
 
@@ -233,6 +240,14 @@ def _is_name(file: LabelFile, field: str) -> bool:
     if not _may_have_spaces(file) or field.isdecimal():
         return False
     return Stems(file.pictures).has(field)
+
+
+def _are_numbers_of_pictures(file: LabelFile, records: Records) -> bool:
+    """Whether the first fields of a text are long numbers, all of which pictures are called by."""
+    if not _may_have_spaces(file):
+        return False
+    stems = Stems(file.pictures)
+    return all(stems.has_long_number(row[0]) for row in records.rows)
 
 
 def _is_of_parts(file: LabelFile, records: Records) -> bool:
@@ -262,19 +277,32 @@ def _guessed_names(records: Records) -> list[str]:
     return names
 
 
-def _join_labels(headers: list[str], records: Records) -> None:
+def _of_words(file: LabelFile, records: Records) -> str:
+    """A clause on texts whose rows are of several words; "" for others."""
+    if not _may_have_spaces(file) or len(set(map(len, records.rows))) < 2:
+        return ""
+    return ", or image,label where all that stands behind a picture is one label"
+
+
+def _join_labels(headers: list[str], records: Records, delimiter: str) -> None:
     """Of rows of any length, all fields from the last column on, where it is headed `labels`.
 
-    Vertex AI's lists hold as many labels behind a picture as it has.
+    Vertex AI's lists hold as many labels behind a picture as it has. Where spaces stand between
+    fields, all words are one label below `label`.
     """
     last = headers[-1]
     place = len(headers) - 1
     longest = max(map(len, records.rows), default=0)
-    has_bars = any(LABEL_MARK in field for row in records.rows for field in row)
-    if not (is_plural(last) and label_family(last)) or longest <= len(headers) or has_bars:
+    if not label_family(last) or longest <= len(headers):
+        return
+    if is_plural(last):
+        mark = BETWEEN_FIELDS
+    elif delimiter == SPACE:
+        mark = SPACE
+    else:
         return
     for row in records.rows:
-        row[place:] = [LABEL_MARK.join(field for field in row[place:] if field)]
+        row[place:] = [mark.join(field for field in row[place:] if field)]
 
 
 def _even_out(file: LabelFile, headers: list[str], records: Records, delimiter: str) -> None:

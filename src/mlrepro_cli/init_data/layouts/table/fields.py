@@ -9,7 +9,12 @@ from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.table.columns import Columns
 from mlrepro_cli.init_data.layouts.table.headers import label_family
 from mlrepro_cli.init_data.layouts.table.lists import is_list, is_vector, read_list
-from mlrepro_cli.init_data.layouts.table.separators import find_separator, split_at, split_field
+from mlrepro_cli.init_data.layouts.table.separators import (
+    BETWEEN_FIELDS,
+    find_separator,
+    split_at,
+    split_field,
+)
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 
 # 1.0, as pandas writes the whole numbers of a column that has an empty cell.
@@ -18,7 +23,7 @@ QUOTED = re.compile(r"'[^']+'|\"[^\"]+\"|‘[^’]+’|“[^”]+”")
 # ['cat', ["cat", ('cat' and {'cat'
 QUOTED_LIST = re.compile(r"[\[({]\s*['\"]")
 # A place a class: 0110, or 0 1 1 0 with any mark between.
-DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t]\s*[01])+")
+DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t\x1f]\s*[01])+")
 # cat:0.9, dog=1, cat (0.98), dog (7%); but not BMW (2012)
 SCORED = re.compile(r".+([:=]\s*\d+(\.\d+)?|\(([01]?\.\d+|\d+(\.\d+)?%)\))")
 # cat (2), dog x3
@@ -222,7 +227,7 @@ def _refuse_vectors(cells: Iterable[str], tables: list[TableOf]) -> None:
 def _refuse_vector(tables: list[TableOf]) -> None:
     sheet, columns = tables[0]
     column = columns.labels.names[0]
-    cell = sheet.filled(column)[0]
+    cell = sheet.filled(column)[0].replace(BETWEEN_FIELDS, " ")
     raise InputError(
         f"{sheet.where(0)}: column {column!r} holds {cell}, a 0 or 1 for each class, but not the "
         "classes' names; write a column a class, headed by its name, with 0 and 1 below"

@@ -18,7 +18,7 @@ LABEL_HEADERS = ("labels", "label", "tags", "tag", "classes", "class", "categori
 LABEL_WORDS = frozenset(LABEL_HEADERS) | frozenset(
     "finding findings diagnosis diagnoses disease diseases target targets attribute attributes "
     "genre genres species breed choice choices concept concepts keyword keywords truth "
-    "classname labelname categoryname".split()
+    "classname labelname categoryname diagnostic dx pathology outcome".split()
 )
 NUMBER_WORDS = frozenset("id ids index idx num number code".split())
 # What tells one of several columns of labels from another: all are labels of the picture.
@@ -81,7 +81,8 @@ QUESTION = re.compile(r"\S+\s+\S+.*\?")
 GROUP_WORDS = frozenset("patient subject person participant".split())
 # Of a person in the picture, and hardly a label where the table has others of these, too.
 PERSON_WORDS = frozenset(
-    "male female man woman smoking drinking pregnant dead died alive survived".split()
+    "male female man woman smoking smoke drinking drink alcohol pregnant dead died alive "
+    "survived".split()
 )
 ABOUT_PERSONS = GROUP_WORDS | frozenset(
     "age sex gender ethnicity race bmi birth dob hospital clinic study visit".split()

@@ -8,6 +8,8 @@ from mlrepro_cli.init_data.answers import Question
 
 # cat, dog and bird
 BEFORE_THE_LAST = (" and ", " & ", " + ", " or ")
+# As which the fields of a row are joined that are labels each: the unit separator of ASCII.
+BETWEEN_FIELDS = "\x1f"
 # What hardly stands within a label, likeliest first; and what may.
 HARD_MARKS = ("|", ";", ",", "\t", "\n", "、", "，", "；")
 SOFT_MARKS = ("::", "->", ">", "#", "+", "&", "/", " and ", " ")
@@ -73,7 +75,7 @@ def find_separator(fields: Iterable[str], place: str, a_row_a_label: bool) -> st
     a_row_a_label: pictures with several labels have several rows, so that a field is rather one.
     Raises Question where the fields can be read in two ways.
     """
-    different = set(fields) - {""}
+    different = {part for field in set(fields) for part in field.split(BETWEEN_FIELDS)} - {""}
     splits = [split_at(different, mark) for mark in (*HARD_MARKS, *SOFT_MARKS, *WEAK_MARKS)]
     splits = [split for split in splits if split is not None]
     certain = [split for split in splits if split.is_certain]
@@ -118,6 +120,9 @@ def split_at(different: set[str], mark: str) -> Split | None:
 
 def split_field(field: str, mark: str) -> list[str]:
     """The labels of a field, without spaces around them."""
+    if BETWEEN_FIELDS in field:
+        fields = field.split(BETWEEN_FIELDS)
+        return [label for each in fields for label in split_field(each, mark)]
     if not mark:
         return [field] if field else []
     if mark == " ":
