@@ -3,26 +3,26 @@
 import csv
 import io
 import re
-from dataclasses import dataclass
 from itertools import islice
 
 from mlrepro.errors import InputError
-from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.entities import without_entities
+from mlrepro_cli.init_data.layouts.table.header_rows import (
+    Records,
+    find_headers,
+    may_have_spaces,
+)
 from mlrepro_cli.init_data.layouts.table.headers import (
     IMAGE_WORDS,
-    PARTITION,
     is_any,
     is_plural,
     label_family,
 )
-from mlrepro_cli.init_data.layouts.table.pictures import Stems
 from mlrepro_cli.init_data.layouts.table.separators import BETWEEN_FIELDS
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
 from mlrepro_cli.init_data.layouts.table.title_rows import MOST, count_title_rows, title_of
-from mlrepro_cli.init_data.split_words import split_word
 from mlrepro_cli.pictures import is_picture
 
 DELIMITERS = ",\t;|"
@@ -31,8 +31,6 @@ SPACE = " "
 EXCEL_LINE = re.compile(r'\A"?sep=(.)"?(\r\n|\r|\n)')
 # A header all of whose fields are in single quotes, which so are what quotes are there.
 SINGLE_QUOTED = re.compile(r"'[^',;\t|]*'([,;\t|]'[^',;\t|]*')+")
-# What lists of pictures and their parts are called.
-PARTS = re.compile("partition|split", re.IGNORECASE)
 # A second byte order mark, of files that were put together, and the end of a file of DOS.
 NO_TEXT = "\ufeff\x1a"
 # A field of a line that is drawn.
@@ -41,18 +39,6 @@ DRAWN = re.compile(":?-{2,}:?")
 SAMPLE_LINES = 200
 # Fields are as long as a list of labels may be.
 csv.field_size_limit(10**8)
-
-
-@dataclass
-class Records:
-    """Rows of fields, and the number of the line in which each ends."""
-
-    rows: list[list[str]]
-    lines: list[int]
-
-    def drop_first(self) -> list[str]:
-        self.lines.pop(0)
-        return self.rows.pop(0)
 
 
 def read_delimited(file: LabelFile, content: bytes) -> Sheet:
@@ -74,7 +60,7 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
         records.drop_first()
     _drop_title(file, records)
 
-    headers = _headers(file, records)
+    headers = find_headers(file, records)
     _drop_other_headers(file, headers, records)
     if file.answers.header:
         _join_labels(headers, records, delimiter)
@@ -115,7 +101,7 @@ def _delimiter(text: str, file: LabelFile) -> str:
     """
     lines = [line.strip(SPACE) for line in islice(text.splitlines(), SAMPLE_LINES)]
     lines = [line for line in lines if line.strip()]
-    delimiters = DELIMITERS + (SPACE if _may_have_spaces(file) else "")
+    delimiters = DELIMITERS + (SPACE if may_have_spaces(file) else "")
     # A title that nothing parts stands above a header.
     for first in range(min(MOST, len(lines) - 2)):
         if any(delimiter in lines[first] for delimiter in delimiters):
@@ -133,10 +119,6 @@ def _delimiter(text: str, file: LabelFile) -> str:
         if header > 1 and rank > best_rank:
             best, best_rank = delimiter, rank
     return best
-
-
-def _may_have_spaces(file: LabelFile) -> bool:
-    return ".txt" in file.path.suffixes[-2:]
 
 
 def _field_counts(lines: list[str], delimiter: str) -> list[int]:
@@ -209,79 +191,6 @@ def _drop_title(file: LabelFile, records: Records) -> None:
 
 
 # ---- Headers -------------------------------------------------------------------------------------
-
-
-def _headers(file: LabelFile, records: Records) -> list[str]:
-    """The first row, or what the user says. Raises Question where it is a picture's already."""
-    given = file.answers.header
-    if given:
-        return list(given)
-
-    first = records.rows[0]
-    # A list of pictures, such as train.txt, needs no header.
-    begins_with_name = _is_name(file, first[0]) or _are_numbers_of_pictures(file, records)
-    is_list = all(len(row) == 1 for row in records.rows)
-    if is_list and (begins_with_name or all(is_picture(row[0]) for row in records.rows)):
-        return ["image"]
-    if _is_of_parts(file, records):
-        return ["image", "partition"]
-    if begins_with_name or any(is_picture(field) for field in first):
-        raise Question(
-            f"{file.path}, line {records.lines[0]}: no header, the first line is of a picture "
-            f"already ({', '.join(first[:4])}); write a line above it that names the columns, or "
-            f"say their names: --header {','.join(_guessed_names(records))}"
-            f"{_of_words(file, records)}"
-        )
-    return records.drop_first()
-
-
-def _is_name(file: LabelFile, field: str) -> bool:
-    """Whether a field of a text is the name of a picture that is there, without its suffix."""
-    if not _may_have_spaces(file) or field.isdecimal():
-        return False
-    return Stems(file.pictures).has(field)
-
-
-def _are_numbers_of_pictures(file: LabelFile, records: Records) -> bool:
-    """Whether the first fields of a text are long numbers, all of which pictures are called by."""
-    if not _may_have_spaces(file):
-        return False
-    stems = Stems(file.pictures)
-    return all(stems.has_long_number(row[0]) for row in records.rows)
-
-
-def _is_of_parts(file: LabelFile, records: Records) -> bool:
-    """Whether it is a list of pictures and their parts, as CelebA's list_eval_partition.txt is."""
-    if not PARTS.search(file.path.stem) or any(len(row) != 2 for row in records.rows):
-        return False
-    return all(is_picture(name) and part in PARTITION for name, part in records.rows)
-
-
-def _guessed_names(records: Records) -> list[str]:
-    """An example for the message: `image`, and `labels` where nothing else is left.
-
-    That is one field, or as many as a picture has labels.
-    """
-    first = records.rows[0]
-    names = []
-    for number, field in enumerate(first, 1):
-        name = "split" if split_word(field) else f"column{number}"
-        names.append("image" if is_picture(field) else name)
-    if "image" not in names:
-        names[0] = "image"
-
-    known = [name for name in names if not name.startswith("column")]
-    vary = len(set(map(len, records.rows))) > 1
-    if names[: len(known)] == known and (vary or len(names) == len(known) + 1):
-        return [*known, "labels"]
-    return names
-
-
-def _of_words(file: LabelFile, records: Records) -> str:
-    """A clause on texts whose rows are of several words; "" for others."""
-    if not _may_have_spaces(file) or len(set(map(len, records.rows))) < 2:
-        return ""
-    return ", or image,label where all that stands behind a picture is one label"
 
 
 def _join_labels(headers: list[str], records: Records, delimiter: str) -> None:

@@ -20,7 +20,7 @@ def count_title_rows(rows: Sequence[Cells], pictures: Sequence[str]) -> int:
     several cells.
     """
     rows = rows[: MOST + 2]
-    if len(rows) < 3:
+    if len(rows) < 3 or _names_all(rows[0]):
         return 0
     stems = Stems(pictures)
     of_pictures = [place for place, row in enumerate(rows) if _names_picture(row, stems)]
@@ -43,16 +43,19 @@ def _filled(row: Cells) -> list[str]:
     return [cell for cell in row if cell]
 
 
+def _names_all(row: Cells) -> bool:
+    """Whether it has a name of its own for each column."""
+    return all(row) and len(set(row)) == len(row) > 1
+
+
 def _is_header(row: Cells, below: Cells) -> bool:
-    """Whether it has a name for each column, or that of labels beside names of rows without one.
+    """Whether it has a name of pictures, or that of labels beside names of rows without one.
 
     A cell that goes over two rows of headings stands in both.
     """
     filled = _filled(row)
     if len(filled) == 1:
         return not row[0] and label_family(filled[0]) is not None
-    if len(filled) == len(row) == len(set(filled)):
-        return True
     return any(is_any(cell, IMAGE_WORDS) and cell not in below for cell in filled)
 
 
