@@ -341,6 +341,19 @@ def test_clinical_columns_beside_a_diagnosis(own):
     assert read(own, label_columns=("diagnostic",)).labels["PAT_1.png"] == ["NEV"]
 
 
+def test_ham10000(own, capsys):
+    names = [f"ISIC_{place:07}" for place in range(COUNT)]
+    pictures(own, *(f"part_{1 + at % 2}/{name}.jpg" for at, name in enumerate(names)))
+    rows = [
+        f"HAM_{place // 2},{name},{('nv', 'mel')[place % 2]},histo,80.0,male,scalp"
+        for place, name in enumerate(names)
+    ]
+    header = "lesion_id,image_id,dx,dx_type,age,sex,localization"
+    write(own, "\n".join([header, *rows]), "HAM10000_metadata.csv")
+    assert read(own).labels["part_2/ISIC_0000001.jpg"] == ["mel"]
+    assert "to keep them together, say --group-column 'lesion_id'" in capsys.readouterr().out
+
+
 def test_mechanical_turk_s_approvals_are_no_label(own):
     names = [f"{place}.jpg" for place in range(COUNT)]
     pictures(own, *names)

@@ -79,6 +79,8 @@ MEASURE_WORDS = SCORE_WORDS | frozenset(
 QUESTION = re.compile(r"\S+\s+\S+.*\?")
 # What pictures share that must not lie in two splits.
 GROUP_WORDS = frozenset("patient subject person participant".split())
+# Of these, too, where a number follows: pictures of one lesion or video are much alike.
+GROUP_ID = re.compile(r"(lesion|study|series|video|sequence|scene|specimen|individual) (id|number)")
 # Of a person in the picture, and hardly a label where the table has others of these, too.
 PERSON_WORDS = frozenset(
     "male female man woman smoking smoke drinking drink alcohol pregnant dead died alive "
@@ -108,6 +110,11 @@ def is_question(header: str) -> bool:
 
 def is_any(header: str, wanted: frozenset[str]) -> bool:
     return not wanted.isdisjoint(words(header))
+
+
+def is_of_group(header: str) -> bool:
+    """Whether pictures of one cell belong together, as those of a patient do."""
+    return is_any(header, GROUP_WORDS) or GROUP_ID.fullmatch(" ".join(words(header))) is not None
 
 
 def label_family(header: str) -> str | None:
