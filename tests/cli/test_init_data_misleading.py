@@ -98,7 +98,8 @@ def test_marks_of_other_languages(own, present, absent):
 
 
 @pytest.mark.parametrize(
-    "header", ["train", "kfold", "site", "has_label", "is annotated", "weight", "Is it sharp?"]
+    "header",
+    ["train", "kfold", "site", "has_label", "is annotated", "weight", "exclude", "Is it sharp?"],
 )
 def test_columns_of_marks_that_are_hardly_labels(own, header):
     write(own, with_column(header, [0, 1, 0, 1, 0, 1]))

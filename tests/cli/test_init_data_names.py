@@ -187,6 +187,19 @@ def test_names_that_a_spreadsheet_has_rounded(own, capsys):
         read(own, image_columns=("image",))
 
 
+@pytest.mark.parametrize("mark", [";", ", ", " ", "|"])
+def test_several_names_in_a_cell(own, capsys, mark):
+    names = pictures(own)
+    table(own, [*names[:4], mark.join(names[4:])])
+    assert labels_of(own) == right(names[:4])
+    told = f"'{mark.join(names[4:])}' are several names: write a row for each"
+    assert told in capsys.readouterr().out
+
+    table(own, [mark.join(names[:2]), mark.join(names[2:])])
+    with pytest.raises(InputError, match="are several names: write a row for each"):
+        read(own)
+
+
 def test_a_missing_picture_is_not_one_of_another_folder(own, capsys):
     """Of two with one name, in folders that are both there."""
     pictures(own, "a/{}.jpg")

@@ -156,6 +156,8 @@ def test_a_packed_table(own):
         ("image,labels\n0.jpg,cat\n,dog\n", "line 3: no picture's name"),
         ("0.jpg,cat\n1.jpg,dog\n", "line 1: no header, .*--header image,labels"),
         ("image,labels\n0.jpg,[cat]\n1.jpg,[{'a': 1}]\n", "line 3: .*no list of labels"),
+        ("image,labels\n0.jpg,\"[['cat', 0.9]]\"\n", "cat with the number 0.9"),
+        ("image,labels\n0.jpg,[0.9]\n1.jpg,[1.5]\n", "no list of labels .*not whole"),
         ("image,labels\n0.jpg,0 1 1\n1.jpg,1 0 0\n", "a column a class"),
         ("image,labels\n0.jpg,011\n1.jpg,100\n", "a column a class"),
         ('image,labels\n0.jpg,"[0, 1]"\n1.jpg,"[1, 0]"\n', "a column a class"),
@@ -582,7 +584,13 @@ def test_labels_that_no_picture_has_are_said(own, capsys):
 # ------------------------------------------------------------------- no finding, confidence, splits
 
 
-@pytest.mark.parametrize("none", ["No Finding", "no_finding", "healthy", "normal", "None"])
+@pytest.mark.parametrize(
+    "none",
+    [
+        *("No Finding", "no_finding", "healthy", "normal", "None", "No findings.", "no animal"),
+        *("Kein Befund", "aucun", "ninguno"),
+    ],
+)
 def test_labels_that_say_none_are_asked(own, none, capsys):
     lines = [f"{name},{'|'.join(labels) or none}" for name, labels in TRUTH.items()]
     write(own, "\n".join(["image,labels", *lines]))
@@ -969,9 +977,11 @@ def test_empty_cells_may_wait_for_labels(own):
 
 
 def test_a_label_called_unknown(own):
-    write(own, joined("|").replace("3.jpg,", "3.jpg,unknown"))
-    with pytest.raises(Question, match="--positive 'unknown'.*--negative 'unknown'.*--unknown"):
-        read(own)
+    for word in ("UNK", "cannot tell", "Unbekannt", "unknown"):
+        write(own, joined("|").replace("3.jpg,", f"3.jpg,{word}"))
+        asked = f"--positive '{word}'.*--negative '{word}'.*--unknown"
+        with pytest.raises(Question, match=asked):
+            read(own)
     got = read(own, unknown=("unknown",))
     assert got.labels == TRUTH
     assert got.unknown["3.jpg"] == ["bird", "cat", "dog"]
@@ -1004,6 +1014,43 @@ def test_a_row_a_label_that_is_there_or_not(own, header, yes, no):
     got = read(own)
     assert got.labels == TRUTH
     assert not any(got.unknown.values())
+
+
+def counted(amounts: str) -> list[str]:
+    """A row for each picture and label, with one of the amounts or 0."""
+    pairs = [(name, label) for name in NAMES for label in ("bird", "cat", "dog")]
+    return [
+        f"{name},{label},{amounts.split()[at % 3] if label in TRUTH[name] else 0}"
+        for at, (name, label) in enumerate(pairs)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "amounts"), [("count", "1 2 5"), ("cover", "0.5 12.5 90"), ("Percent", "3 2.5 1")]
+)
+def test_how_much_of_a_label_is_there(own, header, amounts):
+    write(own, "\n".join([f"image,species,{header}", *counted(amounts)]))
+    got = read(own)
+    assert got.labels == TRUTH
+    assert not any(got.unknown.values())
+
+
+def test_numbers_that_may_say_how_much_of_a_label_is_there(own):
+    write(own, "\n".join(["image,species,x", *counted("1 2 5")]))
+    with pytest.raises(Question, match="--state-column 'x'.*--ignore-column 'x'"):
+        read(own)
+    assert read(own, state_column="x").labels == TRUTH
+
+    # Not of each picture and label.
+    write(own, "\n".join(["image,species,count", *counted("1 2 5")[1:]]))
+    with pytest.raises(Question, match="--state-column 'count'"):
+        read(own)
+    got = read(own, state_column="count", complete=True)
+    assert got.labels == TRUTH
+
+    write(own, "\n".join(["image,species,count", *counted("1 2 some")]))
+    with pytest.raises(InputError, match="line .*: column 'count' holds some, which does not say"):
+        read(own, state_column="count")
 
 
 def test_another_column_of_yes_and_no_beside_rows_of_labels_is_asked(own):

@@ -211,6 +211,13 @@ def marked(first: str = "file") -> list[list[str]]:
     return [[first, *LABELS], *rows]
 
 
+def test_excel_s_file_of_who_has_opened_a_workbook(own, capsys):
+    write_workbook(own / "a.xlsx", *shared(labels_of(NAMES)))
+    (own / "~$a.xlsx").write_bytes(b"\x05Anna " + b" " * 150)
+    assert read(own).labels == TRUTH
+    assert "left out" not in capsys.readouterr().out
+
+
 def test_a_sheet_with_the_names_of_classes(own):
     numbers = {"bird": "0", "cat": "1", "dog": "2"}
     rows = [[name, " ".join(numbers[label] for label in labels)] for name, labels in TRUTH.items()]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.table import headers as named
 from mlrepro_cli.init_data.layouts.table.label_columns import (
@@ -9,7 +10,11 @@ from mlrepro_cli.init_data.layouts.table.label_columns import (
     find_label_columns,
     is_chosen_mark,
 )
-from mlrepro_cli.init_data.layouts.table.marks import are_marks, row_states
+from mlrepro_cli.init_data.layouts.table.marks import (
+    are_marks,
+    row_states,
+    state_of_row,
+)
 from mlrepro_cli.init_data.layouts.table.numbers import number
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, find_picture_columns
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
@@ -157,7 +162,13 @@ def _state(
 ) -> str | None:
     """A column of yes and no for the label of each row. Raises Question where one may be that."""
     if answers.state_column:
-        return answers.state_column if answers.state_column in rest else None
+        if answers.state_column in rest:
+            _refuse_no_states(sheet, answers.state_column)
+            return answers.state_column
+        return None
+    amounts = _amount(sheet, rest, pictures, labels)
+    if amounts:
+        return amounts
     yes_and_no = [header for header in rest if row_states(sheet.column(header))]
     for header in yes_and_no:
         if named.is_any(header, named.STATE_WORDS):
@@ -173,6 +184,41 @@ def _state(
                 f"{sheet.file.path}: does column {header!r} of yes and no, or 1 and 0, say "
                 f"whether the label of its row is there (--state-column {header!r}), or something "
                 f"else (--ignore-column {header!r})?"
+            )
+    return None
+
+
+def _refuse_no_states(sheet: Sheet, header: str) -> None:
+    """Raises InputError for a cell that says neither that its label is there nor that it is not."""
+    for place, cell in enumerate(sheet.column(header)):
+        if state_of_row(cell) is None:
+            raise InputError(
+                f"{sheet.where(place)}: column {header!r} holds {cell or 'nothing'}, which does "
+                "not say whether the label of its row is there; write 1 or 0, or how many there are"
+            )
+
+
+def _amount(
+    sheet: Sheet, rest: list[str], pictures: tuple[str, ...], labels: tuple[str, ...]
+) -> str | None:
+    """A column that says how much of the label of each row is there, none of some.
+
+    Raises Question where it is not sure to be one.
+    """
+    for header in rest:
+        numbers = [number(cell) for cell in sheet.column(header)]
+        if None in numbers or min(numbers) < 0 or 0 not in numbers or max(numbers) <= 1:
+            continue
+        is_headed = named.is_any(header, named.AMOUNT_WORDS)
+        has_all_pairs = _has_all_pairs(sheet, pictures, labels)
+        if is_headed and has_all_pairs:
+            return header
+        names = sheet.column(pictures[0])
+        if has_all_pairs or is_headed and len(set(names)) < len(names):
+            raise Question(
+                f"{sheet.file.path}: column {header!r} holds 0 in some rows: is the label of such "
+                f"a row not there (--state-column {header!r}), or does it say something else "
+                f"(--ignore-column {header!r})?"
             )
     return None
 

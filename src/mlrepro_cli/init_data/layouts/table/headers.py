@@ -47,6 +47,10 @@ ABSENT_WORDS = frozenset("negative negatives absent excluded not".split())
 UNKNOWN_WORDS = frozenset("unknown uncertain unsure".split())
 # Of columns that count labels.
 COUNT_WORDS = frozenset("n num number count total".split())
+# Of columns that say how much of the label of a row is there.
+AMOUNT_WORDS = COUNT_WORDS | frozenset(
+    "counts individuals abundance quantity cover coverage percent percentage".split()
+)
 # Of a column that says whether the label of a row is there.
 STATE_WORDS = frozenset("present presence state status value exists answer".split())
 # Of a row an object, and not a picture.
@@ -59,6 +63,7 @@ BOX_WORDS = frozenset(
 DOUBTFUL_WORDS = frozenset(
     "occluded truncated difficult verified reviewed crowd iscrowd sex gender flag duplicate "
     "smoker drinker married deceased "
+    "exclude excluded delete deleted reject rejected approve approved ignore ignored skip "
     "frontal lateral inside depiction public private used site hospital scanner batch "
     "train training test val valid validation".split()
 )

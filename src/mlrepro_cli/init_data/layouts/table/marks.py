@@ -8,6 +8,7 @@ from functools import lru_cache
 from mlrepro.errors import first_of
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN
+from mlrepro_cli.init_data.layouts.table.numbers import number
 
 # How an empty cell is called in options and messages; these are as good as empty.
 BLANK = "blank"
@@ -110,6 +111,22 @@ def row_states(cells: list[str]) -> list[int] | None:
         states["-1"] = ABSENT
     by_row = [states.get(mark) for mark in plain]
     return by_row if None not in by_row and {PRESENT, ABSENT} <= set(by_row) else None
+
+
+def state_of_row(cell: str) -> int | None:
+    """What a cell says of the label of its row: a mark, or how many there are; else None."""
+    mark = plain_mark(cell)
+    for marks, state in (
+        (PRESENT_MARKS, PRESENT),
+        (ABSENT_MARKS | {"-1", "-", BLANK}, ABSENT),
+        (UNKNOWN_MARKS, UNKNOWN),
+    ):
+        if mark in marks:
+            return state
+    amount = number(cell.removesuffix("%"))
+    if amount is None or amount < 0:
+        return None
+    return PRESENT if amount else ABSENT
 
 
 def read_marks(found: Counter[str], headers: list[str], place: str, answers: Answers) -> Marks:

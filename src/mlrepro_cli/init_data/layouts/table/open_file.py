@@ -47,6 +47,9 @@ class NamesNoPicture(InputError):
 
 
 def may_be_table(file: LabelFile) -> bool:
+    """Not the file by which Excel says who has opened a workbook."""
+    if file.path.name.startswith("~$"):
+        return False
     return _suffix(file) in (*READERS, *BOOKS)
 
 
