@@ -205,22 +205,30 @@ def _amount(
 
     Raises Question where it is not sure to be one.
     """
+    names = sheet.column(pictures[0])
+    if len(set(names)) == len(names):
+        return None
+    has_all_pairs = _has_all_pairs(sheet, pictures, labels)
+    measures = named.MEASURE_WORDS | named.BOX_WORDS
     for header in rest:
-        numbers = [number(cell) for cell in sheet.column(header)]
-        if None in numbers or min(numbers) < 0 or 0 not in numbers or max(numbers) <= 1:
-            continue
         is_headed = named.is_any(header, named.AMOUNT_WORDS)
-        has_all_pairs = _has_all_pairs(sheet, pictures, labels)
+        may_be_any = has_all_pairs and not named.is_any(header, measures)
+        if not (is_headed or may_be_any) or not _are_amounts(sheet.column(header)):
+            continue
         if is_headed and has_all_pairs:
             return header
-        names = sheet.column(pictures[0])
-        if has_all_pairs or is_headed and len(set(names)) < len(names):
-            raise Question(
-                f"{sheet.file.path}: column {header!r} holds 0 in some rows: is the label of such "
-                f"a row not there (--state-column {header!r}), or does it say something else "
-                f"(--ignore-column {header!r})?"
-            )
+        raise Question(
+            f"{sheet.file.path}: column {header!r} holds 0 in some rows: is the label of such a "
+            f"row not there (--state-column {header!r}), or does it say something else "
+            f"(--ignore-column {header!r})?"
+        )
     return None
+
+
+def _are_amounts(cells: list[str]) -> bool:
+    """Whether they are numbers from 0 on, with some of more than 1."""
+    numbers = {number(cell) for cell in set(cells)}
+    return None not in numbers and min(numbers) == 0 and max(numbers) > 1
 
 
 def _confidence(sheet: Sheet, rest: list[str]) -> str | None:

@@ -28,7 +28,9 @@ def with_marks_of_options(sheet: Sheet) -> Sheet:
 
 def _repeats_header(sheet: Sheet, header: str) -> bool:
     """Whether a column holds its header, and nothing where that does not hold."""
-    if label_family(header):
+    place = sheet.headers.index(header)
+    first = next((row[place] for row in sheet.rows if row[place]), "")
+    if first.casefold() != header.casefold() or label_family(header):
         return False
     cells = {cell.casefold() for cell in sheet.column(header)}
     return cells == {header.casefold(), ""}
