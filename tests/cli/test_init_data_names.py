@@ -233,6 +233,24 @@ def test_addresses_of_pictures_that_are_not_here(own):
         read(own)
 
 
+@pytest.mark.parametrize("header", ["folder", "RelativePath", "site directory"])
+def test_folders_in_a_column_of_their_own(own, capsys, header):
+    """Where pictures of several folders have one name."""
+    names = [*pictures(own, "site1/{}.jpg"), *pictures(own, "site2/{}.jpg")]
+    rows = [
+        f"{folder},{name},{LABELS[place % 2]}"
+        for place, (folder, name) in enumerate(name.split("/") for name in names)
+    ]
+    write(own, "\n".join([f"{header},file,label", *rows]))
+    assert labels_of(own) == right(names)
+    assert f"folders of pictures in '{header}', as site1/000.jpg" in capsys.readouterr().out
+
+    # Of something else.
+    write(own, "\n".join([f"{header},file,label", *(f"x{row}" for row in rows)]))
+    with pytest.raises(Question, match="'000.jpg' may be site1/000.jpg or site2/000.jpg"):
+        read(own)
+
+
 def test_names_that_are_not_utf8(own):
     path = own / "cat" / os.fsdecode(b"caf\xe9.jpg")
     write_picture(path, seed=1)

@@ -204,6 +204,28 @@ def test_a_field_a_class_without_a_header(own):
     assert read(own, header=("image", "bird", "cat", "dog")).labels == TRUTH
 
 
+def test_quotes_as_mysql_writes_them(own):
+    rows = [f"'{name}','{', '.join(labels)}'" for name, labels in TRUTH.items()]
+    write(own, "\n".join(["image,labels", *rows]))
+    assert read(own).labels == TRUTH
+
+
+@pytest.mark.parametrize("header", ["label_list", "Tags (with commas between them)", "LABEL(S)"])
+def test_headers_of_labels(own, header):
+    write(own, joined("|").replace("labels", header, 1))
+    assert read(own).labels == TRUTH
+
+
+def test_labels_that_a_program_has_given_are_not_read(own):
+    """Beside others, they are left aside; alone, the user must say."""
+    lines = [f"{line},fox" for line in joined("|").splitlines()[1:]]
+    write(own, "\n".join(["image,label,predicted_label", *lines]))
+    assert read(own).labels == TRUTH
+    write(own, joined("|").replace("labels", "predicted_label", 1))
+    with pytest.raises(Question, match="--labels-column"):
+        read(own)
+
+
 def test_a_table_of_markdown(own):
     lines = [f"| {line.replace(';', ' | ')} |" for line in joined(", ", ";").splitlines()]
     write(own, "\n".join([lines[0], "|---|:--:|", *lines[1:]]), "labels.txt")
@@ -949,6 +971,27 @@ def test_rows_that_add_up_nothing(own, last, message):
         read(own)
 
 
+@pytest.mark.parametrize("note", ["Source: our archive,,,", "Source: our archive", ",,,\nA - B,,,"])
+def test_a_note_below_a_table(own, capsys, note):
+    write(own, f"{marks('1', '0')}{note}\n")
+    assert read(own).labels == TRUTH
+    assert "not read, a note (" in capsys.readouterr().out
+
+    # The name of a picture is none.
+    write_picture(own / "a b.jpg")
+    write(own, marks("1", "0") + "a b.jpg\n")
+    with pytest.raises(InputError, match="line 8: column 'cat'|Does an empty cell mean"):
+        read(own)
+
+
+def test_a_header_in_two_rows(own):
+    """As survey tools write the options below their question."""
+    lines = marks("1", "0").splitlines()[1:]
+    rows = ["Our animals,,,,", "Picture,Which animals?,,,Remarks", ",bird,cat,dog,"]
+    write(own, "\n".join([*rows, *(f"{line}," for line in lines[:5]), f"{lines[5]},blurred"]))
+    assert read(own).labels == TRUTH
+
+
 def test_a_header_in_between(own, capsys):
     """Of tables that were put one behind the other."""
     for text in (marks("1", "0"), joined("|")):
@@ -1036,10 +1079,10 @@ def test_how_much_of_a_label_is_there(own, header, amounts):
 
 
 def test_numbers_that_may_say_how_much_of_a_label_is_there(own):
-    write(own, "\n".join(["image,species,x", *counted("1 2 5")]))
-    with pytest.raises(Question, match="--state-column 'x'.*--ignore-column 'x'"):
+    write(own, "\n".join(["image,species,amount", *counted("1 2 5")]))
+    with pytest.raises(Question, match="--state-column 'amount'.*--ignore-column 'amount'"):
         read(own)
-    assert read(own, state_column="x").labels == TRUTH
+    assert read(own, state_column="amount").labels == TRUTH
 
     # Not of each picture and label.
     write(own, "\n".join(["image,species,count", *counted("1 2 5")[1:]]))

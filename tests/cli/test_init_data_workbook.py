@@ -211,6 +211,12 @@ def marked(first: str = "file") -> list[list[str]]:
     return [[first, *LABELS], *rows]
 
 
+def test_a_header_in_two_rows(own):
+    rows = [["Our animals", "", "", ""], ["Image", "Animals", "", ""], ["", *LABELS]]
+    write_workbook(own / "a.xlsx", *shared([*rows, *marked()[1:], ["As of May 2024"]]))
+    assert read(own).labels == TRUTH
+
+
 def test_excel_s_file_of_who_has_opened_a_workbook(own, capsys):
     write_workbook(own / "a.xlsx", *shared(labels_of(NAMES)))
     (own / "~$a.xlsx").write_bytes(b"\x05Anna " + b" " * 150)

@@ -9,12 +9,14 @@ from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.columns import Columns, find_columns
 from mlrepro_cli.init_data.layouts.table.entities import with_signs
+from mlrepro_cli.init_data.layouts.table.folder_column import with_folders
 from mlrepro_cli.init_data.layouts.table.joined_ids import take_apart
 from mlrepro_cli.init_data.layouts.table.label_columns import (
     SHOWN,
     may_name_labels,
     may_number_labels,
 )
+from mlrepro_cli.init_data.layouts.table.last_rows import without_last_rows
 from mlrepro_cli.init_data.layouts.table.numbers import (
     are_shares,
     are_small_numbers,
@@ -24,7 +26,6 @@ from mlrepro_cli.init_data.layouts.table.open_file import NamesNoPicture, open_t
 from mlrepro_cli.init_data.layouts.table.options import with_marks_of_options
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, longer_names
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.layouts.table.totals import without_totals
 
 # Answers that a competition wants, with made-up labels.
 SUBMISSION = re.compile("submission", re.IGNORECASE)
@@ -58,7 +59,7 @@ def open_all(
             continue
         for sheet in opened:
             if sheet.rows:
-                sheets.append(with_marks_of_options(without_totals(sheet)))
+                sheets.append(with_marks_of_options(without_last_rows(sheet, stems)))
             else:
                 problems.append(
                     InputError(f"{file.path}: no row below the header; write one a picture")
@@ -99,6 +100,8 @@ def with_pictures(
             sheet = apart
             columns = find_columns(sheet, stems, answers)
 
+        if columns is not None:
+            sheet = with_folders(sheet, columns.pictures, sheet.file.pictures)
         if columns is None:
             problems.append(_names_no_pictures(sheet, stems))
         elif columns.has_labels:

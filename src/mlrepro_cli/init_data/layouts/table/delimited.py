@@ -22,14 +22,14 @@ from mlrepro_cli.init_data.layouts.table.headers import (
 from mlrepro_cli.init_data.layouts.table.separators import BETWEEN_FIELDS
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
-from mlrepro_cli.init_data.layouts.table.title_rows import MOST, count_title_rows, title_of
+from mlrepro_cli.init_data.layouts.table.title_rows import MOST, find_header
 from mlrepro_cli.pictures import is_picture
 
 DELIMITERS = ",\t;|"
 SPACE = " "
 # The first line of a file by which Excel is told its delimiter.
 EXCEL_LINE = re.compile(r'\A"?sep=(.)"?(\r\n|\r|\n)')
-# A header all of whose fields are in single quotes, which so are what quotes are there.
+# A line all of whose fields are in single quotes, which so are what quotes are there.
 SINGLE_QUOTED = re.compile(r"'[^',;\t|]*'([,;\t|]'[^',;\t|]*')+")
 # A second byte order mark, of files that were put together, and the end of a file of DOS.
 NO_TEXT = "\ufeff\x1a"
@@ -131,13 +131,14 @@ def _field_counts(lines: list[str], delimiter: str) -> list[int]:
 
 def _records(file: LabelFile, text: str, delimiter: str) -> Records:
     """All rows that are not empty, their fields without spaces around them."""
-    header = text.partition("\n")[0].strip()
+    # The header may have none, as of MySQL.
+    lines = [line.strip() for line in text.split("\n", 2)[:2]]
 
     # A quoted field may hold line ends (newline=""); stray quotes are errors (strict).
     reader = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=delimiter,
-        quotechar="'" if SINGLE_QUOTED.fullmatch(header) else '"',
+        quotechar="'" if any(map(SINGLE_QUOTED.fullmatch, lines)) else '"',
         skipinitialspace=True,
         strict=True,
     )
@@ -187,12 +188,13 @@ def _drop_other_headers(file: LabelFile, headers: list[str], records: Records) -
 def _drop_title(file: LabelFile, records: Records) -> None:
     if file.answers.header:
         return
-    count = count_title_rows(records.rows, file.pictures)
-    if count:
-        title = title_of(records.rows[:count])
-        print(f"{file.path}: above the header, not read: {title!r}")
-    for _ in range(count):
+    header = find_header(records.rows, file.pictures)
+    if header.title:
+        print(f"{file.path}: above the header, not read: {header.title!r}")
+    for _ in range(header.above):
         records.drop_first()
+    if header.names:
+        records.rows[0] = list(header.names)
 
 
 # ---- Headers -------------------------------------------------------------------------------------
@@ -227,6 +229,10 @@ def _even_out(file: LabelFile, headers: list[str], records: Records, delimiter: 
         first = records.rows[0][0]
         if not (is_any(headers[0], IMAGE_WORDS) and is_picture(first)):
             headers.insert(0, "")
+
+    # A note below the table is told of where it is seen to be no picture.
+    if records.rows and len(records.rows[-1]) == 1 and SPACE in records.rows[-1][0]:
+        records.rows[-1] += [""] * (len(headers) - 1)
 
     for row, line in zip(records.rows, records.lines, strict=True):
         # Spreadsheets write empty fields up to their widest row.

@@ -26,6 +26,11 @@ ORDER_WORDS = frozenset(
     "primary secondary tertiary first second third main other others additional extra".split()
 )
 
+# Of labels that a program has given.
+PREDICTED_WORDS = frozenset("predicted prediction pred preds".split())
+# Tags (with commas between them)
+IN_BRACKETS = re.compile(r"\s+\([^)]*\)\s*$")
+
 SINGULAR = {
     "classes": "class",
     "categories": "category",
@@ -127,8 +132,9 @@ def label_family(header: str) -> str | None:
 
     None for a header that is none of labels.
     """
-    of_header = [word for word in words(header) if word not in ORDER_WORDS and not word.isdecimal()]
-    if of_header and of_header[-1] in ("name", "names"):
+    plain = IN_BRACKETS.sub("", header)
+    of_header = [word for word in words(plain) if word not in ORDER_WORDS and not word.isdecimal()]
+    if of_header and of_header[-1] in ("name", "names", "list"):
         of_header.pop()
     # label_annotator1, as annotator1_label.
     if len(of_header) > 1 and of_header[-1] in ANNOTATOR_WORDS:
@@ -138,6 +144,8 @@ def label_family(header: str) -> str | None:
 
     *before, last = of_header
     if last not in LABEL_WORDS or of_header[0] in COUNT_WORDS:
+        return None
+    if not PREDICTED_WORDS.isdisjoint(of_header):
         return None
     return " ".join([*before, _singular(last)])
 

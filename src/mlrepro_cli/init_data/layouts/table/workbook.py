@@ -13,7 +13,7 @@ from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.delimited import told_apart
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import MOST_BYTES
-from mlrepro_cli.init_data.layouts.table.title_rows import MOST, count_title_rows, title_of
+from mlrepro_cli.init_data.layouts.table.title_rows import MOST, find_header
 from mlrepro_cli.init_data.split_words import split_in_path
 
 BOOK = "xl/workbook.xml"
@@ -91,10 +91,13 @@ def _without_title(file: LabelFile, rows: list[Row]) -> list[Row]:
     """Without rows above the header, such as a title."""
     width = 1 + max(column for _, row in rows for column in row)
     cells = [[row.get(column, "") for column in range(width)] for _, row in rows[: MOST + 2]]
-    count = count_title_rows(cells, file.pictures)
-    if count:
-        print(f"{file.path}: above the header, not read: {title_of(cells[:count])!r}")
-    return rows[count:]
+    header = find_header(cells, file.pictures)
+    if header.title:
+        print(f"{file.path}: above the header, not read: {header.title!r}")
+    if header.names:
+        number, _ = rows[header.above]
+        return [(number, dict(enumerate(header.names))), *rows[header.above + 1 :]]
+    return rows[header.above :]
 
 
 def refuse_old_workbook(file: LabelFile, content: bytes) -> Sheet:

@@ -1,10 +1,12 @@
-"""The row below a table that adds up its columns, as spreadsheets have it."""
+"""What stands below a table: a row that adds up its columns, and notes, as spreadsheets have it."""
 
 from dataclasses import replace
 
 from mlrepro_cli.init_data.layouts.table.marks import PRESENT_MARKS, plain_mark
 from mlrepro_cli.init_data.layouts.table.numbers import number
+from mlrepro_cli.init_data.layouts.table.pictures import Stems
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.name_forms import is_picture_name
 
 WORDS = frozenset(
     "total totals sum sums count counts summe gesamt insgesamt anzahl somme totale suma".split()
@@ -14,13 +16,26 @@ LEAST_SUMS = 2
 LEAST_ROWS = 3
 
 
-def without_totals(sheet: Sheet) -> Sheet:
-    """The table without such a row at its end, which is printed."""
-    if len(sheet.rows) < LEAST_ROWS or not _adds_up(sheet):
-        return sheet
+def without_last_rows(sheet: Sheet, stems: Stems) -> Sheet:
+    """The table without notes below it, and a row of sums above these; both are printed."""
+    while len(sheet.rows) >= LEAST_ROWS and _is_note(sheet.rows[-1], stems):
+        sheet = _without_last(sheet, "a note")
+    if len(sheet.rows) >= LEAST_ROWS and _adds_up(sheet):
+        return _without_last(sheet, "it adds up the rows above")
+    return sheet
+
+
+def _without_last(sheet: Sheet, reason: str) -> Sheet:
     shown = ", ".join(cell for cell in sheet.rows[-1] if cell)
-    print(f"{sheet.where(len(sheet.rows) - 1)}: not read, it adds up the rows above ({shown})")
+    print(f"{sheet.where(len(sheet.rows) - 1)}: not read, {reason} ({shown})")
     return replace(sheet, rows=sheet.rows[:-1], numbers=sheet.numbers[:-1])
+
+
+def _is_note(row: list[str], stems: Stems) -> bool:
+    """Whether it has nothing but several words in its first cell, which are no picture's name."""
+    first, *others = row
+    is_alone = bool(others) and " " in first and not any(others)
+    return is_alone and not is_picture_name(first) and not stems.has(first)
 
 
 def _adds_up(sheet: Sheet) -> bool:
