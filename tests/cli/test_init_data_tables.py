@@ -176,7 +176,7 @@ def test_a_header_that_the_user_says(own):
 
 
 def test_as_many_labels_behind_a_picture_as_it_has(own):
-    """As Vertex AI's lists have them, without a header."""
+    """As lists of several programs have them, without a header."""
     rows = [[name, *labels] for name, labels in TRUTH.items()]
     write(own, "\n".join(map(",".join, rows)))
     with pytest.raises(Question, match="--header image,labels"):
@@ -186,9 +186,7 @@ def test_as_many_labels_behind_a_picture_as_it_has(own):
         read(own, header=("image", "label"))
 
     parts = ["training", "training", "validation", "training", "test", "test"]
-    rows = [
-        [part, f"gs://bucket/{row[0]}", *row[1:]] for part, row in zip(parts, rows, strict=True)
-    ]
+    rows = [[part, *row] for part, row in zip(parts, rows, strict=True)]
     write(own, "\n".join(map(",".join, rows)))
     with pytest.raises(Question, match="--header split,image,labels"):
         read(own)

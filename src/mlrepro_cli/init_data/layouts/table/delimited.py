@@ -203,7 +203,7 @@ def _drop_title(file: LabelFile, records: Records) -> None:
 def _join_labels(headers: list[str], records: Records, delimiter: str) -> None:
     """Of rows of any length, all fields from the last column on, where it is headed `labels`.
 
-    Vertex AI's lists hold as many labels behind a picture as it has. Where spaces stand between
+    Such lists hold as many labels behind a picture as it has. Where spaces stand between
     fields, all words are one label below `label`.
     """
     last = headers[-1]
