@@ -36,6 +36,12 @@ def numbered(own):
         ("map.json", json.dumps({"bird": 0, "cat": 1, "dog": 2})),
         ("classes.json", json.dumps(["bird", "cat", "dog"])),
         ("classes.txt", "bird\ncat\ndog\n"),
+        ("classes.txt", "0 bird\n1 cat\n2 dog\n"),
+        ("classes.txt", "2: dog\n0: bird\n1: cat\n"),
+        ("labels.txt", "0,bird\n1,cat\n2,dog\n"),
+        # Places365's and WikiArt's.
+        ("categories_places.txt", "bird 0\ncat 1\ndog 2\n"),
+        ("style_class.txt", "0\tbird\n1\tcat\n2\tdog\n"),
         ("classes.csv", "id,name\n0,bird\n1,cat\n2,dog\n"),
         ("map.csv", "label,description\n0,bird\n1,cat\n2,dog\n"),
     ],
@@ -44,6 +50,22 @@ def test_one_file_names_the_numbers(numbered, capsys, name, text):
     write(numbered, text, name)
     assert read(numbered).labels == TRUTH
     assert "0 is bird, 1 is cat, 2 is dog" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        # As of CUB, from 1, with more classes than the pictures have.
+        ("1 cat\n2 dog\n3 fox\n", "cat"),
+        # Coins: the number belongs to the name.
+        ("1 cent\n2 cent\n5 cent\n", "2 cent"),
+    ],
+)
+def test_numbers_in_a_list_of_classes(own, text, name):
+    rows = [f"{picture},{1 + place % 2}" for place, picture in enumerate(NAMES)]
+    write(own, "\n".join(["image,label", *rows]))
+    write(own, text, "classes.txt")
+    assert read(own).labels["0.jpg"] == [name]
 
 
 def test_numbers_stay_where_nothing_names_all_of_them(numbered, capsys):

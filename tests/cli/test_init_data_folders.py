@@ -312,21 +312,21 @@ def test_folders_that_may_well_be_labels(own, folders):
 
 
 def test_a_table_of_all_pictures_beside_folders_is_asked_about(own, capsys):
-    """HAM10000: folders are there for order, and no header says that dx is the label."""
+    """As of HAM10000: folders are there for order, and no header says what is the label."""
     pictures(own, "first", "second")
     rows = [
         f"{folder}/{number}.jpg,{('nv', 'mel')[number % 2]},{number + 40}"
         for folder in ("first", "second")
         for number in range(3)
     ]
-    table = write(own, "\n".join(["image,dx,age", *rows]))
-    with pytest.raises(Question, match="--labels-column, .*: dx, age; .*--layout folders"):
+    table = write(own, "\n".join(["image,kind,age", *rows]))
+    with pytest.raises(Question, match="--labels-column, .*: kind, age; .*--layout folders"):
         read(own)
-    assert read(own, label_columns=("dx",)).labels["first/1.jpg"] == ["mel"]
+    assert read(own, label_columns=("kind",)).labels["first/1.jpg"] == ["mel"]
     assert label_sets(own, layout="folders") == {"first": ("first", ""), "second": ("second", "")}
 
     # Of a few pictures, or without words, it is no such table.
-    table.write_text("\n".join(["image,dx,age", *rows[:2]]))
+    table.write_text("\n".join(["image,kind,age", *rows[:2]]))
     assert label_sets(own) == {"first": ("first", ""), "second": ("second", "")}
     assert "left out: " in capsys.readouterr().out
     table.write_text(

@@ -97,11 +97,29 @@ def test_marks_of_other_languages(own, present, absent):
     assert read(own).labels == TRUTH
 
 
-@pytest.mark.parametrize("header", ["train", "kfold", "site", "has_label", "is annotated"])
+@pytest.mark.parametrize(
+    "header",
+    ["train", "kfold", "site", "has_label", "is annotated", "weight", "exclude", "Is it sharp?"],
+)
 def test_columns_of_marks_that_are_hardly_labels(own, header):
     write(own, with_column(header, [0, 1, 0, 1, 0, 1]))
     with pytest.raises(Question, match=header):
         read(own)
+
+
+def test_an_answer_beside_the_labels(own):
+    """As Google Forms exports them: the labels are the answers to another question."""
+    cells = ["Cat, Dog", "Dog", "Cat"] * 2
+    for header in ("Is it sharp?", "is_sharp"):
+        rows = [
+            [name, f"1 Mar, {place}", cells[place], ("Yes", "No")[place % 2]]
+            for place, name in enumerate(NAMES)
+        ]
+        write(own, table([["Picture", "Timestamp", "Which animals do you see?", header], *rows]))
+        with pytest.raises(Question, match="--labels-column.*Which animals do you see?"):
+            read(own)
+    got = read(own, label_columns=("Which animals do you see?",))
+    assert got.labels["0.jpg"] == ["Cat", "Dog"]
 
 
 def test_two_columns_of_one_label(own):

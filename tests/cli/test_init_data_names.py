@@ -172,6 +172,34 @@ def test_names_without_a_picture_are_counted_and_named(own, capsys):
     assert "Names without a picture, left out: 2, such as 'img/gone.jpg', 'img/lost.jpg'" in out
 
 
+def test_names_that_a_spreadsheet_has_rounded(own, capsys):
+    names = pictures(own, "1234567890123{}.jpg")
+    stems = [name.removesuffix(".jpg") for name in names]
+    write(own, "\n".join(["id,label", *(f"{name},cat" for name in [*stems[1:], "1.23457E+15"])]))
+    assert len(read(own).labels) == len(names) - 1
+    told = "1.23457E+15 is a number that a spreadsheet has rounded: write the names again"
+    assert told in capsys.readouterr().out
+
+    write(own, "image,label\n1.23457E+15,cat\n1.23457E+15,dog\n")
+    with pytest.raises(InputError, match="no column names pictures"):
+        read(own)
+    with pytest.raises(InputError, match="a spreadsheet has rounded"):
+        read(own, image_columns=("image",))
+
+
+@pytest.mark.parametrize("mark", [";", ", ", " ", "|"])
+def test_several_names_in_a_cell(own, capsys, mark):
+    names = pictures(own)
+    table(own, [*names[:4], mark.join(names[4:])])
+    assert labels_of(own) == right(names[:4])
+    told = f"'{mark.join(names[4:])}' are several names: write a row for each"
+    assert told in capsys.readouterr().out
+
+    table(own, [mark.join(names[:2]), mark.join(names[2:])])
+    with pytest.raises(InputError, match="are several names: write a row for each"):
+        read(own)
+
+
 def test_a_missing_picture_is_not_one_of_another_folder(own, capsys):
     """Of two with one name, in folders that are both there."""
     pictures(own, "a/{}.jpg")
@@ -202,6 +230,24 @@ def test_addresses_of_pictures_that_are_not_here(own):
     pictures(own)
     table(own, ["https://x.org/a.jpg", "https://x.org/b.jpg"])
     with pytest.raises(InputError, match="given by addresses .*; fetch them, so that they lie as"):
+        read(own)
+
+
+@pytest.mark.parametrize("header", ["folder", "RelativePath", "site directory"])
+def test_folders_in_a_column_of_their_own(own, capsys, header):
+    """Where pictures of several folders have one name."""
+    names = [*pictures(own, "site1/{}.jpg"), *pictures(own, "site2/{}.jpg")]
+    rows = [
+        f"{folder},{name},{LABELS[place % 2]}"
+        for place, (folder, name) in enumerate(name.split("/") for name in names)
+    ]
+    write(own, "\n".join([f"{header},file,label", *rows]))
+    assert labels_of(own) == right(names)
+    assert f"folders of pictures in '{header}', as site1/000.jpg" in capsys.readouterr().out
+
+    # Of something else.
+    write(own, "\n".join([f"{header},file,label", *(f"x{row}" for row in rows)]))
+    with pytest.raises(Question, match="'000.jpg' may be site1/000.jpg or site2/000.jpg"):
         read(own)
 
 

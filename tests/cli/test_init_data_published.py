@@ -277,3 +277,94 @@ def test_planet_s_table_of_old_and_new_names(own):
     write(own, "\n".join(["image_name,tags", *rows, "x,primary"]), "train_v2.csv")
     write(own, "old,new\nfile_0.jpg,test_0.jpg\n", "test_v2_file_mapping.csv")
     assert read(own).labels["train_0.jpg"] == ["haze", "primary"]
+
+
+def test_hotel_id_s_folders_are_chains(own):
+    """Folders of numbers are rather there for order, beside a table with another number."""
+    pictures(own / "train_images", *(f"{4 + place % 2}/{place}a.jpg" for place in range(COUNT)))
+    rows = [f"{place}a.jpg,{4 + place % 2},{20 + place % 3},2018-01-14" for place in range(COUNT)]
+    write(own, "\n".join(["image,chain,hotel_id,timestamp", *rows]), "train.csv")
+    with pytest.raises(Question, match="--labels-column.*hotel_id.*--layout folders"):
+        read(own)
+    chosen = read(own, label_columns=("hotel_id",)).labels
+    assert chosen["train_images/5/1a.jpg"] == ["21"]
+    assert read(own, layout="folders").labels["train_images/5/1a.jpg"] == ["5"]
+
+
+def test_parts_of_facial_expressions(own):
+    """As FER2013 calls them."""
+    names = [f"{place}.png" for place in range(COUNT)]
+    pictures(own, *names)
+    parts = ["Training", "Training", "Training", "Training", "PublicTest", "PrivateTest"]
+    rows = [f"{name},{part},happy" for name, part in zip(names, parts, strict=True)]
+    write(own, "\n".join(["image,Usage,emotion_label", *rows]))
+    assert list(read(own).splits.values()) == ["train"] * 4 + ["test"] * 2
+
+
+def test_lists_of_aircraft(own):
+    """Numbers of pictures, and labels of several words."""
+    names = [f"{1025794 + 31 * place}" for place in range(COUNT)]
+    pictures(own / "images", *(f"{name}.jpg" for name in names))
+    families = ["Boeing 707", "A300", "Cessna 172"]
+    for part, first in (("train", 0), ("test", 4)):
+        rows = [f"{names[at]} {families[at % 3]}" for at in range(first, min(first + 4, COUNT))]
+        write(own, "\n".join(rows), f"images_family_{part}.txt")
+    with pytest.raises(Question, match="--header image,labels, or image,label where"):
+        read(own)
+    got = read(own, header=("image", "label"), separator="")
+    assert got.labels["images/1025794.jpg"] == ["Boeing 707"]
+    assert got.splits[f"images/{names[5]}.jpg"] == "test"
+
+
+def test_joint_annotations_of_textures(own):
+    names = [f"{label}/{label}_{place}.jpg" for place, label in enumerate(["banded", "dotted"] * 3)]
+    pictures(own / "images", *names)
+    rows = [f"{name} {name.partition('/')[0]} striped " for name in names[:3]]
+    rows += [f"{name} {name.partition('/')[0]} " for name in names[3:]]
+    write(own, "\n".join(rows), "labels/labels_joint_anno.txt")
+    got = read(own, header=("image", "labels"))
+    assert got.labels["images/banded/banded_0.jpg"] == ["banded", "striped"]
+    assert got.labels["images/dotted/dotted_3.jpg"] == ["dotted"]
+
+
+def test_clinical_columns_beside_a_diagnosis(own):
+    """As of PAD-UFES-20: what is known of the patient is marked as labels would be."""
+    names = [f"PAT_{place}.png" for place in range(COUNT)]
+    pictures(own, *names)
+    rows = [
+        f"{place},{place % 2 == 0},{place % 3 == 0},{place < 3},{('BCC', 'NEV')[place % 2]},{name}"
+        for place, name in enumerate(names)
+    ]
+    write(own, "\n".join(["patient_id,smoke,itch,grew,diagnostic,img_id", *rows]))
+    with pytest.raises(Question, match="--labels-column 'diagnostic'"):
+        read(own)
+    assert read(own, label_columns=("diagnostic",)).labels["PAT_1.png"] == ["NEV"]
+
+
+def test_ham10000(own, capsys):
+    names = [f"ISIC_{place:07}" for place in range(COUNT)]
+    pictures(own, *(f"part_{1 + at % 2}/{name}.jpg" for at, name in enumerate(names)))
+    rows = [
+        f"HAM_{place // 2},{name},{('nv', 'mel')[place % 2]},histo,80.0,male,scalp"
+        for place, name in enumerate(names)
+    ]
+    header = "lesion_id,image_id,dx,dx_type,age,sex,localization"
+    write(own, "\n".join([header, *rows]), "HAM10000_metadata.csv")
+    assert read(own).labels["part_2/ISIC_0000001.jpg"] == ["mel"]
+    assert "to keep them together, say --group-column 'lesion_id'" in capsys.readouterr().out
+
+
+def test_mechanical_turk_s_approvals_are_no_label(own):
+    names = [f"{place}.jpg" for place in range(COUNT)]
+    pictures(own, *names)
+    rows = [
+        f"{place},{worker},https://s3/{name},{str(place % 2 == 0).lower()},true,x"
+        for place, name in enumerate(names)
+        for worker in "AB"
+    ]
+    header = "HITId,WorkerId,Input.image_url,Answer.cat.on,Answer.dog.on,Approve"
+    write(own, "\n".join([header, *rows]))
+    with pytest.raises(Question, match="--ignore-column 'Approve'"):
+        read(own)
+    got = read(own, ignore_columns=("Approve",))
+    assert got.labels["0.jpg"] == ["Answer.cat.on", "Answer.dog.on"]

@@ -126,6 +126,30 @@ def test_json_with_a_key_a_part(own):
     assert list(read(own).splits.values()) == wanted
 
 
+def test_json_with_the_pictures_of_a_part_below_its_name(own):
+    parts = {"train": NAMES[:2], "valid": NAMES[2:4], "test": NAMES[4:]}
+    content = {part: {name: TRUTH[name] for name in names} for part, names in parts.items()}
+    write(own, json.dumps(content), "labels.json")
+    assert read(own).labels == TRUTH
+    assert list(read(own).splits.values()) == ["train", "train", "val", "val", "test", "test"]
+
+
+def test_json_with_the_pictures_below_one_key(own):
+    described = {name: {"labels": labels, "width": 6} for name, labels in TRUTH.items()}
+    write(own, json.dumps({"version": 1, "annotations": described}), "labels.json")
+    assert read(own).labels == TRUTH
+
+
+def test_lines_of_json_in_a_file_of_another_name(own):
+    lines = [json.dumps({"image": name, "labels": labels}) for name, labels in TRUTH.items()]
+    write(own, "\n".join(lines), "labels.json")
+    assert read(own).labels == TRUTH
+
+    write(own, "\n".join([*lines, '{"image": ']), "labels.json")
+    with pytest.raises(InputError, match="labels.json: no valid JSON .Extra data: line 2"):
+        read(own)
+
+
 def test_json_with_a_key_a_label(own):
     """As Food-101 has it, a file a part, with names without suffix."""
     (own / "food").mkdir()
@@ -149,3 +173,18 @@ def test_json_with_a_key_a_picture(own):
     for content in (described, without_suffix):
         write(own, json.dumps(content), "labels.json")
         assert read(own).labels == TRUTH
+
+
+def test_json_with_a_text_a_picture(own):
+    texts = {name: ", ".join(labels) for name, labels in TRUTH.items()}
+    write(own, json.dumps(texts), "labels.json")
+    assert read(own).labels == TRUTH
+
+    write(
+        own,
+        json.dumps({name: ["red car", "blue car"][at % 2] for at, name in enumerate(NAMES)}),
+        "labels.json",
+    )
+    with pytest.raises(Question, match="is 'red car' one label.*--separator ''"):
+        read(own)
+    assert read(own, separator="").labels["0.jpg"] == ["red car"]

@@ -156,6 +156,8 @@ def test_a_packed_table(own):
         ("image,labels\n0.jpg,cat\n,dog\n", "line 3: no picture's name"),
         ("0.jpg,cat\n1.jpg,dog\n", "line 1: no header, .*--header image,labels"),
         ("image,labels\n0.jpg,[cat]\n1.jpg,[{'a': 1}]\n", "line 3: .*no list of labels"),
+        ("image,labels\n0.jpg,\"[['cat', 0.9]]\"\n", "cat with the number 0.9"),
+        ("image,labels\n0.jpg,[0.9]\n1.jpg,[1.5]\n", "no list of labels .*not whole"),
         ("image,labels\n0.jpg,0 1 1\n1.jpg,1 0 0\n", "a column a class"),
         ("image,labels\n0.jpg,011\n1.jpg,100\n", "a column a class"),
         ('image,labels\n0.jpg,"[0, 1]"\n1.jpg,"[1, 0]"\n', "a column a class"),
@@ -171,6 +173,83 @@ def test_what_cannot_be_read_names_the_line(own, text, message):
 def test_a_header_that_the_user_says(own):
     write(own, joined("|").partition("\n")[2])
     assert read(own, header=("image", "labels")).labels == TRUTH
+
+
+def test_as_many_labels_behind_a_picture_as_it_has(own):
+    """As lists of several programs have them, without a header."""
+    rows = [[name, *labels] for name, labels in TRUTH.items()]
+    write(own, "\n".join(map(",".join, rows)))
+    with pytest.raises(Question, match="--header image,labels"):
+        read(own)
+    assert read(own, header=("image", "labels")).labels == TRUTH
+    with pytest.raises(InputError, match="line 3: 3 fields where the header has 2"):
+        read(own, header=("image", "label"))
+
+    parts = ["training", "training", "validation", "training", "test", "test"]
+    rows = [[part, *row] for part, row in zip(parts, rows, strict=True)]
+    write(own, "\n".join(map(",".join, rows)))
+    with pytest.raises(Question, match="--header split,image,labels"):
+        read(own)
+    got = read(own, header=("split", "image", "labels"))
+    assert got.labels == TRUTH
+    assert got.splits["2.jpg"] == "val"
+
+
+def test_a_field_a_class_without_a_header(own):
+    write(own, marks("1", "0", " ").partition("\n")[2], "a.txt")
+    with pytest.raises(InputError, match="a 0 or 1 for each class, but not the classes' names"):
+        read(own, header=("image", "labels"))
+    assert read(own, header=("image", "bird", "cat", "dog")).labels == TRUTH
+
+
+def test_quotes_as_mysql_writes_them(own):
+    rows = [f"'{name}','{', '.join(labels)}'" for name, labels in TRUTH.items()]
+    write(own, "\n".join(["image,labels", *rows]))
+    assert read(own).labels == TRUTH
+
+
+@pytest.mark.parametrize("header", ["label_list", "Tags (with commas between them)", "LABEL(S)"])
+def test_headers_of_labels(own, header):
+    write(own, joined("|").replace("labels", header, 1))
+    assert read(own).labels == TRUTH
+
+
+def test_labels_that_a_program_has_given_are_not_read(own):
+    """Beside others, they are left aside; alone, the user must say."""
+    lines = [f"{line},fox" for line in joined("|").splitlines()[1:]]
+    write(own, "\n".join(["image,label,predicted_label", *lines]))
+    assert read(own).labels == TRUTH
+    write(own, joined("|").replace("labels", "predicted_label", 1))
+    with pytest.raises(Question, match="--labels-column"):
+        read(own)
+
+
+def test_a_table_of_markdown(own):
+    lines = [f"| {line.replace(';', ' | ')} |" for line in joined(", ", ";").splitlines()]
+    write(own, "\n".join([lines[0], "|---|:--:|", *lines[1:]]), "labels.txt")
+    assert read(own).labels == TRUTH
+
+
+def test_a_comma_in_the_last_field_of_all_rows(own):
+    """The header is not one of a table whose rows have names."""
+    rows = [f"{name},cat,A man, in a room" for name in NAMES]
+    write(own, "\n".join(["image_id,labels,caption", *rows]))
+    with pytest.raises(InputError, match="line 2: 4 fields where the header has 3"):
+        read(own)
+
+
+def test_a_part_whose_labels_nobody_knows(own):
+    head, *lines = joined("|").splitlines()
+    write(own, "\n".join([head, *lines[:4]]), "train.csv")
+    write(own, "\n".join([head, "4.jpg,?", "5.jpg,?"]), "test.csv")
+    with pytest.raises(Question, match=r"2 pictures have the label '\?'.*--unknown '\?'"):
+        read(own)
+    assert read(own, unknown=("?",)).labels["2.jpg"] == ["cat", "dog"]
+
+
+def test_a_mark_behind_the_last_label(own):
+    write(own, joined(", ", "\t").replace("cat\n", "cat,\n").replace("dog\n", "dog,\n"), "a.tsv")
+    assert read(own).labels == TRUTH
 
 
 def test_a_spreadsheet_that_cannot_be_read_is_refused_by_name(own):
@@ -360,6 +439,31 @@ def test_numbers_that_stand_for_labels(own):
     assert read(own).labels["3.jpg"] == []
 
 
+@pytest.mark.parametrize("mark", [" ", ",", ", "])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_numbers_between_which_something_stands_are_several(own, mark, delimiter):
+    """As of iMet and the Human Protein Atlas: `13 147` is hardly one number."""
+    cells = ["13", "13,147", "147,616", "616,20", "13", "616,13"]
+    rows = [[name, cell.replace(",", mark)] for name, cell in zip(NAMES, cells, strict=True)]
+    for header in ("attribute_ids", "labels"):
+        frame = pandas.DataFrame(rows, columns=["id", header])
+        frame.to_csv(own / "labels.csv", index=False, sep=delimiter)
+        assert read(own).labels == {
+            name: sorted(cell.split(",")) for name, cell in zip(NAMES, cells, strict=True)
+        }
+
+
+def test_decimal_commas_are_no_lists(own):
+    cells = ["0,25", "0,5", "1", "0,75", "0,05", "0,1"]
+    for header, mark in (("target", ","), ("labels", ","), ("labels", ".")):
+        rows = [
+            f"{name};{cell.replace(',', mark)}" for name, cell in zip(NAMES, cells, strict=True)
+        ]
+        write(own, "\n".join([f"image;{header}", *rows]))
+        with pytest.raises(Question, match="no column of labels is known"):
+            read(own)
+
+
 # --------------------------------------------------------------------------------- columns of marks
 
 
@@ -377,6 +481,18 @@ def test_marks_that_can_mean_one_thing(own, present, absent, capsys):
 
     write(own, marks(present, absent, ";"))
     assert read(own).labels == TRUTH
+
+
+def test_options_of_a_question(own, capsys):
+    """As survey tools export them: a column an option, which holds it where it was chosen."""
+    lines = [
+        f"{name},{','.join(x * (x in TRUTH[name]) for x in ('bird', 'cat', 'dog'))}"
+        for name in NAMES
+    ]
+    write(own, "\n".join(["file,Bird,cat,dog", *lines]))
+    expected = {name: sorted(x.replace("bird", "Bird") for x in of) for name, of in TRUTH.items()}
+    assert read(own).labels == expected
+    assert "'Bird' stands below 'Bird' where it is there, and so in 3" in capsys.readouterr().out
 
 
 def test_decimal_commas(own):
@@ -488,7 +604,13 @@ def test_labels_that_no_picture_has_are_said(own, capsys):
 # ------------------------------------------------------------------- no finding, confidence, splits
 
 
-@pytest.mark.parametrize("none", ["No Finding", "no_finding", "healthy", "normal", "None"])
+@pytest.mark.parametrize(
+    "none",
+    [
+        *("No Finding", "no_finding", "healthy", "normal", "None", "No findings.", "no animal"),
+        *("Kein Befund", "aucun", "ninguno"),
+    ],
+)
 def test_labels_that_say_none_are_asked(own, none, capsys):
     lines = [f"{name},{'|'.join(labels) or none}" for name, labels in TRUTH.items()]
     write(own, "\n".join(["image,labels", *lines]))
@@ -780,7 +902,7 @@ def test_labels_with_a_sign_are_asked(own, label):
 
 def test_a_second_header_line_is_not_read_as_labels(own):
     lines = marks("1", "0").splitlines()
-    write(own, "\n".join([",labels,labels,labels", "image,bird,cat,dog", *lines[1:]]))
+    write(own, "\n".join(["picture,labels,labels,labels", "image,bird,cat,dog", *lines[1:]]))
     with pytest.raises(Question, match="0 and 1 stand among the names of labels, such as 'bird'"):
         read(own)
 
@@ -790,9 +912,99 @@ def test_comments_and_titles_above_the_header(own):
     assert read(own).labels == TRUTH
     write(own, "#" + joined("|"))
     assert read(own).labels == TRUTH
-    write(own, "Labels of our pictures\n" + joined("|"))
-    with pytest.raises(InputError, match="line 2: 2 fields where the header has 1"):
+    write(own, ("# exported on Monday\n#\n" + joined("|")).replace("\n", "\r"))
+    assert read(own).labels == TRUTH
+    write(own, f"\ufeff\ufeff{joined('|')}\x1a")
+    assert read(own).labels == TRUTH
+    for delimiter in (",", ";"):
+        write(own, "Labels of our pictures\n" + joined("|", delimiter))
+        assert read(own).labels == TRUTH
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        # As spreadsheets write a title, with the commas of the widest row.
+        ["Survey of our animals,,,", ",,,", "2024,,,"],
+        # Headings of groups of columns.
+        [",Animals,,"],
+        [",Animals,Animals,Pets"],
+    ],
+)
+def test_what_stands_above_the_header_is_said(own, capsys, above):
+    write(own, "\n".join([*above, marks("1", "0")]))
+    assert read(own).labels == TRUTH
+    assert "above the header, not read: '" in capsys.readouterr().out
+
+    # Names without suffix, too.
+    for name in NAMES:
+        (own / name).rename(own / f"x{name}")
+    head, *lines = marks("1", "0").replace(".jpg", "").splitlines()
+    write(own, "\n".join([*above, head, *(f"x{line}" for line in lines)]))
+    assert read(own).labels == {f"x{name}": labels for name, labels in TRUTH.items()}
+
+
+@pytest.mark.parametrize("last", ["Total,2,2,3", ",2,2,3", "Summe:,2,2,3", ",,Sum,3"])
+def test_a_row_that_adds_up_the_others(own, capsys, last):
+    write(own, marks("1", "0") + f"{last}\n")
+    assert read(own).labels == TRUTH
+    assert "labels.csv, line 8: not read, it adds up the rows above" in capsys.readouterr().out
+
+    write(own, joined("|") + "Total,5\n")
+    assert read(own).labels == TRUTH
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        # A slip in a row of no name, a name that is missing, and other numbers than the sums.
+        (",1,0,0", "line 8: no picture's name"),
+        (",cat", "line 8: 2 fields"),
+        ("Total,2,2,9", "line 8: column 'bird' holds marks .* and 2"),
+    ],
+)
+def test_rows_that_add_up_nothing(own, last, message):
+    write(own, marks("1", "0") + f"{last}\n")
+    with pytest.raises(InputError, match=message):
         read(own)
+
+
+@pytest.mark.parametrize("note", ["Source: our archive,,,", "Source: our archive", ",,,\nA - B,,,"])
+def test_a_note_below_a_table(own, capsys, note):
+    write(own, f"{marks('1', '0')}{note}\n")
+    assert read(own).labels == TRUTH
+    assert "not read, a note (" in capsys.readouterr().out
+
+    # The name of a picture is none.
+    write_picture(own / "a b.jpg")
+    write(own, marks("1", "0") + "a b.jpg\n")
+    with pytest.raises(InputError, match="line 8: column 'cat'|Does an empty cell mean"):
+        read(own)
+
+
+def test_a_header_in_two_rows(own):
+    """As survey tools write the options below their question."""
+    lines = marks("1", "0").splitlines()[1:]
+    rows = ["Our animals,,,,", "Picture,Which animals?,,,Remarks", ",bird,cat,dog,"]
+    write(own, "\n".join([*rows, *(f"{line}," for line in lines[:5]), f"{lines[5]},blurred"]))
+    assert read(own).labels == TRUTH
+
+
+def test_a_header_in_between(own, capsys):
+    """Of tables that were put one behind the other."""
+    for text in (marks("1", "0"), joined("|")):
+        head, *lines = text.splitlines()
+        write(own, "\n".join([head, *lines[:3], head, *lines[3:]]))
+        assert read(own).labels == TRUTH
+        assert "labels.csv, line 5: not read, the header again" in capsys.readouterr().out
+
+
+def test_a_header_without_a_name_for_the_pictures(own):
+    """As pandas writes a table whose index names them."""
+    write(own, joined("|").replace("image", "", 1))
+    assert read(own).labels == TRUTH
+    write(own, joined("|").replace("labels", "", 1).replace("image", "id", 1))
+    assert read(own, label_columns=("column 2",)).labels == TRUTH
 
 
 def test_empty_cells_may_wait_for_labels(own):
@@ -806,9 +1018,11 @@ def test_empty_cells_may_wait_for_labels(own):
 
 
 def test_a_label_called_unknown(own):
-    write(own, joined("|").replace("3.jpg,", "3.jpg,unknown"))
-    with pytest.raises(Question, match="--positive 'unknown'.*--negative 'unknown'.*--unknown"):
-        read(own)
+    for word in ("UNK", "cannot tell", "Unbekannt", "unknown"):
+        write(own, joined("|").replace("3.jpg,", f"3.jpg,{word}"))
+        asked = f"--positive '{word}'.*--negative '{word}'.*--unknown"
+        with pytest.raises(Question, match=asked):
+            read(own)
     got = read(own, unknown=("unknown",))
     assert got.labels == TRUTH
     assert got.unknown["3.jpg"] == ["bird", "cat", "dog"]
@@ -841,6 +1055,43 @@ def test_a_row_a_label_that_is_there_or_not(own, header, yes, no):
     got = read(own)
     assert got.labels == TRUTH
     assert not any(got.unknown.values())
+
+
+def counted(amounts: str) -> list[str]:
+    """A row for each picture and label, with one of the amounts or 0."""
+    pairs = [(name, label) for name in NAMES for label in ("bird", "cat", "dog")]
+    return [
+        f"{name},{label},{amounts.split()[at % 3] if label in TRUTH[name] else 0}"
+        for at, (name, label) in enumerate(pairs)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "amounts"), [("count", "1 2 5"), ("cover", "0.5 12.5 90"), ("Percent", "3 2.5 1")]
+)
+def test_how_much_of_a_label_is_there(own, header, amounts):
+    write(own, "\n".join([f"image,species,{header}", *counted(amounts)]))
+    got = read(own)
+    assert got.labels == TRUTH
+    assert not any(got.unknown.values())
+
+
+def test_numbers_that_may_say_how_much_of_a_label_is_there(own):
+    write(own, "\n".join(["image,species,amount", *counted("1 2 5")]))
+    with pytest.raises(Question, match="--state-column 'amount'.*--ignore-column 'amount'"):
+        read(own)
+    assert read(own, state_column="amount").labels == TRUTH
+
+    # Not of each picture and label.
+    write(own, "\n".join(["image,species,count", *counted("1 2 5")[1:]]))
+    with pytest.raises(Question, match="--state-column 'count'"):
+        read(own)
+    got = read(own, state_column="count", complete=True)
+    assert got.labels == TRUTH
+
+    write(own, "\n".join(["image,species,count", *counted("1 2 some")]))
+    with pytest.raises(InputError, match="line .*: column 'count' holds some, which does not say"):
+        read(own, state_column="count")
 
 
 def test_another_column_of_yes_and_no_beside_rows_of_labels_is_asked(own):
@@ -1129,3 +1380,25 @@ def test_numbers_of_patients_are_no_names_of_pictures(own):
     rows = [f"{place // 2},{place},{'|'.join(TRUTH[name])}" for place, name in enumerate(NAMES)]
     write(own, "\n".join(["patient_id,image_id,labels", *rows]))
     assert read(own).labels == TRUTH
+
+
+def test_two_words_of_a_species_are_one_label(own):
+    names = ["Felis catus", "Canis lupus", "Canis latrans"] * 2
+    rows = [
+        f"{name},{cell.partition(' ')[0]},{cell}" for name, cell in zip(NAMES, names, strict=True)
+    ]
+    write(own, "\n".join(["image,genus,species", *rows]))
+    assert read(own).labels["1.jpg"] == ["Canis lupus"]
+
+
+def test_second_words_of_species_that_two_genera_have(own):
+    pairs = ["Felis,alba", "Canis,alba", "Canis,lupus"] * 2
+    rows = [f"{name},{pair}" for name, pair in zip(NAMES, pairs, strict=True)]
+    write(own, "\n".join(["image,genus,species", *rows]))
+    with pytest.raises(Question, match="'alba' in 'species' is of Felis and of Canis in 'genus'"):
+        read(own)
+    assert read(own, label_columns=("species",)).labels["0.jpg"] == ["alba"]
+
+    # Where all differ, nothing is lost.
+    write(own, "\n".join(["image,genus,species", *rows[1:3]]))
+    assert read(own).labels == {"1.jpg": ["alba"], "2.jpg": ["lupus"]}

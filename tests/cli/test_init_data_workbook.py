@@ -12,6 +12,7 @@ from mlrepro_cli.init_data.answers import Question
 
 LABELS = ("bird", "cat", "dog")
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+MERGED = "MERGED"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
 
@@ -30,7 +31,10 @@ def write_workbook(
 def write_sheets(
     file: Path, sheets: dict[str, str], texts: list[str], targets: list[str] | None = None
 ) -> None:
-    """sheets: rows of XML by name. targets: their places. One more sheet is said, and not there."""
+    """sheets: rows of XML by name. targets: their places. One more sheet is said, and not there.
+
+    What stands behind MERGED in the rows of a sheet are the places of cells that are one.
+    """
     targets = targets or [f"worksheets/{place}.xml" for place in range(len(sheets))]
     named = "".join(f'<sheet name="{name}" r:id="rId{at}"/>' for at, name in enumerate(sheets))
     parts = "".join(
@@ -44,9 +48,12 @@ def write_sheets(
         )
         archive.writestr("xl/_rels/workbook.xml.rels", f"<Relationships>{parts}</Relationships>")
         for target, rows in zip(targets, sheets.values(), strict=True):
+            rows, _, places = rows.partition(MERGED)
+            merged = "".join(f'<mergeCell ref="{place}"/>' for place in places.split())
             archive.writestr(
                 f"xl/{target.removeprefix('/xl/')}",
-                f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>',
+                f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData>'
+                f"<mergeCells>{merged}</mergeCells></worksheet>",
             )
         archive.writestr("xl/sharedStrings.xml", f'<sst xmlns="{MAIN}">{"".join(texts)}</sst>')
 
@@ -160,6 +167,61 @@ def test_a_title_above_the_header(own, capsys):
     write_sheets(own / "a.xlsx", {"mine": inline(rows)}, [])
     assert read(own).labels == TRUTH
     assert "above the header, not read: 'Our animals of 2024'" in capsys.readouterr().out
+
+
+def test_a_header_without_a_name_for_the_pictures(own):
+    """As pandas writes a table whose index names them."""
+    write_workbook(own / "a.xlsx", *shared([["", "labels"], *labels_of(NAMES)[1:]]))
+    assert read(own).labels == TRUTH
+
+
+def test_a_cell_over_several_rows_is_of_each(own):
+    cells = [["Species", "Image"], *[["", name] for name in NAMES]]
+    cells[1][0], cells[4][0] = "cat", "dog"
+    rows, texts = shared(cells)
+    write_workbook(own / "a.xlsx", f"{rows}{MERGED} A2:A4 A5:A1048576 B9", texts)
+    assert list(read(own).labels.values()) == [["cat"]] * 3 + [["dog"]] * 3
+
+    # A picture over the rows of its labels.
+    cells = [["Image", "Label"]]
+    places = []
+    for name, labels in TRUTH.items():
+        if len(labels) > 1:
+            places.append(f"A{len(cells) + 1}:A{len(cells) + len(labels)}")
+        cells += [[name if not at else "", label] for at, label in enumerate(labels or [""])]
+    rows, texts = shared(cells)
+    write_workbook(own / "a.xlsx", f"{rows}{MERGED} {' '.join(places)}", texts)
+    assert read(own).labels == TRUTH
+
+
+def test_a_title_over_several_columns(own):
+    rows, texts = shared([["Our animals", "", "", ""], *marked()])
+    write_workbook(own / "a.xlsx", f"{rows}{MERGED} A1:D1", texts)
+    assert read(own).labels == TRUTH
+
+    # And headings of groups of columns.
+    rows, texts = shared([["Image", "Animals", "", ""], *marked("Image")])
+    write_workbook(own / "a.xlsx", f"{rows}{MERGED} A1:A2 B1:D1", texts)
+    assert read(own).labels == TRUTH
+
+
+def marked(first: str = "file") -> list[list[str]]:
+    """The truth with a column a label."""
+    rows = [[name, *("x" if x in labels else "" for x in LABELS)] for name, labels in TRUTH.items()]
+    return [[first, *LABELS], *rows]
+
+
+def test_a_header_in_two_rows(own):
+    rows = [["Our animals", "", "", ""], ["Image", "Animals", "", ""], ["", *LABELS]]
+    write_workbook(own / "a.xlsx", *shared([*rows, *marked()[1:], ["As of May 2024"]]))
+    assert read(own).labels == TRUTH
+
+
+def test_excel_s_file_of_who_has_opened_a_workbook(own, capsys):
+    write_workbook(own / "a.xlsx", *shared(labels_of(NAMES)))
+    (own / "~$a.xlsx").write_bytes(b"\x05Anna " + b" " * 150)
+    assert read(own).labels == TRUTH
+    assert "left out" not in capsys.readouterr().out
 
 
 def test_a_sheet_with_the_names_of_classes(own):

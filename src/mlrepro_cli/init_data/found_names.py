@@ -4,6 +4,7 @@ Every comparison that was needed is counted and told with an example, a name tha
 answer to is asked about, and one that none answers to stays as it is and is listed as missing.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,12 @@ from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
 from mlrepro_cli.init_data.name_forms import AS_WRITTEN, is_address
 from mlrepro_cli.init_data.picture_matching import Ambiguous, Match, PictureNames
+from mlrepro_cli.pictures import is_picture
 
 SHOWN = 3
+BETWEEN_NAMES = re.compile(r"[;,|\s]+")
+# 1.23E+16
+ROUNDED = re.compile(r"\d([.,]\d+)?E[+-]?\d+")
 
 
 class Names:
@@ -87,7 +92,10 @@ class Names:
         missing = self._missing()
         if missing:
             count = len({name for name, _, _ in missing})
-            lines.append(f"Names without a picture, left out: {count}, such as {_shown(missing)}")
+            lines.append(
+                f"Names without a picture, left out: {count}, such as {_shown(missing)}"
+                f"{_clause_on(missing)}"
+            )
         return lines
 
     def sources(self) -> list[str]:
@@ -116,7 +124,7 @@ class Names:
         """Raises InputError that shows names of both sides."""
         source = self._root / missing[0][1]
         there = ", ".join(repr(picture) for picture in self._pictures[:SHOWN])
-        hints = "".join(f"; {hint}" for hint in self._hints)
+        hints = "".join(f"; {hint}" for hint in self._hints) + _clause_on(missing)
         if is_address(missing[0][0]):
             raise InputError(
                 f"{source}: pictures are given by addresses ({_shown(missing)}), and none is here; "
@@ -133,3 +141,23 @@ class Names:
 
 def _shown(missing: list[tuple[str, str, str]]) -> str:
     return ", ".join(repr(name) for name, _, _ in missing[:SHOWN])
+
+
+def _clause_on(missing: list[tuple[str, str, str]]) -> str:
+    """A clause on names that a spreadsheet has taken for long numbers, and on several; else ""."""
+    rounded = [name for name, _, _ in missing if ROUNDED.fullmatch(name)]
+    several = [name for name, _, _ in missing if _is_several(name)]
+    if several:
+        return f"; {several[0]!r} are several names: write a row for each"
+    if not rounded:
+        return ""
+    return (
+        f"; {rounded[0]} is a number that a spreadsheet has rounded: write the names again, in a "
+        "column whose format is text"
+    )
+
+
+def _is_several(name: str) -> bool:
+    """`1.jpg;2.jpg`"""
+    names = [part for part in BETWEEN_NAMES.split(name) if part]
+    return len(names) > 1 and all(map(is_picture, names))

@@ -15,6 +15,10 @@ NEGATIVE_NAMES = frozenset(
         *("no tag", "no tags", "none", "nothing", "normal", "healthy", "negative", "background"),
         *("empty", "clean", "neutral", "none of these", "none of the above", "unremarkable"),
         *("no defect", "no defects", "no abnormality", "no pathology", "nothing found"),
+        *("no animal", "no animals", "no objects", "no tumor", "no tumour", "no lesion", "no dr"),
+        # In other languages.
+        *("kein", "keine", "keines", "nichts", "kein befund", "kein tier", "gesund"),
+        *("aucun", "aucune", "rien", "sain", "ninguno", "ninguna", "nada", "sano", "nessuno"),
     )
 )
 # What programs write where there is nothing; a label, where pictures have others beside it.
@@ -25,7 +29,9 @@ UNKNOWN_NAMES = frozenset(
     (
         *("unknown", "unlabeled", "unlabelled", "unsure", "uncertain", "undefined", "not sure"),
         *("nan", "n/a", "?", "tbd", "todo", "skip", "pending", "not labeled", "not labelled"),
-        *("not annotated", "not tagged", "to do"),
+        *("not annotated", "not tagged", "to do", "unk", "unclear", "cannot tell", "can't tell"),
+        *("don't know", "do not know", "not applicable", "no answer", "illegible"),
+        *("unbekannt", "unklar", "inconnu", "inconnue", "desconocido", "desconocida"),
     )
 )
 
@@ -35,7 +41,8 @@ def sounds_unknown(label: str) -> bool:
 
 
 def _plain(label: str) -> str:
-    return " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
+    small = label.casefold().replace("_", " ").replace("-", " ").replace("’", "'")
+    return " ".join(small.split()).rstrip(".!")
 
 
 def ask_about_negatives(rows: Iterable[LabelRow], answers: Answers) -> None:

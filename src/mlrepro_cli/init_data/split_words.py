@@ -21,7 +21,8 @@ WORDS = (
 FILLERS = frozenset(
     "set sets data dataset datasets image images img imgs picture pictures photo photos pic pics "
     "jpg jpeg png file files folder split part subset seg x cls class classes classification "
-    "labelled labeled raw resized small full simple original cropped new my the all and".split()
+    "labelled labeled raw resized small full simple original cropped new my the all and "
+    "public private".split()
 )
 
 # Between two words that are one part together.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow
+from mlrepro_cli.init_data.layouts.table.separators import find_separator, split_field
 from mlrepro_cli.init_data.split_words import split_word
 from mlrepro_cli.pictures import is_picture
 
@@ -25,13 +26,22 @@ def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:
                 yield LabelRow(picture, file.split, label)
         return
 
+    separator = _separator(file, content)
     for picture, value in content.items():
         if isinstance(value, dict):
             yield from _from_marks(file, picture, value)
             continue
-        labels = [value] if isinstance(value, str) else value
+        labels = split_field(value.strip(), separator) if isinstance(value, str) else value
         for label in labels or [""]:
             yield LabelRow(picture, file.split, label)
+
+
+def _separator(file: LabelFile, content: dict) -> str:
+    """What stands between labels where a picture has a text, as in {"1.jpg": "cat, dog"}."""
+    if file.answers.separator is not None:
+        return file.answers.separator
+    texts = [value.strip() for value in content.values() if isinstance(value, str)]
+    return find_separator(texts, str(file.path), a_row_a_label=False)
 
 
 def _from_marks(file: LabelFile, picture: str, marks: dict) -> Iterator[LabelRow]:

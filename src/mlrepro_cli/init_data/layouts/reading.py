@@ -21,7 +21,7 @@ from mlrepro_cli.init_data.layouts import (
     other_tools,
 )
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
-from mlrepro_cli.init_data.layouts.table.records import as_records
+from mlrepro_cli.init_data.layouts.table.records import as_records, parse
 from mlrepro_cli.init_data.layouts.table.text import decode
 from mlrepro_cli.init_data.name_forms import stem
 from mlrepro_cli.pictures import SUFFIXES
@@ -195,7 +195,7 @@ def _content(folder: UserFolder, file: LabelFile) -> dict | list | None:
         )
 
     try:
-        content = json.loads(text)
+        content = parse(text)
     except RecursionError:
         raise InputError(f"{file.path}: JSON that is nested too deeply; mend it") from None
     except ValueError as error:

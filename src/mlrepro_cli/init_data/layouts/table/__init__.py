@@ -2,7 +2,10 @@
 
 From a file to rows of labels, a module a step:
 
-    text, delimited, records    a file as a Sheet of text cells
+    text, delimited, records, workbook
+                                a file as a Sheet of text cells
+    title_rows, header_rows     where its header is
+    last_rows, options          rows and cells that say something else than others do
     pictures, columns, label_columns, joined_ids
                                 which column says what
     choosing                    which files are tables of labels, and why others are none

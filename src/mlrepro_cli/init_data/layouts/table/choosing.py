@@ -9,23 +9,31 @@ from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.columns import Columns, find_columns
 from mlrepro_cli.init_data.layouts.table.entities import with_signs
+from mlrepro_cli.init_data.layouts.table.folder_column import with_folders
 from mlrepro_cli.init_data.layouts.table.joined_ids import take_apart
-from mlrepro_cli.init_data.layouts.table.label_columns import SHOWN
+from mlrepro_cli.init_data.layouts.table.label_columns import (
+    SHOWN,
+    may_name_labels,
+    may_number_labels,
+)
+from mlrepro_cli.init_data.layouts.table.last_rows import without_last_rows
 from mlrepro_cli.init_data.layouts.table.numbers import (
     are_shares,
     are_small_numbers,
     are_two_numbers,
-    number,
 )
 from mlrepro_cli.init_data.layouts.table.open_file import NamesNoPicture, open_tables
+from mlrepro_cli.init_data.layouts.table.options import with_marks_of_options
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, longer_names
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
-from mlrepro_cli.init_data.name_forms import is_picture_name
 
 # Answers that a competition wants, with made-up labels.
 SUBMISSION = re.compile("submission", re.IGNORECASE)
 # What another program may have written.
 OUTPUT = re.compile(r"(^|[^a-z])(predict|pred|preds|results?|outputs?)", re.IGNORECASE)
+
+# Folders that hold a share of many pictures each: 0, 17, a3.
+BUCKET = re.compile(r"\d+|[0-9a-f]{1,2}", re.IGNORECASE)
 
 TableOf = tuple[Sheet, Columns]
 
@@ -51,7 +59,7 @@ def open_all(
             continue
         for sheet in opened:
             if sheet.rows:
-                sheets.append(sheet)
+                sheets.append(with_marks_of_options(without_last_rows(sheet, stems)))
             else:
                 problems.append(
                     InputError(f"{file.path}: no row below the header; write one a picture")
@@ -92,6 +100,8 @@ def with_pictures(
             sheet = apart
             columns = find_columns(sheet, stems, answers)
 
+        if columns is not None:
+            sheet = with_folders(sheet, columns.pictures, sheet.file.pictures)
         if columns is None:
             problems.append(_names_no_pictures(sheet, stems))
         elif columns.has_labels:
@@ -155,7 +165,10 @@ def refuse_where_nothing_else(
             raise question
         # Folders may be there for order, beside a table of all pictures.
         lists_most = len(sheet.rows) >= len(pictures) / 2
-        if alone and lists_most and any(_may_name_labels(sheet, h) for h in columns.unread):
+        of_ids = columns.unread if _are_for_order(pictures) else ()
+        may_be_labels = any(may_name_labels(sheet, header) for header in columns.unread)
+        may_be_labels |= any(may_number_labels(sheet, header) for header in of_ids)
+        if alone and lists_most and may_be_labels:
             raise question
         note(f"left out: {question}")
 
@@ -174,6 +187,12 @@ def have_folders(pictures: Sequence[str]) -> bool:
     return len({picture.rpartition("/")[0] for picture in pictures}) > 1
 
 
+def _are_for_order(pictures: Sequence[str]) -> bool:
+    """Whether all folders of pictures are called by numbers, or by a byte as hashes begin."""
+    folders = {picture.rpartition("/")[0].rpartition("/")[2] for picture in pictures}
+    return all(map(BUCKET.fullmatch, folders))
+
+
 def _of_numbers(sheet: Sheet, columns: Columns) -> str:
     """A clause on columns of numbers that may be scores or votes; "" where there are none."""
     kinds = (are_shares, are_small_numbers, are_two_numbers)
@@ -189,14 +208,6 @@ def _of_numbers(sheet: Sheet, columns: Columns) -> str:
         "not, and nothing where nobody knows; where they are marks, say what each means, with "
         "--present and --absent)"
     )
-
-
-def _may_name_labels(sheet: Sheet, header: str) -> bool:
-    """Whether a column holds a few words that come up again and again."""
-    cells = sheet.filled(header)
-    different = set(cells)
-    are_words = not any(number(cell) is not None or is_picture_name(cell) for cell in different)
-    return are_words and 1 < len(different) <= len(cells) / 2
 
 
 def quoted(headers: tuple[str, ...]) -> str:

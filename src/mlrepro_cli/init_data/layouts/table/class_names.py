@@ -23,6 +23,11 @@ NAME_KEYS = ("classes", "class_names", "label_names", "labels", "names", "catego
 DEEPEST = 4
 # A name a line, the first of which is that of class 0.
 LISTS = ("classes.txt", "class_names.txt", "labels.txt", "label_names.txt", "names.txt")
+# `0 cat`, `0: cat` or `0,cat`: a line of a list that says the numbers itself; or `cat 0`.
+NUMBERED_LINES = (
+    re.compile(r"(?P<number>\d+)(?:\s*[:,;=]\s*|\s+)(?P<name>\S.*)"),
+    re.compile(r"(?P<name>.*\S)(?:\s*[:,;=]\s*|\s+)(?P<number>\d+)"),
+)
 MOST_BYTES = 1_000_000
 SHOWN = 4
 
@@ -151,14 +156,14 @@ def _of_files(
         name = file.path.name.lower()
         is_json = name.endswith(".json")
         says_labels = file.place in read
-        if not is_json and (says_labels or name not in LISTS):
+        if not is_json and (says_labels or not _may_list_classes(file)):
             continue
         if not says_labels and file.path.stat().st_size > MOST_BYTES:
             continue
 
         try:
             text = read_text(file.path, "")
-            names = _of_json(json.loads(text), says_labels) if is_json else _of_lines(text)
+            names = _of_json(json.loads(text), says_labels) if is_json else _of_lines(name, text)
         except (InputError, ValueError, RecursionError):
             continue  # what is damaged is told where it is read for labels
         if names:
@@ -201,9 +206,45 @@ def _below_a_key(content: object, depth: int = 0) -> NumberedNames:
     return {}
 
 
-def _of_lines(text: str) -> NumberedNames:
-    """The name of class 0 first; nothing of a list of pictures."""
-    names = [line.strip() for line in text.splitlines() if line.strip()]
-    if any(is_picture(name.split()[0]) for name in names):
+def _may_list_classes(file: LabelFile) -> bool:
+    """Whether a text is called as lists of classes are, `style_class.txt` among them."""
+    name = file.path.name.lower()
+    return name in LISTS or (name.endswith(".txt") and OF_CLASSES.search(name) is not None)
+
+
+def _of_lines(file_name: str, text: str) -> NumberedNames:
+    """A name a line, with its number before it or else in the order of the numbers from 0.
+
+    Nothing of a list of pictures.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if any(is_picture(line.split()[0]) for line in lines):
         return {}
-    return {str(number): name for number, name in enumerate(names)}
+
+    numbered = _of_numbered_lines(lines)
+    if numbered or file_name not in LISTS:
+        return numbered
+    return {str(number): name for number, name in enumerate(lines)}
+
+
+def _of_numbered_lines(lines: list[str]) -> NumberedNames:
+    """Of lines that all begin or end with a number of their own, from 0 or 1; else nothing.
+
+    `2 euro` beside `5 euro` is a name.
+    """
+    for form in NUMBERED_LINES:
+        matches = [form.fullmatch(line) for line in lines]
+        if lines and all(matches):
+            return _counted_up(matches)
+    return {}
+
+
+def _counted_up(matches: list[re.Match]) -> NumberedNames:
+    names = {int(match["number"]): match["name"] for match in matches}
+
+    first = min(names)
+    has_each_once = sorted(names) == list(range(first, first + len(matches)))
+    are_different = len(set(names.values())) == len(matches)
+    if first > 1 or not has_each_once or not are_different:
+        return {}
+    return {str(number): name for number, name in names.items()}

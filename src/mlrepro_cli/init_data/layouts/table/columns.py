@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.table import headers as named
 from mlrepro_cli.init_data.layouts.table.label_columns import (
@@ -9,7 +10,11 @@ from mlrepro_cli.init_data.layouts.table.label_columns import (
     find_label_columns,
     is_chosen_mark,
 )
-from mlrepro_cli.init_data.layouts.table.marks import are_marks, row_states
+from mlrepro_cli.init_data.layouts.table.marks import (
+    are_marks,
+    row_states,
+    state_of_row,
+)
 from mlrepro_cli.init_data.layouts.table.numbers import number
 from mlrepro_cli.init_data.layouts.table.pictures import Stems, find_picture_columns
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
@@ -169,7 +174,13 @@ def _state(
 ) -> str | None:
     """A column of yes and no for the label of each row. Raises Question where one may be that."""
     if answers.state_column:
-        return answers.state_column if answers.state_column in rest else None
+        if answers.state_column in rest:
+            _refuse_no_states(sheet, answers.state_column)
+            return answers.state_column
+        return None
+    amounts = _amount(sheet, rest, pictures, labels)
+    if amounts:
+        return amounts
     yes_and_no = [header for header in rest if row_states(sheet.column(header))]
     for header in yes_and_no:
         if named.is_any(header, named.STATE_WORDS):
@@ -200,6 +211,49 @@ def _ask_about_verdicts(sheet: Sheet, rest: list[str]) -> None:
                 f"{cells[turned_down[0]]!r}, as of {len(turned_down)} rows; take these rows out, "
                 f"or, where their labels hold all the same, say --ignore-column {header!r}"
             )
+
+
+def _refuse_no_states(sheet: Sheet, header: str) -> None:
+    """Raises InputError for a cell that says neither that its label is there nor that it is not."""
+    for place, cell in enumerate(sheet.column(header)):
+        if state_of_row(cell) is None:
+            raise InputError(
+                f"{sheet.where(place)}: column {header!r} holds {cell or 'nothing'}, which does "
+                "not say whether the label of its row is there; write 1 or 0, or how many there are"
+            )
+
+
+def _amount(
+    sheet: Sheet, rest: list[str], pictures: tuple[str, ...], labels: tuple[str, ...]
+) -> str | None:
+    """A column that says how much of the label of each row is there, none of some.
+
+    Raises Question where it is not sure to be one.
+    """
+    names = sheet.column(pictures[0])
+    if len(set(names)) == len(names):
+        return None
+    has_all_pairs = _has_all_pairs(sheet, pictures, labels)
+    measures = named.MEASURE_WORDS | named.BOX_WORDS
+    for header in rest:
+        is_headed = named.is_any(header, named.AMOUNT_WORDS)
+        may_be_any = has_all_pairs and not named.is_any(header, measures)
+        if not (is_headed or may_be_any) or not _are_amounts(sheet.column(header)):
+            continue
+        if is_headed and has_all_pairs:
+            return header
+        raise Question(
+            f"{sheet.file.path}: column {header!r} holds 0 in some rows: is the label of such a "
+            f"row not there (--state-column {header!r}), or does it say something else "
+            f"(--ignore-column {header!r})?"
+        )
+    return None
+
+
+def _are_amounts(cells: list[str]) -> bool:
+    """Whether they are numbers from 0 on, with some of more than 1."""
+    numbers = {number(cell) for cell in set(cells)}
+    return None not in numbers and min(numbers) == 0 and max(numbers) > 1
 
 
 def _confidence(sheet: Sheet, rest: list[str]) -> str | None:

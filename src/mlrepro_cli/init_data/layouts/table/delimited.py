@@ -3,48 +3,48 @@
 import csv
 import io
 import re
-from dataclasses import dataclass
 from itertools import islice
 
 from mlrepro.errors import InputError
-from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.entities import without_entities
-from mlrepro_cli.init_data.layouts.table.headers import PARTITION
-from mlrepro_cli.init_data.layouts.table.pictures import Stems
+from mlrepro_cli.init_data.layouts.table.header_rows import (
+    Records,
+    find_headers,
+    may_have_spaces,
+)
+from mlrepro_cli.init_data.layouts.table.headers import (
+    IMAGE_WORDS,
+    is_any,
+    is_plural,
+    label_family,
+)
+from mlrepro_cli.init_data.layouts.table.separators import BETWEEN_FIELDS
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import decode
+from mlrepro_cli.init_data.layouts.table.title_rows import MOST, find_header
 from mlrepro_cli.pictures import is_picture
 
 DELIMITERS = ",\t;|"
 SPACE = " "
 # The first line of a file by which Excel is told its delimiter.
 EXCEL_LINE = re.compile(r'\A"?sep=(.)"?(\r\n|\r|\n)')
-# A header all of whose fields are in single quotes, which so are what quotes are there.
+# A line all of whose fields are in single quotes, which so are what quotes are there.
 SINGLE_QUOTED = re.compile(r"'[^',;\t|]*'([,;\t|]'[^',;\t|]*')+")
-# What lists of pictures and their parts are called.
-PARTS = re.compile("partition|split", re.IGNORECASE)
+# A second byte order mark, of files that were put together, and the end of a file of DOS.
+NO_TEXT = "\ufeff\x1a"
+# A field of a line that is drawn.
+DRAWN = re.compile(":?-{2,}:?")
 # Of so many lines it is seen what stands between fields.
 SAMPLE_LINES = 200
 # Fields are as long as a list of labels may be.
 csv.field_size_limit(10**8)
 
 
-@dataclass
-class Records:
-    """Rows of fields, and the number of the line in which each ends."""
-
-    rows: list[list[str]]
-    lines: list[int]
-
-    def drop_first(self) -> list[str]:
-        self.lines.pop(0)
-        return self.rows.pop(0)
-
-
 def read_delimited(file: LabelFile, content: bytes) -> Sheet:
     """Raises InputError, which names file and line, for what is not a table."""
     text, guessed = decode(file.path, content, file.answers.encoding)
+    text = text.strip(NO_TEXT)
     excel = EXCEL_LINE.match(text)
     start = excel.end() if excel else _comment_end(text)
     body = text[start:]
@@ -58,8 +58,12 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
     records.lines = [line + lines_before for line in records.lines]
     if _begins_with_count(records):
         records.drop_first()
+    _drop_title(file, records)
 
-    headers = _headers(file, records)
+    headers = find_headers(file, records)
+    _drop_other_headers(file, headers, records)
+    if file.answers.header:
+        _join_labels(headers, records, delimiter)
     _even_out(file, headers, records, delimiter)
     headers, rows = _without_empty_columns(headers, records.rows)
     headers = [without_entities(header) for header in headers]
@@ -77,11 +81,13 @@ def read_delimited(file: LabelFile, content: bytes) -> Sheet:
 def _comment_end(text: str) -> int:
     """Where the first line that is no comment begins. `#image,labels` is a header."""
     start = 0
-    while text.startswith("#", start):
-        line, _, following = text[start:].partition("\n")
-        if any(following.partition("\n")[0].count(mark) == line.count(mark) > 0 for mark in ",;\t"):
+    lines = text.splitlines(keepends=True)
+    for line, following in zip(lines, lines[1:], strict=False):
+        if not line.startswith("#"):
             break
-        start += len(line) + 1
+        if any(following.count(mark) == line.count(mark) > 0 for mark in ",;\t"):
+            break
+        start += len(line)
     return start
 
 
@@ -95,9 +101,16 @@ def _delimiter(text: str, file: LabelFile) -> str:
     """
     lines = [line.strip(SPACE) for line in islice(text.splitlines(), SAMPLE_LINES)]
     lines = [line for line in lines if line.strip()]
+    delimiters = DELIMITERS + (SPACE if may_have_spaces(file) else "")
+    # A title that nothing parts stands above a header.
+    for first in range(min(MOST, len(lines) - 2)):
+        if any(delimiter in lines[first] for delimiter in delimiters):
+            lines = lines[first:]
+            break
+
     best = DELIMITERS[0]
     best_rank = (False, False, 1)
-    for delimiter in DELIMITERS + (SPACE if _may_have_spaces(file) else ""):
+    for delimiter in delimiters:
         counts = _field_counts(lines, delimiter)
         if len(counts) > 2 and lines[0].strip().isdecimal():
             counts.pop(0)  # CelebA's number of rows
@@ -106,10 +119,6 @@ def _delimiter(text: str, file: LabelFile) -> str:
         if header > 1 and rank > best_rank:
             best, best_rank = delimiter, rank
     return best
-
-
-def _may_have_spaces(file: LabelFile) -> bool:
-    return ".txt" in file.path.suffixes[-2:]
 
 
 def _field_counts(lines: list[str], delimiter: str) -> list[int]:
@@ -122,13 +131,14 @@ def _field_counts(lines: list[str], delimiter: str) -> list[int]:
 
 def _records(file: LabelFile, text: str, delimiter: str) -> Records:
     """All rows that are not empty, their fields without spaces around them."""
-    header = text.partition("\n")[0].strip()
+    # The header may have none, as of MySQL.
+    lines = [line.strip() for line in text.split("\n", 2)[:2]]
 
     # A quoted field may hold line ends (newline=""); stray quotes are errors (strict).
     reader = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=delimiter,
-        quotechar="'" if SINGLE_QUOTED.fullmatch(header) else '"',
+        quotechar="'" if any(map(SINGLE_QUOTED.fullmatch, lines)) else '"',
         skipinitialspace=True,
         strict=True,
     )
@@ -136,7 +146,7 @@ def _records(file: LabelFile, text: str, delimiter: str) -> Records:
     try:
         for fields in reader:
             stripped = [field.strip() for field in fields]
-            if any(stripped):
+            if any(stripped) and not _is_drawn(stripped):
                 records.rows.append(stripped)
                 records.lines.append(reader.line_num)
     except csv.Error as error:
@@ -150,63 +160,65 @@ def _records(file: LabelFile, text: str, delimiter: str) -> Records:
     return records
 
 
+def _is_drawn(fields: list[str]) -> bool:
+    """Whether it is the line below a header of Markdown, `|---|:--:|`."""
+    # Of millions of lines hardly one goes on to the second question.
+    return (
+        len(fields) > 1
+        and "--" in fields[1]
+        and all(DRAWN.fullmatch(field) for field in fields if field)
+    )
+
+
 def _begins_with_count(records: Records) -> bool:
     """Whether the first line is the number of rows, as in CelebA's lists."""
     rows = records.rows
     return len(rows) > 2 and len(rows[0]) == 1 and rows[0][0].isdecimal() and len(rows[1]) > 1
 
 
+def _drop_other_headers(file: LabelFile, headers: list[str], records: Records) -> None:
+    """Of tables that were put one behind the other."""
+    again = {place for place, row in enumerate(records.rows) if row == headers}
+    if again:
+        print(f"{file.path}, line {records.lines[min(again)]}: not read, the header again")
+        records.rows = [row for place, row in enumerate(records.rows) if place not in again]
+        records.lines = [line for place, line in enumerate(records.lines) if place not in again]
+
+
+def _drop_title(file: LabelFile, records: Records) -> None:
+    if file.answers.header:
+        return
+    header = find_header(records.rows, file.pictures)
+    if header.title:
+        print(f"{file.path}: above the header, not read: {header.title!r}")
+    for _ in range(header.above):
+        records.drop_first()
+    if header.names:
+        records.rows[0] = list(header.names)
+
+
 # ---- Headers -------------------------------------------------------------------------------------
 
 
-def _headers(file: LabelFile, records: Records) -> list[str]:
-    """The first row, or what the user says. Raises Question where it is a picture's already."""
-    given = file.answers.header
-    if given:
-        return list(given)
+def _join_labels(headers: list[str], records: Records, delimiter: str) -> None:
+    """Of rows of any length, all fields from the last column on, where it is headed `labels`.
 
-    first = records.rows[0]
-    # A list of pictures, such as train.txt, needs no header.
-    begins_with_name = _is_name(file, first[0])
-    is_list = all(len(row) == 1 for row in records.rows)
-    if is_list and (begins_with_name or all(is_picture(row[0]) for row in records.rows)):
-        return ["image"]
-    if _is_of_parts(file, records):
-        return ["image", "partition"]
-    if begins_with_name or any(is_picture(field) for field in first):
-        raise Question(
-            f"{file.path}, line {records.lines[0]}: no header, the first line is of a picture "
-            f"already ({', '.join(first[:4])}); write a line above it that names the columns, or "
-            f"say their names: --header {','.join(_guessed_names(first))}"
-        )
-    return records.drop_first()
-
-
-def _is_name(file: LabelFile, field: str) -> bool:
-    """Whether a field of a text is the name of a picture that is there, without its suffix."""
-    if not _may_have_spaces(file) or field.isdecimal():
-        return False
-    return Stems(file.pictures).has(field)
-
-
-def _is_of_parts(file: LabelFile, records: Records) -> bool:
-    """Whether it is a list of pictures and their parts, as CelebA's list_eval_partition.txt is."""
-    if not PARTS.search(file.path.stem) or any(len(row) != 2 for row in records.rows):
-        return False
-    return all(is_picture(name) and part in PARTITION for name, part in records.rows)
-
-
-def _guessed_names(first: list[str]) -> list[str]:
-    """An example for the message: `image`, and `labels` where there is one field beside it."""
-    names = []
-    for number, field in enumerate(first, 1):
-        names.append("image" if is_picture(field) else f"column{number}")
-    if "image" not in names:
-        names[0] = "image"
-
-    if len(names) == 2 and names[0] == "image":
-        return ["image", "labels"]
-    return names
+    Such lists hold as many labels behind a picture as it has. Where spaces stand between
+    fields, all words are one label below `label`.
+    """
+    last = headers[-1]
+    place = len(headers) - 1
+    longest = max(map(len, records.rows), default=0)
+    if not label_family(last) or longest <= len(headers):
+        return
+    if is_plural(last):
+        mark = BETWEEN_FIELDS
+    elif delimiter == SPACE:
+        mark = SPACE
+    else:
+        return
+    for row in records.rows:
+        row[place:] = [mark.join(field for field in row[place:] if field)]
 
 
 def _even_out(file: LabelFile, headers: list[str], records: Records, delimiter: str) -> None:
@@ -214,7 +226,13 @@ def _even_out(file: LabelFile, headers: list[str], records: Records, delimiter: 
     lengths = {len(row) for row in records.rows}
     # R leaves the names of rows without a header, and CelebA the pictures.
     if len(headers) > 1 and lengths == {len(headers) + 1}:
-        headers.insert(0, "")
+        first = records.rows[0][0]
+        if not (is_any(headers[0], IMAGE_WORDS) and is_picture(first)):
+            headers.insert(0, "")
+
+    # A note below the table is told of where it is seen to be no picture.
+    if records.rows and len(records.rows[-1]) == 1 and SPACE in records.rows[-1][0]:
+        records.rows[-1] += [""] * (len(headers) - 1)
 
     for row, line in zip(records.rows, records.lines, strict=True):
         # Spreadsheets write empty fields up to their widest row.

@@ -7,8 +7,14 @@ from dataclasses import dataclass, replace
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.table.columns import Columns
+from mlrepro_cli.init_data.layouts.table.headers import label_family
 from mlrepro_cli.init_data.layouts.table.lists import is_list, is_vector, read_list
-from mlrepro_cli.init_data.layouts.table.separators import find_separator, split_at, split_field
+from mlrepro_cli.init_data.layouts.table.separators import (
+    BETWEEN_FIELDS,
+    find_separator,
+    split_at,
+    split_field,
+)
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 
 # 1.0, as pandas writes the whole numbers of a column that has an empty cell.
@@ -17,7 +23,7 @@ QUOTED = re.compile(r"'[^']+'|\"[^\"]+\"|‘[^’]+’|“[^”]+”")
 # ['cat', ["cat", ('cat' and {'cat'
 QUOTED_LIST = re.compile(r"[\[({]\s*['\"]")
 # A place a class: 0110, or 0 1 1 0 with any mark between.
-DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t]\s*[01])+")
+DIGITS = re.compile(r"[01]{3,}|[01](?:\s*[ ,;|\t\x1f]\s*[01])+")
 # cat:0.9, dog=1, cat (0.98), dog (7%); but not BMW (2012)
 SCORED = re.compile(r".+([:=]\s*\d+(\.\d+)?|\(([01]?\.\d+|\d+(\.\d+)?%)\))")
 # cat (2), dog x3
@@ -25,6 +31,9 @@ COUNTED = re.compile(r"(?P<label>.+?)(\s*\(\d{1,2}\)|\s+[x×]\s*\d{1,2})")
 # dog? and (dog); -dog and not dog
 UNSURE = re.compile(r"^[?(]+\s*|\s*[?)]+$")
 NEGATED = re.compile(r"^([-!~]|not? |non-)\s*", re.IGNORECASE)
+
+# Felis catus, Felis silvestris lybica, Rosa x alba
+BINOMIAL = re.compile(r"[A-Z][a-z-]+( [x×])?( [a-z-]+){1,2}")
 
 # As Python writes them.
 EMPTY_SETS = ("set()", "frozenset()")
@@ -82,7 +91,9 @@ def understand_fields(tables: list[TableOf], answers: Answers) -> Fields:
 
     _refuse_vectors(cells, tables)
     separator = answers.separator
-    if separator is None:
+    if separator is None and _are_binomials(cells, tables):
+        separator = ""
+    elif separator is None:
         long = all(_has_a_row_a_label(table) for table in tables)
         separator = find_separator(cells, _place(tables), long)
     fields = Fields(lists=False, separator=separator)
@@ -133,6 +144,13 @@ def _has_a_row_a_label(table: TableOf) -> bool:
     sheet, columns = table
     names = [cell for row in sheet.rows for cell in sheet.cells(row, columns.pictures)]
     return len(set(names)) < len(names)
+
+
+def _are_binomials(cells: set[str], tables: list[TableOf]) -> bool:
+    """Whether cells are names of species, of two words or three each."""
+    headers = {header for _, columns in tables for header in columns.labels.names}
+    are_headed = all(label_family(header) == "species" for header in headers)
+    return are_headed and all(map(BINOMIAL.fullmatch, cells))
 
 
 def _check_lists(tables: list[TableOf]) -> None:
@@ -209,7 +227,7 @@ def _refuse_vectors(cells: Iterable[str], tables: list[TableOf]) -> None:
 def _refuse_vector(tables: list[TableOf]) -> None:
     sheet, columns = tables[0]
     column = columns.labels.names[0]
-    cell = sheet.filled(column)[0]
+    cell = sheet.filled(column)[0].replace(BETWEEN_FIELDS, " ")
     raise InputError(
         f"{sheet.where(0)}: column {column!r} holds {cell}, a 0 or 1 for each class, but not the "
         "classes' names; write a column a class, headed by its name, with 0 and 1 below"

@@ -18,13 +18,18 @@ LABEL_HEADERS = ("labels", "label", "tags", "tag", "classes", "class", "categori
 LABEL_WORDS = frozenset(LABEL_HEADERS) | frozenset(
     "finding findings diagnosis diagnoses disease diseases target targets attribute attributes "
     "genre genres species breed choice choices concept concepts keyword keywords truth "
-    "classname labelname categoryname".split()
+    "classname labelname categoryname diagnostic dx pathology outcome".split()
 )
 NUMBER_WORDS = frozenset("id ids index idx num number code".split())
 # What tells one of several columns of labels from another: all are labels of the picture.
 ORDER_WORDS = frozenset(
     "primary secondary tertiary first second third main other others additional extra".split()
 )
+
+# Of labels that a program has given.
+PREDICTED_WORDS = frozenset("predicted prediction pred preds".split())
+# Tags (with commas between them)
+IN_BRACKETS = re.compile(r"\s+\([^)]*\)\s*$")
 
 SINGULAR = {
     "classes": "class",
@@ -47,6 +52,10 @@ ABSENT_WORDS = frozenset("negative negatives absent excluded not".split())
 UNKNOWN_WORDS = frozenset("unknown uncertain unsure".split())
 # Of columns that count labels.
 COUNT_WORDS = frozenset("n num number count total".split())
+# Of columns that say how much of the label of a row is there.
+AMOUNT_WORDS = COUNT_WORDS | frozenset(
+    "counts individuals abundance quantity cover coverage percent percentage".split()
+)
 # Of a column that says whether the label of a row is there.
 STATE_WORDS = frozenset("present presence state status value exists answer".split())
 # Of a row an object, and not a picture.
@@ -59,6 +68,7 @@ BOX_WORDS = frozenset(
 DOUBTFUL_WORDS = frozenset(
     "occluded truncated difficult verified reviewed crowd iscrowd sex gender flag duplicate "
     "smoker drinker married deceased "
+    "exclude excluded delete deleted reject rejected approve approved ignore ignored skip "
     "frontal lateral inside depiction public private used site hospital scanner batch "
     "train training test val valid validation".split()
 )
@@ -72,13 +82,19 @@ ANY_LABEL = re.compile(
 # Numbers that describe a picture or a box.
 MEASURE_WORDS = SCORE_WORDS | frozenset(
     "id index idx unnamed column age width height size bytes area count x y w h xmin ymin xmax "
-    "ymax left top right bottom year month day hour date time lat lon follow number num".split()
+    "ymax left top right bottom year month day hour date time lat lon follow number num weight "
+    "weights".split()
 )
+# `Is it sharp?`, as survey tools head the answers to a question.
+QUESTION = re.compile(r"\S+\s+\S+.*\?")
 # What pictures share that must not lie in two splits.
 GROUP_WORDS = frozenset("patient subject person participant".split())
+# Of these, too, where a number follows: pictures of one lesion or video are much alike.
+GROUP_ID = re.compile(r"(lesion|study|series|video|sequence|scene|specimen|individual) (id|number)")
 # Of a person in the picture, and hardly a label where the table has others of these, too.
 PERSON_WORDS = frozenset(
-    "male female man woman smoking drinking pregnant dead died alive survived".split()
+    "male female man woman smoking smoke drinking drink alcohol pregnant dead died alive "
+    "survived".split()
 )
 ABOUT_PERSONS = GROUP_WORDS | frozenset(
     "age sex gender ethnicity race bmi birth dob hospital clinic study visit".split()
@@ -98,8 +114,17 @@ def is_of_any_label(header: str) -> bool:
     return ANY_LABEL.fullmatch(" ".join(words(header))) is not None
 
 
+def is_question(header: str) -> bool:
+    return QUESTION.fullmatch(header) is not None
+
+
 def is_any(header: str, wanted: frozenset[str]) -> bool:
     return not wanted.isdisjoint(words(header))
+
+
+def is_of_group(header: str) -> bool:
+    """Whether pictures of one cell belong together, as those of a patient do."""
+    return is_any(header, GROUP_WORDS) or GROUP_ID.fullmatch(" ".join(words(header))) is not None
 
 
 def label_family(header: str) -> str | None:
@@ -107,8 +132,9 @@ def label_family(header: str) -> str | None:
 
     None for a header that is none of labels.
     """
-    of_header = [word for word in words(header) if word not in ORDER_WORDS and not word.isdecimal()]
-    if of_header and of_header[-1] in ("name", "names"):
+    plain = IN_BRACKETS.sub("", header)
+    of_header = [word for word in words(plain) if word not in ORDER_WORDS and not word.isdecimal()]
+    if of_header and of_header[-1] in ("name", "names", "list"):
         of_header.pop()
     # label_annotator1, as annotator1_label.
     if len(of_header) > 1 and of_header[-1] in ANNOTATOR_WORDS:
@@ -119,7 +145,15 @@ def label_family(header: str) -> str | None:
     *before, last = of_header
     if last not in LABEL_WORDS or of_header[0] in COUNT_WORDS:
         return None
+    if not PREDICTED_WORDS.isdisjoint(of_header):
+        return None
     return " ".join([*before, _singular(last)])
+
+
+def is_plural(header: str) -> bool:
+    """Whether it is of several labels, as `labels` and `Finding Tags` are."""
+    last = words(header)[-1:]
+    return bool(last) and last[0].endswith("s") and last[0] not in SINGULAR.values()
 
 
 def counts_labels(header: str) -> bool:

@@ -7,20 +7,25 @@ from mlrepro.errors import InputError, first_of
 from mlrepro_cli.init_data.answers import Answers, Question, option
 from mlrepro_cli.init_data.layouts.table import headers as named
 from mlrepro_cli.init_data.layouts.table.marks import (
+    are_all_unknown,
     are_marks,
-    are_written_in_words,
     find_other_marks,
+    way_of_writing,
 )
 from mlrepro_cli.init_data.layouts.table.numbers import (
     are_measures,
     are_numbers,
     are_small_numbers,
+    number,
 )
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
+from mlrepro_cli.init_data.name_forms import is_picture_name
 
 SHOWN = 8
 # What is no label beside a column of labels, and asked about beside columns of marks.
 UNLIKELY_LABELS = named.DOUBTFUL_WORDS | named.MEASURE_WORDS
+# What may be in a column of words that come up again and again, and is no label.
+NO_LABELS = UNLIKELY_LABELS | named.ABOUT_PERSONS
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def _find(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
     if answers.label_columns or answers.mark_columns:
         return _chosen(sheet, rest, answers)
 
-    marks = [header for header in rest if are_marks(sheet.column(header), answers)]
+    marks = [header for header in rest if _holds_marks(sheet, header, answers)]
     certain = [header for header in marks if not _is_unlikely(header)]
     odd = {*_of_persons(sheet, certain), *_written_otherwise(sheet, certain)}
     certain = [header for header in certain if header not in odd]
@@ -77,6 +82,7 @@ def _find(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
             "--mark-column '*'"
         )
     if names:
+        _refuse_epithets(sheet, names)
         return _with_other_states(_one_family(sheet, names), rest, marks)
     if certain:
         _ask_about_marks(sheet, rest, certain, [h for h in marks if h not in certain])
@@ -87,9 +93,17 @@ def _find(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
     return LabelColumns(names=() if certain else tuple(numbers[:1]), marks=tuple(certain))
 
 
+def _holds_marks(sheet: Sheet, header: str, answers: Answers) -> bool:
+    """Of ? alone below `label`, nobody knows a label."""
+    cells = sheet.column(header)
+    if named.label_family(header) and are_all_unknown(cells):
+        return False
+    return are_marks(cells, answers)
+
+
 def _is_unlikely(header: str) -> bool:
     """Whether a column of marks is called as what is no label more often than not."""
-    if named.is_any(header, UNLIKELY_LABELS):
+    if named.is_any(header, UNLIKELY_LABELS) or named.is_question(header):
         return True
     return named.is_of_any_label(header) or named.counts_labels(header)
 
@@ -103,16 +117,19 @@ def _of_persons(sheet: Sheet, marks: list[str]) -> list[str]:
 
 
 def _written_otherwise(sheet: Sheet, marks: list[str]) -> list[str]:
-    """The fewer of two kinds of columns: with yes and no, and with 1 and 0. Of equals, the first.
+    """All but the most columns of one kind: with yes and no, with 1 and 0, or with x.
 
-    Who writes labels writes them in one way; what else is known comes from somewhere else.
+    Who writes labels writes them in one way; what else is known comes from somewhere else. Of
+    equals, numbers are rather labels than words, and these than signs.
     """
-    ways = {header: are_written_in_words(sheet.column(header)) for header in marks}
-    in_words = [header for header, way in ways.items() if way is True]
-    in_numbers = [header for header, way in ways.items() if way is False]
-    if not in_words or not in_numbers:
-        return []
-    return in_numbers if len(in_numbers) < len(in_words) else in_words
+    by_way: dict[str, list[str]] = {"numbers": [], "words": [], "signs": []}
+    for header in marks:
+        way = way_of_writing(sheet.column(header))
+        if way:
+            by_way[way].append(header)
+
+    most = max(by_way.values(), key=len)
+    return [header for headers in by_way.values() if headers is not most for header in headers]
 
 
 def _chosen(sheet: Sheet, rest: list[str], answers: Answers) -> LabelColumns:
@@ -187,6 +204,43 @@ def _say_the_same(sheet: Sheet, one: str, other: str) -> bool:
     return len(pairs) == len(set(cells)) == len(set(others))
 
 
+def _refuse_epithets(sheet: Sheet, names: list[str]) -> None:
+    """Raises Question for a column of species that name two, as `alba` of two genera does."""
+    genera = [header for header in sheet.headers if named.is_any(header, frozenset(("genus",)))]
+    for header in names:
+        if not genera or named.label_family(header) != "species":
+            continue
+        genus_of: dict[str, str] = {}
+        pairs = zip(sheet.column(header), sheet.column(genera[0]), strict=True)
+        for species, genus in pairs:
+            first = genus_of.setdefault(species, genus)
+            if species and genus and first and genus != first:
+                raise Question(
+                    f"{sheet.file.path}: {species!r} in {header!r} is of {first} and of {genus} in "
+                    f"{genera[0]!r}, so that two species would be one label; write both words into "
+                    f"one column, or say --labels-column {genera[0]!r} for the genera, or "
+                    f"--labels-column {header!r} where these are one label"
+                )
+
+
+def may_name_labels(sheet: Sheet, header: str) -> bool:
+    """Whether a column holds a few words that come up again and again."""
+    cells = sheet.filled(header)
+    different = set(cells)
+    are_words = not any(number(cell) is not None or is_picture_name(cell) for cell in different)
+    return are_words and 1 < len(different) <= len(cells) / 2
+
+
+def may_number_labels(sheet: Sheet, header: str) -> bool:
+    """Whether a column such as landmark_id holds a few numbers that come up again and again."""
+    cells = sheet.filled(header)
+    of_header = named.words(header)
+    is_headed = len(of_header) > 1 and of_header[-1] in named.NUMBER_WORDS
+    is_of_group = named.is_any(header, named.GROUP_WORDS)
+    are_few = 1 < len(set(cells)) <= len(cells) / 2
+    return is_headed and not is_of_group and are_few and all(map(str.isdecimal, cells))
+
+
 # ---- Columns of marks ----------------------------------------------------------------------------
 
 
@@ -233,15 +287,25 @@ def _ask_about_other_marks(sheet: Sheet, headers: list[str]) -> None:
 
 def _ask_about_one(sheet: Sheet, rest: list[str], header: str) -> None:
     """One column of marks is a label if it is called so, or if there is nothing else."""
-    is_named = named.words(header)[:1] in (["is"], ["has"])
+    others = [
+        other
+        for other in rest
+        if other != header and may_name_labels(sheet, other) and not named.is_any(other, NO_LABELS)
+    ]
+    is_named = named.words(header)[:1] in (["is"], ["has"]) and not others
     is_alone = len(rest) == 1 and not named.label_family(header)
-    if not is_named and not is_alone:
-        marks = " and ".join(sorted(set(sheet.filled(header))))
-        raise Question(
-            f"{sheet.file.path}: column {header!r} holds {marks}. Is it one label that is there or "
-            f"not (--mark-column {header!r}), are these the names of labels (--labels-column "
-            f"{header!r}), or is it none (--ignore-column {header!r})?"
-        )
+    if is_named or is_alone:
+        return
+
+    marks = " and ".join(sorted(set(sheet.filled(header))))
+    elsewhere = ""
+    if others:
+        elsewhere = f", or do labels stand in {listed(others)} (--labels-column {others[0]!r})"
+    raise Question(
+        f"{sheet.file.path}: column {header!r} holds {marks}. Is it one label that is there or "
+        f"not (--mark-column {header!r}), are these the names of labels (--labels-column "
+        f"{header!r}), or is it none (--ignore-column {header!r}){elsewhere}?"
+    )
 
 
 def listed(headers: list[str]) -> str:

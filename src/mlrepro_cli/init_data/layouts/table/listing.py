@@ -11,10 +11,9 @@ from mlrepro_cli.init_data.layouts.table.fields import Fields
 from mlrepro_cli.init_data.layouts.table.headers import BOX_CORNERS, is_any
 from mlrepro_cli.init_data.layouts.table.marks import (
     BLANK,
-    PRESENT_MARKS,
-    UNKNOWN_MARKS,
     Marks,
     plain_mark,
+    state_of_row,
 )
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.split_column import read_splits
@@ -135,9 +134,7 @@ def _read_names(reading: Reading, row: list[str], listed: Listed) -> None:
     state = PRESENT
     if columns.confidence:
         [cell] = sheet.cells(row, (columns.confidence,))
-        mark = plain_mark(cell)
-        state = UNKNOWN if mark in UNKNOWN_MARKS else ABSENT
-        state = PRESENT if mark in PRESENT_MARKS else state
+        state = state_of_row(cell)
     for headers, of_headers in (
         (columns.labels.unknown_names, UNKNOWN),
         (columns.labels.absent_names, ABSENT),

@@ -62,11 +62,23 @@ def _labels(value: Any) -> list[str]:
         return [value.strip()] if value.strip() else []
     if isinstance(value, bool) or value is None:
         raise ValueError(f"{value} in place of a label")
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(f"{value:g}, a number that is not whole, as predictions have")
     if isinstance(value, int | float):
         return [f"{value:g}"]
     if isinstance(value, dict):
         return _labels_of_object(value)
+    if _is_pair(value):
+        raise ValueError(f"{value[0]} with the number {value[1]:g}, which may be anything")
     return [label for item in value for label in _labels(item)]
+
+
+def _is_pair(value: list | tuple | set) -> bool:
+    """A label and a number."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return False
+    label, number = value
+    return isinstance(label, str) and isinstance(number, int | float)
 
 
 def _labels_of_object(value: dict) -> list[str]:

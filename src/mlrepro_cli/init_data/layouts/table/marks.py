@@ -8,6 +8,7 @@ from functools import lru_cache
 from mlrepro.errors import first_of
 from mlrepro_cli.init_data.answers import Answers, Question
 from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN
+from mlrepro_cli.init_data.layouts.table.numbers import number
 
 # How an empty cell is called in options and messages; these are as good as empty.
 BLANK = "blank"
@@ -29,6 +30,7 @@ ABSENT_MARKS = frozenset(
     )
 )
 UNKNOWN_MARKS = frozenset("? u unk unknown uncertain unsure maybe".split())
+SIGNS = frozenset("x + ✓ ✔".split())
 # Marks whose meaning follows from the others in use, or from the user.
 OPEN_MARKS = frozenset(("-1", "-", BLANK))
 
@@ -66,11 +68,21 @@ def are_marks(cells: Iterable[str], answers: Answers) -> bool:
     return found <= known and found != {BLANK}
 
 
-def are_written_in_words(cells: Iterable[str]) -> bool | None:
-    """Whether marks are words, as yes and no, rather than 1 and 0; None where they are both."""
+def way_of_writing(cells: Iterable[str]) -> str | None:
+    """Whether marks are words as yes and no, numbers as 1 and 0, or signs; None where they vary."""
     known = (PRESENT_MARKS | ABSENT_MARKS) - {BLANK}
-    ways = {mark.isalpha() for mark in map(plain_mark, set(cells)) if mark in known}
+    ways = {_way(mark) for mark in map(plain_mark, set(cells)) if mark in known}
     return ways.pop() if len(ways) == 1 else None
+
+
+def _way(mark: str) -> str:
+    if mark in SIGNS:
+        return "signs"
+    return "words" if mark.isalpha() else "numbers"
+
+
+def are_all_unknown(cells: Iterable[str]) -> bool:
+    return all(plain_mark(cell) in UNKNOWN_MARKS for cell in set(cells))
 
 
 def find_other_marks(cells: list[str]) -> list[int]:
@@ -99,6 +111,22 @@ def row_states(cells: list[str]) -> list[int] | None:
         states["-1"] = ABSENT
     by_row = [states.get(mark) for mark in plain]
     return by_row if None not in by_row and {PRESENT, ABSENT} <= set(by_row) else None
+
+
+def state_of_row(cell: str) -> int | None:
+    """What a cell says of the label of its row: a mark, or how many there are; else None."""
+    mark = plain_mark(cell)
+    for marks, state in (
+        (PRESENT_MARKS, PRESENT),
+        (ABSENT_MARKS | {"-1", "-", BLANK}, ABSENT),
+        (UNKNOWN_MARKS, UNKNOWN),
+    ):
+        if mark in marks:
+            return state
+    amount = number(cell.removesuffix("%"))
+    if amount is None or amount < 0:
+        return None
+    return PRESENT if amount else ABSENT
 
 
 def read_marks(found: Counter[str], headers: list[str], place: str, answers: Answers) -> Marks:

@@ -1,6 +1,11 @@
 """Columns of numbers: what they measure, how small they are."""
 
-from mlrepro_cli.init_data.layouts.table.headers import MEASURE_WORDS, counts_labels, is_any
+from mlrepro_cli.init_data.layouts.table.headers import (
+    MEASURE_WORDS,
+    counts_labels,
+    is_any,
+    is_plural,
+)
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 
 # Numbers in so small a range may be counts or grades of a label.
@@ -20,10 +25,21 @@ def are_numbers(cells: list[str]) -> bool:
 
 def are_measures(sheet: Sheet, header: str) -> bool:
     """Whether a column holds numbers that are not whole: no names of labels."""
-    numbers = [number(cell) for cell in sheet.filled(header)]
-    if not numbers or None in numbers:
+    cells = sheet.filled(header)
+    numbers = [number(cell) for cell in cells]
+    if not numbers or None in numbers or _are_pairs(header, cells):
         return False
     return any(each % 1 for each in numbers)
+
+
+def _are_pairs(header: str, cells: list[str]) -> bool:
+    """Whether `1,2` is 1 and 2 rather than a decimal.
+
+    It is below a header of several, such as labels, or where most of the parts are cells, too.
+    """
+    parts = {part.strip() for cell in cells if "," in cell for part in cell.split(",")}
+    are_whole = bool(parts) and all(part.isdecimal() and str(int(part)) == part for part in parts)
+    return are_whole and (is_plural(header) or 2 * len(parts & set(cells)) > len(parts))
 
 
 def are_shares(sheet: Sheet, header: str) -> bool:

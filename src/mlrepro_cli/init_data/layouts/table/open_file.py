@@ -47,6 +47,9 @@ class NamesNoPicture(InputError):
 
 
 def may_be_table(file: LabelFile) -> bool:
+    """Not the file by which Excel says who has opened a workbook."""
+    if file.path.name.startswith("~$"):
+        return False
     return _suffix(file) in (*READERS, *BOOKS)
 
 
@@ -113,5 +116,5 @@ def _begins_with_names(start: bytes, stems: Stems) -> bool:
     for line in filled:
         first = re.split(r"[\s,;|]", line, maxsplit=1)[0]
         # A number may be a picture's name, and anything else.
-        named += stems.has(first) and not first.isdecimal()
+        named += stems.has(first) and (not first.isdecimal() or stems.has_long_number(first))
     return named > len(filled) / 2

@@ -27,6 +27,8 @@ SAMPLE = 1000
 SHOWN = 3
 MOST = 1 / 2
 NEARLY_ALL = 0.9
+# So many digits hardly stand for something else.
+LONG = 5
 
 
 class Stems:
@@ -40,6 +42,10 @@ class Stems:
         last = _last_part(name).casefold()
         # 7 may be 007.jpg.
         return last in self._stems or (last.isdecimal() and int(last) in self._numbers)
+
+    def has_long_number(self, name: str) -> bool:
+        """A number that is hardly a picture's by chance."""
+        return name.isdecimal() and len(name) >= LONG and name in self._stems
 
     def beginning_with(self, name: str) -> list[str]:
         """The names that go on behind a mark, as 0a_red and 0a_green for 0a; none for a number."""

@@ -31,7 +31,7 @@ from mlrepro_cli.init_data.layouts.table.combining import (
     without_unlabelled,
 )
 from mlrepro_cli.init_data.layouts.table.fields import say_fields, understand_fields
-from mlrepro_cli.init_data.layouts.table.headers import BOX_CORNERS, GROUP_WORDS, is_any
+from mlrepro_cli.init_data.layouts.table.headers import BOX_CORNERS, is_any, is_of_group
 from mlrepro_cli.init_data.layouts.table.listing import (
     FindPicture,
     Listed,
@@ -247,7 +247,8 @@ def _ask_about_empty(tables: list[TableOf], answers: Answers) -> None:
         place = ", ".join(str(sheet.file.path) for sheet, _ in of_names)
         raise Question(
             f"{place}: {empty} of {rows} rows name no label. Have these pictures none (--absent "
-            f"{BLANK}), or has nobody looked yet (--unknown {BLANK}, which leaves them out)?"
+            f"{BLANK}), or has nobody looked yet (--unknown {BLANK}, which leaves them out)? Where "
+            "the label above holds for them, too, as in merged cells, write it into each row"
         )
 
 
@@ -273,7 +274,7 @@ def _ask_about_second_rows(reading: Reading, pictures: dict[str, Listed]) -> Non
 def _suggest_group(sheet: Sheet, columns: Columns) -> None:
     for header in columns.unread:
         cells = sheet.column(header)
-        if columns.group is None and is_any(header, GROUP_WORDS) and len(set(cells)) < len(cells):
+        if columns.group is None and is_of_group(header) and len(set(cells)) < len(cells):
             print(
                 f"{sheet.file.path}: pictures of one {header!r} may fall into two splits; to keep "
                 f"them together, say --group-column {header!r}"

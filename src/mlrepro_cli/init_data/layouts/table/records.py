@@ -40,7 +40,7 @@ def read_json(file: LabelFile, content: bytes) -> Sheet | None:
     """A list of objects, or what else holds a row a picture; none for JSON of any other kind."""
     text, _ = decode(file.path, content, file.answers.encoding)
     try:
-        records = as_records(json.loads(text), file.pictures)
+        records = as_records(parse(text), file.pictures)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file.path}: no JSON ({error}); mend it or move it away") from None
     if records is None:
@@ -70,6 +70,22 @@ def read_parquet(file: LabelFile, content: bytes) -> Sheet:
     return replace(sheet, whole=_of_one_class(features))
 
 
+def parse(text: str) -> Any:
+    """JSON, also lines of it in a file that is called as one of JSON. Raises ValueError."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) < 2 or not all(line.lstrip().startswith("{") for line in lines):
+            raise
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError:
+            # What is damaged is told of the whole.
+            pass
+        raise
+
+
 # ---- JSON as records -----------------------------------------------------------------------------
 
 
@@ -82,15 +98,11 @@ def as_records(content: Any, pictures: Sequence[str]) -> list[Record] | None:
 
     # {"train": ["1.jpg", ...], "val": [{"image": "2.jpg", "labels": [...]}, ...]}
     if len(content) > 1 and all(map(split_word, content)):
-        return _of_parts(content)
+        return _of_parts(content, pictures)
 
     # {"1.jpg": {"labels": [...]}} and {"1": ["cat"]}: the keys are pictures.
     if _are_pictures(content, pictures):
-        records = []
-        for name, value in content.items():
-            said = value if isinstance(value, dict) else {"labels": value}
-            records.append({"image": name, **said})
-        return records
+        return _of_pictures(content)
 
     # {"cat": ["cat/1", ...]}, as Food-101 has it.
     lists = [value for value in content.values() if isinstance(value, list)]
@@ -100,13 +112,23 @@ def as_records(content: Any, pictures: Sequence[str]) -> list[Record] | None:
             for name in names:
                 labels.setdefault(name, []).append(label)
         return [{"image": name, "labels": of_name} for name, of_name in labels.items()]
-    return _of_columns(content) or _below_one_key(content)
+    return _of_columns(content) or _below_one_key(content, pictures)
 
 
-def _of_parts(content: Record) -> list[Record] | None:
-    """Names of pictures, or records, in lists by part."""
+def _of_pictures(content: Record) -> list[Record]:
+    records = []
+    for name, value in content.items():
+        said = value if isinstance(value, dict) else {"labels": value}
+        records.append({"image": name, **said})
+    return records
+
+
+def _of_parts(content: Record, pictures: Sequence[str]) -> list[Record] | None:
+    """Names of pictures, or records, in lists by part, or by the names of pictures."""
     records = []
     for part, entries in content.items():
+        if isinstance(entries, dict) and _are_pictures(entries, pictures):
+            entries = _of_pictures(entries)
         if not isinstance(entries, list):
             return None
         for entry in entries:
@@ -141,11 +163,14 @@ def _of_columns(content: Record) -> list[Record] | None:
     return None
 
 
-def _below_one_key(content: Record) -> list[Record] | None:
-    """{"version": 1, "data": [{...}, ...]}"""
+def _below_one_key(content: Record, pictures: Sequence[str]) -> list[Record] | None:
+    """{"version": 1, "data": [{...}, ...]}, or {"data": {"1.jpg": {...}, ...}}."""
     lists = [value for value in content.values() if isinstance(value, list) and value]
     if len(lists) == 1 and all(isinstance(record, dict) for record in lists[0]):
         return lists[0]
+    objects = [value for value in content.values() if isinstance(value, dict) and value]
+    if len(objects) == 1 and not lists and _are_pictures(objects[0], pictures):
+        return _of_pictures(objects[0])
     return None
 
 

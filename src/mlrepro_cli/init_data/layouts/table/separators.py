@@ -8,9 +8,11 @@ from mlrepro_cli.init_data.answers import Question
 
 # cat, dog and bird
 BEFORE_THE_LAST = (" and ", " & ", " + ", " or ")
+# As which the fields of a row are joined that are labels each: the unit separator of ASCII.
+BETWEEN_FIELDS = "\x1f"
 # What hardly stands within a label, likeliest first; and what may.
 HARD_MARKS = ("|", ";", ",", "\t", "\n", "、", "，", "；")
-SOFT_MARKS = ("::", "->", "#", "+", "&", "/", " and ", " ")
+SOFT_MARKS = ("::", "->", ">", "#", "+", "&", "/", " and ", " ")
 # What stands within many labels, and so is a mark only where the parts are labels by themselves.
 WEAK_MARKS = ("-", "_", ":", ".", "~", "*", "\\", "@")
 # For who reads other tables with this guess (mlrepro audit).
@@ -21,6 +23,8 @@ ALONE_SHARE = 0.8
 # Or so few parts make so many fields of more than two.
 FIELDS_A_PART = 3
 LEAST_SIZES = 3
+# What stands between whole numbers, and hardly within one.
+BETWEEN_NUMBERS = (" ", ",")
 SHOWN = 3
 
 
@@ -49,6 +53,8 @@ class Split:
             return True
         if self.alone >= ALONE_SHARE:
             return True
+        if self.mark in BETWEEN_NUMBERS and all(map(str.isdecimal, self.parts)):
+            return True
         return self.mark not in WEAK_MARKS and self._makes_many_of_few()
 
     def _varies(self) -> bool:
@@ -69,7 +75,7 @@ def find_separator(fields: Iterable[str], place: str, a_row_a_label: bool) -> st
     a_row_a_label: pictures with several labels have several rows, so that a field is rather one.
     Raises Question where the fields can be read in two ways.
     """
-    different = set(fields) - {""}
+    different = {part for field in set(fields) for part in field.split(BETWEEN_FIELDS)} - {""}
     splits = [split_at(different, mark) for mark in (*HARD_MARKS, *SOFT_MARKS, *WEAK_MARKS)]
     splits = [split for split in splits if split is not None]
     certain = [split for split in splits if split.is_certain]
@@ -94,7 +100,8 @@ def split_at(different: set[str], mark: str) -> Split | None:
         if len(parts) > 1:
             joined.append(parts)
         else:
-            whole.add(field)
+            # `dog,` beside `cat, dog,` is dog.
+            whole.update(parts or [field])
     if not joined or any("" in parts for parts in joined):
         return None
 
@@ -113,6 +120,9 @@ def split_at(different: set[str], mark: str) -> Split | None:
 
 def split_field(field: str, mark: str) -> list[str]:
     """The labels of a field, without spaces around them."""
+    if BETWEEN_FIELDS in field:
+        fields = field.split(BETWEEN_FIELDS)
+        return [label for each in fields for label in split_field(each, mark)]
     if not mark:
         return [field] if field else []
     if mark == " ":

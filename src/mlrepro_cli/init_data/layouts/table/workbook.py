@@ -13,6 +13,7 @@ from mlrepro_cli.init_data.layouts.rows import LabelFile
 from mlrepro_cli.init_data.layouts.table.delimited import told_apart
 from mlrepro_cli.init_data.layouts.table.sheet import Sheet
 from mlrepro_cli.init_data.layouts.table.text import MOST_BYTES
+from mlrepro_cli.init_data.layouts.table.title_rows import MOST, find_header
 from mlrepro_cli.init_data.split_words import split_in_path
 
 BOOK = "xl/workbook.xml"
@@ -21,6 +22,8 @@ TEXTS = "xl/sharedStrings.xml"
 PART_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 # The letters of a cell's place, such as AB12.
 COLUMN = re.compile("[A-Z]+")
+# Of cells that are one, such as A2:A7.
+MERGED = re.compile(r"([A-Z]+)(\d+):[A-Z]+(\d+)")
 # Excel's own limit.
 MOST_COLUMNS = 16_384
 MARKS = {"1": "TRUE", "0": "FALSE"}
@@ -85,19 +88,16 @@ def _sheet(file: LabelFile, rows: list[Row], unit: str) -> Sheet:
 
 
 def _without_title(file: LabelFile, rows: list[Row]) -> list[Row]:
-    """Without rows of one cell above a header of several, such as a title."""
-    first = 0
-    for place, (_, row) in enumerate(rows):
-        if sum(bool(text) for text in row.values()) > 1:
-            first = place
-            break
-
-    # A header alone would have no rows.
-    if first and len(rows) > first + 1:
-        title = " ".join(text for _, row in rows[:first] for text in row.values() if text)
-        print(f"{file.path}: above the header, not read: {title!r}")
-        return rows[first:]
-    return rows
+    """Without rows above the header, such as a title."""
+    width = 1 + max(column for _, row in rows for column in row)
+    cells = [[row.get(column, "") for column in range(width)] for _, row in rows[: MOST + 2]]
+    header = find_header(cells, file.pictures)
+    if header.title:
+        print(f"{file.path}: above the header, not read: {header.title!r}")
+    if header.names:
+        number, _ = rows[header.above]
+        return [(number, dict(enumerate(header.names))), *rows[header.above + 1 :]]
+    return rows[header.above :]
 
 
 def refuse_old_workbook(file: LabelFile, content: bytes) -> Sheet:
@@ -157,7 +157,25 @@ def _cells(sheet: ElementTree.Element, texts: list[str]) -> list[Row]:
             column = _number(place[0]) if place else len(cells)
             cells[column] = _value(cell, texts).strip()
         rows.append((int(row.get("r", position)), cells))
+    _fill_merged(sheet, dict(rows))
     return rows
+
+
+def _fill_merged(sheet: ElementTree.Element, rows: dict[int, dict[int, str]]) -> None:
+    """Writes what a cell over several rows says into each of them.
+
+    A title goes over several columns, and is none of theirs.
+    """
+    last_row = max(rows, default=0)
+    for merged in sheet.findall(f".//{_any('mergeCell')}"):
+        place = MERGED.match(merged.get("ref", ""))
+        if place is None:
+            continue
+        column, first, last = _number(place[1]), int(place[2]), int(place[3])
+        text = rows.get(first, {}).get(column)
+        for number in range(first + 1, min(last, last_row) + 1):
+            if text and number in rows:
+                rows[number][column] = text
 
 
 def _number(letters: str) -> int:
