@@ -647,6 +647,32 @@ def test_from_pictures_to_the_page(own, monkeypatch, capsys):
     assert "pictures or labels are others than those that were trained on" in out
     assert "11 trainings, 0 done; next: dvc repro" in out
 
+    # One that is gone stops the stage, before which DVC removes what it makes.
+    (own / "a" / "0.png").unlink()
+    (Path("data/my-own") / "manifest.parquet").unlink()
+    with pytest.raises(SystemExit, match="or run `mlrepro init-data` again, which leaves them out"):
+        run_stages(monkeypatch, "prepare")
+    plan(TO / "params.yaml")
+    out = capsys.readouterr().out
+    assert "data/my-own/manifest.parquet is not there), so that all of it counts as not done" in out
+    assert "11 trainings, 0 done; next: dvc repro" in out
+
+
+def test_plan_says_which_label_files_have_changed(own, capsys):
+    for i in range(24):
+        write_picture(own / f"{i}.png")
+    table = own / "labels.csv"
+    lines = [f"{i}.png,{'ab'[i % 2]}" for i in range(24)]
+    table.write_text("\n".join(["image,labels", *lines]))
+    init_data(own, TO)
+    shutil.copy(ROOT / "data" / "params.yaml", "data")
+    plan(TO / "params.yaml")
+    assert "has changed" not in capsys.readouterr().out
+
+    table.write_text("\n".join(["image,labels", *reversed(lines)]))
+    plan(TO / "params.yaml")
+    assert f"{table.resolve()} has changed since `mlrepro init-data`" in capsys.readouterr().out
+
 
 # ------------------------------------------------------------------------------ networks to compare
 
