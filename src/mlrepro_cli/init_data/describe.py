@@ -98,10 +98,12 @@ def _print_labels(own: OwnData) -> None:
     classes = np.array(own.classes)
     positives = own.labels.sum(0)
 
-    imbalance = max(positives) / max(1, min(positives))
-    most, fewest = np.argsort(-positives)[[0, -1]]
-    extremes = [f"{classes[label]} ({positives[label]})" for label in (most, fewest)]
-    _print_names(f"Imbalance {imbalance:.1f}:1", extremes)
+    # One label has no other to be compared with.
+    if len(classes) > 1:
+        imbalance = max(positives) / max(1, min(positives))
+        most, fewest = np.argsort(-positives)[[0, -1]]
+        extremes = [f"{classes[label]} ({positives[label]})" for label in (most, fewest)]
+        _print_names(f"Imbalance {imbalance:.1f}:1", extremes)
     _print_names("Most often together", _frequent_pairs(own))
 
     # Labels on which methods can hardly be told apart, or not at all.
