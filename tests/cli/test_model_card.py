@@ -74,6 +74,14 @@ def test_it_says_what_the_numbers_rest_on(trained):  # noqa: F811
 def test_no_interval_is_beyond_what_an_map_can_be():
     measured = SimpleNamespace(metrics={"mAP": 100.0}, mAP_se=1.77)
     assert "96.5 to 100.0" in _quality_table(measured)
+    assert "that test pictures have" not in _quality_table(measured)
+
+
+def test_labels_that_no_test_picture_has_do_not_make_a_model_bad():
+    measured = SimpleNamespace(metrics={"mAP": 33.3, "mAP_nonempty": 100.0}, mAP_se=None)
+    table = _quality_table(measured)
+    assert "mAP of the labels that test pictures have" in table
+    assert "100.0" in table
 
 
 def test_without_a_record_and_with_hostile_labels(trained, tmp_path, monkeypatch):  # noqa: F811

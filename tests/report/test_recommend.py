@@ -244,6 +244,22 @@ def test_where_nothing_is_wrong_no_table_is_empty(own, monkeypatch):
     assert "<table" not in page
 
 
+def test_labels_that_no_test_picture_has_are_named(own):
+    """Each counts as 0: a mAP of 50 may be of a model that is always right."""
+    cat, dog = own.record.selected.per_class
+    assert cat.test and dog.test
+    (section,) = recommendation_section(own.runs, PAGE, own.layout)
+    assert "No test picture has" not in section
+
+    never = dog.model_copy(update={"test": 0})
+    metrics = own.record.selected.metrics | {"mAP_nonempty": 99.5}
+    for measured in own.record.measurements.values():
+        measured.__dict__.update(per_class=[cat, never], metrics=metrics)
+    (section,) = recommendation_section(own.runs, PAGE, own.layout)
+    assert "No test picture has 1 of them (dog): each counts as 0 in every mAP" in section
+    assert "which is 99.50 for the recommended training over the other labels" in section
+
+
 def test_with_logits_of_other_data_the_page_has_the_recommendation_alone(own):
     provenance = own.record.provenance.model_copy(update={"manifest_sha256": "other"})
     other = own.record.model_copy(update={"provenance": provenance})

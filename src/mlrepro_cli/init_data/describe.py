@@ -107,7 +107,9 @@ def _print_labels(own: OwnData) -> None:
     _print_names("Most often together", _frequent_pairs(own))
 
     # Labels on which methods can hardly be told apart, or not at all.
-    rare = _labels_of(own, "test").sum(0) < FEW_POSITIVES
+    in_test = _labels_of(own, "test").sum(0)
+    _print_names("On no test picture, so that its AP counts as 0", list(classes[in_test == 0]))
+    rare = in_test < FEW_POSITIVES
     _print_names(f"Too rare to measure, fewer than {FEW_POSITIVES} in test", list(classes[rare]))
 
     absent = ~own.labels & ~own.unknown
