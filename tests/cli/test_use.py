@@ -510,6 +510,8 @@ HELP_AND_UNKNOWN_VERBS = [
     (["launch", "--help"], 0, "ray (a running cluster), slurm (sbatch)"),
     (["export", "--help"], 0, "Example: mlrepro export"),
     (["predict", "--help"], 0, "as EXIF says"),
+    (["launch", "p.yaml", "--jobs", "0"], 2, "--jobs: 0: give a whole number, 1 or more"),
+    (["launch", "p.yaml", "--jobs", "two"], 2, "--jobs: two: give a whole number, 1 or more"),
 ]
 
 

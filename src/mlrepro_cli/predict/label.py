@@ -4,7 +4,6 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from mlrepro.errors import InputError
@@ -15,6 +14,7 @@ from mlrepro_cli.predict.answer import predict
 from mlrepro_cli.predict.find_pictures import find_pictures
 from mlrepro_cli.predict.formats import FORMATS
 from mlrepro_cli.predict.model import load_model
+from mlrepro_cli.refused import named_where_refused
 
 
 def label(model: str, paths: Sequence[str], output: str | None, form: str, batch: int) -> int:
@@ -49,7 +49,7 @@ def _write(answers: Iterator[dict], classes: list[str], form: str, output: str |
     """
     bad = []
     partial = f"{output}.partial" if output else sys.stdout.fileno()
-    place = str(partial) if output else "the output"
+    place = Path(partial if output else "the output")
     opened = open(
         partial,
         "w",
@@ -60,7 +60,7 @@ def _write(answers: Iterator[dict], classes: list[str], form: str, output: str |
         closefd=bool(output),
     )
     # Closing writes, too, and is refused as well.
-    with _named_where_refused(place), opened as file:
+    with named_where_refused(place), opened as file:
         with ended_where_nobody_reads(file):
             lines = FORMATS[form](file, classes)
             for answer in answers:
@@ -71,17 +71,6 @@ def _write(answers: Iterator[dict], classes: list[str], form: str, output: str |
     if output:
         os.replace(partial, output)
     return bad
-
-
-@contextmanager
-def _named_where_refused(place: str) -> Iterator[None]:
-    """Gives the error of a full disk the file that it is of: Python names none when it writes."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = place
-        raise
 
 
 def _check_output(output: Path) -> None:
