@@ -65,6 +65,11 @@ def test_hidden_folders_with_pictures_are_named(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "in which there are pictures: ..cat; rename those" in out
 
+    # What is labelled of a folder is what init-data sees there, or what is named.
+    (tmp_path / "._a.png").write_bytes(b"of a Mac")
+    assert predicted([str(tmp_path)]) == [str(tmp_path / "a.png")]
+    assert predicted([str(tmp_path / "..cat")]) == [str(tmp_path / "..cat" / "b.png")]
+
 
 @pytest.mark.skipif(reads_heif(), reason="pillow-heif is installed")
 def test_heic_that_cannot_be_read_names_the_extra(tmp_path):

@@ -12,20 +12,8 @@ from mlrepro.terminal import one_line
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.layouts.rows import LabelFile, UserFolder
 from mlrepro_cli.init_data.split_words import split_in_path
-from mlrepro_cli.pictures import is_picture, is_picture_without_suffix, why_left_out
+from mlrepro_cli.pictures import is_left_alone, is_picture, is_picture_without_suffix, why_left_out
 
-# What systems and editors put beside a user's files. All that is hidden is left alone, too.
-LEFT_ALONE = {
-    "__MACOSX",
-    "__pycache__",
-    "@eaDir",
-    "#recycle",
-    "$RECYCLE.BIN",
-    "lost+found",
-    "System Volume Information",
-    "Thumbs.db",
-    "desktop.ini",
-}
 # Hidden folders in which programs keep copies or thumbnails, which nobody misses.
 PROGRAMS_OWN = {".ipynb_checkpoints", ".thumbnails", ".git", ".dvc", ".cache", ".Trash", ".trash"}
 # Suffixes of label files, of which one that is no regular file is worth a word.
@@ -111,7 +99,7 @@ def _places(root: Path, below: str, above: frozenset[tuple[int, int]]) -> Iterat
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries)
     for name in names:
-        if name.startswith(".") or name in LEFT_ALONE:
+        if is_left_alone(name):
             continue
         place = f"{below}/{name}" if below else name
         is_folder = os.path.isdir(root / place)
