@@ -71,3 +71,22 @@ def test_what_goes_wrong_at_the_end_fails(script):
         failed = run(script, "nothing else", output=full)
     assert failed.returncode != 0
     assert "No space left on device" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    "folder, error, told",
+    [
+        ("stages", "KeyboardInterrupt", False),
+        ("stages", "ImportError", True),
+        ("mine", "KeyboardInterrupt", True),
+    ],
+)
+def test_ctrl_c_while_a_stage_imports(tmp_path, folder, error, told):
+    """That takes seconds, and a person presses it then as well; other programs are left alone."""
+    path = tmp_path / folder / "train.py"
+    path.parent.mkdir()
+    path.write_text(f"import mlrepro.errors\nraise {error}\n")
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert ("Traceback" in done.stderr) == told
+    assert ("interrupted; run the same command again to go on" in done.stderr) != told

@@ -26,3 +26,18 @@ for name, value in ENVIRONMENT.items():
 if not (sys.stderr and sys.stderr.isatty()):
     # A log file wants a line now and then, not a moving bar.
     os.environ.setdefault("TQDM_MININTERVAL", "10")
+
+
+# A stage imports for seconds before `mlrepro.stage.main` can answer to Ctrl-C: this is for those.
+_tell_of_errors = sys.excepthook
+
+
+def _tell_of_ctrl_c(kind, error, trace) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+    else:
+        _tell_of_errors(kind, error, trace)
+
+
+if os.path.basename(os.path.dirname(os.path.abspath((sys.argv or [""])[0]))) == "stages":
+    sys.excepthook = _tell_of_ctrl_c

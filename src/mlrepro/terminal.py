@@ -69,13 +69,26 @@ class Visible:
             self.write(line)
 
     def _end(self) -> NoReturn:
-        """Ends the program, whose last flush must not fail, too."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        sys.exit(NOBODY_READS)
+        _end_unread(self._stream)
 
     def __getattr__(self, name: str):
         return getattr(self._stream, name)
+
+
+def _end_unread(stream: TextIO) -> NoReturn:
+    """Ends the program, whose last flush must not fail, too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    sys.exit(NOBODY_READS)
+
+
+@contextmanager
+def ended_where_nobody_reads(file: TextIO) -> Iterator[None]:
+    """Around what writes to a file of its own that may be a pipe."""
+    try:
+        yield
+    except BrokenPipeError:
+        _end_unread(file)
 
 
 @contextmanager

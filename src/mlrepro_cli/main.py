@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlrepro.addresses import without_secrets
 from mlrepro.errors import InputError
+from mlrepro.system_errors import in_words
 from mlrepro.terminal import safe_output
 from mlrepro_cli import OWN_DATA
 from mlrepro_cli.audit import command as audit
@@ -96,7 +97,8 @@ def main() -> int:
                 require_root(arguments.verb, needed)
             return arguments.run(arguments)
         except (InputError, OSError) as error:
-            print(f"error: {without_secrets(str(error))}", file=sys.stderr)
+            problem = in_words(error) if isinstance(error, OSError) else None
+            print(f"error: {without_secrets(problem or str(error))}", file=sys.stderr)
             return REFUSED
         except KeyboardInterrupt:
             print(

@@ -32,6 +32,19 @@ KNOWN_BY_CONTENT = ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "AVIF", "PPM")
 # Files of labels and notes, of which there may be one a picture: they are not opened.
 TEXTS = (".txt", ".xml", ".json", ".csv", ".tsv")
 
+# What systems and editors put beside a user's files. All that is hidden is left alone, too.
+LEFT_ALONE = {
+    "__MACOSX",
+    "__pycache__",
+    "@eaDir",
+    "#recycle",
+    "$RECYCLE.BIN",
+    "lost+found",
+    "System Volume Information",
+    "Thumbs.db",
+    "desktop.ini",
+}
+
 
 def is_picture(name: str) -> bool:
     """Whether a file is one by its suffix, in large or small letters. Nothing is opened."""
@@ -63,3 +76,8 @@ def _begins_as_picture(path: Path) -> bool:
             return True
     except Exception:  # what is none fails in every way, and what is too large is told by its name
         return False
+
+
+def is_left_alone(name: str) -> bool:
+    """Whether a file or folder of this name within a folder of pictures is none of the user's."""
+    return name.startswith(".") or name in LEFT_ALONE

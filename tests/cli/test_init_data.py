@@ -530,6 +530,17 @@ def test_ten_thousand_labels(tmp_path, capsys):
     assert 70 <= test.sum() <= 90
 
 
+def test_one_label_is_compared_with_no_other(own, capsys):
+    for i in range(24):
+        write_picture(own / f"{i}.png")
+    lines = [f"{i}.png,{'cat' if i % 2 else ''}" for i in range(24)]
+    (own / "labels.csv").write_text("\n".join(["image,labels", *lines]))
+    init_data(own, TO)
+    out = capsys.readouterr().out
+    assert "Imbalance" not in out
+    assert "losses on those of the last. Next, about 1 minute on two cores" in out
+
+
 def test_labels_that_hardly_any_picture_has(tmp_path, capsys):
     """Where each is too rare to be stratified, a fifth of the pictures is drawn all the same."""
     names = [f"label {place}" for place in range(40)]
@@ -546,7 +557,16 @@ def test_labels_that_hardly_any_picture_has(tmp_path, capsys):
     counts = pandas.Series(complete_splits(own)).value_counts()
     # A fifth of 40, and a fifth of the 32 that remain.
     assert counts.to_dict() == {"train": 26, "test": 8, "val": 6}
-    assert "Labels are too rare to be stratified" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Labels are too rare to be stratified" in out
+    assert "No test pictures are given: 8 of 40 training pictures are taken" in out
+    assert "No val pictures are given: 6 of 32 training pictures are taken" in out
+
+    # One label that six pictures have, by which one would be drawn.
+    labels = np.hstack([labels, np.arange(40)[:, None] < 6])
+    own = OwnData(tmp_path, frame, [*names, "frequent"], labels, np.zeros_like(labels))
+    counts = pandas.Series(complete_splits(own)).value_counts()
+    assert counts.to_dict() == {"train": 26, "test": 8, "val": 6}
 
 
 # ------------------------------------------------------------------------------ from budget to page
@@ -646,6 +666,32 @@ def test_from_pictures_to_the_page(own, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "pictures or labels are others than those that were trained on" in out
     assert "11 trainings, 0 done; next: dvc repro" in out
+
+    # One that is gone stops the stage, before which DVC removes what it makes.
+    (own / "a" / "0.png").unlink()
+    (Path("data/my-own") / "manifest.parquet").unlink()
+    with pytest.raises(SystemExit, match="or run `mlrepro init-data` again, which leaves them out"):
+        run_stages(monkeypatch, "prepare")
+    plan(TO / "params.yaml")
+    out = capsys.readouterr().out
+    assert "data/my-own/manifest.parquet is not there), so that all of it counts as not done" in out
+    assert "11 trainings, 0 done; next: dvc repro" in out
+
+
+def test_plan_says_which_label_files_have_changed(own, capsys):
+    for i in range(24):
+        write_picture(own / f"{i}.png")
+    table = own / "labels.csv"
+    lines = [f"{i}.png,{'ab'[i % 2]}" for i in range(24)]
+    table.write_text("\n".join(["image,labels", *lines]))
+    init_data(own, TO)
+    shutil.copy(ROOT / "data" / "params.yaml", "data")
+    plan(TO / "params.yaml")
+    assert "has changed" not in capsys.readouterr().out
+
+    table.write_text("\n".join(["image,labels", *reversed(lines)]))
+    plan(TO / "params.yaml")
+    assert f"{table.resolve()} has changed since `mlrepro init-data`" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------ networks to compare

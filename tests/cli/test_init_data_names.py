@@ -50,6 +50,11 @@ def right(names: list[str], first: int = 0) -> dict[str, str]:
         ("img/{}.jpg", "img\\{}.jpg", "6 with backslashes ('img\\\\000.jpg' is img/000.jpg)"),
         ("img/{}.jpg", "IMG/{}.JPG", "6 without regard to large letters"),
         ("img/{}.jpg", "{}.JPG", "6 without regard to large letters"),
+        (
+            " {}.jpg",
+            " {}.jpg",
+            "6 without regard to large letters, accents and blanks around names",
+        ),
         ("a photo {}.jpg", "a%20photo%20{}.jpg", "6 with %20 and the like"),
         ("pics/{}.jpg", "C:\\Users\\x\\pics\\{}.jpg", "6 with backslashes"),
         ("pics/{}.jpg", "/content/drive/MyDrive/pics/{}.jpg", "6 by the end of the path"),

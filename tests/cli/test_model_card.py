@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from mlrepro.layout import read_layout
 from mlrepro.models.backbones import create_backbone
 from mlrepro.records import read_record
 from mlrepro.studies.runs import read_run
-from mlrepro_cli.export.card import Pretrained, pretrained_weights, write_card
+from mlrepro_cli.export.card import Pretrained, _quality_table, pretrained_weights, write_card
 from mlrepro_cli.export.trained import read_trained
 from mlrepro_cli.predict.model import load_model
 
@@ -53,7 +54,7 @@ def test_it_says_what_the_numbers_rest_on(trained):  # noqa: F811
     low, high = (
         record.selected.metrics["mAP"] + side * 1.96 * record.selected.mAP_se for side in (-1, 1)
     )
-    assert f"{low:.1f} to {high:.1f}" in text
+    assert f"{max(0, low):.1f} to {min(100, high):.1f}" in text
     assert "96 pictures to train on, 48 for validation" in text
 
     # A label's line: name, train, test, AP, threshold as a score, validation pictures.
@@ -68,6 +69,19 @@ def test_it_says_what_the_numbers_rest_on(trained):  # noqa: F811
         1 / (1 + np.exp(-thresholds[3] / config_temperature(trained, LINEAR))), abs=0.02
     )
     assert cells[5] == str(manifest.positives(manifest.rows("val"))[3])
+
+
+def test_no_interval_is_beyond_what_an_map_can_be():
+    measured = SimpleNamespace(metrics={"mAP": 100.0}, mAP_se=1.77)
+    assert "96.5 to 100.0" in _quality_table(measured)
+    assert "that test pictures have" not in _quality_table(measured)
+
+
+def test_labels_that_no_test_picture_has_do_not_make_a_model_bad():
+    measured = SimpleNamespace(metrics={"mAP": 33.3, "mAP_nonempty": 100.0}, mAP_se=None)
+    table = _quality_table(measured)
+    assert "mAP of the labels that test pictures have" in table
+    assert "100.0" in table
 
 
 def test_without_a_record_and_with_hostile_labels(trained, tmp_path, monkeypatch):  # noqa: F811

@@ -54,6 +54,23 @@ def test_what_is_left_out_has_a_reason(tmp_path):
     assert "notes.txt" not in left_out
 
 
+def test_hidden_folders_with_pictures_are_named(tmp_path, capsys):
+    PICTURE.save(tmp_path / "a.png")
+    for name in ("..cat", ".ipynb_checkpoints", ".empty"):
+        (tmp_path / name).mkdir()
+    PICTURE.save(tmp_path / "..cat" / "b.png")
+    PICTURE.save(tmp_path / ".ipynb_checkpoints" / "a-checkpoint.png")
+
+    assert _found(tmp_path) == (["a.png"], {})
+    out = capsys.readouterr().out
+    assert "in which there are pictures: ..cat; rename those" in out
+
+    # What is labelled of a folder is what init-data sees there, or what is named.
+    (tmp_path / "._a.png").write_bytes(b"of a Mac")
+    assert predicted([str(tmp_path)]) == [str(tmp_path / "a.png")]
+    assert predicted([str(tmp_path / "..cat")]) == [str(tmp_path / "..cat" / "b.png")]
+
+
 @pytest.mark.skipif(reads_heif(), reason="pillow-heif is installed")
 def test_heic_that_cannot_be_read_names_the_extra(tmp_path):
     head = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"

@@ -43,6 +43,7 @@ from mlrepro.metrics.thresholds import tune_shrunk_thresholds
 from mlrepro.records import write_record
 from mlrepro.settings.seed import AVERAGE
 from mlrepro.studies.runs import read_run
+from mlrepro.terminal import NOBODY_READS
 from mlrepro.tracking import Tracker
 from mlrepro.training.train import train_run
 from mlrepro_cli.export.edges import between_scores
@@ -228,6 +229,13 @@ def test_16_bit_pictures_are_not_clipped(tmp_path):
 
 
 # ------------------------------------------------------------------------------------ timm and ONNX
+
+
+@pytest.mark.parametrize("run_id", RUNS)
+def test_whoever_reads_the_folder_reads_the_weights(trained, run_id):
+    folder = model_folder(trained, run_id)
+    modes = {path.stat().st_mode & 0o444 for path in folder.glob("*.*")}
+    assert modes == {folder.stat().st_mode & 0o444}
 
 
 @pytest.mark.parametrize("run_id", [LINEAR, PICTURES])
@@ -433,7 +441,9 @@ def test_csv_to_the_terminal(trained, monkeypatch, tmp_path, capfd):
         (["predict", "MODEL", "nothing-*.png"], "error: nothing-*.png: no such file"),
         (["predict", "MODEL", "empty"], "error: empty: no such file, or no pictures there"),
         (["predict", "empty", "a.png"], "error: empty: not a model folder"),
-        (["predict", "MODEL", "a.png", "--output", "no/where.jsonl"], "error: [Errno 2]"),
+        (["predict", "MODEL", "a.png", "--output", "no/x"], "--output no/x: there is no folder no"),
+        (["predict", "MODEL", "a.png", "--output", "empty"], "--output empty: a folder; name a"),
+        (["predict", "MODEL", "a.png", "--output", "/dev/null"], "write > /dev/null"),
         (["predict", "MODEL", "a.png", "--batch", "0"], "error: --batch 0: give 1 or more"),
         (["export", "missing.yaml", "RUN"], "run `mlrepro export` in the root of the repository"),
     ],
@@ -465,6 +475,31 @@ def test_a_full_disk_is_told(trained, monkeypatch, tmp_path, capsys):
         assert run_here(monkeypatch, "predict", model_folder(trained, CSRA), picture) == 2
     assert "No space left on device" in capsys.readouterr().err
 
+    # A file is named, and so is the disk that it is on.
+    (tmp_path / "full.jsonl.partial").symlink_to("/dev/full")
+    output = tmp_path / "full.jsonl"
+    arguments = ["predict", model_folder(trained, CSRA), picture, "--output", output]
+    assert run_here(monkeypatch, *arguments) == 2
+    assert f"{output}.partial: No space left on device: " in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_who_reads_no_further_ends_it_without_a_word(trained, tmp_path):
+    """`| head`: a line is read of many."""
+    for place in range(40):
+        Image.new("RGB", (5, 5)).save(tmp_path / f"{place}.png")
+    code = "import sys; from mlrepro_cli.main import main; sys.exit(main())"
+    arguments = ["predict", model_folder(trained, CSRA), tmp_path, "--batch", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read().decode()
+    assert process.returncode == NOBODY_READS
+    assert "error" not in errors
+    assert "Traceback" not in errors
+
 
 HELP_AND_UNKNOWN_VERBS = [
     ([], 2, "VERB"),
@@ -475,6 +510,8 @@ HELP_AND_UNKNOWN_VERBS = [
     (["launch", "--help"], 0, "ray (a running cluster), slurm (sbatch)"),
     (["export", "--help"], 0, "Example: mlrepro export"),
     (["predict", "--help"], 0, "as EXIF says"),
+    (["launch", "p.yaml", "--jobs", "0"], 2, "--jobs: 0: give a whole number, 1 or more"),
+    (["launch", "p.yaml", "--jobs", "two"], 2, "--jobs: two: give a whole number, 1 or more"),
 ]
 
 

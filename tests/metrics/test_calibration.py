@@ -33,6 +33,23 @@ def test_the_temperature_is_what_logistic_regression_finds():
     assert after < before / 2
 
 
+def test_few_decisions_that_are_all_right_do_not_make_scores_sure():
+    """Their likelihood has no maximum: scores of 0 and 1 would follow from nine pictures."""
+    labels = np.array([[1, 0], [1, 0], [0, 1], [0, 0]])
+    logits = np.where(labels, 0.3, -0.3)
+    scores = expit(logits / fit_temperature(logits, labels))
+
+    # By hand: at one distance from 0, the mean of the labels as Platt softens them.
+    softened = (3 * (3 + 1) / (3 + 2) + 5 * (5 + 1) / (5 + 2)) / 8
+    assert scores[labels == 1] == pytest.approx(softened, abs=1e-4)
+    assert scores[labels == 0] == pytest.approx(1 - softened, abs=1e-4)
+
+    # One that is wrong, and the likelihood decides as ever.
+    logits[0, 0] = -0.3
+    scores = expit(logits / fit_temperature(logits, labels))
+    assert scores[3, 1] == pytest.approx(1 / 8, abs=1e-4)
+
+
 def test_where_nothing_can_be_fitted_scores_stay():
     logits = np.ones((3, 2))
     for label in (-1, 0, 1):

@@ -27,6 +27,14 @@ def test_a_png_holds_what_was_drawn_and_no_more(tmp_path):
         assert np.array_equal(np.asarray(image), np.asarray(canvas.buffer_rgba()))
 
 
+def test_signs_that_the_font_lacks_are_no_warning(tmp_path, recwarn):
+    """A label may hold an emoji, and its user has no part in the font."""
+    with figures.blank_figure(tmp_path / "a", 2) as figure:
+        figure.text(0.1, 0.5, "\N{FOX FACE}")
+    assert (tmp_path / "a.svg").is_file()
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
 @pytest.mark.parametrize(
     "low, high",
     [(0, 1), (20, 90), (43.52, 43.56), (-0.03, 0.01), (1e-7, SMALL_FACTOR), (0, GREAT_FACTOR)],

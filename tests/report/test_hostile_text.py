@@ -298,7 +298,19 @@ class Elements(HTMLParser):
 # The elements of the pages that open from disk, beside those of both. What labels.html shows of
 # others is JSON, which its script makes text of (tests/report/test_label_errors.py).
 OWN_ELEMENTS = {
-    "mistakes.html": {"table", "thead", "tbody", "tr", "th", "td", "a", "img"},
+    "mistakes.html": {
+        "title",
+        "style",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "a",
+        "img",
+        "em",
+    },
     "labels.html": {"html", "title", "style", "details", "summary", "p", "b", "kbd", "code"}
     | {"form", "label", "select", "input", "span", "button", "div", "noscript", "script"},
 }

@@ -11,11 +11,11 @@ import pandas
 import pytest
 from conftest import ROOT
 from PIL import Image
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from test_tables import by_run, cells, made_up_record, ranked_runs
 
 from mlrepro.data.features import features_path, open_features
-from mlrepro.data.manifest import Manifest, write_manifest
+from mlrepro.data.manifest import Manifest, read_manifest, write_manifest
 from mlrepro.layout import Layout, read_layout
 from mlrepro.records import Choice, Record, Records, write_record
 from mlrepro.report.choose import choose
@@ -218,6 +218,46 @@ def test_sections_on_scores(own):
 
     for kind in ("png", "svg"):
         assert Path(f"reports/figures/own-data-toy-scores.{kind}").stat().st_size > 5000
+
+
+def test_where_nothing_is_wrong_no_table_is_empty(own, monkeypatch):
+    """What a person sees of few and easy pictures: sentences, and no table without a row."""
+    logits = load_file(own.logits)
+    manifest = read_manifest(Path("data/toy"))
+    given = manifest.label_matrix(manifest.rows("test"))
+    save_file(logits | {"test_best": np.where(given, 2, -2).astype(np.float32)}, own.logits)
+    same = with_choice(made_up_record("asl", mAP=70.0, classes=LABELS), 60.0, -1, 0, 1)
+    best = with_choice(own.record, 61.0, -1, 0, 1)
+
+    (section,) = recommendation_section(by_run(same, best), PAGE, own.layout)
+    assert "It makes none: on test pictures" in section
+    assert "| picture " not in section
+    assert "shows all" not in section
+    assert "points higher" not in section
+    assert f"On test `{same.run.run_id}` is as good." in section
+
+    write_record(own.record, own.layout.record(own.run_id, 0))
+    monkeypatch.setattr(sys, "argv", ["review", str(own.layout.settings)])
+    runpy.run_path(str(ROOT / "stages" / "review.py"), run_name="__main__")
+    page = Path("outputs/own-data/toy/review/mistakes.html").read_text()
+    assert "There are none" in page
+    assert "<table" not in page
+
+
+def test_labels_that_no_test_picture_has_are_named(own):
+    """Each counts as 0: a mAP of 50 may be of a model that is always right."""
+    cat, dog = own.record.selected.per_class
+    assert cat.test and dog.test
+    (section,) = recommendation_section(own.runs, PAGE, own.layout)
+    assert "No test picture has" not in section
+
+    never = dog.model_copy(update={"test": 0})
+    metrics = own.record.selected.metrics | {"mAP_nonempty": 99.5}
+    for measured in own.record.measurements.values():
+        measured.__dict__.update(per_class=[cat, never], metrics=metrics)
+    (section,) = recommendation_section(own.runs, PAGE, own.layout)
+    assert "No test picture has 1 of them (dog): each counts as 0 in every mAP" in section
+    assert "which is 99.50 for the recommended training over the other labels" in section
 
 
 def test_with_logits_of_other_data_the_page_has_the_recommendation_alone(own):

@@ -22,6 +22,8 @@ from mlrepro.settings.data import DataSettings, HoldOut
 PLAIN = (".csv", ".csv.gz", ".json")  # files that are used as they are
 ARRAYS = ".npy"  # read where they were fetched to; every other file is an archive
 REMEDY = "Mend them (a folder that was extracted here: delete it and run again)"
+# Of own pictures, which nobody extracted.
+OWN_REMEDY = "Mend them or put them back, or run `mlrepro init-data` again, which leaves them out"
 
 
 def prepare(settings: DataSettings, folder: Path) -> Manifest:
@@ -142,7 +144,9 @@ def _usable(
         return listed.assign(width=0, height=0, bytes=0), []
 
     used, rejected = check_pictures(listed, root)
-    remedy = f"{REMEDY}, {layout.remedy}" if layout.remedy else REMEDY
+    remedy = OWN_REMEDY if settings.watched else REMEDY
+    if layout.remedy and not settings.watched:
+        remedy += f", {layout.remedy}"
     report_rejected(rejected, len(listed), settings.rejected_limit, root, remedy)
     return used, rejected
 

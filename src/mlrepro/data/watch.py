@@ -63,7 +63,7 @@ def look_again(settings: DataSettings, folder: Path) -> str:
     folder/seen.json. Raises InputError where none is there any more.
     """
     looked = _look_at_all(settings, folder)
-    _tell_of_label_files(settings)
+    tell_of_label_files(settings)
     _tell(looked.images, looked.before, looked.now)
     write_bytes(folder / SEEN, json.dumps(looked.now).encode())
     return _digest(looked)
@@ -144,7 +144,7 @@ def _tell(images: list[str], before: dict[str, Seen], now: dict[str, Seen]) -> N
         print(f"{len(images)} pictures{', as before' if before else ''}")
 
 
-def _tell_of_label_files(settings: DataSettings) -> None:
+def tell_of_label_files(settings: DataSettings) -> None:
     """Says which files of labels are others than when `init-data` read them."""
     for path, digest in settings.label_files.items():
         if not os.path.isfile(path):

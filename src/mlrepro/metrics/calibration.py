@@ -35,6 +35,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     logits, labels (N, C) of validation pictures, never of the test; -1 is not known. 1 where no
     label is known, or all known ones are of one kind: nothing could be fitted.
+
+    Where every decision is right, the likelihood grows without end as the temperature falls, and
+    all scores would become 0 and 1. Then the labels are softened as Platt's are.
     """
     from scipy.optimize import minimize_scalar  # here: most who import this module fit nothing
 
@@ -44,12 +47,26 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if not len(positive) or positive.all() or not positive.any():
         return 1.0
 
-    # -log sigmoid of the logit of what is right; convex in the inverse temperature.
+    # The logits of what is right.
     right = np.where(positive, logits, -logits)
+    certainty = np.ones(len(right))
+    if (right > 0).all():
+        certainty = _platts_targets(positive)
 
+    # -log sigmoid of both answers, each as likely as it is; convex in the inverse temperature.
     def loss(log_temperature: float) -> float:
-        return float(np.logaddexp(0, -right / np.exp(log_temperature)).mean())
+        scaled = right / np.exp(log_temperature)
+        losses = certainty * np.logaddexp(0, -scaled)
+        losses += (1 - certainty) * np.logaddexp(0, scaled)
+        return float(losses.mean())
 
     bounds = (np.log(SMALLEST), np.log(LARGEST))
     found = minimize_scalar(loss, bounds=bounds, method="bounded")
     return float(np.exp(found.x))
+
+
+def _platts_targets(positive: np.ndarray) -> np.ndarray:
+    """How likely each known label (N,) is right: (n + 1) / (n + 2) of n alike (Platt 1999)."""
+    positives = positive.sum()
+    alike = np.where(positive, positives, len(positive) - positives)
+    return (alike + 1) / (alike + 2)

@@ -134,7 +134,11 @@ def _not_a_block(text: str) -> Markdown:
 
 
 def number(value: float | None, decimals: int = 2) -> str:
-    return ABSENT if value is None else f"{value:.{decimals}f}"
+    """Without a sign before 0.00: whoever reads -0.00 looks for what it means."""
+    if value is None:
+        return ABSENT
+    text = f"{value:.{decimals}f}"
+    return text if float(text) else text.removeprefix("-")
 
 
 def signed(value: float, decimals: int = 2) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import load_file
 
+from mlrepro.errors import first_of
 from mlrepro.files import whole_tensors
 from mlrepro.judging import mean_map, metric_values
 from mlrepro.layout import Layout
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mlrepro.data.manifest import Manifest
 
 LISTED_MISTAKES = 20  # on the page
+NAMED_ZEROS = 5  # labels in the sentence on those without a test picture
 
 # Header -> metric of the table of runs to choose from.
 METRICS = {"mAP": "mAP", "CF1": f"{EXPORTED}CF1", "OF1": f"{EXPORTED}OF1"}
@@ -43,6 +45,7 @@ class Recommendation:
     first_on_test: the run that ranks first there, which had no part in the choice.
     lost:          mAP points on test from it to the chosen run.
     rare_labels:   how many labels have too few test pictures to judge them by.
+    zeros:         labels that no test picture has, and whose AP counts as 0 in the mAP.
     average:       of the layers of its seeds; none where it has one seed, or another head.
     """
 
@@ -50,6 +53,7 @@ class Recommendation:
     first_on_test: str
     lost: float
     rare_labels: int
+    zeros: list[str]
     average: SeedsAverage | None
 
     @property
@@ -76,8 +80,15 @@ def recommend(runs: Records, layout: Layout) -> Recommendation | None:
         first_on_test=first,
         lost=mean_map(runs[first]) - mean_map(runs[chosen.run_id]),
         rare_labels=sum(c.test < FEW_POSITIVES for c in chosen.record.selected.per_class),
+        zeros=_labels_counted_as_zero(chosen.record),
         average=average_of_seeds(runs[chosen.run_id], layout),
     )
+
+
+def _labels_counted_as_zero(record: Record) -> list[str]:
+    if record.run.empty_classes != "zero":
+        return []
+    return [label.name for label in record.selected.per_class if label.test == 0]
 
 
 def recommendation_section(runs: Records, path: Path, layout: Layout) -> list[str]:
@@ -98,6 +109,7 @@ def recommendation_section(runs: Records, path: Path, layout: Layout) -> list[st
         record=recommendation.record,
         environment=environment(recommendation.record),
         few_positives=FEW_POSITIVES,
+        zeros=first_of(recommendation.zeros, NAMED_ZEROS),
         layout=layout,
         candidates=candidates_table(runs, recommendation.chosen),
         worth=worth_table(runs, recommendation.chosen),

@@ -155,8 +155,14 @@ def _quality_table(measured: Measurement) -> str:
         interval = "-"
         if metric == "mAP" and measured.mAP_se is not None:
             half = STANDARD_ERRORS * measured.mAP_se
-            interval = f"{value - half:.1f} to {value + half:.1f}"
+            # Few pictures have wide intervals, but no mAP is beyond 0 or 100.
+            interval = f"{max(0.0, value - half):.1f} to {min(100.0, value + half):.1f}"
         rows.append([name, number(value, 1), interval])
+
+    # A label that no test picture has counts as 0 in the mAP, however good the model is.
+    nonempty = measured.metrics.get("mAP_nonempty")
+    if nonempty is not None and nonempty != measured.metrics.get("mAP"):
+        rows.append(["mAP of the labels that test pictures have", number(nonempty, 1), "-"])
     return table("lrr", ["on test, in percent", "", "95 % interval"], rows)
 
 

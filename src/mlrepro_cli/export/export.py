@@ -21,6 +21,7 @@ from mlrepro_cli.export.model import Model, create_model
 from mlrepro_cli.export.onnx_format import write_onnx
 from mlrepro_cli.export.safetensors_format import write_weights
 from mlrepro_cli.export.trained import read_average, read_trained
+from mlrepro_cli.refused import named_where_refused
 
 
 def export(settings: str, run_id: str, seed: int | str | None, folder: str | None) -> None:
@@ -56,7 +57,10 @@ def export(settings: str, run_id: str, seed: int | str | None, folder: str | Non
         trained = read_trained(layout, run, seed, manifest)
     model = create_model(trained)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as work:
+    with (
+        named_where_refused(target),
+        tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as work,
+    ):
         written = _write(model, Path(work))
         write_card(trained, model.config, written)
         written.rename(target)

@@ -1,5 +1,7 @@
 """model.safetensors: the network's weights, as timm's where timm has such a network."""
 
+import os
+import stat
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -9,6 +11,8 @@ from mlrepro_cli.export.model import Model
 from mlrepro_cli.export.timm_format import write_timm
 
 NAME = "model.safetensors"
+# For everybody whom the folder lets in.
+READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 def write_weights(model: Model, folder: Path) -> None:
@@ -22,4 +26,6 @@ def write_weights(model: Model, folder: Path) -> None:
         how = "timm.create_model('local-dir:FOLDER', pretrained=True)"
         model.config = timm_config | model.config | {"timm": how}
 
+    # timm's own writing lets its owner alone read it: a server of another user could not.
+    os.chmod(folder / NAME, os.stat(folder / NAME).st_mode | (os.stat(folder).st_mode & READ))
     model.config["sha256"] = {NAME: file_sha256(folder / NAME)}

@@ -98,14 +98,18 @@ def _print_labels(own: OwnData) -> None:
     classes = np.array(own.classes)
     positives = own.labels.sum(0)
 
-    imbalance = max(positives) / max(1, min(positives))
-    most, fewest = np.argsort(-positives)[[0, -1]]
-    extremes = [f"{classes[label]} ({positives[label]})" for label in (most, fewest)]
-    _print_names(f"Imbalance {imbalance:.1f}:1", extremes)
+    # One label has no other to be compared with.
+    if len(classes) > 1:
+        imbalance = max(positives) / max(1, min(positives))
+        most, fewest = np.argsort(-positives)[[0, -1]]
+        extremes = [f"{classes[label]} ({positives[label]})" for label in (most, fewest)]
+        _print_names(f"Imbalance {imbalance:.1f}:1", extremes)
     _print_names("Most often together", _frequent_pairs(own))
 
     # Labels on which methods can hardly be told apart, or not at all.
-    rare = _labels_of(own, "test").sum(0) < FEW_POSITIVES
+    in_test = _labels_of(own, "test").sum(0)
+    _print_names("On no test picture, so that its AP counts as 0", list(classes[in_test == 0]))
+    rare = in_test < FEW_POSITIVES
     _print_names(f"Too rare to measure, fewer than {FEW_POSITIVES} in test", list(classes[rare]))
 
     absent = ~own.labels & ~own.unknown

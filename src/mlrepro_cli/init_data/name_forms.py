@@ -73,7 +73,11 @@ def _in_address(name: str) -> str:
 
 
 def folded(text: str) -> str:
-    """The same for names that differ in large letters or in how accents are composed."""
+    """The same for names that differ in large letters, in how accents are composed, or by blanks.
+
+    Blanks around a name on the disk: who reads a table takes them off those in its cells.
+    """
+    text = "/".join(part.strip() for part in text.split("/"))
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 

@@ -13,7 +13,7 @@ from mlrepro_cli.init_data.name_forms import AS_WRITTEN, folded, forms, parts, s
 from mlrepro_cli.init_data.not_labels import is_beside_pictures
 from mlrepro_cli.init_data.split_words import split_in_path
 
-CASE = "without regard to large letters and accents"
+CASE = "without regard to large letters, accents and blanks around names"
 END = "by the end of the path"
 STEM = "by name without suffix"
 OTHER_SUFFIX = "with another suffix"

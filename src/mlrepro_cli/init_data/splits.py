@@ -11,6 +11,9 @@ from mlrepro_cli.init_data.own_data import OwnData
 # Of a label with fewer pictures a fifth is none.
 LEAST_PICTURES = 5
 
+# Where stratifying draws less than this share of the fifth, it draws hardly anything.
+LEAST_OF_A_FIFTH = 0.5
+
 # The share and seed with which Cole et al. (2021) cut validation pictures out of train.
 TEST_SHARE = 0.2
 SEED = 1200
@@ -45,10 +48,12 @@ def complete_splits(own: OwnData, regroup: bool = False) -> np.ndarray:
     for part in ("test", "val"):
         if part in split:
             continue
-        split[_drawn(own, np.flatnonzero(split == "train"))] = part
+        rows = np.flatnonzero(split == "train")
+        drawn = _drawn(own, rows)
+        split[drawn] = part
         print(
-            f"No {part} pictures are given: a fifth of the training pictures is taken, stratified "
-            f"by label (seed {SEED})"
+            f"No {part} pictures are given: {len(drawn)} of {len(rows)} training pictures are "
+            f"taken, a fifth of each label where it can be (seed {SEED})"
         )
     return split
 
@@ -63,7 +68,7 @@ def _drawn(own: OwnData, rows: np.ndarray) -> np.ndarray:
     shares = np.array([1 - TEST_SHARE, TEST_SHARE])
     random = np.random.RandomState(SEED)
     fold = np.array(IterativeStratification(rarest_labels(labels, LEAST_PICTURES), shares, random))
-    if len(set(fold)) == 1 and labels.sum(0).max() < LEAST_PICTURES:
+    if fold.sum() < TEST_SHARE * len(labels) * LEAST_OF_A_FIFTH:
         # Of labels that so few pictures have, each goes wholly into the larger part.
         print("Labels are too rare to be stratified: pictures are drawn regardless of them")
         fold = random.permutation(len(labels)) < round(TEST_SHARE * len(labels))

@@ -6,28 +6,22 @@ from itertools import islice
 from pathlib import Path
 
 from mlrepro.data.picture_names import picture_name
+from mlrepro.errors import first_of
 from mlrepro.files import is_something_else
+from mlrepro.terminal import one_line
 from mlrepro_cli.init_data.answers import NO_ANSWERS, Answers
 from mlrepro_cli.init_data.layouts.rows import LabelFile, UserFolder
 from mlrepro_cli.init_data.split_words import split_in_path
-from mlrepro_cli.pictures import is_picture, is_picture_without_suffix, why_left_out
+from mlrepro_cli.pictures import is_left_alone, is_picture, is_picture_without_suffix, why_left_out
 
-# What systems and editors put beside a user's files. All that is hidden is left alone, too.
-LEFT_ALONE = {
-    "__MACOSX",
-    "__pycache__",
-    "@eaDir",
-    "#recycle",
-    "$RECYCLE.BIN",
-    "lost+found",
-    "System Volume Information",
-    "Thumbs.db",
-    "desktop.ini",
-}
+# Hidden folders in which programs keep copies or thumbnails, which nobody misses.
+PROGRAMS_OWN = {".ipynb_checkpoints", ".thumbnails", ".git", ".dvc", ".cache", ".Trash", ".trash"}
 # Suffixes of label files, of which one that is no regular file is worth a word.
 LABEL_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".xml", ".parquet", ".xlsx")
 # A folder above the user's file may be anything, such as a whole disk.
 MOST_LOOKED_AT = 10_000
+# Of hidden folders, in a message.
+MOST_NAMED = 5
 
 
 def look_into(root: Path, answers: Answers = NO_ANSWERS, given: Path | None = None) -> UserFolder:
@@ -49,6 +43,7 @@ def look_into(root: Path, answers: Answers = NO_ANSWERS, given: Path | None = No
             split = split_in_path(name)
             files.append(LabelFile(path, name, split, path == given, answers, pictures))
 
+    _tell_hidden_folders(root)
     pictures.sort()
     files.sort(key=lambda file: file.place)
     named = [file for file in files if file.given]
@@ -69,6 +64,29 @@ def has_pictures(root: Path) -> bool:
     return any(is_picture(place) for place in places)
 
 
+def _tell_hidden_folders(root: Path) -> None:
+    """Names those beside the pictures that hold pictures, too: a label may begin with a dot."""
+    with os.scandir(root) as entries:
+        names = sorted(entry.name for entry in entries if entry.name.startswith("."))
+    holding = [name for name in names if name not in PROGRAMS_OWN and _holds_pictures(root / name)]
+    if holding:
+        shown = first_of([one_line(name) for name in holding], MOST_NAMED)
+        print(
+            f"Hidden folders are left out, in which there are pictures: {shown}; rename those "
+            "whose pictures you mean, so that they do not begin with a dot"
+        )
+
+
+def _holds_pictures(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    try:
+        with os.scandir(folder) as entries:
+            return any(is_picture(entry.name) for entry in islice(entries, MOST_LOOKED_AT))
+    except PermissionError:
+        return False
+
+
 def _places(root: Path, below: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
     """Paths below root of what is no folder, and of folders with a suffix that we look for.
 
@@ -81,7 +99,7 @@ def _places(root: Path, below: str, above: frozenset[tuple[int, int]]) -> Iterat
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries)
     for name in names:
-        if name.startswith(".") or name in LEFT_ALONE:
+        if is_left_alone(name):
             continue
         place = f"{below}/{name}" if below else name
         is_folder = os.path.isdir(root / place)

@@ -12,6 +12,7 @@ from mlrepro.errors import InputError
 from mlrepro.files import file_sha256
 from mlrepro.layout import OWN_TABLES
 from mlrepro.records import read_records
+from mlrepro.report.render import count
 from mlrepro.settings.base import read_yaml
 from mlrepro.settings.losses import FULL_LABEL_LOSSES
 from mlrepro.settings.pipeline import RUNS_OF_BUDGET
@@ -83,10 +84,11 @@ def write_settings(
 
     tell_zero_shot(known["zero_shot"])
     minutes = known["minutes"][wanted.budget] * len(own.frame) // 1000 + 1
+    more = f" and {count(len(runs), 'more run')}" if runs else ""
     print(
         f"Written: {file}, with ridge regressions on the features of {len(known['backbones']) + 1} "
-        f"backbones, {len(losses)} losses on those of the last and {len(runs)} more runs. Next, "
-        f"about {minutes} minutes on two cores: dvc repro {to / 'dvc.yaml'}"
+        f"backbones, {len(losses)} losses on those of the last{more}. Next, about "
+        f"{count(minutes, 'minute')} on two cores: dvc repro {to / 'dvc.yaml'}"
     )
 
 

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from mlrepro.data.manifest import MANIFEST, read_manifest
-from mlrepro.data.watch import content_now
+from mlrepro.data.watch import content_now, tell_of_label_files
 from mlrepro.layout import Layout, read_layouts
 from mlrepro.settings.data import Archive, DataSettings
 from mlrepro.settings.pipeline import load_pipeline
@@ -40,12 +40,11 @@ def _print_trainings(layout: Layout, results: StudyResults | None, measure: bool
     asked = {(run, seed) for run, seeds in layout.expected.items() for seed in seeds}
     records = current_records(layout)
     done = {(run, record.seed) for run, group in records.items() for record in group}
-    if asked & done and _others_than_trained_on(layout):
-        print(
-            f"{layout.name}: pictures or labels are others than those that were trained on, so "
-            "that all of it counts as not done"
-        )
-        done = set()
+    if asked & done:
+        problem = _own_data_problem(layout)
+        if problem:
+            print(f"{layout.name}: {problem}, so that all of it counts as not done")
+            done = set()
     left = asked - done
 
     text = f"{layout.settings}: {len(asked)} trainings, {len(asked & done)} done"
@@ -60,12 +59,21 @@ def _print_trainings(layout: Layout, results: StudyResults | None, measure: bool
     print(text)
 
 
-def _others_than_trained_on(layout: Layout) -> bool:
-    """Whether own pictures or labels were changed since they were prepared."""
+def _own_data_problem(layout: Layout) -> str | None:
+    """Why records may be of other own pictures or labels than those of now; none: they are not."""
     settings = layout.pipeline.data.get(layout.name)
-    if not settings or not settings.watched or not (layout.data / MANIFEST).is_file():
-        return False
-    return content_now(settings, layout.data) != read_manifest(layout.data).content
+    if not settings or not settings.watched:
+        return None
+
+    # DVC removes it where the stage that makes it fails, as for a picture that is gone.
+    if not (layout.data / MANIFEST).is_file():
+        return (
+            "its pictures are not prepared, and may be others than those that were trained on "
+            f"({layout.data / MANIFEST} is not there)"
+        )
+    if content_now(settings, layout.data) != read_manifest(layout.data).content:
+        return "pictures or labels are others than those that were trained on"
+    return None
 
 
 def _gpu_hours_left(results: StudyResults, left: set[Training]) -> str:
@@ -151,6 +159,8 @@ def _print_data_set(name: str, data: DataSettings | None) -> None:
     folder = DATA / name / "archives"
     lacking = [archive for archive in archives if not (folder / archive.name).exists()]
 
+    if data and data.watched:
+        tell_of_label_files(data)
     if data and data.folder:
         text = f"used in place in {data.folder}"
     else:

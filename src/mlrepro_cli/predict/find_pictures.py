@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlrepro.errors import InputError
 from mlrepro.files import is_something_else
-from mlrepro_cli.pictures import is_picture, is_picture_without_suffix
+from mlrepro_cli.pictures import is_left_alone, is_picture, is_picture_without_suffix
 
 
 def find_pictures(paths: Sequence[str]) -> list[str]:
@@ -49,6 +49,9 @@ def _pictures_below(folder: str, problems: list[OSError]) -> list[str]:
     """By their names; of files without a suffix, those that are pictures by their content."""
     pictures = []
     for parent, folders, names in os.walk(folder, onerror=problems.append):
+        # As `init-data` looks into folders; whoever means a hidden one names it.
+        folders[:] = [name for name in folders if not is_left_alone(name)]
+        names = [name for name in names if not is_left_alone(name)]
         # A folder that is called like a picture cannot be read, which is said of it later.
         for name in names + folders:
             if is_picture(name):

@@ -81,7 +81,7 @@ def read_picture(text: str) -> PostedPicture:
 def posted_picture(content: bytes) -> PostedPicture:
     """The file of these bytes. Raises OSError where it is none of FORMATS, InputError for none."""
     if not content:
-        raise InputError("nothing was sent; send the base64 of a picture's file")
+        raise InputError("nothing was sent; send a picture's file (to MLflow, its base64)")
     # Its header alone is read.
     with Image.open(PostedPicture(content), formats=FORMATS):
         return PostedPicture(content)

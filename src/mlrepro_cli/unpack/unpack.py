@@ -10,6 +10,7 @@ import pyarrow
 from pyarrow import parquet
 
 from mlrepro.errors import InputError, first_of
+from mlrepro_cli.refused import named_where_refused
 from mlrepro_cli.unpack.embedded import bytes_and_path, file_name, picture_columns
 
 TABLE = "metadata.parquet"
@@ -36,7 +37,10 @@ def unpack(path: Path, folder: Path, image_column: str | None = None) -> None:
 
     # Whole or not at all: what fails half-way leaves a temporary folder, which is removed.
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
+    with (
+        named_where_refused(folder),
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work,
+    ):
         written = Path(work, folder.name)
         for name, files in splits.items():
             split = Split(written / name, files, image_column)

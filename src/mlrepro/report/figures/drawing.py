@@ -1,6 +1,7 @@
 """What all figures share: their style, how they are written, and what remembers that they were."""
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -125,8 +126,12 @@ def write(figure: "Figure", stem: Path) -> None:
     """Writes stem.png and stem.svg, without dates, versions or random ids."""
     _make_visible(figure)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
-    figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # A label may hold signs that the font lacks, as emoji: a box stands there, and the tables
+        # beside the figure have the name.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
 
 
 def _make_visible(figure: "Figure") -> None:
