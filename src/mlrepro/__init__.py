@@ -24,7 +24,7 @@ for name, value in ENVIRONMENT.items():
     os.environ.setdefault(name, value)
 
 if not (sys.stderr and sys.stderr.isatty()):
-    # A log file wants a line now and then, not a moving bar.
+    # Of libraries' bars, too, a log wants a line now and then (mlrepro.progress).
     os.environ.setdefault("TQDM_MININTERVAL", "10")
 
 
