@@ -8,7 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from mlrepro_cli.init_data.answers import Question
-from mlrepro_cli.init_data.layouts.rows import ABSENT, LabelFile, LabelRow, UserFolder, unlabelled
+from mlrepro_cli.init_data.layouts.rows import (
+    ABSENT,
+    LabelFile,
+    LabelRow,
+    UserFolder,
+    first_record,
+    unlabelled,
+)
 from mlrepro_cli.init_data.name_forms import without_decimals
 from mlrepro_cli.init_data.split_words import split_word
 
@@ -43,9 +50,7 @@ def is_known_without_labels(file: LabelFile, folder: UserFolder) -> bool:
 
 def are_results(content: dict | list) -> bool:
     """Whether they are detections in the form in which COCO's server takes them."""
-    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
-        return False
-    return {"image_id", "category_id", "score"} <= set(content[0])
+    return {"image_id", "category_id", "score"} <= set(first_record(content))
 
 
 def why_without_labels(file: LabelFile, content: dict | list) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
+from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, first_record
 
 NAME = "Create ML's annotations"
 PICTURE_KEYS = ("image", "imagefilename", "filename")
@@ -10,9 +10,7 @@ LABEL_KEYS = ("annotations", "annotation")
 
 
 def is_it(content: dict | list) -> bool:
-    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
-        return False
-    first = content[0]
+    first = first_record(content)
     return any(key in first for key in PICTURE_KEYS) and any(
         isinstance(first.get(key), list) for key in LABEL_KEYS
     )

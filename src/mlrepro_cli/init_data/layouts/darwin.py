@@ -11,8 +11,11 @@ def is_it(content: dict | list) -> bool:
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         return False
     image = content.get("image")
-    is_first = isinstance(image, dict) and "filename" in image and "dataset" in content
-    return is_first or (isinstance(content.get("item"), dict) and "slots" in content["item"])
+    if isinstance(image, dict) and "filename" in image and "dataset" in content:
+        return True  # version 1
+
+    item = content.get("item")
+    return isinstance(item, dict) and "slots" in item
 
 
 def read(file: LabelFile, content: dict) -> Iterator[LabelRow]:

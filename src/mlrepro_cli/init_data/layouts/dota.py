@@ -7,15 +7,13 @@ object is difficult, which then is unknown, as VOC's are.
 import re
 from collections.abc import Iterator
 
-from mlrepro_cli.init_data.layouts.object_texts import ObjectLine, read_texts
+from mlrepro_cli.init_data.layouts.object_texts import CLASS, ObjectLine, read_texts
 from mlrepro_cli.init_data.layouts.rows import LabelRow, UserFolder
 
 NAME = "DOTA's text files"
 OPTION = "dota"
-# No number, which the others are.
-WORD = r"[^\s\d.-]\S*"
 CORNERS = r"(?:[-+]?[\d.]+\s+){8}"
-LINE = re.compile(rf"{CORNERS}(?P<label>{WORD}(?: {WORD})*)(?:\s+(?P<difficult>[012]))?")
+LINE = re.compile(rf"{CORNERS}{CLASS}(?:\s+(?P<difficult>[012]))?")
 
 
 def read(folder: UserFolder) -> Iterator[LabelRow]:

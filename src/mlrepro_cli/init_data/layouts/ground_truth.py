@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mlrepro_cli.init_data.answers import Question
-from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, unlabelled
+from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, first_record, unlabelled
 
 NAME = "SageMaker Ground Truth's manifest"
 PICTURE = "source-ref"
@@ -11,9 +11,7 @@ METADATA = "-metadata"
 
 
 def is_it(content: dict | list) -> bool:
-    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
-        return False
-    return PICTURE in content[0]
+    return PICTURE in first_record(content)
 
 
 def read(file: LabelFile, content: list) -> Iterator[LabelRow]:

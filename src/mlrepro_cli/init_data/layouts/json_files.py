@@ -10,9 +10,8 @@ from mlrepro.data.formats import read_text
 from mlrepro.errors import InputError
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
-from mlrepro_cli.init_data.layouts.sidecars import sidecars_of_pictures
+from mlrepro_cli.init_data.layouts.sidecars import read_sidecars, sidecars_of_pictures
 from mlrepro_cli.init_data.layouts.table.headers import label_family
-from mlrepro_cli.init_data.split_words import split_in_path
 
 NAME = "a JSON of labels a picture"
 OPTION = "json-files"
@@ -20,13 +19,8 @@ SUFFIX = ".json"
 
 
 def read(folder: UserFolder) -> Iterator[LabelRow]:
-    """A row a label of each picture that has such a file."""
-    if folder.answers.layout != OPTION:
-        return
-    for picture, file in sidecars_of_pictures(folder, SUFFIX).items():
-        split = split_in_path(picture.rpartition("/")[0])
-        for label in sorted(_labels(file)) or [""]:
-            yield LabelRow(picture, split, label, source=file.place)
+    if folder.answers.layout == OPTION:
+        yield from read_sidecars(folder, SUFFIX, _labels)
 
 
 def hint(folder: UserFolder) -> list[str]:

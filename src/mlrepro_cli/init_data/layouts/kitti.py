@@ -7,15 +7,13 @@ fourteen numbers, and in results a score.
 import re
 from collections.abc import Iterator
 
-from mlrepro_cli.init_data.layouts.object_texts import ObjectLine, read_texts
+from mlrepro_cli.init_data.layouts.object_texts import CLASS, ObjectLine, read_texts
 from mlrepro_cli.init_data.layouts.rows import LabelRow, UserFolder
 
 NAME = "KITTI's text files"
 OPTION = "kitti"
-# No number, which the others behind it are.
-WORD = r"[^\s\d.-]\S*"
 NUMBER = r"\s+[-+]?[\d.]+(?:[eE][-+]?\d+)?"
-LINE = re.compile(rf"(?P<label>{WORD}(?: {WORD})*)(?:{NUMBER}){{14}}(?P<score>{NUMBER})?")
+LINE = re.compile(rf"{CLASS}(?:{NUMBER}){{14}}(?P<score>{NUMBER})?")
 # A region that nobody has looked at.
 NOT_LOOKED_AT = "dontcare"
 

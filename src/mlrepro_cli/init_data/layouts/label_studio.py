@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.annotators import agreed
 from mlrepro_cli.init_data.layouts.beside_pictures import WORDS
-from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
+from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, first_record
 from mlrepro_cli.pictures import is_picture
 
 NAME = "Label Studio's tasks"
@@ -24,9 +24,8 @@ UPLOADS = ("/data/upload/", LOCAL, "http://", "https://", "s3://", "gs://")
 
 
 def is_it(content: dict | list) -> bool:
-    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
-        return False
-    return _is_task(content[0]) or "annotation_id" in content[0] or "lead_time" in content[0]
+    first = first_record(content)
+    return _is_task(first) or "annotation_id" in first or "lead_time" in first
 
 
 def read(file: LabelFile, content: list) -> Iterator[LabelRow]:

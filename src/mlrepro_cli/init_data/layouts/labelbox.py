@@ -6,19 +6,20 @@ from mlrepro.errors import InputError
 from mlrepro.settings.base import nearest
 from mlrepro_cli.init_data.answers import Question
 from mlrepro_cli.init_data.layouts.annotators import agreed
-from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow
+from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, first_record
 from mlrepro_cli.pictures import is_picture
 
 NAME = "Labelbox's export"
 # In `--labels-column`, what is drawn.
 OBJECTS = "objects"
+# What the user calls a picture, and where it is kept.
+NAME_KEYS = ("external_id", "global_key", "row_data")
 ANSWERS = ("radio_answer", "checklist_answers")
 
 
 def is_it(content: dict | list) -> bool:
-    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
-        return False
-    return isinstance(content[0].get("data_row"), dict) and "projects" in content[0]
+    first = first_record(content)
+    return isinstance(first.get("data_row"), dict) and "projects" in first
 
 
 def read(file: LabelFile, content: list) -> Iterator[LabelRow]:
@@ -57,10 +58,15 @@ def read(file: LabelFile, content: list) -> Iterator[LabelRow]:
 
 def _picture(row: dict) -> str:
     """The name that the user gave, where it is one."""
-    names = [str(row[key]) for key in ("external_id", "global_key", "row_data") if row.get(key)]
+    names = [str(row[key]) for key in NAME_KEYS if row.get(key)]
     if not names:
         raise ValueError(f"data row {row.get('id')} has no external_id, and no row_data")
-    return next((name for name in names if is_picture(name.partition("?")[0])), names[0])
+
+    # An address may have a question behind the name.
+    for name in names:
+        if is_picture(name.partition("?")[0]):
+            return name
+    return names[0]
 
 
 def _of_annotators(row: dict) -> list[dict[str, set[str]]]:

@@ -19,6 +19,10 @@ from mlrepro_cli.init_data.layouts.yolo import texts_of_pictures
 from mlrepro_cli.init_data.name_forms import stem
 from mlrepro_cli.init_data.split_words import split_in_path, split_word
 
+# A class, of one word or more: no numbers, which all else in a line is.
+WORD = r"[^\s\d.-]\S*"
+CLASS = rf"(?P<label>{WORD}(?: {WORD})*)"
+
 # A list that repeats train and val.
 BOTH = "trainval"
 
@@ -65,17 +69,25 @@ def _splits(folder: UserFolder, pictures: list[str]) -> dict[str, str]:
     KITTI's pictures for the test have the same numbers: its list is not of these.
     """
     by_folder = {picture: split_in_path(picture.rpartition("/")[0]) for picture in pictures}
+    if len(set(by_folder.values())) > 1:
+        return by_folder
+
+    # Lists hold names without folders, which two pictures must not share.
     own_names = {stem(picture).rpartition("/")[2]: picture for picture in pictures}
-    if len(set(by_folder.values())) > 1 or len(own_names) < len(pictures):
+    if len(own_names) < len(pictures):
         return by_folder
 
     by_list = {}
     for file, names in lists_of_pictures(folder):
         part = split_word(file.path.stem)
-        if part in ("train", "val") and file.path.stem != BOTH and set(names) <= set(own_names):
+        is_part = part in ("train", "val") and file.path.stem != BOTH
+        if is_part and set(names) <= set(own_names):
             folder.note(f"{file.place}: the part of {len(names)} pictures, {part}")
             by_list |= {own_names[name]: part for name in names}
-    return {picture: by_list.get(picture, "") for picture in pictures} if by_list else by_folder
+
+    if not by_list:
+        return by_folder
+    return {picture: by_list.get(picture, "") for picture in pictures}
 
 
 def _rows(picture: str, split: str, objects: list[ObjectLine], source: str) -> Iterator[LabelRow]:

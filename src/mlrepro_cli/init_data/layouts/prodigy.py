@@ -4,7 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from mlrepro_cli.init_data.layouts.annotators import agreed
-from mlrepro_cli.init_data.layouts.rows import ABSENT, PRESENT, UNKNOWN, LabelFile, LabelRow
+from mlrepro_cli.init_data.layouts.rows import (
+    ABSENT,
+    PRESENT,
+    UNKNOWN,
+    LabelFile,
+    LabelRow,
+    first_record,
+)
 
 NAME = "Prodigy's annotations"
 ANSWERS = {"accept": PRESENT, "reject": ABSENT, "ignore": UNKNOWN}
@@ -14,10 +21,9 @@ EMBEDDED = "data:"
 
 
 def is_it(content: dict | list) -> bool:
-    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
-        return False
-    first = content[0]
-    return first.get("answer") in list(ANSWERS) and any(key in first for key in KEYS)
+    first = first_record(content)
+    has_answer = first.get("answer") in list(ANSWERS)  # a list, as anything may stand there
+    return has_answer and any(key in first for key in KEYS)
 
 
 def read(file: LabelFile, content: list) -> Iterator[LabelRow]:

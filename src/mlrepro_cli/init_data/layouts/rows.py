@@ -113,6 +113,13 @@ class LabelRow(NamedTuple):
     source: str = ""
 
 
+def first_record(content: dict | list) -> dict:
+    """The first of a list of objects, by whose keys a tool's JSON is known; {} of all else."""
+    if isinstance(content, list) and content and isinstance(content[0], dict):
+        return content[0]
+    return {}
+
+
 def unlabelled(image: str, split: str, source: str = "") -> LabelRow:
     """The row of a picture that is listed, and of whose labels nothing is known."""
     return LabelRow(image, split, "", UNLABELLED, source=source)

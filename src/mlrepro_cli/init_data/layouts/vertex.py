@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, unlabelled
+from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, first_record, unlabelled
 from mlrepro_cli.init_data.split_words import split_word
 
 NAME = "Vertex AI's lines"
@@ -12,9 +12,7 @@ PART = "aiplatform.googleapis.com/ml_use"
 
 
 def is_it(content: dict | list) -> bool:
-    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
-        return False
-    return PICTURE in content[0]
+    return PICTURE in first_record(content)
 
 
 def read(file: LabelFile, content: list) -> Iterator[LabelRow]:

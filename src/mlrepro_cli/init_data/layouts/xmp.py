@@ -4,12 +4,10 @@ They may be names of people and places as well.
 """
 
 from collections.abc import Iterator
-from xml.etree import ElementTree
 
-from mlrepro_cli.init_data.layouts.rows import LabelRow, UserFolder
-from mlrepro_cli.init_data.layouts.sidecars import sidecars_of_pictures
+from mlrepro_cli.init_data.layouts.rows import LabelFile, LabelRow, UserFolder
+from mlrepro_cli.init_data.layouts.sidecars import read_sidecars, sidecars_of_pictures
 from mlrepro_cli.init_data.layouts.xml_files import parsed
-from mlrepro_cli.init_data.split_words import split_in_path
 
 NAME = "tags in XMP beside pictures"
 OPTION = "xmp"
@@ -19,13 +17,8 @@ ENTRY = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li"
 
 
 def read(folder: UserFolder) -> Iterator[LabelRow]:
-    """A row a tag of each picture that has such a file."""
-    if folder.answers.layout != OPTION:
-        return
-    for picture, file in sidecars_of_pictures(folder, SUFFIX).items():
-        split = split_in_path(picture.rpartition("/")[0])
-        for tag in sorted(set(_tags(parsed(file.path)))) or [""]:
-            yield LabelRow(picture, split, tag, source=file.place)
+    if folder.answers.layout == OPTION:
+        yield from read_sidecars(folder, SUFFIX, _tags)
 
 
 def hint(folder: UserFolder) -> list[str]:
@@ -39,8 +32,8 @@ def hint(folder: UserFolder) -> list[str]:
     ]
 
 
-def _tags(root: ElementTree.Element) -> Iterator[str]:
-    for subject in root.iter(SUBJECT):
+def _tags(file: LabelFile) -> Iterator[str]:
+    for subject in parsed(file.path).iter(SUBJECT):
         for entry in subject.iter(ENTRY):
             if entry.text and entry.text.strip():
                 yield entry.text.strip()
